@@ -1,0 +1,153 @@
+//! The state of one probe.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Change, CheckState, RECENT};
+use crate::{
+    check::Status,
+    family::Sample,
+    kind::Report,
+    probe::{Failure, Phase, Reason},
+    settings::ProbeInfo,
+};
+
+/// The state of one probe with its checks.
+#[derive(Debug, Clone)]
+pub struct ProbeState {
+    /// What the configuration says of it.
+    pub info: Arc<ProbeInfo>,
+    /// Its checks, in the order of the configuration.
+    pub checks: Vec<CheckState>,
+    /// Runs so far.
+    pub runs: u64,
+    /// Failed runs so far by reason, in the order of [`Reason::ALL`].
+    pub failures: [u64; Reason::ALL.len()],
+    /// Runs left out because the one before had not ended.
+    pub overruns: u64,
+    /// The last run, unless a restart forgot it.
+    pub last: Option<LastRun>,
+    /// When it last ran or was skipped; `None` before.
+    pub attended: Option<Timestamp>,
+    /// The last runs, oldest first.
+    pub recent: VecDeque<Run>,
+    /// Samples of facts that stay true though the probe fails now.
+    pub lasting: Vec<Sample>,
+}
+
+/// The last run of a probe.
+#[derive(Debug, Clone)]
+pub struct LastRun {
+    /// When it started.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Seconds from its planned to its real start.
+    pub lateness: f64,
+    /// Where the time went.
+    pub phases: Vec<(Phase, Duration)>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Samples of its facts.
+    pub samples: Vec<Sample>,
+}
+
+/// One run of the past, for the strip on the page.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Run {
+    /// When it started, in whole seconds since the epoch.
+    pub at: u32,
+    /// How long it took, in seconds.
+    pub duration: f32,
+}
+
+impl ProbeState {
+    pub(super) fn new(info: Arc<ProbeInfo>, limits: Vec<Vec<Sample>>, now: Timestamp) -> Self {
+        let mut limits = limits.into_iter();
+        let checks = info
+            .checks
+            .iter()
+            .map(|check| CheckState::new(Arc::clone(check), limits.next().unwrap_or_default(), now))
+            .collect();
+        Self {
+            info,
+            checks,
+            runs: 0,
+            failures: [0; Reason::ALL.len()],
+            overruns: 0,
+            last: None,
+            attended: None,
+            recent: VecDeque::new(),
+            lasting: Vec::new(),
+        }
+    }
+
+    /// Failed runs so far with a reason.
+    #[must_use]
+    pub fn failures(&self, reason: Reason) -> u64 {
+        self.failures.get(reason as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the thing itself is broken, thresholds applied: what depends on this probe is skipped meanwhile. A
+    /// probe that is skipped itself counts too, so that a whole chain rests.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.checks.iter().any(|check| {
+            check.info.kind == "health" && check.info.enabled && matches!(check.status, Status::Fail | Status::Skipped)
+        })
+    }
+
+    /// Whether it has run or was skipped at least once, or never will.
+    #[must_use]
+    pub fn was_attended(&self) -> bool {
+        self.attended.is_some() || !self.info.enabled
+    }
+
+    /// Older than three intervals.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        let limit = SignedDuration::try_from(self.info.timing.interval * 3).unwrap_or(SignedDuration::MAX);
+        self.attended.is_some_and(|at| now.duration_since(at) > limit)
+    }
+
+    pub(super) fn record(&mut self, report: Report, lateness: f64) -> Vec<Change> {
+        let at = report.at;
+        self.runs += 1;
+        if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))
+        {
+            *count += 1;
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        let seconds = u32::try_from(at.as_second()).unwrap_or_default();
+        self.recent.push_back(Run { at: seconds, duration: report.duration.as_secs_f32() });
+        let (lasting, samples): (Vec<_>, Vec<_>) = report.samples.into_iter().partition(|s| s.family.lasting);
+        if !lasting.is_empty() {
+            self.lasting = lasting;
+        }
+        self.attended = Some(at);
+        self.last = Some(LastRun {
+            at,
+            duration: report.duration,
+            lateness,
+            phases: report.phases,
+            failure: report.failure,
+            samples,
+        });
+        self.checks.iter_mut().zip(report.verdicts).filter_map(|(check, verdict)| check.record(verdict, at)).collect()
+    }
+
+    pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<Change> {
+        self.attended = Some(now);
+        let note = format!("skipped while {because} fails");
+        self.checks.iter_mut().filter_map(|check| check.set_aside(Status::Skipped, note.clone(), now)).collect()
+    }
+
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Change> {
+        let note =
+            format!("no result for more than three intervals of {}", crate::units::Period(self.info.timing.interval));
+        let fresh = |check: &&mut CheckState| matches!(check.status, Status::Pass | Status::Warn | Status::Fail);
+        self.checks.iter_mut().filter(fresh).filter_map(|c| c.set_aside(Status::Unknown, note.clone(), now)).collect()
+    }
+}

@@ -1,0 +1,3 @@
+//! The checks that any probe can feed, one a file. Those that need one kind's facts live under that kind.
+
+pub mod health;

@@ -1,0 +1,38 @@
+//! `health`: the last run worked. The one check that fails when the thing itself is broken; every probe has it.
+//!
+//! | the run | verdict |
+//! |---|---|
+//! | worked | pass |
+//! | failed, for whatever reason | fail with that reason |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
+    probe::{Facts, Observation},
+    units::Unit,
+};
+
+/// Takes no settings of its own.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {}
+
+impl<F: Facts> CheckKind<F> for Health {
+    const NAME: &'static str = "health";
+    const CATEGORY: Category = Category::Health;
+    const SEVERITY: Severity = Severity::Critical;
+}
+
+impl<F: Facts> Check<F> for Health {
+    fn judge(&mut self, seen: &Observation<F>) -> Verdict {
+        match &seen.failure {
+            None => {
+                let took = Unit::Seconds.show(seen.duration.as_secs_f64());
+                Verdict::new(Outcome::Pass, format!("worked in {took}"))
+            }
+            Some(failure) => Verdict::new(Outcome::Fail(failure.reason), failure.to_string()),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Forgets which kind a probe is: settings of every kind become [`Written`], and what runs becomes a [`Job`].
+//!
+//! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use schemars::{Schema, SchemaGenerator};
+use tokio::time::Instant;
+
+use crate::{
+    check::{Category, Check, Offer, Outcome, Severity, Verdict},
+    family::Sample,
+    node::{Node, Problems},
+    probe::{Broken, Context, Facts, FactsOf, Failure, Kind, Observation, Phase, Probe, Reason, Timing},
+    shared::Shared,
+};
+
+/// A probe kind in the list of all kinds.
+pub struct Entry {
+    /// Configuration key and value of the label `kind`.
+    pub name: &'static str,
+    /// The phases of its runs.
+    pub phases: &'static [Phase],
+    /// The checks that it can feed.
+    pub offers: fn() -> Vec<Offered>,
+    /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
+    pub read: Read,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// Reads the settings of a probe (the node below its kind's name) and of its checks.
+pub type Read = fn(&Node, &[CheckNode<'_>], Timing, &mut Problems) -> Option<Box<dyn Written>>;
+
+/// A check that a kind can feed, its facts forgotten.
+pub struct Offered {
+    /// The check kind's name.
+    pub name: &'static str,
+    /// Its default category.
+    pub category: Category,
+    /// Its default severity.
+    pub severity: Severity,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// One check as the configuration has it, without the keys that every check takes.
+pub struct CheckNode<'a> {
+    /// Name of the check kind; known to be among the kind's offers.
+    pub kind: &'a str,
+    /// Its settings: an empty map where only the name was written.
+    pub settings: &'a Node,
+}
+
+/// Settings of a probe and its checks that hold together.
+pub trait Written: Send + Sync {
+    /// The probe's settings with every default filled in and secrets hidden.
+    fn effective(&self) -> &serde_json::Value;
+    /// The same for each check, in their order.
+    fn effective_checks(&self) -> &[serde_json::Value];
+    /// Makes what runs.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Box<dyn Job>, crate::probe::Invalid>;
+}
+
+/// A probe and its checks, ready to run. The scheduler owns it, so no run overlaps another.
+pub trait Job: Send {
+    /// The host that it talks to.
+    fn host(&self) -> Option<&str>;
+    /// The limits of each check as samples.
+    fn limits(&self) -> Vec<Vec<Sample>>;
+    /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
+    fn run(&mut self, detail: Detail) -> BoxFuture<'_, Report>;
+    /// What each check wants to survive a restart.
+    fn save(&self) -> Vec<Option<serde_json::Value>>;
+    /// Hands back to a check, by its position, what it had saved.
+    fn restore(&mut self, check: usize, saved: serde_json::Value);
+}
+
+/// How much of a run is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What the board needs.
+    Verdicts,
+    /// The facts too, for `explain`.
+    Facts,
+}
+
+/// One run, its facts forgotten.
+#[derive(Debug)]
+pub struct Report {
+    /// Wall-clock time of the start.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Where the time went.
+    pub phases: Vec<(Phase, Duration)>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Samples of the facts themselves.
+    pub samples: Vec<Sample>,
+    /// What each check says, in their order.
+    pub verdicts: Vec<Verdict>,
+    /// Panics caught on the way.
+    pub panics: u32,
+    /// The facts, if asked for and if there are any.
+    pub facts: Option<serde_json::Value>,
+}
+
+impl Entry {
+    /// The list entry of a probe kind.
+    #[must_use]
+    pub fn of<K: Kind>() -> Self {
+        Self {
+            name: K::NAME,
+            phases: K::PHASES,
+            offers: || {
+                let forget = |offer: Offer<FactsOf<K>>| Offered {
+                    name: offer.name,
+                    category: offer.category,
+                    severity: offer.severity,
+                    schema: offer.schema,
+                };
+                K::checks().into_iter().map(forget).collect()
+            },
+            read: read::<K>,
+            schema: |generator| generator.subschema_for::<K>(),
+        }
+    }
+}
+
+struct Settings<K: Kind> {
+    kind: K,
+    effective: serde_json::Value,
+    checks: Vec<Box<dyn Check<FactsOf<K>>>>,
+    effective_checks: Vec<serde_json::Value>,
+    timing: Timing,
+}
+
+fn read<K: Kind>(
+    settings: &Node,
+    checks: &[CheckNode<'_>],
+    timing: Timing,
+    problems: &mut Problems,
+) -> Option<Box<dyn Written>> {
+    let offers = K::checks();
+    // Checks are read even when the probe is broken: all that is wrong is listed at once.
+    let ready: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            let offer = offers.iter().find(|offer| offer.name == check.kind)?;
+            (offer.read)(check.settings, &timing, problems)
+        })
+        .collect();
+    let kind: K = settings.read(problems)?;
+    if let Err(invalid) = kind.validate(&timing) {
+        problems.invalid(settings, invalid);
+        return None;
+    }
+    let ready: Vec<_> = ready.into_iter().collect::<Option<_>>()?;
+    let effective = serde_json::to_value(&kind).unwrap_or_default();
+    let (checks, effective_checks) = ready.into_iter().map(|ready| (ready.check, ready.effective)).unzip();
+    Some(Box::new(Settings { kind, effective, checks, effective_checks, timing }))
+}
+
+impl<K: Kind> Written for Settings<K>
+where
+    FactsOf<K>: Facts,
+{
+    fn effective(&self) -> &serde_json::Value {
+        &self.effective
+    }
+
+    fn effective_checks(&self) -> &[serde_json::Value] {
+        &self.effective_checks
+    }
+
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Box<dyn Job>, crate::probe::Invalid> {
+        let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
+        let probe = self.kind.acquire(wants, shared)?;
+        Ok(Box::new(Watch { probe, checks: self.checks, timing: self.timing, shared: Arc::clone(shared) }))
+    }
+}
+
+struct Watch<P: Probe> {
+    probe: P,
+    checks: Vec<Box<dyn Check<P::Facts>>>,
+    timing: Timing,
+    shared: Arc<Shared>,
+}
+
+impl<P: Probe> Job for Watch<P> {
+    fn host(&self) -> Option<&str> {
+        self.probe.host()
+    }
+
+    fn limits(&self) -> Vec<Vec<Sample>> {
+        self.checks.iter().map(|check| check.limits()).collect()
+    }
+
+    fn run(&mut self, detail: Detail) -> BoxFuture<'_, Report> {
+        Box::pin(async move {
+            let mut panics = 0;
+            let seen = self.observe(&mut panics).await;
+            let verdicts = self.checks.iter_mut().map(|check| judge(check.as_mut(), &seen, &mut panics)).collect();
+            let facts = match (detail, &seen.facts) {
+                (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
+                _ => None,
+            };
+            Report {
+                at: seen.at,
+                duration: seen.duration,
+                verdicts,
+                samples: seen.facts.as_ref().map(Facts::samples).unwrap_or_default(),
+                phases: seen.phases,
+                failure: seen.failure,
+                panics,
+                facts,
+            }
+        })
+    }
+
+    fn save(&self) -> Vec<Option<serde_json::Value>> {
+        self.checks.iter().map(|check| check.save()).collect()
+    }
+
+    fn restore(&mut self, check: usize, saved: serde_json::Value) {
+        if let Some(check) = self.checks.get_mut(check) {
+            check.restore(saved);
+        }
+    }
+}
+
+impl<P: Probe> Watch<P> {
+    async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
+        let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
+        let (at, start) = (Timestamp::now(), Instant::now());
+        // The future of a probe can be large and is only needed while it runs: boxed, so that ten thousand idle
+        // probes don't hold it.
+        let run = AssertUnwindSafe(Box::pin(self.probe.observe(&cx))).catch_unwind();
+        let outcome = tokio::time::timeout(self.timing.timeout, run).await;
+        let elapsed = start.elapsed();
+        let phases = cx.phases();
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => {
+                *panics += 1;
+                Err(Failure::new(Reason::Internal, format!("the probe panicked: {}", panic_text(&*panic))).into())
+            }
+            Err(_) => Err(timed_out(self.timing.timeout, &phases).into()),
+        };
+        let (facts, failure) = match outcome {
+            Ok(facts) => (Some(facts), None),
+            Err(Broken { failure, facts }) => (facts, Some(failure)),
+        };
+        Observation { at, duration: elapsed, timing: self.timing, phases, facts, failure }
+    }
+}
+
+fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
+    let during = phases.last().map(|(phase, _)| format!(" (in phase {phase})")).unwrap_or_default();
+    Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::units::Period(timeout)))
+}
+
+fn judge<F: Facts>(check: &mut dyn Check<F>, seen: &Observation<F>, panics: &mut u32) -> Verdict {
+    std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(seen))).unwrap_or_else(|panic| {
+        *panics += 1;
+        Verdict::new(Outcome::Unknown(Reason::Internal), format!("the check panicked: {}", panic_text(&*panic)))
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no message")
+}

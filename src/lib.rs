@@ -1,0 +1,15 @@
+//! readiness-exporter keeps a production readiness checklist true.
+
+pub mod board;
+pub mod check;
+pub mod checks;
+pub mod family;
+pub mod kind;
+pub mod limit;
+pub mod node;
+pub mod probe;
+pub mod probes;
+pub mod secret;
+pub mod settings;
+pub mod shared;
+pub mod units;

@@ -1,0 +1,2 @@
+//! Arguments, signals, exit codes; nothing else.
+fn main() {}

@@ -1,0 +1,104 @@
+//! What an operator writes, read and held together: nothing here opens a socket or starts anything.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    check::{Category, Severity},
+    kind::Written,
+    probe::{Phase, Timing},
+};
+
+/// A whole configuration that holds together.
+pub struct Settings {
+    /// The doors.
+    pub server: Server,
+    /// The folder for what must survive a restart; nothing survives without.
+    pub state: Option<PathBuf>,
+    /// How much may run at once.
+    pub concurrency: Concurrency,
+    /// Every probe, in the order of the files.
+    pub probes: Vec<ProbeSettings>,
+    /// The whole of it with every default filled in and secrets hidden: what `/config` shows.
+    pub effective: serde_json::Value,
+}
+
+/// Settings of the daemon's own doors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Whether POST `/-/reload` is switched on.
+    pub lifecycle: bool,
+}
+
+/// How many runs may be under way at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Concurrency {
+    /// In all.
+    pub total: usize,
+    /// Against one host.
+    pub per_host: usize,
+}
+
+/// One probe: what everyone may know of it, and its settings.
+pub struct ProbeSettings {
+    /// What the board knows of it.
+    pub info: Arc<ProbeInfo>,
+    /// Its settings and those of its checks.
+    pub written: Box<dyn Written>,
+    /// Equal for two configurations in which this probe and its checks say the same, secrets included: then a
+    /// reload leaves it running.
+    pub fingerprint: [u8; 32],
+}
+
+/// What everyone may know of a probe; no secrets.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProbeInfo {
+    /// Unique.
+    pub name: String,
+    /// Name of its kind.
+    pub kind: &'static str,
+    /// What it is about.
+    pub service: String,
+    /// The user's own labels; they end up on the info metrics.
+    pub labels: BTreeMap<String, String>,
+    /// When it runs.
+    pub timing: Timing,
+    /// While a probe named here fails, this one is skipped.
+    pub depends_on: Vec<String>,
+    /// Switched on.
+    pub enabled: bool,
+    /// The phases of its runs, in their order.
+    pub phases: &'static [Phase],
+    /// Its checks; `health` is always among them.
+    pub checks: Vec<Arc<CheckInfo>>,
+}
+
+/// What everyone may know of a check; no secrets.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckInfo {
+    /// Unique within its probe.
+    pub name: String,
+    /// Name of its kind.
+    pub kind: &'static str,
+    /// The part of readiness that it is about.
+    pub category: Category,
+    /// How bad it is when it fails.
+    pub severity: Severity,
+    /// Whether it takes part in the overall verdict.
+    pub gate: bool,
+    /// Who looks after it; may be empty.
+    pub owner: String,
+    /// URL of a page that says what to do; may be empty.
+    pub runbook: String,
+    /// A sentence of the user about what this check is for; may be empty.
+    pub summary: String,
+    /// So many runs in a row must be worse before the status gets worse.
+    pub failure_threshold: u32,
+    /// So many runs in a row must be better before the status gets better.
+    pub success_threshold: u32,
+    /// Switched on.
+    pub enabled: bool,
+}
