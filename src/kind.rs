@@ -2,7 +2,11 @@
 //!
 //! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
@@ -13,7 +17,7 @@ use crate::{
     check::{Category, Check, Offer, Outcome, Severity, Verdict},
     family::Sample,
     node::{Node, Problems},
-    probe::{Broken, Context, Facts, FactsOf, Failure, Kind, Observation, Phase, Probe, Reason, Timing},
+    probe::{Broken, Context, Facts, FactsOf, Failure, Invalid, Kind, Observation, Phase, Probe, Reason, Timing},
     shared::Shared,
 };
 
@@ -64,21 +68,22 @@ pub trait Written: Send + Sync {
     ///
     /// # Errors
     /// The key at fault and what to do about it.
-    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Box<dyn Job>, crate::probe::Invalid>;
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid>;
 }
 
-/// A probe and its checks, ready to run. The scheduler owns it, so no run overlaps another.
-pub trait Job: Send {
+/// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
+/// happen at any time.
+pub trait Job: Send + Sync {
     /// The host that it talks to.
     fn host(&self) -> Option<&str>;
     /// The limits of each check as samples.
     fn limits(&self) -> Vec<Vec<Sample>>;
     /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
-    fn run(&mut self, detail: Detail) -> BoxFuture<'_, Report>;
+    fn run(&self, detail: Detail) -> BoxFuture<'_, Report>;
     /// What each check wants to survive a restart.
     fn save(&self) -> Vec<Option<serde_json::Value>>;
     /// Hands back to a check, by its position, what it had saved.
-    fn restore(&mut self, check: usize, saved: serde_json::Value);
+    fn restore(&self, check: usize, saved: serde_json::Value);
 }
 
 /// How much of a run is reported.
@@ -167,10 +172,7 @@ fn read<K: Kind>(
     Some(Box::new(Settings { kind, effective, checks, effective_checks, timing }))
 }
 
-impl<K: Kind> Written for Settings<K>
-where
-    FactsOf<K>: Facts,
-{
+impl<K: Kind> Written for Settings<K> {
     fn effective(&self) -> &serde_json::Value {
         &self.effective
     }
@@ -179,16 +181,17 @@ where
         &self.effective_checks
     }
 
-    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Box<dyn Job>, crate::probe::Invalid> {
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
         let probe = self.kind.acquire(wants, shared)?;
-        Ok(Box::new(Watch { probe, checks: self.checks, timing: self.timing, shared: Arc::clone(shared) }))
+        let checks = Mutex::new(self.checks);
+        Ok(Arc::new(Watch { probe, checks, timing: self.timing, shared: Arc::clone(shared) }))
     }
 }
 
 struct Watch<P: Probe> {
     probe: P,
-    checks: Vec<Box<dyn Check<P::Facts>>>,
+    checks: Mutex<Vec<Box<dyn Check<P::Facts>>>>,
     timing: Timing,
     shared: Arc<Shared>,
 }
@@ -199,14 +202,14 @@ impl<P: Probe> Job for Watch<P> {
     }
 
     fn limits(&self) -> Vec<Vec<Sample>> {
-        self.checks.iter().map(|check| check.limits()).collect()
+        self.checks().iter().map(|check| check.limits()).collect()
     }
 
-    fn run(&mut self, detail: Detail) -> BoxFuture<'_, Report> {
+    fn run(&self, detail: Detail) -> BoxFuture<'_, Report> {
         Box::pin(async move {
             let mut panics = 0;
             let seen = self.observe(&mut panics).await;
-            let verdicts = self.checks.iter_mut().map(|check| judge(check.as_mut(), &seen, &mut panics)).collect();
+            let verdicts = self.checks().iter_mut().map(|check| judge(check.as_mut(), &seen, &mut panics)).collect();
             let facts = match (detail, &seen.facts) {
                 (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
                 _ => None,
@@ -225,17 +228,22 @@ impl<P: Probe> Job for Watch<P> {
     }
 
     fn save(&self) -> Vec<Option<serde_json::Value>> {
-        self.checks.iter().map(|check| check.save()).collect()
+        self.checks().iter().map(|check| check.save()).collect()
     }
 
-    fn restore(&mut self, check: usize, saved: serde_json::Value) {
-        if let Some(check) = self.checks.get_mut(check) {
+    fn restore(&self, check: usize, saved: serde_json::Value) {
+        if let Some(check) = self.checks().get_mut(check) {
             check.restore(saved);
         }
     }
 }
 
 impl<P: Probe> Watch<P> {
+    /// The lock is held while the checks judge or are saved, never across an await.
+    fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
         let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
         let (at, start) = (Timestamp::now(), Instant::now());

@@ -9,6 +9,7 @@ pub mod limit;
 pub mod node;
 pub mod probe;
 pub mod probes;
+pub mod scheduler;
 pub mod secret;
 pub mod settings;
 pub mod shared;

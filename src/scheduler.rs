@@ -1,0 +1,185 @@
+//! Time: one task for each probe, which waits, runs the probe and writes what it saw on the board.
+//!
+//! Starts are spread by a hash of the probe's name, so that neither a start nor a restart lines everything up. A run
+//! never overlaps the one before: what can't be run in time is counted and left out. How much runs at once is
+//! bounded overall and for each host, so that one hanging host holds up its own probes and no other.
+
+mod plan;
+mod room;
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+use tokio::{
+    task::{Id, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::plan::Plan;
+pub use self::room::Room;
+use crate::{
+    board::{Board, Change},
+    check::Status,
+    kind::{Detail, Job},
+    settings::ProbeInfo,
+};
+
+/// Runs probes until it is told to stop.
+#[derive(Debug)]
+pub struct Scheduler {
+    board: Arc<Board>,
+    tasks: JoinSet<()>,
+    running: HashMap<String, Running>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: Id,
+    handle: tokio::task::AbortHandle,
+}
+
+impl Scheduler {
+    /// A scheduler without probes; `stop` lets runs that are under way end, and begins no new ones.
+    #[must_use]
+    pub fn new(board: Arc<Board>, stop: CancellationToken) -> Self {
+        Self { board, tasks: JoinSet::new(), running: HashMap::new(), stop }
+    }
+
+    /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
+    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, room: Room) {
+        self.drop_probe(&info.name);
+        if !info.enabled {
+            return;
+        }
+        let name = info.name.clone();
+        let task = Task { info, job, room, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        let handle = self.tasks.spawn(task.run());
+        self.running.insert(name, Running { id: handle.id(), handle });
+    }
+
+    /// Drops a probe, in the middle of its run if need be.
+    pub fn drop_probe(&mut self, name: &str) {
+        if let Some(running) = self.running.remove(name) {
+            running.handle.abort();
+        }
+    }
+
+    /// Waits until a task ends that nobody told to: each is a bug, and logged as one. Pending while all is well.
+    pub async fn supervise(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
+            let name = self.running.iter().find(|(_, running)| running.id == id).map(|(name, _)| name.clone());
+            if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
+                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
+                self.board.own(|own| own.panics += 1);
+                self.running.remove(&name);
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Waits until every run that is under way has ended; to be called after `stop`, with a deadline around it.
+    pub async fn drain(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Task {
+    info: Arc<ProbeInfo>,
+    job: Arc<dyn Job>,
+    room: Room,
+    board: Arc<Board>,
+    stop: CancellationToken,
+}
+
+/// What a probe's dependencies say about whether it may run.
+enum Dependencies {
+    Hold,
+    Fails(String),
+    /// Right after the start, before they have run themselves.
+    Unknown,
+}
+
+impl Task {
+    async fn run(self) {
+        let name = &*self.info.name;
+        let mut plan = Plan::new(name, self.info.timing, Instant::now());
+        loop {
+            let planned = plan.next();
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep_until(planned) => {}
+            }
+            if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
+                self.log(self.board.skip(name, &other, Timestamp::now()));
+                plan.done(Instant::now(), false);
+                continue;
+            }
+            let Some(_permits) = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await else { return };
+            let start = Instant::now();
+            let report = self.job.run(Detail::Verdicts).await;
+            let failed = report.failure.is_some();
+            self.log(self.board.record(name, report, (start - planned).as_secs_f64()));
+            let missed = plan.done(Instant::now(), failed);
+            if missed > 0 {
+                self.board.overrun(name, missed);
+                tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+            }
+        }
+    }
+
+    /// What the dependencies say; waits until each has run once, but no longer than until the deadline.
+    async fn dependencies(&self, deadline: Instant) -> Dependencies {
+        if self.info.depends_on.is_empty() {
+            return Dependencies::Hold;
+        }
+        let mut changes = self.board.watch();
+        loop {
+            match self.look_at_dependencies() {
+                Dependencies::Unknown => tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep_until(deadline) => return Dependencies::Hold,
+                    () = self.stop.cancelled() => return Dependencies::Hold,
+                },
+                known => return known,
+            }
+        }
+    }
+
+    fn look_at_dependencies(&self) -> Dependencies {
+        let mut result = Dependencies::Hold;
+        for other in &self.info.depends_on {
+            match self.board.probe(other) {
+                Some(state) if state.is_failing() => return Dependencies::Fails(other.clone()),
+                Some(state) if !state.was_attended() => result = Dependencies::Unknown,
+                _ => {}
+            }
+        }
+        result
+    }
+
+    fn log(&self, changes: Vec<Change>) {
+        for change in changes {
+            log_change(&self.info.name, &change);
+        }
+    }
+}
+
+/// A status change is logged once, as loud as it is bad; repeats are not.
+pub fn log_change(probe: &str, change: &Change) {
+    let Change { check, from, to, summary } = change;
+    let (from, to_word) = (from.as_str(), to.as_str());
+    match to {
+        Status::Fail | Status::Unknown | Status::Warn => {
+            tracing::warn!(probe, check, from, to = to_word, summary, "status changed");
+        }
+        _ => tracing::info!(probe, check, from, to = to_word, summary, "status changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

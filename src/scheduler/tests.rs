@@ -1,0 +1,227 @@
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+
+use super::*;
+use crate::{
+    check::{Category, Outcome, Severity, Verdict},
+    family::Sample,
+    kind::Report,
+    probe::{Failure, Reason, Timing},
+    settings::{CheckInfo, Concurrency},
+};
+
+/// A probe that takes so long and fails so often as the test says, and counts how many of it run at once.
+#[derive(Default)]
+struct Script {
+    host: Option<&'static str>,
+    takes: Duration,
+    fails: bool,
+    now: AtomicU32,
+    most: AtomicU32,
+    runs: AtomicU32,
+}
+
+impl Script {
+    fn runs(&self) -> u32 {
+        self.runs.load(Ordering::SeqCst)
+    }
+}
+
+impl Job for Script {
+    fn host(&self) -> Option<&str> {
+        self.host
+    }
+    fn limits(&self) -> Vec<Vec<Sample>> {
+        Vec::new()
+    }
+    fn save(&self) -> Vec<Option<serde_json::Value>> {
+        Vec::new()
+    }
+    fn restore(&self, _: usize, _: serde_json::Value) {}
+    fn run(&self, _: Detail) -> BoxFuture<'_, Report> {
+        Box::pin(async {
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(self.takes).await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            let failure = self.fails.then(|| Failure::new(Reason::Refused, "nobody there"));
+            let outcome = if self.fails { Outcome::Fail(Reason::Refused) } else { Outcome::Pass };
+            Report {
+                at: Timestamp::now(),
+                duration: self.takes,
+                phases: Vec::new(),
+                failure,
+                samples: Vec::new(),
+                verdicts: vec![Verdict::new(outcome, "as scripted")],
+                panics: 0,
+                facts: None,
+            }
+        })
+    }
+}
+
+fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<ProbeInfo> {
+    let check = CheckInfo {
+        name: "health".into(),
+        kind: "health",
+        category: Category::Health,
+        severity: Severity::Critical,
+        gate: true,
+        owner: String::new(),
+        runbook: String::new(),
+        summary: String::new(),
+        failure_threshold: 1,
+        success_threshold: 1,
+        enabled: true,
+    };
+    Arc::new(ProbeInfo {
+        name: name.into(),
+        kind: "script",
+        service: String::new(),
+        labels: Default::default(),
+        timing: Timing {
+            interval: Duration::from_secs(interval),
+            retry_interval: Duration::from_secs(retry),
+            timeout: Duration::from_secs(1),
+        },
+        depends_on: depends_on.iter().map(|&name| name.to_owned()).collect(),
+        enabled: true,
+        phases: &[],
+        checks: vec![Arc::new(check)],
+    })
+}
+
+struct Stage {
+    board: Arc<Board>,
+    scheduler: Scheduler,
+    stop: CancellationToken,
+    room: Room,
+}
+
+fn stage(concurrency: Concurrency, probes: Vec<(Arc<ProbeInfo>, &Arc<Script>)>) -> Stage {
+    let (board, stop) = (Arc::new(Board::default()), CancellationToken::new());
+    board.lay(probes.iter().map(|(info, _)| (Arc::clone(info), Vec::new())).collect(), |_| false, Timestamp::now());
+    let mut scheduler = Scheduler::new(Arc::clone(&board), stop.clone());
+    let room = Room::new(concurrency);
+    for (info, job) in probes {
+        scheduler.start(info, Arc::clone(job) as Arc<dyn Job>, room.clone());
+    }
+    Stage { board, scheduler, stop, room }
+}
+
+const WIDE: Concurrency = Concurrency { total: 100, per_host: 100 };
+
+fn script(takes: u64, fails: bool) -> Arc<Script> {
+    Arc::new(Script { takes: Duration::from_millis(takes), fails, host: Some("target"), ..Script::default() })
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_runs_once_in_each_interval() {
+    let job = script(100, false);
+    let stage = stage(WIDE, vec![(probe("api", 10, 10, &[]), &job)]);
+    pass(100).await;
+    assert_eq!(job.runs(), 10);
+    let state = stage.board.probe("api").unwrap();
+    assert_eq!((state.runs, state.overruns, state.checks[0].status), (10, 0, Status::Pass));
+    assert!(state.last.as_ref().unwrap().lateness < 0.01);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_probe_runs_at_its_retry_interval() {
+    let job = script(0, true);
+    let _stage = stage(WIDE, vec![(probe("api", 10, 2, &[]), &job)]);
+    pass(100).await;
+    assert!((48..=50).contains(&job.runs()), "{}", job.runs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_never_overlaps_itself_and_what_is_left_out_is_counted() {
+    let job = script(25_000, false);
+    let stage = stage(WIDE, vec![(probe("slow", 10, 10, &[]), &job)]);
+    pass(120).await;
+    assert_eq!(job.most.load(Ordering::SeqCst), 1);
+    let state = stage.board.probe("slow").unwrap();
+    assert!(state.overruns >= 2 * (state.runs - 1), "{} runs, {} overruns", state.runs, state.overruns);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_bounded_overall_and_a_hanging_host_holds_up_only_its_own_probes() {
+    let (hanging, quick) = (script(9_000, false), Arc::new(Script { host: Some("quick"), ..Script::default() }));
+    let mut probes: Vec<_> = (0..30).map(|n| (probe(&format!("hanging-{n}"), 10, 10, &[]), &hanging)).collect();
+    probes.push((probe("quick", 10, 10, &[]), &quick));
+    let stage = stage(Concurrency { total: 4, per_host: 3 }, probes);
+    pass(60).await;
+    assert_eq!(hanging.most.load(Ordering::SeqCst), 3);
+    assert!(quick.runs() >= 5, "{}", quick.runs());
+    assert!(stage.board.probe("quick").unwrap().last.as_ref().unwrap().lateness < 0.01);
+    let late =
+        (0..30).filter_map(|n| stage.board.probe(&format!("hanging-{n}"))?.last.as_ref().map(|run| run.lateness));
+    assert!(late.fold(0.0, f64::max) > 5.0, "what waits for room is late, and says so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_dependency_fails_what_depends_on_it_is_skipped_down_the_chain() {
+    let (broken, one, two) = (script(0, true), script(0, false), script(0, false));
+    let probes = vec![
+        (probe("leaf", 10, 10, &["middle"]), &two),
+        (probe("middle", 10, 10, &["root"]), &one),
+        (probe("root", 10, 10, &[]), &broken),
+    ];
+    let stage = stage(WIDE, probes);
+    pass(60).await;
+    assert_eq!((one.runs(), two.runs()), (0, 0), "not even once before the dependency was known");
+    for name in ["middle", "leaf"] {
+        assert_eq!(stage.board.probe(name).unwrap().checks[0].status, Status::Skipped);
+    }
+    assert_eq!(stage.board.probe("middle").unwrap().checks[0].summary(), "skipped while root fails");
+    assert!(!stage.board.snapshot().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_lets_a_run_end_and_begins_no_other() {
+    let job = script(500, false);
+    let mut stage = stage(WIDE, vec![(probe("api", 1, 1, &[]), &job)]);
+    while job.now.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let before = job.runs();
+    stage.stop.cancel();
+    stage.scheduler.drain().await;
+    assert_eq!(job.runs(), before + 1);
+    assert_eq!(job.now.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_probe_stops_in_the_middle_of_its_run_and_gives_its_room_back() {
+    let (hanging, next) = (script(3_600_000, false), script(0, false));
+    let mut stage = stage(Concurrency { total: 1, per_host: 1 }, vec![(probe("old", 10, 10, &[]), &hanging)]);
+    pass(20).await;
+    stage.board.lay(vec![(probe("new", 10, 10, &[]), Vec::new())], |_| false, Timestamp::now());
+    stage.scheduler.drop_probe("old");
+    stage.scheduler.start(probe("new", 10, 10, &[]), Arc::clone(&next) as Arc<dyn Job>, stage.room.clone());
+    pass(30).await;
+    assert!(next.runs() >= 2);
+    assert!(stage.board.probe("old").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_older_than_three_intervals_becomes_unknown() {
+    let job = script(0, false);
+    let mut stage = stage(WIDE, vec![(probe("api", 10, 10, &[]), &job)]);
+    pass(15).await;
+    stage.scheduler.drop_probe("api");
+    let last = stage.board.probe("api").unwrap().last.as_ref().unwrap().at;
+    assert!(stage.board.age(last + Duration::from_secs(30)).is_empty());
+    let changes = stage.board.age(last + Duration::from_secs(31));
+    assert_eq!((changes[0].from, changes[0].to), (Status::Pass, Status::Unknown));
+    assert!(stage.board.age(last + Duration::from_secs(99)).is_empty(), "said once");
+}
