@@ -13,4 +13,5 @@ pub mod scheduler;
 pub mod secret;
 pub mod settings;
 pub mod shared;
+pub mod tls;
 pub mod units;

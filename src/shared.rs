@@ -1,11 +1,14 @@
-//! What probes share because it is costly: the system's TLS roots and the right to resolve names.
+//! What probes share because it is costly: the system's TLS roots, TLS clients and the right to resolve names.
 
 use std::sync::{Arc, OnceLock};
 
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
-use crate::probe::{Failure, Reason};
+use crate::{
+    probe::{Failure, Reason},
+    tls,
+};
 
 /// One for the process, handed to every probe.
 #[derive(Debug)]
@@ -14,11 +17,12 @@ pub struct Shared {
     /// Name look-ups that may run at once: they occupy threads that nothing can cancel, and a dead DNS server must
     /// not use up those that read files.
     pub lookups: Semaphore,
+    pub(crate) tls: tls::Cache,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { roots: OnceLock::new(), lookups: Semaphore::new(16) }
+        Self { roots: OnceLock::new(), lookups: Semaphore::new(16), tls: tls::Cache::default() }
     }
 }
 

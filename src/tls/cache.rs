@@ -1,0 +1,189 @@
+//! TLS clients made once for equal settings, and again when one of their files has changed.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::{
+    Tls, Version,
+    verifier::{Verifier, Witness},
+};
+use crate::{
+    probe::{Failure, Reason},
+    shared::Shared,
+};
+
+/// One for the process. It grows with the number of different settings, not with the number of probes.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(Mutex<HashMap<Tls, Arc<Client>>>);
+
+/// What one set of TLS settings comes to.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
+    stamps: Vec<Stamp>,
+}
+
+/// What tells that a file has changed: replaced (also behind a symbolic link) or written again.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Client {
+    /// A configuration for one handshake and the witness of what is presented in it.
+    pub(super) fn witnessed(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<Witness>) {
+        // A copy of pointers: about a thousandth of what the handshake costs.
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let witness = Arc::new(Witness::new(Arc::clone(&self.verifier)));
+        config.dangerous().set_certificate_verifier(Arc::clone(&witness) as _);
+        (Arc::new(config), witness)
+    }
+}
+
+impl Tls {
+    pub(super) async fn client(&self, shared: &Arc<Shared>) -> Result<Arc<Client>, Failure> {
+        let without_files = self.files().next().is_none();
+        if without_files && let Some(client) = shared.tls.get(self) {
+            return Ok(client);
+        }
+        let (tls, shared) = (self.clone(), Arc::clone(shared));
+        let work = tokio::task::spawn_blocking(move || shared.tls.current(&tls, &shared));
+        work.await.map_err(|error| Failure::from_error(Reason::Internal, "loading the TLS settings", &error))?
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)]
+            .into_iter()
+            .filter_map(|(key, path)| Some((key, path.as_deref()?)))
+    }
+}
+
+impl Cache {
+    fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tls).cloned()
+    }
+
+    /// The client as the files are now. Reads files, so it must run where blocking is allowed.
+    fn current(&self, tls: &Tls, shared: &Shared) -> Result<Arc<Client>, Failure> {
+        let stamps: Vec<_> = tls.files().map(|(key, path)| stamp(key, path)).collect::<Result<_, _>>()?;
+        if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
+            return Ok(client);
+        }
+        let client = Arc::new(build(tls, shared, stamps)?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+fn build(tls: &Tls, shared: &Shared, stamps: Vec<Stamp>) -> Result<Client, Failure> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(verifier(tls, shared, &provider)?);
+    let versions: &[_] = match tls.min_version {
+        Version::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        Version::V1_3 => &[&rustls::version::TLS13],
+    };
+    let unfit = |error: rustls::Error| Failure::from_error(Reason::Tls, "the TLS settings don't fit together", &error);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(unfit)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
+    let mut config = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => {
+            let (chain, private) = (certificates("cert", cert)?, private_key(key)?);
+            builder.with_client_auth_cert(chain, private).map_err(|error| {
+                let what = format!("tls.cert {} and tls.key {} don't fit together", cert.display(), key.display());
+                Failure::from_error(Reason::Tls, &what, &error)
+            })?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    config.resumption = Resumption::disabled();
+    Ok(Client { config: Arc::new(config), verifier, stamps })
+}
+
+fn verifier(tls: &Tls, shared: &Shared, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
+    let roots = match &tls.ca {
+        None => shared.roots(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates("ca", path)? {
+                roots.add(certificate).map_err(|error| {
+                    let what = format!("tls.ca {} holds a certificate that can't be trusted", path.display());
+                    Failure::from_error(Reason::Tls, &what, &error)
+                })?;
+            }
+            Ok(Arc::new(roots))
+        }
+    };
+    match roots {
+        Ok(roots) => Verifier::new(roots, Arc::clone(provider), tls.insecure_skip_verify),
+        Err(_) if tls.insecure_skip_verify => Ok(Verifier::trusting_nobody(Arc::clone(provider))),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = read(key, path)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
+        Failure::from_error(Reason::Tls, &format!("tls.{key} {} is not a PEM file", path.display()), &error)
+    })?;
+    if found.is_empty() {
+        return Err(Failure::new(Reason::Tls, format!("tls.{key} {} holds no certificate", path.display())));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    // The error of the parser could quote the file: only its place is told.
+    PrivateKeyDer::from_pem_slice(&read("key", path)?)
+        .map_err(|_| Failure::new(Reason::Tls, format!("tls.key {} holds no private key in PEM", path.display())))
+}
+
+/// Larger than any bundle of authorities.
+const LARGEST: u64 = 8 << 20;
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| unreadable(key, path, &error))?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(key, path, &error))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Failure::new(Reason::TooLarge, format!("tls.{key} {} is larger than 8MiB", path.display())));
+    }
+    Ok(bytes)
+}
+
+fn stamp(key: &str, path: &Path) -> Result<Stamp, Failure> {
+    let found = fs::metadata(path).map_err(|error| unreadable(key, path, &error))?;
+    if !found.is_file() {
+        // Opening a FIFO would wait for a writer.
+        return Err(Failure::new(Reason::Tls, format!("tls.{key} {} is not a file", path.display())));
+    }
+    Ok(Stamp { inode: found.ino(), size: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
+}
+
+fn unreadable(key: &str, path: &Path, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => Reason::NotFound,
+        io::ErrorKind::PermissionDenied => Reason::Permission,
+        _ => Reason::Tls,
+    };
+    Failure::new(reason, format!("tls.{key} {} can't be read: {error}", path.display()))
+}
