@@ -1,0 +1,205 @@
+//! `error_rate`: the share of the probe's runs over a window that failed, for whatever reason.
+//!
+//! Failures are what it is about, so unlike the other checks it goes on judging while runs fail.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | the share is within the limit | pass |
+//! | it is beyond a step of the limit | warn or fail (`limit`) |
+//! | this run failed | judged like any other |
+//! | fewer runs in the window than `min_samples` | pending |
+//! | no run in the window (0/0) | can't be: the run being judged is in it |
+//! | the clock went back | runs that now lie in the future are forgotten |
+//! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
+    checks::{
+        latency::{five_minutes, one},
+        window::{self, Window},
+    },
+    family::{ERROR_LIMIT, ERROR_RATIO, Sample},
+    limit::Max,
+    probe::{Facts, Invalid, Observation, Timing},
+    units::{Period, Ratio},
+};
+
+/// A limit on the share of runs that fail.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorRate {
+    /// The largest share of failed runs.
+    max: Max<Ratio>,
+    /// How far back runs count.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    /// Pending until the window holds so many runs.
+    #[serde(default = "one")]
+    min_samples: NonZeroU32,
+    #[serde(skip)]
+    runs: Runs,
+}
+
+impl<F: Facts> CheckKind<F> for ErrorRate {
+    const NAME: &'static str = "error_rate";
+    const CATEGORY: Category = Category::Errors;
+    const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        validate_limit(&self.max)?;
+        window::validate(self.window, self.min_samples.get(), timing)
+    }
+}
+
+impl<F: Facts> Check<F> for ErrorRate {
+    fn judge(&mut self, seen: &Observation<F>) -> Verdict {
+        self.runs.judge(seen, &self.max, self.window, self.min_samples)
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        limits(&self.max)
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        self.runs.0.save()
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        self.runs = Runs::restored(saved);
+    }
+}
+
+/// Which runs of a window failed: 1 for a failure, 0 for none.
+#[derive(Debug, Default)]
+pub struct Runs(pub Window<u8>);
+
+impl Runs {
+    /// As they were saved.
+    #[must_use]
+    pub fn restored(saved: serde_json::Value) -> Self {
+        Self(Window::restored(saved))
+    }
+
+    /// Takes in one more run and judges all of them.
+    pub fn judge<F>(
+        &mut self,
+        seen: &Observation<F>,
+        max: &Max<Ratio>,
+        window: Period,
+        min_samples: NonZeroU32,
+    ) -> Verdict {
+        self.0.push(seen.at, window, u8::from(seen.failure.is_some()));
+        let runs = self.0.len();
+        if runs < min_samples.get() as usize {
+            return Verdict::new(
+                Outcome::Pending,
+                format!("{runs} of the {min_samples} runs that are needed were seen"),
+            );
+        }
+        let failed = self.0.values().filter(|failed| **failed > 0).count();
+        let mut verdict = judge_ratio(max, failed as f64 / runs as f64);
+        verdict.summary.push_str(&format!(" ({failed} of {runs} run{} in {window})", if runs == 1 { "" } else { "s" }));
+        verdict
+    }
+}
+
+/// Sets a share of errors against its limit.
+#[must_use]
+pub fn judge_ratio(max: &Max<Ratio>, ratio: f64) -> Verdict {
+    Verdict::of(vec![max.measure("error_rate", ratio)]).with([Sample::new(&ERROR_RATIO, [], ratio)])
+}
+
+/// The limit as samples.
+#[must_use]
+pub fn limits(max: &Max<Ratio>) -> Vec<Sample> {
+    max.levels().map(|(level, at)| Sample::new(&ERROR_LIMIT, [level.into()], at)).collect()
+}
+
+/// Refuses a limit that no share can exceed.
+///
+/// # Errors
+/// At the key `max`.
+pub fn validate_limit(max: &Max<Ratio>) -> Result<(), Invalid> {
+    if max.levels().any(|(_, at)| at >= 1.0) {
+        return Err(Invalid::at("max", "a share of errors can never exceed 100%: lower the limit"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::{
+        checks::fixture::{Nothing, TIMING, failed, worked},
+        probe::Reason,
+    };
+
+    fn check(settings: serde_json::Value) -> ErrorRate {
+        from_value(settings).unwrap()
+    }
+
+    /// Runs ten seconds apart: `.` worked, `x` failed.
+    fn last(check: &mut ErrorRate, runs: &str) -> Verdict {
+        let run = |(n, run)| if run == 'x' { failed(n, Reason::Status) } else { worked(n, 1) };
+        (0..).step_by(10).zip(runs.chars()).map(|it| check.judge(&run(it))).last().unwrap()
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let limit = json!({"max": {"warn": "20%", "fail": 0.5}, "min_samples": 2, "window": "50s"});
+        let cases = [
+            ("none fails", "....", Outcome::Pass),
+            ("at the limit", "x....", Outcome::Pass),
+            ("beyond the first step", "x.x..", Outcome::Warn),
+            ("beyond the second step", "x.xx.", Outcome::Fail(Reason::Limit)),
+            ("this run failed", "....x", Outcome::Pass),
+            ("old failures age out", "xxxxx.....", Outcome::Pass),
+            ("too few", "x", Outcome::Pending),
+        ];
+        for (case, runs, outcome) in cases {
+            assert_eq!(last(&mut check(limit.clone()), runs).outcome, outcome, "{case}");
+        }
+        let mut check = check(limit);
+        last(&mut check, "xxxxx");
+        assert_eq!(check.judge(&worked(-10, 1)).outcome, Outcome::Pending, "the clock went back");
+        last(&mut check, "xxxxx");
+        assert_eq!(check.judge(&worked(1_000, 1)).outcome, Outcome::Pending, "the clock jumped ahead");
+    }
+
+    #[test]
+    fn the_share_is_exposed_and_explained() {
+        let mut check = check(json!({"max": "50%"}));
+        let verdict = last(&mut check, ".x..");
+        assert_eq!(verdict.samples, [Sample::new(&ERROR_RATIO, [], 0.25)]);
+        assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs in 5m)");
+        assert_eq!(Check::<Nothing>::limits(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5)]);
+    }
+
+    #[test]
+    fn what_can_never_be_judged_is_refused() {
+        let key =
+            |settings| CheckKind::<Nothing>::validate(&check(settings), &TIMING).err().map(|error| error.key.unwrap());
+        assert_eq!(key(json!({"max": "5%", "min_samples": 20})), None);
+        assert_eq!(key(json!({"max": "5%", "min_samples": 31})), Some("min_samples"));
+        assert_eq!(key(json!({"max": "100%"})), Some("max"));
+        assert_eq!(key(json!({"max": "5%", "window": "1s"})), Some("window"));
+        assert!(from_value::<ErrorRate>(json!({})).is_err());
+    }
+
+    #[test]
+    fn the_window_survives_a_restart() {
+        let settings = json!({"max": "50%", "min_samples": 4});
+        let mut before = check(settings.clone());
+        last(&mut before, "xxx");
+        let mut after = check(settings);
+        Check::<Nothing>::restore(&mut after, Check::<Nothing>::save(&before).unwrap());
+        assert_eq!(after.judge(&worked(60, 1)).samples[0].value, 0.75);
+    }
+}

@@ -1,0 +1,322 @@
+//! `latency`: how long the probe's runs took over a window, at quantiles. Never looks fast because things are broken.
+//!
+//! Quantiles are interpolated linearly between the two nearest runs, as Prometheus' `quantile_over_time` does it
+//! (<https://prometheus.io/docs/prometheus/latest/querying/functions/#aggregation_over_time>); `max` is the quantile 1.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | every quantile within its limit | pass |
+//! | a quantile beyond a step of its limit | warn or fail (`limit`) |
+//! | this run failed | unknown with its reason: `health` fails, and one fault is one page. In the window it counts as its timeout |
+//! | runs in the window failed, this one worked | judged; each failed run counts as the probe's timeout |
+//! | fewer runs in the window than `min_samples` | pending |
+//! | the clock went back | runs that now lie in the future are forgotten |
+//! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
+    checks::window::{self, Window},
+    family::{LATENCY, LATENCY_LIMIT, Sample},
+    limit::Max,
+    probe::{Facts, Invalid, Observation, Timing},
+    units::Period,
+};
+
+/// Limits on the latency of the probe's runs; at least one is needed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Limit on the median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p50: Option<Max<Period>>,
+    /// Limit on the 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p90: Option<Max<Period>>,
+    /// Limit on the 95th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p95: Option<Max<Period>>,
+    /// Limit on the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p99: Option<Max<Period>>,
+    /// Limit on the 99.9th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p999: Option<Max<Period>>,
+    /// Limit on the slowest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max: Option<Max<Period>>,
+    /// How far back runs count.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    /// Pending until the window holds so many runs.
+    #[serde(default = "one")]
+    min_samples: NonZeroU32,
+    #[serde(skip)]
+    runs: Runs,
+}
+
+impl<F: Facts> CheckKind<F> for Latency {
+    const NAME: &'static str = "latency";
+    const CATEGORY: Category = Category::Performance;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        let limits = self.quantiles();
+        limits.validate()?;
+        limits.validate_timeout(timing)?;
+        window::validate(self.window, self.min_samples.get(), timing)
+    }
+}
+
+impl<F: Facts> Check<F> for Latency {
+    fn judge(&mut self, seen: &Observation<F>) -> Verdict {
+        self.runs.judge(seen, &self.quantiles(), self.window, self.min_samples)
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        self.quantiles().limits()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        self.runs.0.save()
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        self.runs = Runs::restored(saved);
+    }
+}
+
+impl Latency {
+    fn quantiles(&self) -> Quantiles {
+        Quantiles([self.p50, self.p90, self.p95, self.p99, self.p999, self.max])
+    }
+}
+
+/// Five minutes: what a window is unless the settings say otherwise.
+pub(crate) fn five_minutes() -> Period {
+    Period(std::time::Duration::from_secs(300))
+}
+
+/// One: how many samples a verdict needs unless the settings say otherwise.
+pub(crate) fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// Limits at the quantiles that can have one, from the median to the maximum.
+#[derive(Debug, Clone)]
+pub struct Quantiles(pub [Option<Max<Period>>; 6]);
+
+/// Key in the settings, name of the measure, value of the label `quantile`, the quantile.
+const QUANTILES: [(&str, &str, &str, f64); 6] = [
+    ("p50", "p50", "0.5", 0.5),
+    ("p90", "p90", "0.9", 0.9),
+    ("p95", "p95", "0.95", 0.95),
+    ("p99", "p99", "0.99", 0.99),
+    ("p999", "p99.9", "0.999", 0.999),
+    ("max", "max", "1", 1.0),
+];
+
+impl Quantiles {
+    /// The limits as samples.
+    #[must_use]
+    pub fn limits(&self) -> Vec<Sample> {
+        let of_one = |(_, _, label, _, limit): (_, _, &'static str, _, Max<Period>)| {
+            limit.levels().map(move |(level, at)| Sample::new(&LATENCY_LIMIT, [label.into(), level.into()], at))
+        };
+        self.set().flat_map(of_one).collect()
+    }
+
+    /// Sets every limit against what `latency` says of its quantile.
+    pub fn verdict(&self, latency: impl Fn(f64) -> f64) -> Verdict {
+        let (mut measures, mut samples) = (Vec::new(), Vec::new());
+        for (_, name, label, quantile, limit) in self.set() {
+            let value = latency(quantile);
+            measures.push(limit.measure(name, value));
+            samples.push(Sample::new(&LATENCY, [label.into()], value));
+        }
+        Verdict::of(measures).with(samples)
+    }
+
+    /// Refuses an empty set.
+    ///
+    /// # Errors
+    /// Names the keys that there are.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        if self.set().next().is_some() {
+            return Ok(());
+        }
+        let message = "`latency` needs at least one limit: p50, p90, p95, p99, p999 or max, as in `{p95: 300ms}`";
+        Err(Invalid { key: None, message: message.to_owned() })
+    }
+
+    /// Refuses limits that runs can't exceed, because they are cut off before.
+    ///
+    /// # Errors
+    /// At the limit's key.
+    pub fn validate_timeout(&self, timing: &Timing) -> Result<(), Invalid> {
+        let timeout = Period(timing.timeout);
+        for (key, _, _, _, limit) in self.set() {
+            if limit.levels().any(|(_, at)| at > timeout.seconds()) {
+                let message = format!("`{key}` can never be exceeded: runs are cut off at the timeout of {timeout}");
+                return Err(Invalid::at(key, format!("{message}; lower the limit or raise the probe's `timeout`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, f64, Max<Period>)> {
+        let with_limit = |((key, name, label, q), limit): (_, Option<_>)| Some((key, name, label, q, limit?));
+        QUANTILES.into_iter().zip(self.0).filter_map(with_limit)
+    }
+}
+
+/// The latencies of a probe's runs, in microseconds (71 minutes at most), over a window.
+#[derive(Debug, Default)]
+pub struct Runs(pub Window<u32>);
+
+impl Runs {
+    /// As they were saved.
+    #[must_use]
+    pub fn restored(saved: serde_json::Value) -> Self {
+        Self(Window::restored(saved))
+    }
+
+    /// Takes in one more run and judges all of them.
+    pub fn judge<F>(
+        &mut self,
+        seen: &Observation<F>,
+        limits: &Quantiles,
+        window: Period,
+        min_samples: NonZeroU32,
+    ) -> Verdict {
+        let took = if seen.failure.is_some() { seen.timing.timeout } else { seen.duration };
+        self.0.push(seen.at, window, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        if let Some(failure) = &seen.failure {
+            return Verdict::not_measured(failure);
+        }
+        let runs = self.0.len();
+        if runs < min_samples.get() as usize {
+            return Verdict::new(
+                Outcome::Pending,
+                format!("{runs} of the {min_samples} runs that are needed were seen"),
+            );
+        }
+        let mut sorted: Vec<u32> = self.0.values().copied().collect();
+        sorted.sort_unstable();
+        let mut verdict = limits.verdict(|quantile| interpolate(&sorted, quantile) / 1e6);
+        verdict.summary.push_str(&format!(" ({runs} run{} in {window})", if runs == 1 { "" } else { "s" }));
+        verdict
+    }
+}
+
+/// A quantile of sorted values; NaN where there is none.
+fn interpolate(sorted: &[u32], quantile: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let rank = quantile * last as f64;
+    let lower = (rank as usize).min(last);
+    let weight = rank - lower as f64;
+    let value = |rank: usize| sorted.get(rank.min(last)).copied().map_or(f64::NAN, f64::from);
+    value(lower) * (1.0 - weight) + value(lower + 1) * weight
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::{
+        checks::fixture::{Nothing, TIMING, failed, worked},
+        probe::Reason,
+    };
+
+    fn check(settings: serde_json::Value) -> Latency {
+        from_value(settings).unwrap()
+    }
+
+    fn last(check: &mut Latency, runs: impl IntoIterator<Item = Observation<Nothing>>) -> Verdict {
+        runs.into_iter().map(|run| check.judge(&run)).last().unwrap()
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let limit = json!({"p50": {"warn": "100ms", "fail": "300ms"}, "min_samples": 2, "window": "1m"});
+        let cases = [
+            ("within", vec![worked(0, 90), worked(10, 110)], Outcome::Pass),
+            ("warns", vec![worked(0, 90), worked(10, 111)], Outcome::Warn),
+            ("fails", vec![worked(0, 290), worked(10, 311)], Outcome::Fail(Reason::Limit)),
+            ("this run failed", vec![worked(0, 290), failed(10, Reason::Refused)], Outcome::Unknown(Reason::Refused)),
+            ("a failed one is slow", vec![failed(0, Reason::Refused), worked(10, 1)], Outcome::Fail(Reason::Limit)),
+            ("too few", vec![worked(0, 90)], Outcome::Pending),
+            ("clock went back", vec![worked(900, 900), worked(910, 900), worked(0, 1), worked(10, 1)], Outcome::Pass),
+            ("clock jumped ahead", vec![worked(0, 900), worked(10, 900), worked(90, 1)], Outcome::Pending),
+        ];
+        for (case, runs, outcome) in cases {
+            assert_eq!(last(&mut check(limit.clone()), runs).outcome, outcome, "{case}");
+        }
+    }
+
+    #[test]
+    fn every_quantile_has_its_series_and_its_limits() {
+        let mut check = check(json!({"p50": {"warn": "1s", "fail": "2s"}, "p999": "2s", "max": "2s"}));
+        let verdict = last(&mut check, (0..=10).map(|n| worked(n, 100 * n as u64)));
+        let values: Vec<_> = verdict.samples.iter().map(|s| (s.labels[0].as_ref(), s.value)).collect();
+        assert_eq!(values, [("0.5", 0.5), ("0.999", 0.999), ("1", 1.0)]);
+        assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
+        let limits = Check::<Nothing>::limits(&check);
+        let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
+        let expected = [("0.5 warn", 1.0), ("0.5 fail", 2.0), ("0.999 fail", 2.0), ("1 fail", 2.0)];
+        assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));
+    }
+
+    #[test]
+    fn what_can_never_be_judged_is_refused() {
+        let key = |settings| CheckKind::<Nothing>::validate(&check(settings), &TIMING).err().map(|error| error.key);
+        assert_eq!(key(json!({"p95": "2s"})), None);
+        assert_eq!(key(json!({})), Some(None));
+        assert_eq!(key(json!({"p95": {"warn": "1s", "fail": "3s"}})), Some(Some("p95")));
+        assert_eq!(key(json!({"max": "1s", "window": "5s"})), Some(Some("window")));
+        assert_eq!(key(json!({"max": "1s", "min_samples": 31})), Some(Some("min_samples")));
+        assert!(from_value::<Latency>(json!({"max": "1s", "min_samples": 0})).is_err());
+        assert!(from_value::<Latency>(json!({"max": "1s", "histogram": "x"})).is_err());
+    }
+
+    #[test]
+    fn the_window_survives_a_restart() {
+        let settings = json!({"p50": "1s", "min_samples": 3});
+        let mut before = check(settings.clone());
+        last(&mut before, [worked(0, 10), worked(10, 20)]);
+        let saved = Check::<Nothing>::save(&before).unwrap();
+        let mut after = check(settings);
+        Check::<Nothing>::restore(&mut after, saved);
+        assert_eq!(last(&mut after, [worked(60, 30)]).samples[0].value, 0.02);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_quantile_over_time() {
+        // Values that Prometheus' own tests of quantile_over_time expect (promql/promqltest/testdata/functions.test).
+        for (values, quantile, expected) in [
+            (vec![0, 1], 0.5, 0.5),
+            (vec![0, 1, 2], 0.5, 1.0),
+            (vec![0, 1, 2, 3, 4], 0.8, 3.2),
+            (vec![7], 0.99, 7.0),
+            (vec![0, 2], 1.0, 2.0),
+        ] {
+            assert!((interpolate(&values, quantile) - expected).abs() < 1e-12, "{values:?} {quantile}");
+        }
+        assert!(interpolate(&[], 0.5).is_nan());
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_lies_within_the_values(mut values in prop::collection::vec(any::<u32>(), 1..200), q in 0.0..=1.0_f64) {
+            values.sort_unstable();
+            let found = interpolate(&values, q);
+            prop_assert!(found >= f64::from(values[0]) - 1e-6 && found <= f64::from(*values.last().unwrap()) + 1e-6);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a check remembers: values with the time of the run that brought them, no further back than the check's window.
+//!
+//! The window ends at the run being judged and is open at its start, as Prometheus' range selectors are. It knows no
+//! clock of its own. What lies in the future after the clock went back is dropped, for it may come again; a jump
+//! forward ages the rest out.
+
+use std::{collections::VecDeque, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    probe::{Invalid, Timing},
+    units::Period,
+};
+
+/// The most runs that one window holds; at 8 bytes a run for latencies that is less than a megabyte.
+pub const MOST: usize = 100_000;
+
+/// The longest window. Longer ones belong to the metrics store; and times are kept modulo 2^32 ms, which is 49 days.
+const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+
+/// Values of the runs of the last while.
+#[derive(Debug)]
+pub struct Window<T> {
+    /// The last run, in milliseconds since the epoch.
+    newest: i64,
+    /// Milliseconds since the epoch modulo 2^32 (no run is older than [`LONGEST`]), oldest first.
+    entries: VecDeque<(u32, T)>,
+}
+
+/// A window on disk: the time of the last run, and each value with the milliseconds since the one before it.
+#[derive(Serialize, Deserialize)]
+struct Saved<T> {
+    newest: i64,
+    first: i64,
+    runs: Vec<(u32, T)>,
+}
+
+impl<T> Default for Window<T> {
+    fn default() -> Self {
+        Self { newest: 0, entries: VecDeque::new() }
+    }
+}
+
+impl<T> Window<T> {
+    /// Moves the end of the window to `at` and forgets what is outside of it then.
+    pub fn advance(&mut self, at: Timestamp, span: Period) {
+        let now = at.as_millisecond();
+        let start = now.saturating_sub(i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX));
+        while self.entries.back().is_some_and(|(at, _)| self.whole(*at) > now) {
+            self.entries.pop_back();
+        }
+        while self.entries.front().is_some_and(|(at, _)| self.whole(*at) <= start) {
+            self.entries.pop_front();
+        }
+        self.newest = now;
+    }
+
+    /// Adds the value of a run that ends the window now.
+    pub fn push(&mut self, at: Timestamp, span: Period, value: T) {
+        self.advance(at, span);
+        // Settings don't allow it to come to this; a clock that stands still would.
+        if self.entries.len() == MOST {
+            self.entries.pop_front();
+        }
+        self.entries.push_back((low(self.newest), value));
+    }
+
+    /// The values, oldest first.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// How many runs the window holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the window holds no run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// From the oldest run in the window to its end; zero where there are fewer than two.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        let oldest = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));
+        Duration::from_millis(self.newest.abs_diff(oldest))
+    }
+
+    fn whole(&self, at: u32) -> i64 {
+        self.newest - i64::from(low(self.newest).wrapping_sub(at))
+    }
+}
+
+impl<T: Clone + Serialize + DeserializeOwned> Window<T> {
+    /// The window for [`crate::check::Check::save`].
+    #[must_use]
+    pub fn save(&self) -> Option<serde_json::Value> {
+        let first = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));
+        let mut before = low(first);
+        let mut since = |at: u32| at.wrapping_sub(std::mem::replace(&mut before, at));
+        let runs = self.entries.iter().map(|(at, value)| (since(*at), value.clone())).collect();
+        serde_json::to_value(Saved { newest: self.newest, first, runs }).ok()
+    }
+
+    /// A window that was saved, or an empty one if that can't be read. Runs too old by now go with the next one.
+    #[must_use]
+    pub fn restored(saved: serde_json::Value) -> Self {
+        Self::read(saved).unwrap_or_default()
+    }
+
+    fn read(saved: serde_json::Value) -> Option<Self> {
+        let Saved { newest, first, runs } = serde_json::from_value::<Saved<T>>(saved).ok()?;
+        let mut at = first;
+        let mut entries = VecDeque::with_capacity(runs.len().min(MOST));
+        for (since, value) in runs {
+            at = at.checked_add(i64::from(since))?;
+            entries.push_back((low(at), value));
+        }
+        let fits = at <= newest && newest.checked_sub(first)? <= i64::from(u32::MAX) && entries.len() <= MOST;
+        fits.then_some(Self { newest, entries })
+    }
+}
+
+/// The part of a time that is kept.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "modulo 2^32 is what is wanted")]
+fn low(millis: i64) -> u32 {
+    millis as u32
+}
+
+/// Refuses a window that can't hold the `least` runs that a verdict needs, or that would hold too many.
+///
+/// # Errors
+/// At the key `window`, or at `min_samples` where that is what doesn't fit.
+pub fn validate(window: Period, least: u32, timing: &Timing) -> Result<(), Invalid> {
+    let interval = Period(timing.interval);
+    if window < interval {
+        let message = format!("a window of {window} is shorter than the probe's interval of {interval}");
+        return Err(Invalid::at("window", format!("{message}: most of the time it would hold no run at all")));
+    }
+    if window.0 > LONGEST {
+        return Err(Invalid::at("window", format!("a window of {window} is longer than the most, 31d")));
+    }
+    if window.0 < timing.interval.saturating_mul(least) {
+        let (least_window, key) =
+            (Period(timing.interval.saturating_mul(least)), if least == 2 { "window" } else { "min_samples" });
+        let message =
+            format!("{least} runs are needed, but a window of {window} holds fewer at an interval of {interval}");
+        return Err(Invalid::at(key, format!("{message}: widen the window to {least_window} or run more often")));
+    }
+    if window.0.as_secs_f64() > timing.retry_interval.as_secs_f64() * MOST as f64 {
+        let often = Period(timing.retry_interval);
+        let message = format!("a window of {window} at a run each {often} would hold more than {MOST} runs");
+        return Err(Invalid::at("window", format!("{message}: shorten it or run less often")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(millis).unwrap()
+    }
+
+    const SPAN: Period = Period(Duration::from_secs(10));
+
+    fn filled(times: &[i64]) -> Window<u32> {
+        let mut window = Window::default();
+        for (n, time) in (0..).zip(times) {
+            window.push(at(*time), SPAN, n);
+        }
+        window
+    }
+
+    fn left(window: &Window<u32>) -> Vec<u32> {
+        window.values().copied().collect()
+    }
+
+    #[test]
+    fn a_window_holds_what_is_younger_than_its_span() {
+        assert_eq!(left(&filled(&[0, 5_000, 9_999])), [0, 1, 2]);
+        assert_eq!(left(&filled(&[0, 5_000, 10_000])), [1, 2], "the start is open");
+        assert_eq!(filled(&[0, 5_000, 10_000]).span(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_drops_the_future_and_one_that_jumps_ahead_drops_the_past() {
+        assert_eq!(left(&filled(&[1_000, 8_000, 9_000, 2_000])), [0, 3]);
+        assert_eq!(left(&filled(&[1_000, 2_000, 400_000_000_000])), [2]);
+        assert_eq!(left(&filled(&[400_000_000_000, 1_000, 2_000])), [1, 2]);
+        assert_eq!(left(&filled(&[-3_000, 1_000])), [0, 1], "before the epoch");
+    }
+
+    #[test]
+    fn times_modulo_2_to_the_32_stay_apart() {
+        let wrap = i64::from(u32::MAX);
+        assert_eq!(left(&filled(&[wrap - 4_000, wrap + 3_000])), [0, 1]);
+        assert_eq!(left(&filled(&[wrap - 4_000, wrap + 7_000])), [1]);
+        assert_eq!(left(&filled(&[3_000, 3_000 + wrap + 1])), [1]);
+    }
+
+    #[test]
+    fn what_is_damaged_or_from_another_time_is_dropped() {
+        use serde_json::json;
+        for bad in [
+            json!(null),
+            json!({"newest": 5, "first": 0}),
+            json!({"newest": 5, "first": 0, "runs": [[0, "x"]]}),
+            json!({"newest": 5, "first": 0, "runs": [[0, 1], [6, 1]]}),
+            json!({"newest": i64::MAX, "first": i64::MIN, "runs": []}),
+            json!({"newest": 9_000_000_000_000_i64, "first": 0, "runs": [[0, 1]]}),
+            json!({"newest": 5, "first": i64::MAX, "runs": [[1, 1]]}),
+        ] {
+            assert!(Window::<u32>::restored(bad.clone()).is_empty(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn windows_that_hold_too_little_or_too_much_are_refused() {
+        let seconds = Duration::from_secs;
+        let timing = Timing { interval: seconds(10), retry_interval: seconds(2), timeout: seconds(2) };
+        let key =
+            |window, least| validate(Period(seconds(window)), least, &timing).err().map(|error| error.key.unwrap());
+        assert_eq!(key(10, 1), None);
+        assert_eq!(key(9, 1), Some("window"));
+        assert_eq!(key(19, 2), Some("window"));
+        assert_eq!(key(300, 30), None);
+        assert_eq!(key(300, 31), Some("min_samples"));
+        assert_eq!(key(200_000, 1), None);
+        assert_eq!(key(200_001, 1), Some("window"));
+        assert_eq!(key(32 * 86_400, 1), Some("window"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_survives_a_restart(start in -1_000_000_000_000_i64..4_000_000_000_000, steps in prop::collection::vec(0_i64..3_000, 0..50)) {
+            let times: Vec<_> = steps.iter().scan(start, |at, step| { *at += step; Some(*at) }).collect();
+            let window = filled(&times);
+            let back = Window::<u32>::restored(window.save().unwrap());
+            prop_assert_eq!(left(&back), left(&window));
+            prop_assert_eq!(back.span(), window.span());
+        }
+
+        #[test]
+        fn whatever_the_clock_does_all_that_is_left_lies_within_the_span(times in prop::collection::vec(-50_000_i64..50_000, 1..50)) {
+            let window = filled(&times);
+            let now = *times.last().unwrap();
+            let left: Vec<_> = left(&window).iter().map(|n| times[*n as usize]).collect();
+            prop_assert!(left.iter().all(|at| *at <= now && *at > now - 10_000));
+            prop_assert!(left.is_sorted());
+        }
+    }
+}
