@@ -3,6 +3,7 @@
 pub mod error_rate;
 pub mod health;
 pub mod latency;
+pub mod pool;
 pub mod window;
 
 #[cfg(test)]

@@ -129,6 +129,8 @@ families! {
         "Share of a pool's connections in use.";
     POOL_UTILIZATION_LIMIT: Gauge "readiness_pool_utilization_limit_ratio" ["probe", "check", "pool", "level"]
         "Limit on the share of a pool's connections in use.";
+    POOL_WAITING_LIMIT: Gauge "readiness_pool_waiting_limit" ["probe", "check", "pool", "level"]
+        "Limit on the callers that wait for a connection of a pool.";
     VALUE: Gauge "readiness_value" ["probe", "check"]
         "The number that a check judges, in the user's own unit.";
     VALUE_LIMIT: Gauge "readiness_value_limit" ["probe", "check", "bound", "level"]

@@ -35,6 +35,12 @@ impl Ratio {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
+    /// So many hundredths, 100 at most: for defaults in code.
+    #[must_use]
+    pub const fn percent(hundredths: u8) -> Self {
+        Self(if hundredths > 100 { 1.0 } else { hundredths as f64 / 100.0 })
+    }
+
     /// The share as a number between 0 and 1.
     #[must_use]
     pub fn get(self) -> f64 {

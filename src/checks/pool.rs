@@ -1,0 +1,207 @@
+//! The judging core of `pool`: how full connection pools are and whether somebody waits for a connection.
+//!
+//! The kinds that can see pools (series of a `metrics` probe, a database server) have a check of their own that makes
+//! [`Pool`]s of their facts; what a full pool is, is said once, here.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | every pool within the limits | pass |
+//! | a pool beyond a step of a limit; more in use than there are, too | warn or fail (`limit`) |
+//! | no pool | unknown (`empty`) |
+//! | more than 20 pools | unknown (`limit`): each becomes a label value; the selector is to be narrowed |
+//! | size 0, negative or infinite: no upper limit (0/0 too) | unknown (`empty`), unless another pool fails |
+//! | a number is NaN, or negative | unknown (`empty`), unless another pool fails |
+
+use std::borrow::Cow;
+
+use crate::{
+    check::{Measure, Outcome, Verdict},
+    family::{POOL_CONNECTIONS, POOL_UTILIZATION, POOL_UTILIZATION_LIMIT, POOL_WAITING_LIMIT, Sample},
+    limit::Max,
+    probe::Reason,
+    units::Ratio,
+};
+
+/// The most pools that one check judges.
+pub const MOST: usize = 20;
+
+/// A connection pool as it is at one moment, in connections.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Value of the label `pool`.
+    pub name: String,
+    /// In use.
+    pub used: f64,
+    /// Open and free, where that is known.
+    pub idle: Option<f64>,
+    /// Callers that wait for a connection, where that is known.
+    pub waiting: Option<f64>,
+    /// How many there can be.
+    pub max: f64,
+}
+
+/// Limits on a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// On the share of connections in use.
+    pub utilization: Max<Ratio>,
+    /// On the callers that wait.
+    pub waiting: Option<Max<u32>>,
+}
+
+/// Warns at 80 %, fails at 95 %: what the limit on the utilization is unless the settings say otherwise.
+#[must_use]
+pub fn standard_utilization() -> Max<Ratio> {
+    let (warn, fail) = (Ratio::percent(80), Ratio::percent(95));
+    Max::steps(warn, fail).unwrap_or(Max::fail(fail))
+}
+
+/// Judges every pool; the worst speaks for all.
+#[must_use]
+pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
+    if pools.is_empty() {
+        return Verdict::new(Outcome::Unknown(Reason::Empty), "there is no pool to judge");
+    }
+    if pools.len() > MOST {
+        let message = format!("there are {} pools, more than {MOST}: narrow what this check selects", pools.len());
+        return Verdict::new(Outcome::Unknown(Reason::Limit), message);
+    }
+    let alone = pools.len() == 1;
+    let mut measures = Vec::new();
+    let mut unclear = None;
+    for pool in pools {
+        match pool.measures(limits, alone) {
+            Ok(of_pool) => measures.extend(of_pool),
+            Err(why) => unclear = unclear.or(Some(why)),
+        }
+    }
+    let mut verdict = Verdict::of(measures);
+    let unknown = Outcome::Unknown(Reason::Empty);
+    match unclear {
+        Some(why) if verdict.outcome.badness() <= unknown.badness() => {
+            (verdict.outcome, verdict.summary) = (unknown, why);
+        }
+        _ if alone => {
+            let of = |pool: &Pool| format!(" ({} of {} in use)", pool.used, pool.max);
+            verdict.summary.extend(pools.iter().map(of));
+        }
+        _ => {}
+    }
+    verdict.with(pools.iter().flat_map(|pool| pool.samples(limits)))
+}
+
+impl Pool {
+    fn measures(&self, limits: &Limits, alone: bool) -> Result<Vec<Measure>, String> {
+        let name = |of: &'static str| -> Cow<'static, str> {
+            if alone { of.into() } else { format!("{of} of {}", self.name).into() }
+        };
+        if !(self.max > 0.0 && self.max.is_finite()) {
+            let max = self.max;
+            let message = format!("the size of pool {} is {max}: without an upper limit there is no", self.name);
+            return Err(format!("{message} utilization to judge; give the pool one"));
+        }
+        let is_count = |number: f64| number >= 0.0 && number.is_finite();
+        if !is_count(self.used) || !self.waiting.is_none_or(is_count) {
+            let waiting = self.waiting.map(|waiting| format!(" and {waiting} waiting")).unwrap_or_default();
+            return Err(format!("pool {} has {} connections in use{waiting}: that is no count", self.name, self.used));
+        }
+        let utilization = limits.utilization.measure(name("utilization"), self.used / self.max);
+        let waiting = limits.waiting.zip(self.waiting).map(|(limit, waiting)| limit.measure(name("waiting"), waiting));
+        Ok([Some(utilization), waiting].into_iter().flatten().collect())
+    }
+
+    fn samples(&self, limits: &Limits) -> Vec<Sample> {
+        let pool = || Cow::from(self.name.clone());
+        let states =
+            [("used", Some(self.used)), ("idle", self.idle), ("waiting", self.waiting), ("max", Some(self.max))];
+        let states = states.into_iter().filter_map(|(state, count)| {
+            let count = count.filter(|count| count.is_finite())?;
+            Some(Sample::new(&POOL_CONNECTIONS, [pool(), state.into()], count))
+        });
+        let utilization = Some(self.used / self.max).filter(|share| share.is_finite());
+        let utilization = utilization.map(|share| Sample::new(&POOL_UTILIZATION, [pool()], share));
+        let limit = |family, level: &'static str, at| Sample::new(family, [pool(), level.into()], at);
+        let on_utilization = limits.utilization.levels().map(|(level, at)| limit(&POOL_UTILIZATION_LIMIT, level, at));
+        let on_waiting = limits.waiting.into_iter().flat_map(|waiting| waiting.levels());
+        let on_waiting = on_waiting.map(|(level, at)| limit(&POOL_WAITING_LIMIT, level, at));
+        states.chain(utilization).chain(on_utilization).chain(on_waiting).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(name: &str, used: f64, max: f64) -> Pool {
+        Pool { name: name.to_owned(), used, idle: None, waiting: None, max }
+    }
+
+    fn limits() -> Limits {
+        Limits { utilization: standard_utilization(), waiting: Some(Max::fail(2)) }
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let unknown = Outcome::Unknown(Reason::Empty);
+        let fail = Outcome::Fail(Reason::Limit);
+        let waiting = |waiting| Pool { waiting: Some(waiting), ..pool("a", 1.0, 10.0) };
+        let cases = [
+            ("at the first step", vec![pool("a", 8.0, 10.0)], Outcome::Pass),
+            ("beyond the first step", vec![pool("a", 9.0, 10.0)], Outcome::Warn),
+            ("beyond the second step", vec![pool("a", 10.0, 10.0)], fail),
+            ("more than there are", vec![pool("a", 12.0, 10.0)], fail),
+            ("the worst counts", vec![pool("a", 1.0, 10.0), pool("b", 10.0, 10.0), pool("c", 9.0, 10.0)], fail),
+            ("some wait", vec![waiting(3.0)], fail),
+            ("few wait", vec![waiting(2.0)], Outcome::Pass),
+            ("none", vec![], unknown),
+            ("too many", (0..21).map(|_| pool("a", 1.0, 10.0)).collect(), Outcome::Unknown(Reason::Limit)),
+            ("no upper limit", vec![pool("a", 3.0, 0.0)], unknown),
+            ("0/0", vec![pool("a", 0.0, 0.0)], unknown),
+            ("a negative size", vec![pool("a", 3.0, -1.0)], unknown),
+            ("an infinite size", vec![pool("a", 3.0, f64::INFINITY)], unknown),
+            ("a size that is no number", vec![pool("a", 3.0, f64::NAN)], unknown),
+            ("use that is no number", vec![pool("a", f64::NAN, 10.0)], unknown),
+            ("negative use", vec![pool("a", -1.0, 10.0)], unknown),
+            ("waiting that is no number", vec![waiting(f64::NAN)], unknown),
+            ("one unclear, one good", vec![pool("a", 1.0, 0.0), pool("b", 1.0, 10.0)], unknown),
+            ("one unclear, one bad", vec![pool("a", 1.0, 0.0), pool("b", 10.0, 10.0)], fail),
+        ];
+        for (case, pools, outcome) in cases {
+            assert_eq!(judge(&pools, &limits()).outcome, outcome, "{case}");
+        }
+    }
+
+    #[test]
+    fn sentences_name_the_pool_where_there_are_several() {
+        let one = judge(&[pool("a", 10.0, 10.0)], &limits());
+        assert_eq!(one.summary, "utilization is 100%, above the limit of 95% (10 of 10 in use)");
+        let two = judge(&[pool("a", 1.0, 10.0), pool("b", 9.0, 10.0)], &limits());
+        assert_eq!(two.summary, "utilization of b is 90%, above the limit of 80%");
+        let measures: Vec<_> = two.measures.iter().map(|measure| measure.name.as_ref()).collect();
+        assert_eq!(measures, ["utilization of a", "utilization of b"]);
+    }
+
+    #[test]
+    fn connections_and_limits_are_exposed_for_each_pool() {
+        let verdict = judge(&[Pool { idle: Some(2.0), waiting: Some(0.0), ..pool("a", 6.0, 8.0) }], &limits());
+        let lines: Vec<_> = verdict
+            .samples
+            .iter()
+            .map(|s| format!("{} {} {}", &s.family.name[10..], s.labels.join(" "), s.value))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "pool_connections a used 6",
+                "pool_connections a idle 2",
+                "pool_connections a waiting 0",
+                "pool_connections a max 8",
+                "pool_utilization_ratio a 0.75",
+                "pool_utilization_limit_ratio a warn 0.8",
+                "pool_utilization_limit_ratio a fail 0.95",
+                "pool_waiting_limit a fail 2",
+            ]
+        );
+        assert!(judge(&[pool("a", f64::NAN, 0.0)], &limits()).samples.iter().all(|sample| sample.value.is_finite()));
+    }
+}
