@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use self::{
-    check::{CheckState, RECENT},
+    check::{CheckState, RECENT, Resume},
     probe::{LastRun, ProbeState, Run},
 };
 use crate::{

@@ -14,4 +14,5 @@ pub mod secret;
 pub mod settings;
 pub mod shared;
 pub mod tls;
+pub mod state;
 pub mod units;

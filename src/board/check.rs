@@ -39,6 +39,20 @@ pub struct CheckState {
     pub recent: VecDeque<Status>,
     /// Why it has its status, where no verdict says so: skipped, stale, before the first run.
     pub note: String,
+    /// What it was before a restart. Nothing is claimed about the time in between: it stays pending until the first
+    /// result, and only then goes on from where it was.
+    pub resume: Option<Resume>,
+}
+
+/// Where a check stood before a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    /// Its status.
+    pub status: Status,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its streak.
+    pub streak: i32,
 }
 
 impl CheckState {
@@ -57,6 +71,7 @@ impl CheckState {
             limits: limits.into(),
             recent: VecDeque::new(),
             note: note.to_owned(),
+            resume: None,
         }
     }
 
@@ -83,6 +98,9 @@ impl CheckState {
     pub(super) fn record(&mut self, verdict: Verdict, at: Timestamp) -> Option<Change> {
         if !self.info.enabled {
             return None;
+        }
+        if let Some(before) = self.resume.take() {
+            Resume { status: self.status, since: self.since, streak: self.streak } = before;
         }
         let outcome = verdict.outcome;
         self.count(outcome.status());

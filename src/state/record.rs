@@ -1,0 +1,178 @@
+//! The form in which the board and the windows are saved, and the way there and back.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    board::{Board, CheckState, ProbeState, Resume, Run, Snapshot},
+    check::Status,
+    family::{self, Sample},
+    kind::Job,
+    probe::Reason,
+};
+
+/// Everything that is saved.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// When.
+    pub saved_at: Timestamp,
+    /// By name.
+    pub probes: BTreeMap<String, SavedProbe>,
+}
+
+/// A probe that runs, with what tells whether it is still the same after a restart.
+#[derive(Clone)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// A digest of what it is configured to do, secrets left out: what was saved under another one is not taken back.
+    pub identity: String,
+    /// Itself.
+    pub job: Arc<dyn Job>,
+}
+
+/// One probe.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedProbe {
+    identity: String,
+    runs: u64,
+    failures: BTreeMap<Reason, u64>,
+    overruns: u64,
+    recent: Vec<(u32, f32)>,
+    lasting: Vec<SavedSample>,
+    checks: BTreeMap<String, SavedCheck>,
+}
+
+/// One check.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SavedCheck {
+    status: Status,
+    since: Timestamp,
+    last_pass: Option<Timestamp>,
+    streak: i32,
+    results: BTreeMap<Status, u64>,
+    recent: Vec<Status>,
+    lasting: Vec<SavedSample>,
+    window: Option<serde_json::Value>,
+}
+
+type SavedSample = (String, Vec<String>, f64);
+
+impl Saved {
+    /// Takes down the board and what the checks keep.
+    #[must_use]
+    pub fn capture(snapshot: &Snapshot, jobs: &[Kept], now: Timestamp) -> Self {
+        let jobs: BTreeMap<&str, &Kept> = jobs.iter().map(|kept| (&*kept.name, kept)).collect();
+        let probe = |state: &Arc<ProbeState>| {
+            let kept = jobs.get(&*state.info.name)?;
+            Some((state.info.name.clone(), SavedProbe::capture(state, kept)))
+        };
+        Self { saved_at: now, probes: snapshot.probes.iter().filter_map(probe).collect() }
+    }
+
+    /// Puts back what belongs to probes that are still the same.
+    pub fn restore(self, board: &Board, jobs: &[Kept]) {
+        let mut probes = self.probes;
+        for kept in jobs {
+            let Some(saved) = probes.remove(&kept.name).filter(|saved| saved.identity == kept.identity) else {
+                continue;
+            };
+            board.restore(&kept.name, |state| saved.restore(state, &*kept.job));
+        }
+    }
+}
+
+impl SavedProbe {
+    fn capture(state: &ProbeState, kept: &Kept) -> Self {
+        let mut windows = kept.job.save().into_iter();
+        let failures = Reason::ALL.iter().map(|reason| (*reason, state.failures(*reason)));
+        Self {
+            identity: kept.identity.clone(),
+            runs: state.runs,
+            failures: failures.filter(|(_, count)| *count > 0).collect(),
+            overruns: state.overruns,
+            recent: state.recent.iter().map(|run| (run.at, run.duration)).collect(),
+            lasting: save_samples(&state.lasting),
+            checks: state
+                .checks
+                .iter()
+                .map(|check| (check.info.name.clone(), SavedCheck::capture(check, windows.next().flatten())))
+                .collect(),
+        }
+    }
+
+    fn restore(mut self, state: &mut ProbeState, job: &dyn Job) {
+        state.runs = self.runs;
+        state.overruns = self.overruns;
+        for (reason, count) in self.failures {
+            if let Some(total) = state.failures.get_mut(reason as usize) {
+                *total = count;
+            }
+        }
+        state.recent = self.recent.into_iter().map(|(at, duration)| Run { at, duration }).collect();
+        state.lasting = restore_samples(self.lasting);
+        for (at, check) in state.checks.iter_mut().enumerate().filter(|(_, check)| check.info.enabled) {
+            let Some(saved) = self.checks.remove(&check.info.name) else { continue };
+            if let Some(window) = saved.restore(check) {
+                job.restore(at, window);
+            }
+        }
+    }
+}
+
+impl SavedCheck {
+    fn capture(check: &CheckState, window: Option<serde_json::Value>) -> Self {
+        // Before the first result after a restart, what was there before it is still what counts.
+        let now = Resume { status: check.status, since: check.since, streak: check.streak };
+        let Resume { status, since, streak } = check.resume.unwrap_or(now);
+        let results = Status::ALL.iter().map(|status| (*status, check.results(*status)));
+        Self {
+            status,
+            since,
+            last_pass: check.last_pass,
+            streak,
+            results: results.filter(|(_, count)| *count > 0).collect(),
+            recent: check.recent.iter().copied().collect(),
+            lasting: save_samples(&check.lasting),
+            window,
+        }
+    }
+
+    fn restore(self, check: &mut CheckState) -> Option<serde_json::Value> {
+        if !matches!(self.status, Status::Pending | Status::Skipped) {
+            check.resume = Some(Resume { status: self.status, since: self.since, streak: self.streak });
+            check.note = "not run since the restart".to_owned();
+        }
+        check.last_pass = self.last_pass;
+        for (status, count) in self.results {
+            if let Some(total) = check.results.get_mut(status as usize) {
+                *total = count;
+            }
+        }
+        check.recent = self.recent.into();
+        check.lasting = restore_samples(self.lasting);
+        self.window
+    }
+}
+
+fn save_samples(samples: &[Sample]) -> Vec<SavedSample> {
+    samples
+        .iter()
+        .map(|sample| {
+            let labels = sample.labels.iter().map(|label| label.clone().into_owned()).collect();
+            (sample.family.name.to_owned(), labels, sample.value)
+        })
+        .collect()
+}
+
+/// What this version has no family for is dropped.
+fn restore_samples(samples: Vec<SavedSample>) -> Vec<Sample> {
+    let restore = |(name, labels, value): SavedSample| {
+        let family = family::ALL.iter().find(|family| family.name == name)?;
+        let own = family.labels.iter().filter(|label| !matches!(**label, "probe" | "check")).count();
+        (own == labels.len()).then(|| Sample { family, labels: labels.into_iter().map(Into::into).collect(), value })
+    };
+    samples.into_iter().filter_map(restore).collect()
+}
