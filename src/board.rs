@@ -110,14 +110,14 @@ impl Board {
         });
     }
 
-    /// Turns what is older than three intervals into `unknown`. To be called about once a second.
-    pub fn age(&self, now: Timestamp) -> Vec<Change> {
+    /// Turns what is older than three intervals into `unknown`; gives what changed, with the probe's name. To be
+    /// called about once a second.
+    pub fn age(&self, now: Timestamp) -> Vec<(String, Change)> {
         let mut inner = self.lock();
         let mut changes = Vec::new();
-        for state in &mut inner.probes {
-            if state.is_stale(now) {
-                changes.extend(Arc::make_mut(state).expire(now));
-            }
+        for state in inner.probes.iter_mut().filter(|state| state.is_stale(now) && state.has_verdicts()) {
+            let state = Arc::make_mut(state);
+            changes.extend(state.expire(now).into_iter().map(|change| (state.info.name.clone(), change)));
         }
         if !changes.is_empty() {
             self.changed(inner);

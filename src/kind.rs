@@ -284,3 +284,6 @@ fn judge<F: Facts>(check: &mut dyn Check<F>, seen: &Observation<F>, panics: &mut
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,11 @@ impl CheckState {
         self.info.gate && self.info.enabled && !matches!(self.status, Status::Pass | Status::Warn)
     }
 
+    /// Whether it says something that could get too old.
+    pub(super) fn is_judged(&self) -> bool {
+        matches!(self.status, Status::Pass | Status::Warn | Status::Fail)
+    }
+
     /// Takes in the verdict on one run.
     pub(super) fn record(&mut self, verdict: Verdict, at: Timestamp) -> Option<Change> {
         if !self.info.enabled {
@@ -186,5 +191,127 @@ fn badness(status: Status) -> u8 {
         Status::Warn => 2,
         Status::Unknown => 3,
         Status::Fail => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{Category, Severity},
+        family::{BACKUP_AGE, BACKUP_LAST_SUCCESS},
+        probe::Reason,
+    };
+
+    fn check(failure_threshold: u32, success_threshold: u32) -> CheckState {
+        let info = CheckInfo {
+            name: "health".into(),
+            kind: "health",
+            category: Category::Health,
+            severity: Severity::Critical,
+            gate: true,
+            owner: String::new(),
+            runbook: String::new(),
+            summary: String::new(),
+            failure_threshold,
+            success_threshold,
+            enabled: true,
+        };
+        CheckState::new(Arc::new(info), Vec::new(), Timestamp::UNIX_EPOCH)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn verdict(letter: char) -> Verdict {
+        let outcome = match letter {
+            'p' => Outcome::Pass,
+            'w' => Outcome::Warn,
+            'f' => Outcome::Fail(Reason::Limit),
+            'u' => Outcome::Unknown(Reason::Timeout),
+            '.' => Outcome::Pending,
+            other => panic!("{other}"),
+        };
+        Verdict::new(outcome, letter.to_string())
+    }
+
+    /// The status after each result, as letters.
+    fn play(check: &mut CheckState, results: &str) -> String {
+        let letter = |status| match status {
+            Status::Pass => 'p',
+            Status::Warn => 'w',
+            Status::Fail => 'f',
+            Status::Unknown => 'u',
+            Status::Pending => '.',
+            Status::Skipped => 's',
+        };
+        let step = |(second, result)| {
+            check.record(verdict(result), at(second as i64 + 1));
+            letter(check.status)
+        };
+        results.chars().enumerate().map(step).collect()
+    }
+
+    #[test]
+    fn thresholds_hold_the_status_until_enough_runs_agree() {
+        for (failures, successes, results, statuses) in [
+            (1, 1, "pfpwfup", "pfpwfup"),
+            (3, 1, "pffpfffp", "pppppp fp".replace(' ', "").as_str()),
+            (1, 3, "pfppfppp", "pffffffp"),
+            (3, 2, "fffpp", "..ffp"),
+            (2, 1, "pfufu", "ppuuu"),
+            (2, 1, "pufff", "ppfff"),
+            // What has seen nothing yet takes the first good result as it comes.
+            (3, 3, "ppp", "ppp"),
+            (3, 3, "www", "www"),
+            // Not enough data is said at once.
+            (3, 3, "p.p", "p.p"),
+        ] {
+            assert_eq!(play(&mut check(failures, successes), results), statuses, "{failures} {successes} {results}");
+        }
+    }
+
+    #[test]
+    fn since_moves_with_the_status_and_last_pass_with_every_pass() {
+        let mut check = check(2, 1);
+        play(&mut check, "ppfff");
+        assert_eq!((check.status, check.since, check.last_pass), (Status::Fail, at(4), Some(at(2))));
+        assert_eq!((check.results(Status::Pass), check.results(Status::Fail)), (2, 3));
+    }
+
+    #[test]
+    fn sixty_runs_are_kept() {
+        let mut check = check(1, 1);
+        play(&mut check, &"f".repeat(30));
+        play(&mut check, &"p".repeat(50));
+        assert_eq!(check.recent.len(), RECENT);
+        assert_eq!(check.recent.iter().filter(|status| **status == Status::Fail).count(), 10);
+    }
+
+    #[test]
+    fn after_a_restart_it_is_pending_and_goes_on_from_where_it_was_with_the_first_result() {
+        let mut restarted = check(3, 1);
+        restarted.resume = Some(Resume { status: Status::Pass, since: at(5), streak: 2 });
+        assert_eq!(restarted.status, Status::Pending);
+        restarted.record(verdict('f'), at(100));
+        assert_eq!((restarted.status, restarted.since), (Status::Fail, at(100)), "the third failure in a row");
+
+        let mut restarted = check(1, 1);
+        restarted.resume = Some(Resume { status: Status::Fail, since: at(5), streak: 0 });
+        restarted.record(verdict('f'), at(100));
+        assert_eq!((restarted.status, restarted.since), (Status::Fail, at(5)), "it has been failing all along");
+    }
+
+    #[test]
+    fn what_lasts_stays_when_the_check_can_not_be_judged() {
+        let mut check = check(1, 1);
+        let labels = || ["local".into(), "full".into()];
+        let made = |value| Sample::new(&BACKUP_LAST_SUCCESS, labels(), value);
+        check.record(verdict('p').with([made(7.0), Sample::new(&BACKUP_AGE, labels(), 3.0)]), at(1));
+        check.record(verdict('u'), at(2));
+        assert_eq!(check.lasting, [made(7.0)]);
+        check.record(verdict('p').with([made(9.0)]), at(3));
+        assert_eq!(check.lasting, [made(9.0)]);
     }
 }

@@ -144,10 +144,15 @@ impl ProbeState {
         self.checks.iter_mut().filter_map(|check| check.set_aside(Status::Skipped, note.clone(), now)).collect()
     }
 
+    /// Whether any check says something that could get too old.
+    pub(super) fn has_verdicts(&self) -> bool {
+        self.checks.iter().any(CheckState::is_judged)
+    }
+
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Change> {
-        let note =
-            format!("no result for more than three intervals of {}", crate::units::Period(self.info.timing.interval));
-        let fresh = |check: &&mut CheckState| matches!(check.status, Status::Pass | Status::Warn | Status::Fail);
-        self.checks.iter_mut().filter(fresh).filter_map(|c| c.set_aside(Status::Unknown, note.clone(), now)).collect()
+        let interval = crate::units::Period(self.info.timing.interval);
+        let note = format!("no result for more than three intervals of {interval}");
+        let judged = self.checks.iter_mut().filter(|check| check.is_judged());
+        judged.filter_map(|check| check.set_aside(Status::Unknown, note.clone(), now)).collect()
     }
 }

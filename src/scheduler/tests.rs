@@ -222,6 +222,6 @@ async fn a_result_older_than_three_intervals_becomes_unknown() {
     let last = stage.board.probe("api").unwrap().last.as_ref().unwrap().at;
     assert!(stage.board.age(last + Duration::from_secs(30)).is_empty());
     let changes = stage.board.age(last + Duration::from_secs(31));
-    assert_eq!((changes[0].from, changes[0].to), (Status::Pass, Status::Unknown));
+    assert_eq!((changes[0].1.from, changes[0].1.to), (Status::Pass, Status::Unknown));
     assert!(stage.board.age(last + Duration::from_secs(99)).is_empty(), "said once");
 }
