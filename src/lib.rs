@@ -13,6 +13,6 @@ pub mod scheduler;
 pub mod secret;
 pub mod settings;
 pub mod shared;
-pub mod tls;
 pub mod state;
+pub mod tls;
 pub mod units;
