@@ -202,7 +202,11 @@ impl<P: Probe> Job for Watch<P> {
     }
 
     fn limits(&self) -> Vec<Vec<Sample>> {
-        self.checks().iter().map(|check| check.limits()).collect()
+        let label = |mut limit| {
+            self.probe.label_limit(&mut limit);
+            limit
+        };
+        self.checks().iter().map(|check| check.limits().into_iter().map(label).collect()).collect()
     }
 
     fn run(&self, detail: Detail) -> BoxFuture<'_, Report> {

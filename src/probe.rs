@@ -64,6 +64,11 @@ pub trait Probe: Send + Sync + 'static {
         None
     }
 
+    /// Fills in the labels of a check's limit that only the probe knows, such as where its backups are.
+    fn label_limit(&self, limit: &mut Sample) {
+        let _ = limit;
+    }
+
     /// One run. It changes nothing at the other end and may be dropped at any await: dropping is cancellation,
     /// and nothing of it goes on afterwards.
     fn observe(&self, cx: &Context) -> impl Future<Output = Result<Self::Facts, Broken<Self::Facts>>> + Send;

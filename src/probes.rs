@@ -1,5 +1,6 @@
 //! The list of probe kinds. A new kind is one file here and one line in [`all`].
 
+pub mod backups;
 pub mod tcp;
 
 use crate::kind::Entry;
@@ -7,7 +8,7 @@ use crate::kind::Entry;
 /// Every probe kind.
 #[must_use]
 pub fn all() -> Vec<Entry> {
-    vec![Entry::of::<tcp::Tcp>()]
+    vec![Entry::of::<tcp::Tcp>(), Entry::of::<backups::Backups>()]
 }
 
 /// Kinds of the configuration that this version can't do yet: refused by name rather than as a misspelling.

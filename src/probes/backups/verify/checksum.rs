@@ -1,0 +1,127 @@
+//! Checksum files: `HASH  NAME` as sha256sum writes it, `SHA256 (NAME) = HASH` as BSD does, or the bare hash.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256, Sha512};
+
+use super::{Flaw, cant_read};
+
+/// A sum in the making and the one that it must become.
+#[derive(Debug)]
+pub(super) struct Checksum {
+    sum: Sum,
+    expected: String,
+}
+
+#[derive(Debug)]
+enum Sum {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+/// Larger than a list of a thousand files.
+const LARGEST: u64 = 256 << 10;
+
+/// The checksum file of a backup, if there is one.
+pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
+    let with = |extension: &str| {
+        let mut name = backup.as_os_str().to_owned();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    [with(".sha256"), with(".sha512")].into_iter().find(|path| path.exists())
+}
+
+impl Checksum {
+    /// Starts with what the checksum file says of a backup.
+    pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Flaw> {
+        let mut text = String::new();
+        let file = fs::File::open(path).map_err(|error| cant_read(path, 0, &error))?;
+        file.take(LARGEST).read_to_string(&mut text).map_err(|error| cant_read(path, 0, &error))?;
+        let (sum, digits) = if path.extension().is_some_and(|extension| extension == "sha512") {
+            (Sum::Sha512(Sha512::new()), 128)
+        } else {
+            (Sum::Sha256(Sha256::new()), 64)
+        };
+        let name = backup.file_name().unwrap_or_default().to_string_lossy();
+        let expected = text.lines().find_map(|line| expected(line.trim(), &name, digits));
+        let expected = expected.ok_or_else(|| {
+            let shown = path.file_name().unwrap_or_default().to_string_lossy();
+            Flaw::Damaged(format!("its checksum file {shown} has no checksum of {name}"))
+        })?;
+        Ok(Self { sum, expected })
+    }
+
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        match &mut self.sum {
+            Sum::Sha256(sum) => sum.update(piece),
+            Sum::Sha512(sum) => sum.update(piece),
+        }
+    }
+
+    /// The name of the sum, if it is the right one.
+    pub(super) fn finish(self) -> Result<&'static str, Flaw> {
+        let (name, sum) = match self.sum {
+            Sum::Sha256(sum) => ("sha256", hex(&sum.finalize())),
+            Sum::Sha512(sum) => ("sha512", hex(&sum.finalize())),
+        };
+        if sum != self.expected {
+            return Err(Flaw::Damaged(format!("its {name} is {sum}, its checksum file says {}", self.expected)));
+        }
+        Ok(name)
+    }
+}
+
+/// The hash that a line gives for a file.
+fn expected(line: &str, file: &str, digits: usize) -> Option<String> {
+    // BSD: everything between the first bracket and the last is the name.
+    let bsd = line.split_once(" (").and_then(|(_, rest)| rest.rsplit_once(") = "));
+    let (name, hash) = match bsd {
+        Some((name, hash)) => (name, hash),
+        None => {
+            let (hash, name) = line.split_once(char::is_whitespace).unwrap_or((line, file));
+            // sha256sum puts a backslash in front of a line whose name it had to escape.
+            (name.trim_start_matches([' ', '*']), hash.trim_start_matches('\\'))
+        }
+    };
+    let is_hash = hash.len() == digits && hash.chars().all(|c| c.is_ascii_hexdigit());
+    let is_name = Path::new(name).file_name().is_some_and(|name| name.to_string_lossy() == file);
+    (is_hash && is_name).then(|| hash.to_ascii_lowercase())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_of_a_line_is_read() {
+        let hash = "A".repeat(64);
+        let expect = Some("a".repeat(64));
+        for line in [
+            hash.clone(),
+            format!("{hash}  a.dump"),
+            format!("{hash} *a.dump"),
+            format!("{hash}  ./backups/a.dump"),
+            format!("SHA256 (a.dump) = {hash}"),
+        ] {
+            assert_eq!(expected(&line, "a.dump", 64), expect, "{line}");
+        }
+        for line in [
+            format!("{hash}  b.dump"),
+            format!("SHA256 (b.dump) = {hash}"),
+            "x".repeat(64),
+            "a".repeat(63),
+            String::new(),
+        ] {
+            assert_eq!(expected(&line, "a.dump", 64), None, "{line}");
+        }
+    }
+}

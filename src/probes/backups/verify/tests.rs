@@ -1,0 +1,221 @@
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::probes::backups::{Halt, halt};
+
+const WANT: Want = Want { newest: 1, require_checksum: false };
+
+fn file(path: &Path) -> File {
+    let metadata = fs::metadata(path).unwrap();
+    let modified = Timestamp::try_from(metadata.modified().unwrap()).ok();
+    File { path: path.to_owned(), below: String::new(), size: metadata.len(), modified }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn verify(content: &[u8], checksum: Option<&str>, want: Want) -> Finding {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dump");
+    fs::write(&path, content).unwrap();
+    if let Some(checksum) = checksum {
+        fs::write(folder.path().join("a.dump.sha256"), checksum).unwrap();
+    }
+    let (_halt, halted) = halt();
+    let verified = Verifier::default().verify(&[file(&path)], want, soon(), &halted).unwrap();
+    verified[0].finding.clone()
+}
+
+fn sound(by: &[&'static str]) -> Finding {
+    Finding::Sound(by.to_vec())
+}
+
+fn is_damaged(finding: &Finding, word: &str) -> bool {
+    matches!(finding, Finding::Damaged(why) if why.contains(word))
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(content).unwrap();
+    gzip.finish().unwrap()
+}
+
+fn zstd(content: &[u8]) -> Vec<u8> {
+    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.include_checksum(true).unwrap();
+    zstd.write_all(content).unwrap();
+    zstd.finish().unwrap()
+}
+
+/// Content that does not pack well, so that a cut hits data.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(size).collect()
+}
+
+const SQL: &str =
+    "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE a ();\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
+
+#[test]
+fn a_checksum_file_is_believed_over_everything() {
+    let hash = Sha256::digest(b"content").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(verify(b"content", Some(&format!("{hash}  a.dump\n")), WANT), sound(&["sha256"]));
+    assert_eq!(verify(b"content", Some(&hash), WANT), sound(&["sha256"]));
+    assert!(is_damaged(&verify(b"c0ntent", Some(&hash), WANT), "sha256"));
+    assert!(is_damaged(&verify(b"content", Some("no hash"), WANT), "no checksum"));
+    let strict = Want { require_checksum: true, ..WANT };
+    assert!(matches!(verify(&gzip(b"content"), None, strict), Finding::Unverifiable(_)));
+    assert!(matches!(verify(b"content", None, WANT), Finding::Unverifiable(_)));
+}
+
+#[test]
+fn packed_files_tell_by_their_own_checksums() {
+    let content = noise(300_000);
+    for (name, packed) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
+        assert_eq!(verify(&packed, None, WANT), sound(&[name]));
+        let twice = [&*packed, &*packed].concat();
+        assert_eq!(verify(&twice, None, WANT), sound(&[name]), "several {name} members");
+        for cut in [1, 8, 100_000, packed.len() - 10] {
+            let finding = verify(&packed[..packed.len() - cut], None, WANT);
+            assert!(is_damaged(&finding, name), "{name} cut by {cut}: {finding:?}");
+        }
+        let mut flipped = packed.clone();
+        flipped[packed.len() / 2] ^= 1;
+        assert!(is_damaged(&verify(&flipped, None, WANT), name), "a flipped bit in {name}");
+    }
+}
+
+#[test]
+fn an_sql_dump_must_end_with_its_closing_line() {
+    assert_eq!(verify(SQL.as_bytes(), None, WANT), sound(&["its closing line"]));
+    assert_eq!(verify(&gzip(SQL.as_bytes()), None, WANT), sound(&["gzip", "its closing line"]));
+    let long = SQL.replace("CREATE", &"INSERT INTO a VALUES (1);\n".repeat(20_000));
+    assert_eq!(verify(&zstd(long.as_bytes()), None, WANT), sound(&["zstd", "its closing line"]));
+    let half = &SQL.as_bytes()[..SQL.len() / 2];
+    assert!(is_damaged(&verify(half, None, WANT), "cut short"));
+    assert!(is_damaged(&verify(&gzip(half), None, WANT), "cut short"), "flawless gzip with half a dump in it");
+    let mysql = "-- MySQL dump 10.13  Distrib 8.0.36\n--\nCREATE TABLE a (b int);\n";
+    assert!(is_damaged(&verify(mysql.as_bytes(), None, WANT), "cut short"));
+    let closed = format!("{mysql}-- Dump completed on 2026-11-21  2:00:00\n");
+    assert_eq!(verify(closed.as_bytes(), None, WANT), sound(&["its closing line"]));
+}
+
+/// An archive as pg_dump 16 (format 1.15) or 17 (1.16) would write it, with two tables and a large object.
+fn archive(minor: u8, with_places: bool) -> Vec<u8> {
+    let int = |n: i32| [&[u8::from(n < 0)][..], &n.unsigned_abs().to_le_bytes()].concat();
+    let text = |t: &str| [int(t.len() as i32), t.as_bytes().to_vec()].concat();
+    let mut blocks: Vec<(i32, Vec<u8>)> = Vec::new();
+    for id in [7, 8] {
+        blocks.push((id, [vec![1], int(id), int(5), b"abcde".to_vec(), int(2), b"fg".to_vec(), int(0)].concat()));
+    }
+    blocks.push((9, [vec![3], int(9), int(4711), int(3), b"xyz".to_vec(), int(0), int(0)].concat()));
+    let head = |start: u64| {
+        let mut head = [b"PGDMP".to_vec(), vec![1, minor, 0, 4, 8, 1, 1]].concat();
+        head.extend((0..7).flat_map(|_| int(1)));
+        head.extend(["orders", "17.2", "17.2"].into_iter().flat_map(text));
+        head.extend(int(4));
+        let mut place = start;
+        for id in 6..=9 {
+            head.extend([int(id), int(i32::from(id > 6))].concat());
+            head.extend(["1259", "16385", "a", "TABLE DATA"].into_iter().flat_map(text));
+            head.extend(int(3));
+            head.extend(["", "", "COPY a FROM stdin;", "public", "", "heap"].into_iter().flat_map(text));
+            if minor >= 16 {
+                head.extend(int(114));
+            }
+            head.extend([text("owner"), text("false"), text("6"), int(-1)].concat());
+            let block = blocks.iter().find(|(of, _)| *of == id);
+            head.push(if block.is_none() { 3 } else { 1 + u8::from(with_places) });
+            head.extend(place.to_le_bytes());
+            place += block.map_or(0, |(_, block)| block.len() as u64);
+        }
+        head
+    };
+    let start = head(0).len() as u64;
+    [head(start), blocks.into_iter().flat_map(|(_, block)| block).collect()].concat()
+}
+
+#[test]
+fn every_cut_of_a_pg_dump_archive_is_seen() {
+    for (minor, with_places) in [(15, true), (15, false), (16, true), (16, false)] {
+        let whole = archive(minor, with_places);
+        assert_eq!(verify(&whole, None, WANT), sound(&["its table of contents"]), "1.{minor} {with_places}");
+        for length in 5..whole.len() {
+            assert!(is_damaged(&verify(&whole[..length], None, WANT), "cut short"), "1.{minor} cut at {length}");
+        }
+    }
+    let longer = [archive(15, true), vec![9]].concat();
+    assert!(is_damaged(&verify(&longer, None, WANT), "no block begins"));
+    let mut newer = archive(16, true);
+    newer[6] = 17;
+    assert!(matches!(verify(&newer, None, WANT), Finding::Unverifiable(why) if why.contains("1.17")));
+}
+
+#[test]
+fn no_archive_however_wrong_makes_the_parser_panic() {
+    let whole = archive(16, true);
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut wrong = whole.clone();
+            wrong[at] = value;
+            let mut content = pg_dump::Archive::default();
+            for piece in wrong.chunks(3) {
+                content.feed(piece);
+            }
+            let _ = content.finish();
+        }
+    }
+}
+
+#[test]
+fn a_large_file_is_read_over_several_runs_and_then_never_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("old.gz"), gzip(b"old")).unwrap();
+    fs::write(path("new.gz"), gzip(&noise(3_000_000))).unwrap();
+    let (_halt, halted): (Halt, Halted) = halt();
+    let mut verifier = Verifier::default();
+    let old = verifier.verify(&[file(&path("old.gz"))], WANT, soon(), &halted).unwrap();
+    let files = [file(&path("new.gz")), file(&path("old.gz"))];
+    let mut before = 0;
+    let mut runs = 0;
+    loop {
+        runs += 1;
+        let seen = verifier.verify(&files, WANT, Instant::now() + Duration::from_millis(1), &halted).unwrap();
+        let Finding::Reading(done) = seen[0].finding else { break };
+        assert!(done >= before);
+        assert_eq!(seen[1], old[0], "the one before still says something");
+        before = done;
+        assert!(runs < 100_000, "it never ends");
+    }
+    assert!(runs > 2, "one run was enough: the test shows nothing");
+    // No time at all is needed for what is known, until it changes.
+    let past = Instant::now();
+    assert_eq!(verifier.verify(&files, WANT, past, &halted).unwrap()[0].finding, sound(&["gzip"]));
+    fs::write(path("new.gz.sha256"), "0".repeat(64)).unwrap();
+    assert_eq!(verifier.verify(&files, WANT, past, &halted).unwrap()[0].finding, Finding::Reading(0));
+    assert!(is_damaged(&verifier.verify(&files, WANT, soon(), &halted).unwrap()[0].finding, "sha256"));
+}
+
+#[test]
+fn reading_stops_when_the_run_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gz");
+    fs::write(&path, gzip(b"a")).unwrap();
+    let (halt, halted) = halt();
+    drop(halt);
+    let failure = Verifier::default().verify(&[file(&path)], WANT, soon(), &halted).unwrap_err();
+    assert_eq!(failure.reason, Reason::Canceled);
+}
