@@ -1,14 +1,78 @@
 //! What an operator writes, read and held together: nothing here opens a socket or starts anything.
+//!
+//! [`load`] goes through it in this order: files and what they include, `${..}`, the scalar settings with environment
+//! and flags laid over them, every probe with its checks, and at last what only shows in all of them together. It
+//! goes on after a mistake wherever it can, so that all of them are listed.
+
+mod check;
+mod depends;
+mod effective;
+mod files;
+mod interpolate;
+mod probe;
+mod scalars;
+mod timing;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{Category, Severity},
     kind::Written,
-    probe::{Phase, Timing},
+    node::{Place, Problems},
+    probe::{Invalid, Phase, Timing},
 };
+
+/// Where settings come from. The later ones win: the files, the environment, the flags.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// A file, or a folder whose `*.yaml` and `*.yml` are joined in the order of their names.
+    pub path: PathBuf,
+    /// The environment, given rather than looked up so that tests have their own: for `${NAME}`, and for scalar
+    /// settings as `READINESS_SERVER__LISTEN`.
+    pub environment: BTreeMap<String, String>,
+    /// What the command line says.
+    pub flags: Flags,
+}
+
+/// Scalar settings of the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--web.listen-address`; empty where it isn't given.
+    pub listen: Vec<String>,
+    /// `--web.enable-lifecycle`.
+    pub lifecycle: bool,
+    /// `--state.path`.
+    pub state: Option<PathBuf>,
+}
+
+/// Reads the configuration; it either holds together or everything that is wrong with it is listed.
+///
+/// # Errors
+/// All mistakes with their places.
+pub fn load(sources: &Sources) -> Result<Settings, Problems> {
+    let mut problems = Problems::default();
+    let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
+    let (scalars, server) = scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
+    let probes = probe::load(documents, &scalars, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.close());
+    }
+    if probes.is_empty() {
+        let message = format!("{} has no probes: nothing would be watched", sources.path.display());
+        problems.push(Place::default(), message, None);
+        return Err(problems);
+    }
+    let effective = effective::of(&scalars, &server, &probes);
+    Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
+}
+
+/// Refuses a number that must not be zero.
+fn at_least_one(key: &'static str, number: usize) -> Option<Invalid> {
+    (number == 0).then(|| Invalid::at(key, format!("`{key}` must be at least 1")))
+}
 
 /// A whole configuration that holds together.
 pub struct Settings {
@@ -34,12 +98,19 @@ pub struct Server {
 }
 
 /// How many runs may be under way at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Concurrency {
     /// In all.
     pub total: usize,
     /// Against one host.
     pub per_host: usize,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { total: 512, per_host: 32 }
+    }
 }
 
 /// One probe: what everyone may know of it, and its settings.

@@ -1,0 +1,304 @@
+//! YAML: a text becomes a [`Node`], strictly and within bounds; values become a text again.
+//!
+//! It is read from the parser's events rather than through serde, because only so every key and value has a place
+//! and a file is read on after a key that is there twice. Strict means YAML 1.2: `yes` is a text, `0600` is six
+//! hundred, a key is a text and is there once, no tag but `!!str`. Aliases and `<<` work; what they copy is counted.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
+
+use super::{Entry, Node, Place, Problems, Value};
+
+/// Deeper than any configuration, shallow enough for every stack.
+const DEEPEST: usize = 64;
+/// Pieces of one file with all copies through aliases; a text counts once for every 64 bytes.
+const LARGEST: usize = 1_000_000;
+
+impl Problems {
+    /// Reads a YAML document; what is wrong with it is added to the list. `None` if there is nothing to go on with.
+    pub(crate) fn parse(&mut self, name: impl Into<String>, text: Arc<str>) -> Option<Node> {
+        let source = self.source(name, Arc::clone(&text));
+        if let Some(at) = text.find('\0') {
+            let line = text.get(..at).unwrap_or_default().lines().count().max(1);
+            let place = Place { source, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
+            self.push(place, "a NUL byte: this is not a text file", None);
+            return None;
+        }
+        let options = granit_parser::options! {
+            emit_comments: false,
+            emit_unresolved_aliases: true,
+            disallow_directives: true,
+            flow_nesting_limit: DEEPEST,
+            block_nesting_limit: DEEPEST,
+        };
+        let events = Parser::new_from_str_with_options(&text, options);
+        Builder { source, problems: self, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None }
+            .build(events)
+    }
+}
+
+struct Builder<'p> {
+    source: u16,
+    problems: &'p mut Problems,
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Node, usize)>,
+    /// Pieces so far.
+    spent: usize,
+    root: Option<Node>,
+}
+
+/// A list or map whose end has not come yet.
+struct Open {
+    place: Place,
+    anchor: usize,
+    /// What had been spent before it.
+    before: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, key: Option<(Box<str>, Place)>, seen: HashSet<Box<str>>, merged: Vec<Node> },
+}
+
+/// The document is given up; the problem is on the list.
+struct GivenUp;
+
+impl Builder<'_> {
+    fn build<'a>(mut self, events: Parser<'a, StrInput<'a>>) -> Option<Node> {
+        for event in events {
+            let step = match event {
+                Ok((event, span)) => {
+                    let place = self.place(&span);
+                    self.take(event, place)
+                }
+                Err(error) => {
+                    let (line, column) = (error.marker().line(), error.marker().col());
+                    let place = self.at(line, column);
+                    Err(self.give_up(place, format!("this is not valid YAML: {}", error.kind())))
+                }
+            };
+            if step.is_err() {
+                return None;
+            }
+        }
+        if self.root.is_none() {
+            let place = Place { source: self.source, ..Place::default() };
+            self.problems.push(place, "the file is empty", None);
+        }
+        self.root
+    }
+
+    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), GivenUp> {
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                return Err(self.give_up(place, "a second document: one file holds one document"));
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let weight = 1 + text.len() / 64;
+                self.spend(weight, place)?;
+                let value = self.scalar(text, style, tag, place);
+                self.add(Node::new(place, value), anchor, weight)?;
+            }
+            Event::SequenceStart(_, anchor, tag) => self.open(Content::List(Vec::new()), anchor, tag, place)?,
+            Event::MappingStart(_, anchor, tag) => {
+                let map = Content::Map { entries: Vec::new(), key: None, seen: HashSet::new(), merged: Vec::new() };
+                self.open(map, anchor, tag, place)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::Alias(anchor) => {
+                // An anchor that is still open is not known yet: nothing can contain itself.
+                let Some(weight) = self.anchors.get(&anchor).map(|(_, weight)| *weight) else {
+                    return Err(self.give_up(place, "this alias stands inside of what it stands for"));
+                };
+                self.spend(weight, place)?;
+                if let Some((node, _)) = self.anchors.get(&anchor) {
+                    let node = node.clone();
+                    self.add(node, 0, 0)?;
+                }
+            }
+            Event::UnresolvedAlias(name) => {
+                self.problems.push(
+                    place,
+                    format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
+                    None,
+                );
+                self.add(Node::new(place, Value::Null), 0, 0)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        content: Content,
+        anchor: usize,
+        tag: Option<Cow<'_, Tag>>,
+        place: Place,
+    ) -> Result<(), GivenUp> {
+        self.refuse_tag(tag.as_deref(), place);
+        if let Some(Open { content: Content::Map { key: None, .. }, .. }) = self.open.last() {
+            return Err(self.give_up(place, "a key must be a text, not a map or a list"));
+        }
+        if self.open.len() == DEEPEST {
+            return Err(self.give_up(place, format!("more than {DEEPEST} levels deep")));
+        }
+        let before = self.spent;
+        self.spend(1, place)?;
+        self.open.push(Open { place, anchor, before, content });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), GivenUp> {
+        let Some(Open { place, anchor, before, content }) = self.open.pop() else { return Ok(()) };
+        let value = match content {
+            Content::List(items) => Value::List(items),
+            Content::Map { mut entries, mut seen, merged, .. } => {
+                for node in merged {
+                    self.merge(node, &mut entries, &mut seen);
+                }
+                Value::Map(entries)
+            }
+        };
+        self.add(Node::new(place, value), anchor, self.spent - before)
+    }
+
+    /// What `<<` brings gives way to what is written, and what comes first to what comes later.
+    fn merge(&mut self, node: Node, entries: &mut Vec<Entry>, seen: &mut HashSet<Box<str>>) {
+        match node.value {
+            Value::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
+            Value::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, entries, seen)),
+            _ => self.problems.push(node.place, "`<<` takes a map, or a list of maps", None),
+        }
+    }
+
+    /// Puts a piece where it belongs: into the list or map that is open, or at the root.
+    fn add(&mut self, mut node: Node, anchor: usize, weight: usize) -> Result<(), GivenUp> {
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), weight));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key, seen, merged } => match key.take() {
+                None => {
+                    let place = node.place;
+                    let Value::Text(text) = node.value else {
+                        return Err(self.give_up(place, "a key must be a text: put it in quotes"));
+                    };
+                    *key = Some((text, place));
+                }
+                Some((name, place)) if &*name == "<<" => {
+                    node.key = place;
+                    merged.push(node);
+                }
+                Some((name, place)) => {
+                    node.key = place;
+                    if seen.insert(name.clone()) {
+                        entries.push(Entry { key: name, node });
+                    } else {
+                        let first = entries.iter().find(|entry| entry.key == name).map_or(0, |e| e.node.key.line);
+                        self.problems.push(place, format!("key `{name}` is there twice: first in line {first}"), None);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, tag: Option<Cow<'_, Tag>>, place: Place) -> Value {
+        let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
+        if !is_text {
+            self.refuse_tag(tag.as_deref(), place);
+        }
+        if is_text || style != ScalarStyle::Plain {
+            return Value::Text(text.into());
+        }
+        plain(&text).unwrap_or_else(|| {
+            self.problems.push(
+                place,
+                format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
+                None,
+            );
+            Value::Null
+        })
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
+        if let Some(tag) = tag {
+            self.problems.push(place, format!("the tag `{}` is not supported: only `!!str` is", tag.original()), None);
+        }
+    }
+
+    fn spend(&mut self, weight: usize, place: Place) -> Result<(), GivenUp> {
+        self.spent = self.spent.saturating_add(weight);
+        if self.spent <= LARGEST {
+            return Ok(());
+        }
+        Err(self.give_up(place, "too large: more than a million values, copies through aliases included"))
+    }
+
+    fn give_up(&mut self, place: Place, why: impl Into<String>) -> GivenUp {
+        self.problems.push(place, why, None);
+        GivenUp
+    }
+
+    fn place(&self, span: &Span) -> Place {
+        self.at(span.start.line(), span.start.col())
+    }
+
+    fn at(&self, line: usize, column: usize) -> Place {
+        let column = u16::try_from(column.saturating_add(1)).unwrap_or(u16::MAX);
+        Place { source: self.source, line: u32::try_from(line).unwrap_or(u32::MAX), column }
+    }
+}
+
+/// A plain scalar by the core schema of YAML 1.2.2 (chapter 10.3.2); `None` for `.nan`, `.inf` and their like.
+fn plain(text: &str) -> Option<Value> {
+    let value = match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) => {
+            Value::Text(text.into())
+        }
+        _ => return number(text),
+    };
+    Some(value)
+}
+
+fn number(text: &str) -> Option<Value> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
+        return None;
+    }
+    let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, radix).ok());
+    if let Some(value) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok()) {
+        return Some(Value::Int(value));
+    }
+    if let Ok(value) = text.parse() {
+        return Some(Value::Unsigned(value));
+    }
+    // Rust reads `inf` and the like too, but those start with a letter or are caught above.
+    let is_float = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
+    match text.parse::<f64>() {
+        Ok(value) if is_float => value.is_finite().then_some(Value::Float(value)),
+        _ => Some(Value::Text(text.into())),
+    }
+}
+
+/// A value as YAML, for people.
+#[must_use]
+pub fn to_yaml(value: &serde_json::Value) -> String {
+    serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
+}

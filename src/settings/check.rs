@@ -1,0 +1,268 @@
+//! The `checks` of a probe: bare names, or maps with one check kind and the keys that every check takes.
+//!
+//! Those keys may stand beside the kind or among its settings: `- health: {severity: critical}` is what people write.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    CheckInfo, at_least_one,
+    probe::{Known, gates, split, valid_name},
+    scalars::Scalars,
+};
+use crate::{
+    check::{Category, Severity},
+    checks,
+    kind::{CheckNode, Offered, Written},
+    node::{Entry, Node, Place, Problems, Value, list, nearest},
+    probe::{Invalid, Timing},
+};
+
+/// The keys that every check takes, beside its kind.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Common {
+    /// Unique within the probe; the check's kind if left out.
+    pub name: Option<String>,
+    /// How bad it is when it fails.
+    pub severity: Option<Severity>,
+    /// The part of readiness that it is about.
+    pub category: Option<Category>,
+    /// Whether it takes part in the overall verdict; true if left out, unless the severity is `info`.
+    pub gate: Option<bool>,
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// The http(s) URL of a page that says what to do.
+    pub runbook: Option<String>,
+    /// A sentence about what this check is for.
+    pub summary: Option<String>,
+    /// So many runs in a row must be worse before the status gets worse; `defaults.failure_threshold` if left out.
+    pub failure_threshold: Option<u32>,
+    /// So many runs in a row must be better before the status gets better; `defaults.success_threshold` if left out.
+    pub success_threshold: Option<u32>,
+    /// Switched on; true if left out.
+    pub enabled: Option<bool>,
+}
+
+/// The keys of [`Common`].
+pub(super) const COMMON: [&str; 10] = [
+    "name",
+    "severity",
+    "category",
+    "gate",
+    "owner",
+    "runbook",
+    "summary",
+    "failure_threshold",
+    "success_threshold",
+    "enabled",
+];
+
+/// The checks of one probe: what everyone may know of them, and their settings beside.
+pub(super) struct Checks {
+    pub infos: Vec<CheckInfo>,
+    settings: Vec<Node>,
+}
+
+impl Checks {
+    /// Reads the settings of a probe and of its checks.
+    pub(super) fn read(
+        &self,
+        settings: &Node,
+        known: &Known,
+        timing: Timing,
+        problems: &mut Problems,
+    ) -> Option<Box<dyn Written>> {
+        let nodes = self.infos.iter().zip(&self.settings);
+        let checks: Vec<_> = nodes.map(|(info, settings)| CheckNode { kind: info.kind, settings }).collect();
+        (known.kind.read)(settings, &checks, timing, problems)
+    }
+
+    /// What the settings of a probe and its checks mean, for a fingerprint.
+    pub(super) fn canonical(&self, settings: &Node) -> String {
+        let mut text = String::new();
+        std::iter::once(settings).chain(&self.settings).for_each(|node| {
+            node.canonical(&mut text);
+            text.push('\n');
+        });
+        text
+    }
+}
+
+/// Reads the checks of a probe; `health` is among them whether it is written or not.
+pub(super) fn read(
+    node: Option<Node>,
+    known: &Known,
+    all: &[Known],
+    scalars: &Scalars,
+    problems: &mut Problems,
+) -> Checks {
+    let items = match node.map(|node| (node.place, node.value)) {
+        None | Some((_, Value::Null)) => Vec::new(),
+        Some((_, Value::List(items))) => items,
+        Some((place, _)) => {
+            problems.push(place, "expected a list of checks", None);
+            Vec::new()
+        }
+    };
+    let mut reader = Reader { known, all, scalars, problems, names: HashMap::new() };
+    let found: Vec<_> = items.into_iter().filter_map(|item| reader.check(item)).collect();
+    let has_health = found.iter().any(|(info, _)| info.kind == "health");
+    let health = known.offers.iter().find(|offer| offer.name == "health").filter(|_| !has_health);
+    let health = health.map(|offer| {
+        let settings = Node::new(Place::default(), Value::Null);
+        (reader.info(offer, Common::default()), settings)
+    });
+    let (infos, settings) = health.into_iter().chain(found).unzip();
+    Checks { infos, settings }
+}
+
+struct Reader<'a> {
+    known: &'a Known,
+    all: &'a [Known],
+    scalars: &'a Scalars,
+    problems: &'a mut Problems,
+    /// Where each name is written.
+    names: HashMap<String, Place>,
+}
+
+impl<'a> Reader<'a> {
+    fn check(&mut self, node: Node) -> Option<(CheckInfo, Node)> {
+        let place = node.place;
+        let (beside, kinds) = match &node.value {
+            Value::Text(name) => {
+                let offer = self.offer(name, place)?;
+                self.unique(offer.name.to_owned(), place);
+                return Some((self.info(offer, Common::default()), Node::new(place, Value::Null)));
+            }
+            Value::Map(_) => split(node, &COMMON),
+            _ => {
+                self.problems.push(place, "expected a check: its name, or a map with its name and settings", None);
+                return None;
+            }
+        };
+        let (offer, settings) = self.kind(kinds, place)?;
+        let (inside, settings) = if matches!(settings.value, Value::Map(_)) {
+            let (inside, rest) = split(settings.clone(), &COMMON);
+            (inside, Node { value: Value::Map(rest), ..settings })
+        } else {
+            (Node::new(place, Value::Map(Vec::new())), settings)
+        };
+        let common = self.join(beside, inside);
+        let values: Common = common.salvage(self.problems).unwrap_or_default();
+        for broken in rules(&values) {
+            self.problems.invalid(&common, broken);
+        }
+        let named = common.get("name").map_or(place, |node| node.place);
+        self.unique(values.name.clone().unwrap_or_else(|| offer.name.to_owned()), named);
+        Some((self.info(offer, values), settings))
+    }
+
+    /// The keys that every check takes, from both of the places where they may stand.
+    fn join(&mut self, beside: Node, inside: Node) -> Node {
+        let (place, key) = (beside.place, beside.key);
+        let Value::Map(mut entries) = beside.value else { return inside };
+        if let Value::Map(more) = inside.value {
+            for entry in more {
+                if entries.iter().any(|other| other.key == entry.key) {
+                    let message =
+                        format!("`{}` is there twice: beside the check's kind and among its settings", entry.key);
+                    self.problems.push(entry.node.key, message, None);
+                } else {
+                    entries.push(entry);
+                }
+            }
+        }
+        Node { key, place, value: Value::Map(entries) }
+    }
+
+    /// The check kind among the keys that are left, and its settings.
+    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(&'a Offered, Node)> {
+        let mut found: Option<(&'a Offered, Node)> = None;
+        let mut named = false;
+        for Entry { key, node } in kinds {
+            named = true;
+            let Some(offer) = self.offer(&key, node.key) else { continue };
+            match &found {
+                Some((first, _)) => {
+                    let message = format!("a second kind, `{key}`, beside `{}`: write two checks", first.name);
+                    self.problems.push(node.key, message, None);
+                }
+                None => found = Some((offer, node)),
+            }
+        }
+        if !named {
+            let message = format!("a check needs a kind: {}", list(&self.feeds()));
+            self.problems.push(place, message, None);
+        }
+        found
+    }
+
+    fn offer(&mut self, name: &str, place: Place) -> Option<&'a Offered> {
+        let known = self.known;
+        if let Some(offer) = known.offers.iter().find(|offer| offer.name == name) {
+            return Some(offer);
+        }
+        let kind = known.kind.name;
+        let elsewhere = self.all.iter().flat_map(|known| &known.offers).any(|offer| offer.name == name);
+        if elsewhere {
+            let message = format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list(&self.feeds()));
+            self.problems.push(place, message, None);
+        } else if checks::NOT_YET.contains(&name) {
+            self.problems.push(place, format!("checks of kind `{name}` are not supported yet"), None);
+        } else {
+            let suggestion = nearest(name, self.feeds().into_iter().chain(COMMON)).map(str::to_owned);
+            let message = format!("unknown check `{name}`: a `{kind}` probe can feed {}", list(&self.feeds()));
+            self.problems.push(place, message, suggestion);
+        }
+        None
+    }
+
+    fn feeds(&self) -> Vec<&'static str> {
+        self.known.offers.iter().map(|offer| offer.name).collect()
+    }
+
+    fn unique(&mut self, name: String, place: Place) {
+        if let Some(first) = self.names.insert(name.clone(), place) {
+            let first = first.line;
+            let message = format!("check `{name}` is there already, in line {first}: give each a `name` of its own");
+            self.problems.push(place, message, None);
+        }
+    }
+
+    fn info(&self, offer: &Offered, common: Common) -> CheckInfo {
+        let severity = common.severity.unwrap_or(offer.severity);
+        let defaults = &self.scalars.defaults;
+        CheckInfo {
+            name: common.name.unwrap_or_else(|| offer.name.to_owned()),
+            kind: offer.name,
+            category: common.category.unwrap_or(offer.category),
+            severity,
+            gate: common.gate.unwrap_or(gates(severity)),
+            owner: common.owner.unwrap_or_default(),
+            runbook: common.runbook.unwrap_or_default(),
+            summary: common.summary.unwrap_or_default(),
+            failure_threshold: common.failure_threshold.unwrap_or(defaults.failure_threshold),
+            success_threshold: common.success_threshold.unwrap_or(defaults.success_threshold),
+            enabled: common.enabled.unwrap_or(true),
+        }
+    }
+}
+
+/// Rules that the types don't hold.
+fn rules(common: &Common) -> Vec<Invalid> {
+    let name = common.name.as_deref().and_then(|name| valid_name(name).err());
+    let runbook = common.runbook.as_deref().and_then(|runbook| {
+        let url =
+            url::Url::parse(runbook).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        url.is_none().then(|| Invalid::at("runbook", "expected the whole address of a page: http:// or https://"))
+    });
+    let threshold = |key, number: Option<u32>| number.and_then(|number| at_least_one(key, number as usize));
+    let thresholds = [
+        threshold("failure_threshold", common.failure_threshold),
+        threshold("success_threshold", common.success_threshold),
+    ];
+    [name, runbook].into_iter().chain(thresholds).flatten().collect()
+}

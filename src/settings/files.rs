@@ -1,0 +1,188 @@
+//! The files of a configuration: one or a folder of them, and what they include.
+//!
+//! Nothing here can hang or fill the memory, whatever a path leads to: only regular files are opened, and each is
+//! read up to a limit.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{self, File},
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
+
+use globset::GlobBuilder;
+
+use super::interpolate::Scope;
+use crate::node::{Node, Place, Problems, Value};
+
+/// Room for more than ten thousand probes in one file.
+const LARGEST: u64 = 8 << 20;
+/// Files in all, and entries of a folder that a pattern is held against.
+const MOST: usize = 1_000;
+
+/// Reads the file, or every `*.yaml` and `*.yml` of the folder in the order of their names, and what they include.
+pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Problems) -> Vec<Node> {
+    let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
+    if !path.is_dir() {
+        loader.file(path, Place::default());
+        return loader.documents;
+    }
+    match entries(path) {
+        Ok(files) => {
+            let is_yaml = |path: &PathBuf| {
+                let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+                !hidden && path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml") && !path.is_dir()
+            };
+            let files: Vec<_> = files.into_iter().filter(is_yaml).collect();
+            if files.is_empty() {
+                let message = format!("the folder {} has no *.yaml or *.yml file", path.display());
+                loader.problems.push(Place::default(), message, None);
+            }
+            files.iter().for_each(|file| loader.file(file, Place::default()));
+        }
+        Err(why) => loader.problems.push(Place::default(), format!("the folder {} {why}", path.display()), None),
+    }
+    loader.documents
+}
+
+/// Reads a regular file up to a limit; the error is the end of a sentence that starts with the file's name.
+pub(super) fn read(path: &Path, largest: u64) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("can't be read: {error}");
+    // Opening a FIFO would wait for a writer, so what it is is asked first.
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a folder" } else { "a device, socket or FIFO" };
+        return Err(format!("is {what}, not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(unreadable)?.take(largest + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > largest {
+        return Err(format!("is larger than {}", crate::units::Size(largest)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("is not UTF-8 text: see line {line}")
+    })
+}
+
+struct Loader<'a> {
+    environment: &'a BTreeMap<String, String>,
+    problems: &'a mut Problems,
+    /// Files that were read: each is read once, however many ways lead to it.
+    seen: HashSet<PathBuf>,
+    /// The files that are being read, the outermost first.
+    open: Vec<PathBuf>,
+    documents: Vec<Node>,
+}
+
+impl Loader<'_> {
+    /// Reads one file and what it includes. `from` is the place that named it.
+    fn file(&mut self, path: &Path, from: Place) {
+        // Two ways to one file are one file; what can't be resolved can't be read either, and that is said below.
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.open.contains(&whole) {
+            let message = format!("{} includes itself, directly or through others", path.display());
+            return self.problems.push(from, message, None);
+        }
+        if !self.seen.insert(whole.clone()) {
+            return;
+        }
+        if self.seen.len() > MOST {
+            return self.problems.push(from, format!("more than {MOST} files"), None);
+        }
+        let text = match read(path, LARGEST) {
+            Ok(text) => text,
+            Err(why) => return self.problems.push(from, format!("{} {why}", path.display()), None),
+        };
+        let Some(mut document) = self.problems.parse(path.display().to_string(), text.into()) else { return };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Scope { environment: self.environment, folder }.resolve(&mut document, self.problems);
+        let includes = take(&mut document, "include");
+        self.documents.push(document);
+        if let Some(includes) = includes {
+            self.open.push(whole);
+            self.include(&includes, folder);
+            self.open.pop();
+        }
+    }
+
+    fn include(&mut self, includes: &Node, folder: &Path) {
+        let Value::List(items) = &includes.value else {
+            return self.problems.push(includes.place, "expected a list of files and patterns", None);
+        };
+        for item in items {
+            let Some(pattern) = item.text() else {
+                self.problems.push(item.place, "expected the name of a file or a pattern", None);
+                continue;
+            };
+            if !pattern.contains(['*', '?', '[', '{']) {
+                self.file(&folder.join(pattern), item.place);
+                continue;
+            }
+            match matching(folder, pattern) {
+                Ok(files) => files.iter().for_each(|file| self.file(file, item.place)),
+                Err(why) => self.problems.push(item.place, item.veil(why), None),
+            }
+        }
+    }
+}
+
+/// Takes the value of a key out of a map.
+pub(super) fn take(node: &mut Node, key: &str) -> Option<Node> {
+    let Value::Map(entries) = &mut node.value else { return None };
+    let at = entries.iter().position(|entry| &*entry.key == key)?;
+    Some(entries.remove(at).node)
+}
+
+/// Files that a pattern matches, in the order of their names. Each part of the pattern is held against the entries
+/// of one folder; hidden ones are only matched by a pattern that starts with a dot too.
+fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let mut found = vec![folder.to_owned()];
+    for part in Path::new(pattern).components() {
+        let Component::Normal(part) = part else {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        };
+        let text = part.to_string_lossy();
+        if !text.contains(['*', '?', '[', '{']) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        if text == "**" {
+            return Err("`**` is not supported: name the folders, as in conf.d/*/*.yaml".to_owned());
+        }
+        let glob = GlobBuilder::new(&text).literal_separator(true).build();
+        let glob = glob.map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?.compile_matcher();
+        let mut next = Vec::new();
+        for folder in &found {
+            // A folder that isn't there has no files: that is what a pattern is for.
+            for path in entries(folder).unwrap_or_default() {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if glob.is_match(&name) && (!name.starts_with('.') || text.starts_with('.')) {
+                    next.push(path);
+                }
+            }
+        }
+        if next.len() > MOST {
+            return Err(format!("`{pattern}` matches more than {MOST} files"));
+        }
+        found = next;
+    }
+    Ok(found.into_iter().filter(|path| path.exists() && !path.is_dir()).collect())
+}
+
+/// The entries of a folder in the order of their names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let unreadable = |error: std::io::Error| format!("can't be read: {error}");
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        paths.push(entry.map_err(unreadable)?.path());
+        if paths.len() > 10 * MOST {
+            return Err(format!("has more than {} entries", 10 * MOST));
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

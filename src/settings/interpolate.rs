@@ -1,0 +1,137 @@
+//! `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
+//!
+//! Only texts are touched, after parsing: what a variable holds can't change the structure of a document, and it is
+//! never looked through again. `$${` is a plain `${`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::files;
+use crate::node::{Node, Problems, Resolved, Value};
+
+/// A secret is never larger, and a mistake in a path doesn't fill the memory.
+const LARGEST: u64 = 64 << 10;
+
+/// Where the values come from.
+pub(super) struct Scope<'a> {
+    /// The variables.
+    pub environment: &'a BTreeMap<String, String>,
+    /// The folder that relative paths start from.
+    pub folder: &'a Path,
+}
+
+impl Scope<'_> {
+    /// Fills in every text below a piece.
+    pub(super) fn resolve(&self, node: &mut Node, problems: &mut Problems) {
+        match &mut node.value {
+            Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
+            Value::Text(text) if text.contains("${") => match self.fill(text) {
+                Ok(value) => node.value = value,
+                Err(message) => problems.push(node.place, message, None),
+            },
+            _ => {}
+        }
+    }
+
+    fn fill(&self, written: &str) -> Result<Value, String> {
+        let (mut text, mut parts) = (String::with_capacity(written.len()), Vec::new());
+        let mut rest = written;
+        while let Some(at) = rest.find("${") {
+            let (before, tail) = rest.split_at(at);
+            let inner = tail.get(2..).unwrap_or_default();
+            if let Some(before) = before.strip_suffix('$') {
+                text.push_str(before);
+                text.push_str("${");
+                rest = inner;
+                continue;
+            }
+            let (reference, after) = inner
+                .split_once('}')
+                .ok_or_else(|| format!("`{tail}` has no end: a `}}` is missing; write `$${{` for a plain `${{`"))?;
+            let part = self.value(reference)?;
+            text.push_str(before);
+            text.push_str(&part);
+            parts.push(part);
+            rest = after;
+        }
+        text.push_str(rest);
+        if parts.is_empty() {
+            return Ok(Value::Text(text.into()));
+        }
+        Ok(Value::Resolved(Box::new(Resolved { text, written: written.into(), parts })))
+    }
+
+    fn value(&self, reference: &str) -> Result<String, String> {
+        if let Some(path) = reference.strip_prefix("file:") {
+            let text = files::read(&self.folder.join(path), LARGEST).map_err(|why| format!("`{path}` {why}"))?;
+            let line = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+            return Ok(line.to_owned());
+        }
+        let (name, default) = match reference.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (reference, None),
+        };
+        let mut letters = name.chars();
+        let is_name = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name {
+            return Err(format!(
+                "`${{{reference}}}` is none of `${{NAME}}`, `${{NAME:-default}}` and `${{file:/path}}`; write `$${{` \
+                 for a plain `${{`"
+            ));
+        }
+        match (self.environment.get(name), default) {
+            (Some(value), None) => Ok(value.clone()),
+            (Some(value), Some(_)) if !value.is_empty() => Ok(value.clone()),
+            (_, Some(default)) => Ok(default.to_owned()),
+            (None, None) => Err(format!(
+                "environment variable `{name}` is not set; write `${{{name}:-default}}` where it may be missing"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(written: &str) -> Result<String, String> {
+        let environment =
+            [("HOST", "db"), ("EMPTY", ""), ("TRICK", "${HOST}: [x]")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let scope = Scope { environment: &environment.into(), folder: Path::new("/nowhere") };
+        scope.fill(written).map(|value| match value {
+            Value::Resolved(resolved) => resolved.text,
+            Value::Text(text) => text.into(),
+            _ => String::new(),
+        })
+    }
+
+    #[test]
+    fn variables_defaults_and_escapes_are_filled_in_once() {
+        for (written, meant) in [
+            ("${HOST}", "db"),
+            ("http://${HOST}:${PORT:-80}/${EMPTY}", "http://db:80/"),
+            ("${EMPTY:-x}", "x"),
+            ("${NONE:-}", ""),
+            ("${NONE:-a:-b}", "a:-b"),
+            ("$${HOST} $HOST $", "${HOST} $HOST $"),
+            ("${TRICK}", "${HOST}: [x]"),
+        ] {
+            assert_eq!(fill(written).as_deref(), Ok(meant), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_filled_in_is_said() {
+        for (written, message) in [
+            ("${NONE}", "environment variable `NONE` is not set; write `${NONE:-default}` where it may be missing"),
+            ("a${HOST", "`${HOST` has no end: a `}` is missing; write `$${` for a plain `${`"),
+            ("${file:secret}", "`secret` can't be read: No such file or directory (os error 2)"),
+        ] {
+            assert_eq!(fill(written), Err(message.to_owned()));
+        }
+        for written in ["${}", "${1A}", "${A B}", "${A:?x}", "${ HOST }"] {
+            assert!(fill(written).unwrap_err().contains("is none of"), "{written}");
+        }
+    }
+}

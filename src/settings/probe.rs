@@ -1,0 +1,244 @@
+//! One entry of `probes`: the keys that every probe takes, one kind and the checks.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    ProbeInfo, ProbeSettings, check, depends, effective,
+    files::take,
+    scalars::{self, Scalars},
+    timing,
+};
+use crate::{
+    check::Severity,
+    family,
+    kind::{Entry as Kind, Offered},
+    node::{Entry, Node, Place, Problems, Value},
+    probe::Invalid,
+    probes,
+    units::Period,
+};
+
+/// Top-level keys of the contract that this version can't do yet.
+const NOT_YET: [&str; 2] = ["slos", "checklists"];
+/// Longer names make no readable label.
+const LONGEST_NAME: usize = 100;
+
+/// The keys that every probe takes, beside its kind and `checks`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(super) struct Common {
+    /// Unique; becomes the label `probe`.
+    pub name: Option<String>,
+    /// From the start of a run to the start of the next, 100ms to 7d; `defaults.interval` if left out.
+    pub interval: Option<Period>,
+    /// How long a run may take, at most the interval; `defaults.timeout` if left out, or the interval where that is
+    /// shorter.
+    pub timeout: Option<Period>,
+    /// From start to start while the probe fails, at most the interval, which it is if left out.
+    pub retry_interval: Option<Period>,
+    /// While a probe named here fails, this one is skipped.
+    pub depends_on: Vec<String>,
+    /// What it is about; the top-level `service` if left out.
+    pub service: Option<String>,
+    /// Labels of your own for the info metrics.
+    pub labels: BTreeMap<String, String>,
+    /// Switched on; true if left out.
+    pub enabled: Option<bool>,
+}
+
+/// The keys of [`Common`].
+pub(super) const COMMON: [&str; 8] =
+    ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
+
+/// A probe kind with what it can feed, looked up once and not for every probe.
+pub(super) struct Known {
+    pub kind: Kind,
+    pub offers: Vec<Offered>,
+}
+
+/// Reads every probe of the documents.
+pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Problems) -> Vec<ProbeSettings> {
+    let known = probes::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
+    let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), problems };
+    let mut found = Vec::new();
+    for mut document in documents {
+        let entries = take(&mut document, "probes");
+        reader.top_level(&document);
+        match entries.map(|node| (node.place, node.value)) {
+            None | Some((_, Value::Null)) => {}
+            Some((_, Value::List(items))) => found.extend(items.into_iter().filter_map(|item| reader.probe(item))),
+            Some((place, _)) => reader.problems.push(place, "expected a list of probes", None),
+        }
+    }
+    depends::hold(&reader.graph, reader.problems);
+    found
+}
+
+struct Reader<'a> {
+    known: Vec<Known>,
+    scalars: &'a Scalars,
+    /// Where each name is written.
+    names: HashMap<String, Place>,
+    graph: Vec<depends::Probe>,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    /// What is left at the top level belongs nowhere.
+    fn top_level(&mut self, document: &Node) {
+        if !matches!(document.value, Value::Map(_)) {
+            return self.problems.push(document.place, "expected a map with keys such as `probes`", None);
+        }
+        for Entry { key, node } in document.entries() {
+            if NOT_YET.contains(&&**key) {
+                self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
+            } else {
+                let valid = scalars::KEYS.into_iter().chain(["include", "probes"]);
+                self.problems.unknown_word(node.key, "key", key, valid);
+            }
+        }
+    }
+
+    fn probe(&mut self, mut node: Node) -> Option<ProbeSettings> {
+        let before = self.problems.len();
+        let place = node.place;
+        if !matches!(node.value, Value::Map(_)) {
+            self.problems.push(place, "expected a probe: a map with `name` and a kind", None);
+            return None;
+        }
+        let checks = take(&mut node, "checks");
+        let (common, kinds) = split(node, &COMMON);
+        let Common { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
+            common.salvage(self.problems).unwrap_or_default();
+        let (timing, broken) = timing::Written { interval, retry_interval, timeout }.fill(&self.scalars.defaults);
+        for broken in broken {
+            self.problems.invalid(&common, broken);
+        }
+        self.labels(&common);
+        let name = self.name(name, &common, place);
+        self.graph.push(depends::Probe::new(&name, &depends_on, common.get("depends_on"), place));
+
+        let (index, settings) = self.kind(kinds, place)?;
+        let known = self.known.get(index)?;
+        let checks = check::read(checks, known, &self.known, self.scalars, self.problems);
+        let written = checks.read(&settings, known, timing, self.problems);
+        if self.problems.len() > before {
+            return None;
+        }
+        let canonical = checks.canonical(&settings);
+        let info = ProbeInfo {
+            name,
+            kind: known.kind.name,
+            service: service.unwrap_or_else(|| self.scalars.service.clone()),
+            labels,
+            timing,
+            depends_on,
+            enabled: enabled.unwrap_or(true),
+            phases: known.kind.phases,
+            checks: checks.infos.into_iter().map(Arc::new).collect(),
+        };
+        let fingerprint = effective::fingerprint(&info, &canonical);
+        Some(ProbeSettings { info: Arc::new(info), written: written?, fingerprint })
+    }
+
+    fn name(&mut self, name: Option<String>, common: &Node, place: Place) -> String {
+        let at = common.get("name");
+        let Some(name) = name else {
+            if at.is_none() {
+                self.problems.push(place, "key `name` is missing: every probe has one", None);
+            }
+            return String::new();
+        };
+        if let Err(broken) = valid_name(&name) {
+            self.problems.invalid(common, broken);
+        }
+        let here = at.map_or(place, |node| node.place);
+        if let Some(first) = self.names.insert(name.clone(), here) {
+            let first = self.problems.name_of(first);
+            self.problems.push(here, format!("probe `{name}` is there already, in {first}"), None);
+        }
+        name
+    }
+
+    /// The kind among the keys that are left, and its settings.
+    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(usize, Node)> {
+        let mut found: Option<(usize, Node)> = None;
+        let mut named = false;
+        for Entry { key, node } in kinds {
+            if let Some(index) = self.known.iter().position(|known| known.kind.name == &*key) {
+                if let Some((first, _)) = &found {
+                    let first = self.known.get(*first).map_or("", |known| known.kind.name);
+                    let message = format!("a second kind, `{key}`, beside `{first}`: a probe has one kind");
+                    self.problems.push(node.key, message, None);
+                } else {
+                    found = Some((index, node));
+                }
+            } else if probes::NOT_YET.contains(&&*key) {
+                self.problems.push(node.key, format!("probes of kind `{key}` are not supported yet"), None);
+            } else {
+                let kinds = self.known.iter().map(|known| known.kind.name);
+                self.problems.unknown_word(node.key, "key", &key, COMMON.into_iter().chain(["checks"]).chain(kinds));
+            }
+            named = true;
+        }
+        if !named {
+            let kinds: Vec<_> = self.known.iter().map(|known| known.kind.name).collect();
+            let message = format!("a probe needs a kind: {}", crate::node::list(&kinds));
+            self.problems.push(place, message, None);
+        }
+        found
+    }
+
+    fn labels(&mut self, common: &Node) {
+        let Some(labels) = common.get("labels") else { return };
+        let ours: HashSet<&str> =
+            [family::PROBE_INFO.labels, family::CHECK_INFO.labels].into_iter().flatten().copied().collect();
+        for Entry { key, node } in labels.entries() {
+            let mut letters = key.chars();
+            let valid = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+                && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && !key.starts_with("__");
+            let message = if !valid {
+                format!("`{key}` is not a label name: letters, digits and `_`, not a digit first")
+            } else if ours.contains(&**key) {
+                format!("the label `{key}` is already used by the daemon itself")
+            } else {
+                continue;
+            };
+            self.problems.push(node.key, message, None);
+        }
+    }
+}
+
+/// Splits a map into the keys that are named and the rest.
+pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<Entry>) {
+    let Value::Map(entries) = node.value else { return (node, Vec::new()) };
+    let (common, rest) = entries.into_iter().partition(|entry| named.contains(&&*entry.key));
+    (Node { value: Value::Map(common), ..node }, rest)
+}
+
+/// Names become labels and parts of URLs: letters, digits, `_`, `.` and `-`.
+pub(super) fn valid_name(name: &str) -> Result<(), Invalid> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
+    if good && name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    Err(Invalid::at(
+        "name",
+        format!(
+            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most {LONGEST_NAME} of them"
+        ),
+    ))
+}
+
+/// Whether a check takes part in the overall verdict unless it says so: what is only looked at in a review doesn't.
+pub(super) fn gates(severity: Severity) -> bool {
+    severity != Severity::Info
+}
