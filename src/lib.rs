@@ -3,6 +3,7 @@
 pub mod board;
 pub mod check;
 pub mod checks;
+pub mod dial;
 pub mod family;
 pub mod kind;
 pub mod limit;

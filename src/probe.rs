@@ -119,6 +119,7 @@ pub struct Context {
     pub timeout: Duration,
     /// What is shared between probes: TLS roots, resolver.
     pub shared: Arc<Shared>,
+    start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
 }
 
@@ -126,7 +127,13 @@ impl Context {
     /// A context for one run.
     #[must_use]
     pub fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
-        Self { timeout, shared, phases: Mutex::default() }
+        Self { timeout, shared, start: Instant::now(), phases: Mutex::default() }
+    }
+
+    /// How much of the timeout is left: for a probe that has several tries to share out.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.timeout.saturating_sub(self.start.elapsed())
     }
 
     /// Times a part of the run. A phase that is cut short by the timeout counts with the time it had; one that is

@@ -1,6 +1,7 @@
 //! The list of probe kinds. A new kind is one file here and one line in [`all`].
 
 pub mod backups;
+pub mod http;
 pub mod tcp;
 
 use crate::kind::Entry;
@@ -8,7 +9,7 @@ use crate::kind::Entry;
 /// Every probe kind.
 #[must_use]
 pub fn all() -> Vec<Entry> {
-    vec![Entry::of::<tcp::Tcp>(), Entry::of::<backups::Backups>()]
+    vec![Entry::of::<http::Http>(), Entry::of::<tcp::Tcp>(), Entry::of::<backups::Backups>()]
 }
 
 /// Kinds of the configuration that this version can't do yet: refused by name rather than as a misspelling.

@@ -16,13 +16,13 @@ pub struct Shared {
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
     /// Name look-ups that may run at once: they occupy threads that nothing can cancel, and a dead DNS server must
     /// not use up those that read files.
-    pub lookups: Semaphore,
+    pub lookups: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { roots: OnceLock::new(), lookups: Semaphore::new(16), tls: tls::Cache::default() }
+        Self { roots: OnceLock::new(), lookups: Arc::new(Semaphore::new(16)), tls: tls::Cache::default() }
     }
 }
 

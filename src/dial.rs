@@ -1,0 +1,147 @@
+//! From a host and a port to a connection that stands, phase by phase, for every kind that talks TCP.
+//!
+//! Addresses are tried one after the other, as the system orders them: a probe measures one way to its target, not
+//! the fastest of several.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    probe::{Context, Failure, Phase, Reason},
+    shared::Shared,
+};
+
+/// Which addresses of a name to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressFamily {
+    /// Whatever the system gives, in its order.
+    #[default]
+    Any,
+    /// Only IPv4.
+    Ip4,
+    /// Only IPv6.
+    Ip6,
+}
+
+/// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`.
+///
+/// # Errors
+/// `resolve`, `refused`, `unreachable` or `timeout`, naming every address that was tried.
+pub async fn connect(cx: &Context, host: &str, port: u16, family: AddressFamily) -> Result<TcpStream, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let found = match bare.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => cx.phase(Phase::Resolve, resolve(bare, port, &cx.shared)).await?,
+    };
+    let addresses: Vec<_> = found.into_iter().filter(|address| family.takes(*address)).collect();
+    if addresses.is_empty() {
+        return Err(Failure::new(Reason::Resolve, format!("{host} has no {family} address")));
+    }
+    cx.phase(Phase::Connect, first_of(cx, host, &addresses)).await
+}
+
+/// The failure behind an I/O error of a connection that stood already.
+#[must_use]
+pub fn broken(what: &str, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::TimedOut => Reason::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
+        _ => Reason::Protocol,
+    };
+    Failure::from_error(reason, what, error)
+}
+
+async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Result<Vec<SocketAddr>, Failure> {
+    let internal = |error: &dyn std::error::Error| Failure::new(Reason::Internal, format!("resolving {host}: {error}"));
+    let permit = Arc::clone(&shared.lookups).acquire_owned().await.map_err(|error| internal(&error))?;
+    let name = host.to_owned();
+    let lookup = tokio::task::spawn_blocking(move || {
+        // Held until the system's resolver gives up, however long ago the run was dropped.
+        let _permit = permit;
+        (name.as_str(), port).to_socket_addrs().map(Iterator::collect)
+    });
+    let found: Vec<_> = lookup.await.map_err(|error| internal(&error))?.map_err(|error| {
+        let text = error.to_string();
+        let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+        Failure::new(Reason::Resolve, format!("the name {host} can't be resolved: {text}"))
+    })?;
+    Ok(found)
+}
+
+async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+    let mut failures = Vec::new();
+    for (at, address) in addresses.iter().enumerate() {
+        let left = addresses.len() - at;
+        // The last one may use all that is left: then the run as a whole times out, in this phase.
+        let share = if left == 1 { cx.timeout } else { cx.remaining() / u32::try_from(left).unwrap_or(u32::MAX) };
+        match one(*address, share).await {
+            Ok(stream) => return Ok(stream),
+            Err(failure) => failures.push((*address, failure)),
+        }
+    }
+    Err(told(host, failures))
+}
+
+async fn one(address: SocketAddr, share: Duration) -> Result<TcpStream, Failure> {
+    let stream = timeout(share, TcpStream::connect(address))
+        .await
+        .map_err(|_| Failure::new(Reason::Timeout, "no answer"))?
+        .map_err(|error| unconnected(&error))?;
+    // Without it, a request in two packets waits for an acknowledgement of the first.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn unconnected(error: &io::Error) -> Failure {
+    use io::ErrorKind as Kind;
+    let (reason, text) = match error.kind() {
+        Kind::ConnectionRefused => (Reason::Refused, "connection refused".to_owned()),
+        Kind::ConnectionReset | Kind::ConnectionAborted => (Reason::Refused, "connection reset".to_owned()),
+        Kind::TimedOut => (Reason::Timeout, "no answer".to_owned()),
+        // What is left are ways that don't exist: no route, no such network, forbidden by a firewall here.
+        _ => (Reason::Unreachable, error.to_string()),
+    };
+    Failure::new(reason, text)
+}
+
+/// One failure out of those of all addresses. An answer, even a refusal, says more about the target than silence,
+/// and silence more than an address family that this machine does not have.
+fn told(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
+    let telling = |reason| match reason {
+        Reason::Refused => 2,
+        Reason::Timeout => 1,
+        _ => 0,
+    };
+    let reason = failures.iter().map(|(_, failure)| failure.reason).max_by_key(|reason| telling(*reason));
+    let tried: Vec<_> = failures.iter().map(|(address, failure)| format!("{address}: {failure}")).collect();
+    Failure::new(reason.unwrap_or(Reason::Unreachable), format!("no connection to {host} ({})", tried.join("; ")))
+}
+
+impl AddressFamily {
+    fn takes(self, address: SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ip4 => address.is_ipv4(),
+            Self::Ip6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl std::fmt::Display for AddressFamily {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Any => "IP",
+            Self::Ip4 => "IPv4",
+            Self::Ip6 => "IPv6",
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What an `http` probe brings back.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use hyper::{
+    HeaderMap,
+    body::Bytes,
+    header::{self, HeaderName},
+};
+use serde::{Serialize, Serializer};
+
+use super::exchange::Answer;
+use crate::probe::Facts;
+
+/// What a run of an `http` probe saw.
+#[derive(Debug, Default, Serialize)]
+pub struct HttpFacts {
+    /// The address that answered; the proxy's, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<SocketAddr>,
+    /// The answer, as far as it came to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Answered>,
+}
+
+/// An answer that was read to its end.
+#[derive(Debug, Serialize)]
+pub struct Answered {
+    /// The status code.
+    pub status: u16,
+    /// `HTTP/1.1`, `HTTP/2.0` ...
+    pub version: String,
+    /// The headers; those that identify somebody are not shown.
+    #[serde(serialize_with = "shown")]
+    pub headers: HeaderMap,
+    /// Bytes of the body after decompression.
+    pub body_size: u64,
+    /// The body, if a check wants it. Never shown: it belongs to the service.
+    #[serde(skip)]
+    pub body: Option<Bytes>,
+}
+
+/// What a check can ask an `http` probe for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// The body of the answer.
+    Body,
+}
+
+impl Facts for HttpFacts {
+    type Want = Want;
+}
+
+impl From<Answer> for Answered {
+    fn from(answer: Answer) -> Self {
+        Self {
+            status: answer.status.as_u16(),
+            version: format!("{:?}", answer.version),
+            headers: answer.headers,
+            body_size: answer.body.size,
+            body: answer.body.kept,
+        }
+    }
+}
+
+const PRIVATE: [HeaderName; 5] =
+    [header::SET_COOKIE, header::COOKIE, header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::LOCATION];
+
+fn shown<S: Serializer>(headers: &HeaderMap, to: S) -> Result<S::Ok, S::Error> {
+    let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = match value.to_str() {
+            _ if PRIVATE.contains(name) => "<hidden>".to_owned(),
+            Ok(text) => text.to_owned(),
+            Err(_) => "<not text>".to_owned(),
+        };
+        all.entry(name.as_str()).or_default().push(value);
+    }
+    all.serialize(to)
+}
