@@ -58,7 +58,7 @@ pub struct LastRun {
 pub struct Run {
     /// When it started, in whole seconds since the epoch.
     pub at: u32,
-    /// How long it took, in seconds.
+    /// How long it took, in seconds; 0 for a run that was skipped.
     pub duration: f32,
 }
 
@@ -117,11 +117,7 @@ impl ProbeState {
         {
             *count += 1;
         }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        let seconds = u32::try_from(at.as_second()).unwrap_or_default();
-        self.recent.push_back(Run { at: seconds, duration: report.duration.as_secs_f32() });
+        self.remember(at, report.duration);
         let (lasting, samples): (Vec<_>, Vec<_>) = report.samples.into_iter().partition(|s| s.family.lasting);
         if !lasting.is_empty() {
             self.lasting = lasting;
@@ -140,6 +136,8 @@ impl ProbeState {
 
     pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<Change> {
         self.attended = Some(now);
+        // Its checks remember the skip too: runs and results stay side by side.
+        self.remember(now, Duration::ZERO);
         let note = format!("skipped while {because} fails");
         self.checks.iter_mut().filter_map(|check| check.set_aside(Status::Skipped, note.clone(), now)).collect()
     }
@@ -147,6 +145,14 @@ impl ProbeState {
     /// Whether any check says something that could get too old.
     pub(super) fn has_verdicts(&self) -> bool {
         self.checks.iter().any(CheckState::is_judged)
+    }
+
+    fn remember(&mut self, at: Timestamp, duration: Duration) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        let at = u32::try_from(at.as_second()).unwrap_or_default();
+        self.recent.push_back(Run { at, duration: duration.as_secs_f32() });
     }
 
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Change> {

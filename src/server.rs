@@ -1,0 +1,133 @@
+//! The doors: HTTP for Prometheus, people and scripts, over the board's snapshots.
+//!
+//! Nothing here waits for a probe. What a client can take up is bounded: headers, bodies, connections and the time
+//! that each may hold one, so that a thousand slow clients cost a bounded sum and delay nobody else.
+
+mod accept;
+mod answer;
+mod api;
+mod connections;
+mod page;
+mod query;
+mod routes;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    connections::{Connections, Ticket},
+    routes::Site,
+};
+use crate::board::Board;
+
+/// What the server shows and what it can ask for.
+#[derive(Debug)]
+pub struct App {
+    /// The state of everything.
+    pub board: Arc<Board>,
+    /// What `/config` shows: [`crate::settings::Settings::effective`], replaced by a reload.
+    pub effective: ArcSwap<serde_json::Value>,
+    /// Where `/-/reload` asks for a reload.
+    pub reload: mpsc::Sender<Reload>,
+    /// Whether `/-/reload` is switched on.
+    pub lifecycle: bool,
+}
+
+/// A wish to reload; the answer is the error as the operator should read it.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
+/// More than any browser or scraper sends.
+const HEADER_BYTES: usize = 16 << 10;
+/// A connection may stay this long, however busy it is: then it may finish and must come again.
+const LIFETIME: Duration = Duration::from_secs(3_600);
+/// How long answers may still be under way after the stop.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Serves until the stop, and then until every answer under way is out, for three seconds at most.
+pub async fn serve(listeners: Vec<TcpListener>, app: App, stop: CancellationToken) {
+    let door = Door { site: Arc::new(Site::new(app)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
+    join_all(listeners.into_iter().map(|listener| door.accept(listener))).await;
+    door.tasks.close();
+    if timeout(DRAIN, door.tasks.wait()).await.is_err() {
+        door.connections.close_all();
+        door.tasks.wait().await;
+    }
+}
+
+struct Door {
+    site: Arc<Site>,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Door {
+    async fn accept(&self, listener: TcpListener) {
+        loop {
+            // Room first: a connection that is not accepted costs the kernel something and us nothing.
+            let accepted = async {
+                let ticket = self.connections.enter().await;
+                (listener.accept().await, ticket)
+            };
+            let (stream, ticket) = tokio::select! {
+                (accepted, ticket) = accepted => match accepted {
+                    Ok((stream, _)) => (stream, ticket),
+                    Err(error) => {
+                        // Usually out of file descriptors: it would fail again at once.
+                        tracing::warn!(%error, "can't accept a connection");
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                () = self.stop.cancelled() => return,
+            };
+            self.tasks.spawn(converse(stream, ticket, Arc::clone(&self.site), self.stop.clone()));
+        }
+    }
+}
+
+/// One connection, to its end.
+async fn converse(stream: TcpStream, ticket: Ticket, site: Arc<Site>, stop: CancellationToken) {
+    ticket.begin();
+    // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request: Request<Incoming>| {
+        ticket.touch();
+        let site = Arc::clone(&site);
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
+    });
+    // The ticket's time takes the place of hyper's header timeout, which knows nothing of slow readers.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_header_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let until = Instant::now() + LIFETIME;
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            end = connection.as_mut() => {
+                if let Err(error) = end {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                return;
+            }
+            () = ticket.closed() => return,
+            () = stop.cancelled(), if !is_ending => {}
+            () = sleep_until(until), if !is_ending => {}
+        }
+        is_ending = true;
+        connection.as_mut().graceful_shutdown();
+    }
+}

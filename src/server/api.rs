@@ -1,0 +1,277 @@
+//! The JSON API: what the metrics say, with what must never become a label: sentences, errors, numbers behind them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use hyper::StatusCode;
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use super::{
+    answer::{self, Answer},
+    query::Filter,
+};
+use crate::{
+    board::{CheckState, ProbeState, Snapshot},
+    check::{Category, Measure, Severity, Status},
+    family::Sample,
+    limit::Bound,
+    probe::{Phase, Reason},
+    units::Unit,
+};
+
+#[derive(Serialize)]
+struct Overall<'a> {
+    ready: bool,
+    version: &'static str,
+    revision: &'static str,
+    probes: usize,
+    checks: BTreeMap<Status, usize>,
+    blockers: Vec<Summary<'a>>,
+    configuration: Configuration,
+    panics: u64,
+}
+
+#[derive(Serialize)]
+struct Configuration {
+    last_reload_successful: bool,
+    last_success: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Readiness<'a> {
+    ready: bool,
+    blockers: Vec<Summary<'a>>,
+}
+
+/// A check in a list.
+#[derive(Serialize)]
+struct Summary<'a> {
+    check: String,
+    status: Status,
+    reason: Option<Reason>,
+    summary: &'a str,
+    since: Timestamp,
+    last_pass: Option<Timestamp>,
+    category: Category,
+    severity: Severity,
+    gate: bool,
+    kind: &'a str,
+    service: &'a str,
+    owner: &'a str,
+    runbook: &'a str,
+    measures: Vec<Measured<'a>>,
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    name: &'a str,
+    value: Option<f64>,
+    /// As the page shows it.
+    shown: String,
+    unit: Unit,
+    bound: Bound,
+    warn: Option<f64>,
+    fail: Option<f64>,
+    headroom: Option<f64>,
+}
+
+/// A check on its own.
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    summary: Summary<'a>,
+    description: &'a str,
+    enabled: bool,
+    failure_threshold: u32,
+    success_threshold: u32,
+    results: BTreeMap<Status, u64>,
+    limits: Vec<Limit<'a>>,
+    probe: Probe<'a>,
+    history: Vec<Past>,
+}
+
+/// A limit as its metric has it.
+#[derive(Serialize)]
+struct Limit<'a> {
+    metric: &'static str,
+    labels: &'a [Cow<'static, str>],
+    value: f64,
+}
+
+#[derive(Serialize)]
+struct Probe<'a> {
+    name: &'a str,
+    kind: &'a str,
+    labels: &'a BTreeMap<String, String>,
+    depends_on: &'a [String],
+    interval_seconds: f64,
+    timeout_seconds: f64,
+    runs: u64,
+    overruns: u64,
+    last_run: Option<Run<'a>>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    at: Timestamp,
+    duration_seconds: f64,
+    lateness_seconds: f64,
+    phases: BTreeMap<Phase, f64>,
+    failure: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    reason: Reason,
+    detail: &'a str,
+}
+
+/// One of the last runs, before thresholds.
+#[derive(Serialize)]
+struct Past {
+    at: Option<Timestamp>,
+    status: Status,
+    duration_seconds: f32,
+}
+
+/// `/ready`: a verdict for machines, with what stands in the way.
+pub(super) fn ready(all: &Snapshot) -> Answer {
+    let ready = all.is_ready();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json(status, &Readiness { ready, blockers: blockers(all) })
+}
+
+/// `/api/v1/status`.
+pub(super) fn status(all: &Snapshot) -> Answer {
+    let mut checks: BTreeMap<Status, usize> = Status::ALL.iter().map(|status| (*status, 0)).collect();
+    for (_, check) in all.checks() {
+        *checks.entry(check.status).or_default() += 1;
+    }
+    let own = &all.own;
+    let reloaded = (own.reloaded_at > 0.0).then(|| Timestamp::from_second(own.reloaded_at as i64).ok()).flatten();
+    let overall = Overall {
+        ready: all.is_ready(),
+        version: env!("CARGO_PKG_VERSION"),
+        revision: env!("READINESS_REVISION"),
+        probes: all.probes.len(),
+        checks,
+        blockers: blockers(all),
+        configuration: Configuration { last_reload_successful: own.reload_successful, last_success: reloaded },
+        panics: own.panics,
+    };
+    answer::json(StatusCode::OK, &overall)
+}
+
+/// `/api/v1/checks`, as media type and text.
+pub(super) fn checks(all: &Snapshot, filter: &Filter) -> (&'static str, String) {
+    let wanted = all.checks().filter(|(probe, check)| filter.wants(probe, check));
+    let list: Vec<_> = wanted.map(|(probe, check)| summary(probe, check)).collect();
+    let text = serde_json::to_string_pretty(&serde_json::json!({ "checks": list })).unwrap_or_default();
+    ("application/json", text + "\n")
+}
+
+/// `/api/v1/checks/PROBE/CHECK`.
+pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> Answer {
+    let decode = |name| percent_decode_str(name).decode_utf8_lossy();
+    let (probe, check) = (decode(probe), decode(check));
+    let found = all.checks().find(|(p, c)| p.info.name == probe && c.info.name == check);
+    match found {
+        Some((probe, check)) => answer::json(StatusCode::OK, &detail(probe, check)),
+        None => answer::json_error(StatusCode::NOT_FOUND, &format!("there is no check {probe}/{check}")),
+    }
+}
+
+fn blockers(all: &Snapshot) -> Vec<Summary<'_>> {
+    all.blockers().map(|(probe, check)| summary(probe, check)).collect()
+}
+
+fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {
+    let info = &check.info;
+    let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
+    Summary {
+        check: format!("{}/{}", probe.info.name, info.name),
+        status: check.status,
+        reason: check.verdict.as_ref().and_then(|verdict| verdict.outcome.reason()),
+        summary: check.summary(),
+        since: check.since,
+        last_pass: check.last_pass,
+        category: info.category,
+        severity: info.severity,
+        gate: info.gate,
+        kind: info.kind,
+        service: &probe.info.service,
+        owner: &info.owner,
+        runbook: &info.runbook,
+        measures: measures.iter().map(measured).collect(),
+    }
+}
+
+fn measured(measure: &Measure) -> Measured<'_> {
+    Measured {
+        name: &measure.name,
+        // JSON knows no NaN.
+        value: Some(measure.value).filter(|value| value.is_finite()),
+        shown: measure.unit.show(measure.value),
+        unit: measure.unit,
+        bound: measure.bound,
+        warn: measure.warn,
+        fail: measure.fail,
+        headroom: measure.headroom(),
+    }
+}
+
+fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Detail<'a> {
+    let info = &check.info;
+    let limit = |sample: &'a Sample| Limit { metric: sample.family.name, labels: &sample.labels, value: sample.value };
+    Detail {
+        summary: summary(probe, check),
+        description: &info.summary,
+        enabled: info.enabled,
+        failure_threshold: info.failure_threshold,
+        success_threshold: info.success_threshold,
+        results: Status::ALL.iter().map(|status| (*status, check.results(*status))).collect(),
+        limits: check.limits.iter().map(limit).collect(),
+        probe: probe_detail(probe),
+        history: history(probe, check),
+    }
+}
+
+fn probe_detail(probe: &ProbeState) -> Probe<'_> {
+    let info = &probe.info;
+    Probe {
+        name: &info.name,
+        kind: info.kind,
+        labels: &info.labels,
+        depends_on: &info.depends_on,
+        interval_seconds: info.timing.interval.as_secs_f64(),
+        timeout_seconds: info.timing.timeout.as_secs_f64(),
+        runs: probe.runs,
+        overruns: probe.overruns,
+        last_run: probe.last.as_ref().map(|run| Run {
+            at: run.at,
+            duration_seconds: run.duration.as_secs_f64(),
+            lateness_seconds: run.lateness,
+            phases: run.phases.iter().map(|(phase, spent)| (*phase, spent.as_secs_f64())).collect(),
+            failure: run.failure.as_ref().map(|failure| Failure { reason: failure.reason, detail: &failure.detail }),
+        }),
+    }
+}
+
+/// The last runs, oldest first. Runs and results end together; one list may reach further back.
+fn history(probe: &ProbeState, check: &CheckState) -> Vec<Past> {
+    let runs = probe.recent.iter().rev().map(Some).chain(std::iter::repeat(None));
+    let mut past: Vec<_> = check
+        .recent
+        .iter()
+        .rev()
+        .zip(runs)
+        .map(|(status, run)| Past {
+            at: run.and_then(|run| Timestamp::from_second(i64::from(run.at)).ok()),
+            status: *status,
+            duration_seconds: run.map(|run| run.duration).unwrap_or_default(),
+        })
+        .collect();
+    past.reverse();
+    past
+}

@@ -1,0 +1,170 @@
+//! Who is connected, and who has to go: a bounded number of connections, each for a bounded time.
+//!
+//! When all places are taken, the connection that has been without a new request for longest leaves: a slow or idle
+//! client keeps its place only as long as nobody else wants it. A scraper that is closed so comes back by itself.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Few enough for a process with 1024 file descriptors, enough for every scraper and screen one can think of.
+const PLACES: usize = 128;
+/// The first request must be there by then.
+const FIRST: Duration = Duration::from_secs(10);
+/// From one request to the next, its answer included: longer than the usual interval of scrapes.
+const NEXT: Duration = Duration::from_secs(65);
+
+#[derive(Debug)]
+pub(super) struct Connections {
+    places: Arc<Semaphore>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    last: u64,
+    entries: HashMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    touched: Instant,
+    due: Instant,
+    close: CancellationToken,
+}
+
+/// The place of one connection; it is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    id: u64,
+    close: CancellationToken,
+    connections: Arc<Connections>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(PLACES)), open: Mutex::default() }
+    }
+}
+
+impl Connections {
+    /// Takes a place; somebody is shown out if there is none.
+    pub(super) async fn enter(self: &Arc<Self>) -> Ticket {
+        if self.places.available_permits() == 0 {
+            self.close_idlest();
+        }
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let id = {
+            let mut open = self.lock();
+            open.last += 1;
+            open.last
+        };
+        Ticket { id, close: CancellationToken::new(), connections: Arc::clone(self), _place: place }
+    }
+
+    /// Closes all of them, in the middle of whatever they do.
+    pub(super) fn close_all(&self) {
+        self.lock().entries.values().for_each(|entry| entry.close.cancel());
+    }
+
+    fn close_idlest(&self) {
+        let open = self.lock();
+        let idlest = open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.touched);
+        if let Some(entry) = idlest {
+            entry.close.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket {
+    /// The connection stands.
+    pub(super) fn begin(&self) {
+        let now = Instant::now();
+        let entry = Entry { touched: now, due: now + FIRST, close: self.close.clone() };
+        self.connections.lock().entries.insert(self.id, entry);
+    }
+
+    /// A request has come.
+    pub(super) fn touch(&self) {
+        let now = Instant::now();
+        if let Some(entry) = self.connections.lock().entries.get_mut(&self.id) {
+            (entry.touched, entry.due) = (now, now + NEXT);
+        }
+    }
+
+    /// Waits until the connection has to go.
+    pub(super) async fn closed(&self) {
+        let overdue = async {
+            loop {
+                let due = self.connections.lock().entries.get(&self.id).map(|entry| entry.due);
+                match due {
+                    Some(due) if due > Instant::now() => sleep_until(due).await,
+                    _ => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = self.close.cancelled() => {}
+            () = overdue => {}
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.connections.lock().entries.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_idlest_connection_makes_room_for_a_new_one() {
+        let connections = Arc::new(Connections::default());
+        let mut tickets = Vec::new();
+        for _ in 0..PLACES {
+            let ticket = connections.enter().await;
+            ticket.begin();
+            tickets.push(ticket);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        tickets[0].touch();
+        let waiting = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.enter().await }
+        });
+        tickets[1].closed().await;
+        assert!(!tickets[0].close.is_cancelled() && !waiting.is_finished());
+        drop(tickets.remove(1));
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_goes_early_and_one_with_requests_late() {
+        let connections = Arc::new(Connections::default());
+        let ticket = connections.enter().await;
+        let start = Instant::now();
+        ticket.begin();
+        ticket.closed().await;
+        assert_eq!(start.elapsed(), FIRST);
+        ticket.touch();
+        ticket.closed().await;
+        assert_eq!(start.elapsed(), FIRST + NEXT);
+    }
+}

@@ -1,0 +1,96 @@
+//! Filters in a query string, the same for the page and the API: `?status=fail,unknown&category=backup&q=orders`.
+
+use std::{fmt, str::FromStr};
+
+use url::form_urlencoded;
+
+use crate::{
+    board::{CheckState, ProbeState},
+    check::{Category, Severity, Status},
+};
+
+/// Which checks are wanted; what is empty wants all.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Filter {
+    pub(super) statuses: Vec<Status>,
+    pub(super) categories: Vec<Category>,
+    pub(super) severities: Vec<Severity>,
+    /// Found anywhere in the names, the service, the owner or the finding, in any case.
+    pub(super) text: String,
+}
+
+/// A word that means nothing.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("`{word}` is no {key}; there are {known}")]
+pub(super) struct Unknown {
+    key: &'static str,
+    word: String,
+    known: String,
+}
+
+impl FromStr for Filter {
+    type Err = Unknown;
+
+    fn from_str(query: &str) -> Result<Self, Unknown> {
+        let mut filter = Self::default();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
+            match &*key {
+                "status" => filter.statuses.extend(known("status", words, Status::ALL)?),
+                "category" => filter.categories.extend(known("category", words, Category::ALL)?),
+                "severity" => filter.severities.extend(known("severity", words, Severity::ALL)?),
+                "q" => filter.text = value.trim().to_lowercase(),
+                _ => {}
+            }
+        }
+        Ok(filter)
+    }
+}
+
+fn known<'a, T: Copy + fmt::Display>(
+    key: &'static str,
+    words: impl Iterator<Item = &'a str>,
+    all: &[T],
+) -> Result<Vec<T>, Unknown> {
+    let find = |word: &str| all.iter().copied().find(|one| one.to_string() == word);
+    let list = || all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+    words.map(|word| find(word).ok_or_else(|| Unknown { key, word: word.to_owned(), known: list() })).collect()
+}
+
+impl Filter {
+    /// Whether a check is wanted.
+    pub(super) fn wants(&self, probe: &ProbeState, check: &CheckState) -> bool {
+        is_among(&self.statuses, &check.status)
+            && is_among(&self.categories, &check.info.category)
+            && is_among(&self.severities, &check.info.severity)
+            && self.finds(probe, check)
+    }
+
+    fn finds(&self, probe: &ProbeState, check: &CheckState) -> bool {
+        let id = format!("{}/{}", probe.info.name, check.info.name);
+        let texts = [&*id, &*probe.info.service, &*check.info.owner, check.info.kind, check.summary()];
+        self.text.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&self.text))
+    }
+}
+
+fn is_among<T: PartialEq>(wanted: &[T], one: &T) -> bool {
+    wanted.is_empty() || wanted.contains(one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_may_be_joined_or_repeated_and_unknown_ones_are_refused() {
+        let filter: Filter = "status=fail,unknown&status=warn&q=Two+Words&t=1".parse().unwrap();
+        assert_eq!(filter.statuses, [Status::Fail, Status::Unknown, Status::Warn]);
+        assert_eq!(filter.text, "two words");
+        assert_eq!("".parse::<Filter>(), Ok(Filter::default()));
+        let error = "status=failed".parse::<Filter>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped"
+        );
+    }
+}

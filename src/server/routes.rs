@@ -1,0 +1,239 @@
+//! Which path is what, and for whom.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Body,
+    header::{self, HeaderValue},
+};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
+
+use super::{
+    App, accept,
+    answer::{self, Answer},
+    api, page,
+    query::Filter,
+};
+use crate::{board::Snapshot, gzip, metrics::Metrics};
+
+/// Everything that can be asked for.
+#[derive(Debug)]
+pub(super) struct Site {
+    app: App,
+    metrics: Metrics,
+    /// Pages and lists are made one at a time: a crowd must not take the processor from the probes.
+    rendering: Semaphore,
+}
+
+/// What a path leads to.
+enum Route<'a> {
+    Metrics,
+    Page,
+    Asset(&'static page::Asset),
+    Ready,
+    Healthy,
+    Started,
+    Reload,
+    Config,
+    Status,
+    Checks,
+    Check(&'a str, &'a str),
+}
+
+/// No request needs a body; one of this size is let pass.
+const BODY_BYTES: u64 = 4 << 10;
+/// A reload reads files and opens sockets; one that takes longer has gone wrong.
+const RELOAD: Duration = Duration::from_secs(60);
+
+impl Site {
+    pub(super) fn new(app: App) -> Self {
+        Self { metrics: Metrics::new(app.board.clone()), app, rendering: Semaphore::new(1) }
+    }
+
+    /// Answers any request, always.
+    pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
+        let (head, body) = request.into_parts();
+        let is_api = head.uri.path().starts_with("/api/");
+        let refuse = |status, text: &str| match is_api {
+            true => answer::json_error(status, text),
+            false => answer::text(status, text),
+        };
+        let answer = if body.size_hint().upper().is_none_or(|bytes| bytes > BODY_BYTES) {
+            let mut answer = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
+            // What follows on this connection is the rest of that body.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            answer
+        } else if let Some(route) = Route::of(head.uri.path()) {
+            let methods = route.methods();
+            if !methods.contains(&head.method) {
+                let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                let mut answer =
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("this address takes {allowed}, not {}", head.method));
+                if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+                    answer.headers_mut().insert(header::ALLOW, allowed);
+                }
+                answer
+            } else if let Some(media) = route.media().filter(|(kind, sub)| !accept::takes(&head.headers, kind, sub)) {
+                let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
+                refuse(StatusCode::NOT_ACCEPTABLE, &text)
+            } else {
+                self.follow(route, &head.headers, head.uri.query().unwrap_or_default()).await
+            }
+        } else {
+            refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
+        };
+        answer::finish(answer, &head.method)
+    }
+
+    async fn follow(&self, route: Route<'_>, headers: &HeaderMap, query: &str) -> Answer {
+        match route {
+            Route::Metrics => self.metrics(headers).await,
+            Route::Page => self.page(headers, query).await,
+            Route::Asset(asset) => asset.answer(),
+            Route::Healthy => answer::text(StatusCode::OK, "healthy"),
+            Route::Started if self.snapshot().has_seen_everything() => answer::text(StatusCode::OK, "ready"),
+            Route::Started => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
+            Route::Ready => api::ready(&self.snapshot()),
+            Route::Reload => self.reload(headers).await,
+            Route::Config => config(&self.app.effective.load()),
+            Route::Status => api::status(&self.snapshot()),
+            Route::Checks => match query.parse::<Filter>() {
+                Ok(filter) => self.render(headers, move |all| api::checks(all, &filter)).await,
+                Err(unknown) => answer::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+            },
+            Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.app.board.snapshot()
+    }
+
+    async fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let Some(format) = accept::format(headers) else {
+            let text = "the metrics are text/plain; version=0.0.4 or application/openmetrics-text; version=1.0.0";
+            return answer::text(StatusCode::NOT_ACCEPTABLE, text);
+        };
+        let gzip = accept::gzip(headers);
+        let mut answer = answer::of(StatusCode::OK, format.content_type(), self.metrics.page(format, gzip).await);
+        negotiated(&mut answer, gzip, "accept, accept-encoding");
+        answer
+    }
+
+    async fn page(&self, headers: &HeaderMap, query: &str) -> Answer {
+        // Somebody has typed into the address: the page says so rather than an error in plain text.
+        let (filter, unknown) = match query.parse::<Filter>() {
+            Ok(filter) => (filter, None),
+            Err(unknown) => (Filter::default(), Some(unknown.to_string())),
+        };
+        self.render(headers, move |all| page::answer(all, &filter, unknown.as_deref())).await
+    }
+
+    /// Makes something large, away from the threads that serve everyone else, and packs it for who takes it packed.
+    async fn render(
+        &self,
+        headers: &HeaderMap,
+        make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
+    ) -> Answer {
+        let gzip = accept::gzip(headers);
+        let _turn = self.rendering.acquire().await;
+        let snapshot = self.snapshot();
+        let work = move || {
+            let (media, text) = make(&snapshot);
+            let bytes = if gzip { gzip::whole(text.as_bytes()) } else { text.into_bytes() };
+            (media, Bytes::from(bytes))
+        };
+        let Ok((media, bytes)) = tokio::task::spawn_blocking(work).await else {
+            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log");
+        };
+        let mut answer = answer::of(StatusCode::OK, media, [bytes]);
+        negotiated(&mut answer, gzip, "accept-encoding");
+        page::guard(&mut answer);
+        answer
+    }
+
+    async fn reload(&self, headers: &HeaderMap) -> Answer {
+        if !self.app.lifecycle {
+            let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
+            return answer::text(StatusCode::FORBIDDEN, text);
+        }
+        // A browser sends this along: no page of somebody else makes us reload.
+        if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return answer::text(StatusCode::FORBIDDEN, "not from another site");
+        }
+        let (ask, answered) = oneshot::channel();
+        if self.app.reload.try_send(ask).is_err() {
+            return answer::text(StatusCode::SERVICE_UNAVAILABLE, "a reload is under way already, or the daemon is ending");
+        }
+        match timeout(RELOAD, answered).await {
+            Ok(Ok(Ok(()))) => answer::text(StatusCode::OK, "reloaded"),
+            Ok(Ok(Err(error))) => answer::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("not reloaded, everything runs on as before:\n{error}"),
+            ),
+            Ok(Err(_)) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is ending"),
+            Err(_) => answer::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
+        }
+    }
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Page,
+            "/metrics" => Self::Metrics,
+            "/ready" => Self::Ready,
+            "/-/healthy" => Self::Healthy,
+            "/-/ready" => Self::Started,
+            "/-/reload" => Self::Reload,
+            "/config" => Self::Config,
+            "/api/v1/status" => Self::Status,
+            "/api/v1/checks" => Self::Checks,
+            _ => match path.strip_prefix("/api/v1/checks/") {
+                Some(name) => {
+                    let (probe, check) = name.split_once('/')?;
+                    Self::Check(probe, check)
+                }
+                None => Self::Asset(page::Asset::at(path)?),
+            },
+        })
+    }
+
+    fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Reload => &[Method::POST, Method::PUT],
+            _ => &[Method::GET, Method::HEAD],
+        }
+    }
+
+    /// The media type of what there is, where it is refused to who doesn't accept it. Health checks never are: what
+    /// asks them reads the status alone, and some send strange headers.
+    fn media(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Page => Some(("text", "html")),
+            Self::Status | Self::Checks | Self::Check(..) => Some(("application", "json")),
+            Self::Config => Some(("text", "plain")),
+            _ => None,
+        }
+    }
+}
+
+fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
+    if gzip {
+        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+fn config(effective: &serde_json::Value) -> Answer {
+    match serde_saphyr::to_string(effective) {
+        // As application/yaml browsers would store it rather than show it.
+        Ok(yaml) => answer::of(StatusCode::OK, "text/plain; charset=utf-8", [Bytes::from(yaml)]),
+        Err(error) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't be written as YAML: {error}")),
+    }
+}
