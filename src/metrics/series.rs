@@ -88,10 +88,7 @@ static COMPUTED: &[(&Family, Fill)] = &[
     (&family::CHECK_INFO, Fill::Info(check_info)),
     (&family::CHECK_STATUS, Fill::Checks(statuses)),
     (&family::CHECK_RESULTS, Fill::Checks(results)),
-    (
-        &family::CHECK_SINCE,
-        Fill::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since))),
-    ),
+    (&family::CHECK_SINCE, Fill::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since)))),
     (
         &family::CHECK_LAST_PASS,
         Fill::Checks(|probe, check, sink| {

@@ -79,7 +79,8 @@ impl Connections {
 
     fn close_idlest(&self) {
         let open = self.lock();
-        let idlest = open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.touched);
+        let idlest =
+            open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.touched);
         if let Some(entry) = idlest {
             entry.close.cancel();
         }

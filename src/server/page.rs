@@ -15,7 +15,6 @@ use crate::board::Snapshot;
 /// A file that the page needs.
 #[derive(Debug)]
 pub(super) struct Asset {
-    path: &'static str,
     media: &'static str,
     content: &'static str,
 }

@@ -88,9 +88,6 @@ mod tests {
         assert_eq!(filter.text, "two words");
         assert_eq!("".parse::<Filter>(), Ok(Filter::default()));
         let error = "status=failed".parse::<Filter>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped"
-        );
+        assert_eq!(error.to_string(), "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped");
     }
 }

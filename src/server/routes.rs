@@ -72,8 +72,10 @@ impl Site {
             let methods = route.methods();
             if !methods.contains(&head.method) {
                 let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-                let mut answer =
-                    refuse(StatusCode::METHOD_NOT_ALLOWED, &format!("this address takes {allowed}, not {}", head.method));
+                let mut answer = refuse(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    &format!("this address takes {allowed}, not {}", head.method),
+                );
                 if let Ok(allowed) = HeaderValue::from_str(&allowed) {
                     answer.headers_mut().insert(header::ALLOW, allowed);
                 }
@@ -168,7 +170,10 @@ impl Site {
         }
         let (ask, answered) = oneshot::channel();
         if self.app.reload.try_send(ask).is_err() {
-            return answer::text(StatusCode::SERVICE_UNAVAILABLE, "a reload is under way already, or the daemon is ending");
+            return answer::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "a reload is under way already, or the daemon is ending",
+            );
         }
         match timeout(RELOAD, answered).await {
             Ok(Ok(Ok(()))) => answer::text(StatusCode::OK, "reloaded"),

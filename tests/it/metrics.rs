@@ -1,0 +1,150 @@
+//! The exposition: a golden page, and what promtool and a real Prometheus make of it.
+
+use std::{
+    collections::HashSet,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use jiff::Timestamp;
+use readiness_exporter::family;
+
+use crate::{board, door::Door};
+
+const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+
+/// The page with what differs from build to build and run to run taken out.
+fn steady(page: &str) -> String {
+    let varies = ["readiness_build_info{", "readiness_build{", "readiness_scrape_render_duration_seconds "];
+    let line = |line: &str| match varies.iter().find(|start| line.starts_with(**start)) {
+        Some(start) => format!("{start}...\n"),
+        None => format!("{line}\n"),
+    };
+    page.lines().filter(|line| !line.contains("process_")).map(line).collect()
+}
+
+#[tokio::test]
+async fn the_page_is_the_golden_one() {
+    let door = Door::open(board::busy("2026-11-21T12:00:00Z".parse().unwrap())).await;
+    for (headers, file) in [("", "page.txt"), (OPEN, "page.openmetrics")] {
+        let page = steady(&door.ask("GET", "/metrics", headers).await.text());
+        let path = format!("{}/tests/it/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        let difference = golden.lines().zip(page.lines()).find(|(golden, page)| golden != page);
+        assert!(
+            golden == page,
+            "{file} differs (UPDATE_GOLDEN=1 writes it anew) at {difference:?}; {} lines for {}",
+            page.lines().count(),
+            golden.lines().count()
+        );
+    }
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_but_the_label_that_is_documented() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let page = door.get("/metrics").await.text();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is part of Debian's package prometheus: tests/setup installs it");
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    // The label `quantile` on what is no summary is a documented name, and the only thing that promtool finds.
+    let documented = ["readiness_latency_seconds ", "readiness_latency_limit_seconds "];
+    let sentence = "non-summary metrics should not have \"quantile\" label";
+    let is_known = |line: &&str| documented.iter().any(|name| line.strip_prefix(name) == Some(sentence));
+    let found: Vec<_> = said.lines().filter(|line| !line.is_empty() && !is_known(line)).collect();
+    assert!(found.is_empty() && output.status.code() == Some(3), "{} {found:?}", output.status);
+}
+
+#[tokio::test]
+async fn both_formats_packed_or_not_say_the_same() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let text = door.get("/metrics").await;
+    let open = door.ask("GET", "/metrics", OPEN).await;
+    assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let samples = |page: &str| -> HashSet<String> {
+        let stable =
+            |line: &&str| !line.starts_with('#') && !line.starts_with("process_") && !line.contains("_render_");
+        page.lines().filter(stable).map(str::to_owned).collect()
+    };
+    let expected = samples(&text.text());
+    assert_eq!(expected, samples(&open.text()));
+    assert!(open.text().ends_with("\n# EOF\n") && !text.text().contains("EOF"));
+    for headers in ["", OPEN] {
+        let packed = door.ask("GET", "/metrics", &format!("Accept-Encoding: gzip\r\n{headers}")).await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"));
+        assert_eq!(packed.header("vary"), Some("accept, accept-encoding"));
+        assert_eq!(samples(&packed.gunzip()), expected);
+    }
+}
+
+#[tokio::test]
+async fn no_series_is_there_twice_and_each_family_stands_once() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let page = door.get("/metrics").await.text();
+    let mut seen = HashSet::new();
+    for line in page.lines() {
+        let key = if line.starts_with('#') { line } else { line.rsplit_once(' ').unwrap().0 };
+        assert!(seen.insert(key), "twice: {key}");
+    }
+}
+
+#[tokio::test]
+async fn every_family_is_on_the_page_or_waits_for_its_check() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let page = door.get("/metrics").await.text();
+    let exposed: HashSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let known: HashSet<_> = family::ALL.iter().map(|family| family.name).collect();
+    for name in &exposed {
+        assert!(known.contains(name) || name.starts_with("process_"), "{name} is exposed but not in the list");
+    }
+    for family in
+        family::ALL.iter().filter(|family| !family.labels.contains(&"probe") || family.name.contains("_probe_"))
+    {
+        assert!(exposed.contains(family.name), "{} is the daemon's own and missing", family.name);
+    }
+}
+
+#[tokio::test]
+async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
+    let now = Timestamp::now();
+    let board = board::busy(now);
+    let door = Door::open(board.clone()).await;
+    assert!(door.get("/metrics").await.text().contains("payments"));
+    board.lay(vec![(board::probe("new", "tcp", &[], vec![]), vec![])], |_| false, now);
+    let page = door.get("/metrics").await.text();
+    assert!(!page.contains("payments") && page.contains("readiness_probe_runs_total{probe=\"new\"} 0"), "{page}");
+    board.record("new", board::report(now, vec![]), 0.0);
+    assert!(door.get("/metrics").await.text().contains("readiness_probe_runs_total{probe=\"new\"} 1"));
+}
+
+#[tokio::test]
+async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
+    let now = Timestamp::now();
+    let board = board::busy(now);
+    let door = Door::open(board.clone()).await;
+    let down = board::failed(now, readiness_exporter::probe::Reason::Refused, "gone", 3);
+    board.record("api", down, 0.0);
+    let page = door.get("/metrics").await.text();
+    for gone in ["readiness_latency_seconds{", "readiness_error_ratio{probe=\"api\"", "measure=\"p95\""] {
+        assert!(!page.contains(gone), "{gone}");
+    }
+    for stays in [
+        "readiness_latency_limit_seconds{probe=\"api\",check=\"latency\",quantile=\"0.95\",level=\"warn\"} 0.3",
+        "readiness_certificate_not_after_timestamp_seconds{probe=\"api\",position=\"leaf\",verified=\"true\"} 1900000000",
+        "readiness_probe_failures_total{probe=\"api\",reason=\"refused\"} 1",
+        "readiness_probe_phase_duration_seconds{probe=\"api\",phase=\"connect\"} 0",
+    ] {
+        assert!(page.contains(stays), "{stays}");
+    }
+}

@@ -1,0 +1,220 @@
+//! The server, spoken to over real sockets.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use readiness_exporter::{board::Board, check::Status};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{board, door::Door};
+
+#[tokio::test]
+async fn every_address_answers_as_it_should() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let html = "Accept: text/html\r\n";
+    let json = "Accept: application/json\r\n";
+    for (method, path, headers, status) in [
+        ("GET", "/metrics", "", 200),
+        ("GET", "/metrics?x=1", "", 200),
+        ("GET", "/metrics", "Accept: image/png\r\n", 406),
+        ("GET", "/", "", 200),
+        ("GET", "/", html, 200),
+        ("GET", "/", json, 406),
+        ("GET", "/ready", html, 503),
+        ("GET", "/-/healthy", json, 200),
+        ("GET", "/-/ready", "", 503),
+        ("GET", "/config", "", 200),
+        ("GET", "/api/v1/status", json, 200),
+        ("GET", "/api/v1/status", html, 406),
+        ("GET", "/api/v1/checks", "", 200),
+        ("GET", "/api/v1/checks?status=nonsense", "", 400),
+        ("GET", "/api/v1/checks/api/latency", "", 200),
+        ("GET", "/api/v1/checks/api/lat%65ncy", "", 200),
+        ("GET", "/api/v1/checks/api/none", "", 404),
+        ("GET", "/api/v1/checks/api", "", 404),
+        ("GET", "/api/v2", "", 404),
+        ("GET", "/nothing", "", 404),
+        ("GET", "//", "", 404),
+        ("GET", "/../etc/passwd", "", 404),
+        ("POST", "/metrics", "", 405),
+        ("DELETE", "/api/v1/checks", "", 405),
+        ("GET", "/-/reload", "", 405),
+        ("POST", "/metrics", "Content-Length: 100000\r\n", 413),
+        ("POST", "/-/reload", "Transfer-Encoding: chunked\r\n", 413),
+    ] {
+        let answer = door.ask(method, path, headers).await;
+        assert_eq!(answer.status, status, "{method} {path} {headers}: {}", answer.text());
+        let media = answer.header("content-type").unwrap();
+        if path.starts_with("/api/") {
+            assert_eq!(media, "application/json", "{path}");
+            assert_eq!(answer.json()["error"].is_string(), status >= 400, "{path}");
+        } else if status >= 400 && path != "/ready" {
+            assert_eq!(media, "text/plain; charset=utf-8", "{path}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+        assert_eq!(length, answer.body.len(), "{path}");
+        if status == 405 {
+            let allowed = if path == "/-/reload" { "POST, PUT" } else { "GET, HEAD" };
+            assert_eq!(answer.header("allow"), Some(allowed));
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    for path in ["/ready", "/-/healthy", "/config", "/api/v1/status", "/api/v1/checks/api/health", "/nothing"] {
+        let (get, head) = (door.get(path).await, door.ask("HEAD", path, "").await);
+        assert_eq!(head.status, get.status, "{path}");
+        assert!(head.body.is_empty(), "{path}");
+        assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+    for path in ["/", "/metrics"] {
+        let head = door.ask("HEAD", path, "").await;
+        assert!(head.status == 200 && head.body.is_empty() && head.header("content-length") != Some("0"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ready_says_what_stands_in_the_way() {
+    let now = Timestamp::now();
+    let board = board::busy(now);
+    let door = Door::open(board.clone()).await;
+    let answer = door.get("/ready").await.json();
+    assert_eq!(answer["ready"], false);
+    let blockers: HashSet<_> =
+        answer["blockers"].as_array().unwrap().iter().map(|b| b["check"].as_str().unwrap()).collect();
+    for check in ["payments/health", "nightly-dump/freshness", "api-metrics/present", "reports/health"] {
+        assert!(blockers.contains(check), "{check} in {blockers:?}");
+    }
+    // What is informational gates nothing, what warns doesn't block, what is switched off takes no part.
+    for check in ["reports/latency", "orders-db/pool", "api-metrics/throughput", "api/health"] {
+        assert!(!blockers.contains(check), "{check} in {blockers:?}");
+    }
+    board.lay(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
+    assert_eq!(door.get("/ready").await.status, 200);
+    assert_eq!(door.get("/-/ready").await.status, 503, "nothing has run yet");
+    board.record("one", board::report(now, vec![]), 0.0);
+    assert_eq!(door.get("/-/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_api_tells_what_labels_must_not() {
+    let board = board::busy(Timestamp::now());
+    let door = Door::open(board.clone()).await;
+    let status = door.get("/api/v1/status").await.json();
+    assert_eq!(status["checks"]["fail"], board::count(&board, Status::Fail));
+    assert_eq!(status["configuration"]["last_reload_successful"], true);
+
+    let failing = door.get("/api/v1/checks?status=fail").await.json();
+    let failing = failing["checks"].as_array().unwrap();
+    assert_eq!(failing.len(), board::count(&board, Status::Fail));
+    assert!(failing.iter().all(|check| check["status"] == "fail"));
+    let found = door.get("/api/v1/checks?q=REFUSED&category=health").await.json();
+    assert_eq!(found["checks"].as_array().unwrap().len(), 1);
+
+    let check = door.get("/api/v1/checks/payments/health").await.json();
+    assert_eq!(check["summary"], "connect: 10.0.4.17:7443 refused the connection");
+    assert_eq!(check["reason"], "refused");
+    assert_eq!(check["probe"]["last_run"]["failure"]["reason"], "refused");
+    assert_eq!(check["history"].as_array().unwrap().len(), 60);
+    assert_eq!(check["history"][59]["status"], "fail");
+    assert_eq!(check["history"][0]["status"], "pass");
+    let latency = door.get("/api/v1/checks/api/latency").await.json();
+    assert_eq!(latency["limits"][0]["metric"], "readiness_latency_limit_seconds");
+    assert_eq!(latency["measures"][0]["fail"], 1.0);
+    assert!(latency["probe"]["last_run"]["phases"]["connect"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn the_configuration_is_shown_as_yaml() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let text = door.get("/config").await.text();
+    assert!(text.contains("service: eventcore") && text.contains("<secret>"), "{text}");
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_for_and_its_error_is_told() {
+    let mut door = Door::open(board::busy(Timestamp::now())).await;
+    let mut reloads = std::mem::replace(&mut door.reloads, tokio::sync::mpsc::channel(1).1);
+    let operator = tokio::spawn(async move {
+        reloads.recv().await.unwrap().send(Ok(())).unwrap();
+        reloads.recv().await.unwrap().send(Err("line 3: no such kind".to_owned())).unwrap();
+    });
+    assert_eq!(door.ask("POST", "/-/reload", "").await.status, 200);
+    let refused = door.ask("PUT", "/-/reload", "Content-Length: 0\r\n").await;
+    assert_eq!(refused.status, 500);
+    assert!(refused.text().contains("line 3: no such kind"), "{}", refused.text());
+    operator.await.unwrap();
+    assert_eq!(door.ask("POST", "/-/reload", "").await.status, 503, "nobody is there to reload");
+    assert_eq!(door.ask("POST", "/-/reload", "Sec-Fetch-Site: cross-site\r\n").await.status, 403);
+    let off = Door::with(board::busy(Timestamp::now()), false).await;
+    let answer = off.ask("POST", "/-/reload", "").await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("--web.enable-lifecycle"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn too_large_a_head_is_refused() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    assert_eq!(door.ask("GET", "/ready", &format!("X: {}\r\n", "x".repeat(20_000))).await.status, 431);
+    assert_eq!(door.ask("GET", "/ready", &"X: y\r\n".repeat(200)).await.status, 431);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_slow_clients_delay_no_scrape() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let mut slow = Vec::new();
+    for n in 0..1_000 {
+        let mut stream = timeout(Duration::from_secs(5), TcpStream::connect(door.address)).await.unwrap().unwrap();
+        // A third says nothing, a third stops within the head, a third asks for pages and never reads them.
+        let text: &[u8] = match n % 3 {
+            0 => b"",
+            1 => b"GET /metrics HTTP/1.1\r\nHost: te",
+            _ => b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n",
+        };
+        let _ = stream.write_all(text).await;
+        slow.push(stream);
+    }
+    let mut worst = Duration::ZERO;
+    for _ in 0..20 {
+        let start = Instant::now();
+        assert_eq!(door.get("/metrics").await.status, 200);
+        worst = worst.max(start.elapsed());
+    }
+    println!("worst of 20 scrapes beside {} slow clients: {worst:?}", slow.len());
+    assert!(worst < Duration::from_millis(500), "{worst:?}");
+}
+
+#[tokio::test]
+async fn the_stop_lets_answers_out_and_hurries_the_rest() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let mut idle = TcpStream::connect(door.address).await.unwrap();
+    idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    let mut first = [0; 64];
+    assert!(idle.read(&mut first).await.unwrap() > 0);
+    let mut stuck = TcpStream::connect(door.address).await.unwrap();
+    stuck.write_all(b"GET / HT").await.unwrap();
+    let start = Instant::now();
+    door.stop.cancel();
+    timeout(Duration::from_secs(5), door.serving).await.expect("the server ends").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(TcpStream::connect(door.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_empty_board_is_served_too() {
+    let door = Door::open(std::sync::Arc::new(Board::default())).await;
+    for path in ["/metrics", "/", "/ready", "/-/ready", "/api/v1/status", "/api/v1/checks"] {
+        assert_eq!(door.get(path).await.status, 200, "{path}");
+    }
+}
