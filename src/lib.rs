@@ -10,6 +10,7 @@ pub mod kind;
 pub mod limit;
 pub mod metrics;
 pub mod node;
+pub mod pattern;
 pub mod probe;
 pub mod probes;
 pub mod scheduler;

@@ -4,6 +4,7 @@
 //! so every handshake is a whole one and its time is true. The crypto provider is named, never installed.
 
 mod cache;
+mod certificate;
 mod failure;
 mod verifier;
 
@@ -17,6 +18,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) use self::cache::Cache;
 pub use self::{
+    certificate::{Certificate, Certificates},
     failure::{failure, failure_in},
     verifier::Presented,
 };
