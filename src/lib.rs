@@ -1,8 +1,66 @@
-//! readiness-exporter keeps a production readiness checklist true.
+//! readiness-exporter keeps a production readiness checklist true: probes observe, checks judge, and the verdicts are
+//! served to Prometheus, people and pipelines.
+//!
+//! ```text
+//!  YAML + env ──settings──▶ Settings ──app──▶ jobs, sockets, board (every name on it, all pending)
+//!                                              │ App::run(shutdown)
+//!                        scheduler: one task for each probe; interval, overlap, room, dependencies
+//!                                              │ kind: Job::run, with timeout and panics caught
+//!                                              │   probe.observe(&context) -> Result<Facts, Broken>
+//!                                              │   check.judge(&observation) -> Verdict    (pure, may keep a window)
+//!                                              ▼
+//!                        board: thresholds, status, since, history ──▶ state (survives a restart)
+//!                                              │ snapshot: copy pointers, release, render
+//!             ┌────────────────────┬───────────┴────────┬──────────────────┐
+//!          metrics             server: /ready      status page         cli: check, explain (one run)
+//! ```
+//!
+//! A scrape never evaluates anything: ten scrapers cost no more than one, and a slow database can't time out a scrape.
+//!
+//! # Where things are
+//!
+//! | module | knows about |
+//! |---|---|
+//! | [`probe`] | vocabulary of observing: what a probe is, what a run brings back, why it may fail |
+//! | [`check`] | vocabulary of judging: what a check is, what it says |
+//! | [`limit`], [`units`], [`secret`] | vocabulary of quantities, bounds on them, and what must never be shown |
+//! | [`family`] | vocabulary of exposing: every metric family, by name |
+//! | [`node`] | vocabulary of writing: a piece of the configuration with its place, and the list of what is wrong |
+//! | [`probes`] | the list of probe kinds, one a file; below each the checks that only its facts can feed |
+//! | [`checks`] | the checks that any probe can feed, one a file |
+//! | [`kind`] | forgets which kind a probe is: above it nobody knows facts |
+//! | [`dial`], [`tls`], [`shared`] | connecting, encrypting, and what probes share because it is costly |
+//! | [`settings`] | what an operator writes: files, includes, environment, flags, schema |
+//! | [`scheduler`] | time |
+//! | [`board`] | the latest state of everything, and the only place where it lives |
+//! | [`state`] | what survives a restart |
+//! | [`metrics`] | the board as pages for Prometheus |
+//! | [`server`] | the doors: routes, pages, API |
+//! | [`app`] | wiring: acquires all that can fail, then runs; reload |
+//! | [`cli`] | arguments, one command a file |
+//! | [`telemetry`] | logging |
+//!
+//! # Where a change goes
+//!
+//! * A new check: one file under `checks/` (any facts) or `probes/KIND/` (that kind's facts), and one line in the
+//!   `checks()` of each kind that can feed it. If it shows a number of its own, one entry in [`family`].
+//! * A new kind of probe: one file under `probes/` and one line in [`probes::all`].
+//! * Dependencies point one way: `cli -> app -> {settings, scheduler, server, metrics, state} -> board -> {check, probe}`;
+//!   probes and checks import only the vocabularies.
+//!
+//! # Decisions that a reader may question
+//!
+//! * The checks of a kind are a list of [`check::Offer`]s rather than an enum: errors, schema and parsing are made of
+//!   the one list, each entry parses itself, and a mistake in one check doesn't hide those in the next.
+//! * A run that fails may still bring facts ([`probe::Broken`]): an expired certificate is a certificate.
+//! * Metric names live in [`family`], below the checks, rather than in [`metrics`]: a check names the family that its
+//!   number belongs to, and the renderer needs to know no check.
 
+pub mod app;
 pub mod board;
 pub mod check;
 pub mod checks;
+pub mod cli;
 pub mod dial;
 pub mod family;
 mod gzip;
@@ -19,5 +77,6 @@ pub mod server;
 pub mod settings;
 pub mod shared;
 pub mod state;
+pub mod telemetry;
 pub mod tls;
 pub mod units;

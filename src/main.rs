@@ -1,2 +1,9 @@
-//! Arguments, signals, exit codes; nothing else.
-fn main() {}
+//! Arguments and exit codes; the rest is the library's.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    readiness_exporter::cli::Cli::parse().run()
+}

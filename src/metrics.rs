@@ -18,7 +18,10 @@ use bytes::Bytes;
 use tokio::sync::{Mutex, watch};
 
 use self::{openmetrics::OpenMetrics, series::Sink, text::Text};
-use crate::{board::Board, gzip};
+use crate::{
+    board::{Board, Snapshot},
+    gzip,
+};
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +130,12 @@ impl Cache {
         self.took = start.elapsed().as_secs_f64();
         self.slot(format, gzip).main = Some((snapshot.version, part));
     }
+}
+
+/// The page of one snapshot, for those who don't scrape: no cache, no `process_*`.
+#[must_use]
+pub fn page_of(snapshot: &Snapshot) -> String {
+    encode(Format::Text, |sink| series::write(snapshot, 0.0, sink))
 }
 
 fn encode(format: Format, write: impl FnOnce(&mut dyn Sink)) -> String {

@@ -33,7 +33,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
-        let effective = ArcSwap::from_pointee(json!({"service": "eventcore", "token": "<secret>"}));
+        let effective = Arc::new(ArcSwap::from_pointee(json!({"service": "eventcore", "token": "<secret>"})));
         let app = App { board, effective, reload, lifecycle };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], app, stop.clone()));

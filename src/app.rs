@@ -1,0 +1,295 @@
+//! Wiring: from settings to what runs.
+//!
+//! [`App::build`] acquires everything that can fail: sockets, the state folder, every probe. [`App::run`] can't fail
+//! any more; it ends when it is told to. A reload builds the next [`Generation`] beside the running one and swaps
+//! them only if all of it holds.
+
+mod generation;
+mod once;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::generation::Generation;
+pub use self::once::Rehearsal;
+use crate::{
+    board::Board,
+    node::{Place, Problems},
+    scheduler::{Room, Scheduler, log_change},
+    server::{self, Reload},
+    settings::Settings,
+    shared::Shared,
+    state::{Found, OpenError, Saved, Store},
+};
+
+/// Reads the configuration afresh; called for the start and for each reload.
+pub type Load = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+
+/// State is written at most this often, and once at the end.
+const STATE_EVERY: Duration = Duration::from_secs(5);
+
+/// So long may runs that are under way take to end after a signal; the whole drain stays below five seconds.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Everything acquired, nothing running yet.
+pub struct App {
+    load: Load,
+    generation: Generation,
+    listeners: Vec<TcpListener>,
+    store: Option<Arc<Store>>,
+    board: Arc<Board>,
+    shared: Arc<Shared>,
+    reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
+}
+
+/// Why nothing could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration doesn't hold together.
+    #[error("{0}")]
+    Settings(Problems),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {error}; is another process there, or is it another machine's address?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The state folder can't be used.
+    #[error(transparent)]
+    State(#[from] OpenError),
+}
+
+impl App {
+    /// Acquires everything.
+    ///
+    /// # Errors
+    /// The configuration, an address or the state folder is at fault.
+    pub async fn build(load: Load) -> Result<Self, BuildError> {
+        let shared = Arc::new(Shared::default());
+        let settings = load().map_err(BuildError::Settings)?;
+        let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
+        let mut listeners = Vec::new();
+        for &address in &generation.server.listen {
+            let listener = TcpListener::bind(address).await;
+            listeners.push(listener.map_err(|error| BuildError::Listen { address, error })?);
+        }
+        let store = generation.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
+        let board = Arc::new(Board::default());
+        generation.lay(&board, None, Timestamp::now());
+        board.own(|own| {
+            own.reload_successful = true;
+            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        });
+        if let Some(store) = &store {
+            restore(store, &board, &generation);
+        }
+        Ok(Self { load, generation, listeners, store, board, shared, reloads: mpsc::channel(4) })
+    }
+
+    /// Where the doors are, with the ports that the system chose.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
+    }
+
+    /// The board that is filled while it runs.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Where to ask for a reload.
+    #[must_use]
+    pub fn reloads(&self) -> mpsc::Sender<Reload> {
+        self.reloads.0.clone()
+    }
+
+    /// Runs until `shutdown`, then drains within five seconds.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (sender, mut requests) = self.reloads;
+        let effective = Arc::new(ArcSwap::from_pointee(self.generation.effective.clone()));
+        let doors = server::App {
+            board: Arc::clone(&self.board),
+            effective: Arc::clone(&effective),
+            reload: sender,
+            lifecycle: self.generation.server.lifecycle,
+        };
+        let server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
+        let mut daemon = Daemon {
+            scheduler: Scheduler::new(Arc::clone(&self.board), shutdown.clone()),
+            room: Room::new(self.generation.concurrency),
+            generation: self.generation,
+            board: self.board,
+            shared: self.shared,
+            load: self.load,
+            store: self.store,
+            effective,
+            writing: None,
+        };
+        daemon.start_all();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_write = Instant::now() + STATE_EVERY;
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(reply) = requests.recv() => {
+                    let result = daemon.reload().await;
+                    // Whoever asked may have gone.
+                    let _ = reply.send(result);
+                }
+                now = tick.tick() => {
+                    daemon.age();
+                    if now >= next_write {
+                        daemon.write_state();
+                        next_write = now + STATE_EVERY;
+                    }
+                }
+                () = daemon.scheduler.supervise() => {}
+            }
+        }
+        if tokio::time::timeout(DRAIN, daemon.scheduler.drain()).await.is_err() {
+            tracing::warn!("probes were still running after {DRAIN:?} and were dropped");
+        }
+        daemon.write_last_state().await;
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the server ended badly");
+        }
+    }
+}
+
+fn restore(store: &Store, board: &Board, generation: &Generation) {
+    match store.load() {
+        Found::Nothing => tracing::info!("no saved state: a first start"),
+        Found::State(saved) => {
+            tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
+            saved.restore(board, &generation.kept());
+        }
+        Found::Damaged { why, moved_to } => {
+            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
+        }
+    }
+}
+
+struct Daemon {
+    generation: Generation,
+    scheduler: Scheduler,
+    room: Room,
+    board: Arc<Board>,
+    shared: Arc<Shared>,
+    load: Load,
+    store: Option<Arc<Store>>,
+    effective: Arc<ArcSwap<serde_json::Value>>,
+    writing: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    fn start_all(&mut self) {
+        for member in self.generation.members() {
+            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+        }
+    }
+
+    /// All or nothing: the next generation is acquired while this one runs on.
+    async fn reload(&mut self) -> Result<(), String> {
+        let load = Arc::clone(&self.load);
+        let settings = tokio::task::spawn_blocking(move || load()).await;
+        let settings = settings.unwrap_or_else(|error| {
+            let mut problems = Problems::default();
+            problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
+            Err(problems)
+        });
+        let next = settings.and_then(|settings| Generation::acquire(settings, Some(&self.generation), &self.shared));
+        let next = match next {
+            Ok(next) => next,
+            Err(problems) => {
+                let text = problems.to_string();
+                tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
+                self.board.own(|own| own.reload_successful = false);
+                return Err(text);
+            }
+        };
+        self.take_over(next);
+        Ok(())
+    }
+
+    fn take_over(&mut self, next: Generation) {
+        for key in next.needs_restart(&self.generation) {
+            tracing::warn!(key, "a change of this setting takes a restart of the daemon");
+        }
+        let before = std::mem::replace(&mut self.generation, next);
+        let all = before.concurrency != self.generation.concurrency;
+        if all {
+            self.room = Room::new(self.generation.concurrency);
+        }
+        for member in before.members() {
+            if all || !self.generation.has_kept(member) {
+                self.scheduler.drop_probe(&member.info.name);
+            }
+        }
+        self.generation.lay(&self.board, Some(&before), Timestamp::now());
+        let mut started = 0;
+        for member in self.generation.members() {
+            if all || !before.has_kept(member) {
+                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+                started += 1;
+            }
+        }
+        self.effective.store(Arc::new(self.generation.effective.clone()));
+        self.board.own(|own| {
+            own.reload_successful = true;
+            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        });
+        tracing::info!(probes = self.generation.members().len(), started, "configuration reloaded");
+    }
+
+    fn age(&self) {
+        for (probe, change) in self.board.age(Timestamp::now()) {
+            log_change(&probe, &change);
+        }
+    }
+
+    /// Writes the state in the background, unless the write before is still under way.
+    fn write_state(&mut self) {
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            return;
+        }
+        self.writing = self.start_write();
+    }
+
+    async fn write_last_state(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.await;
+        }
+        if let Some(writing) = self.start_write() {
+            let _ = writing.await;
+        }
+    }
+
+    fn start_write(&self) -> Option<JoinHandle<()>> {
+        let store = Arc::clone(self.store.as_ref()?);
+        let (board, kept) = (Arc::clone(&self.board), self.generation.kept());
+        Some(tokio::task::spawn_blocking(move || {
+            let saved = Saved::capture(&board.snapshot(), &kept, Timestamp::now());
+            let result = store.write(&saved);
+            if let Err(error) = &result {
+                tracing::warn!(%error, "the state could not be written; a restart would begin from the one before");
+            }
+            board.own(|own| match result {
+                Ok(()) => own.state_writes += 1,
+                Err(_) => own.state_failures += 1,
+            });
+        }))
+    }
+}

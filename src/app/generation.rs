@@ -1,0 +1,134 @@
+//! One configuration, acquired: what a reload replaces as a whole.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    board::Board,
+    family::Sample,
+    node::{Place, Problems},
+    settings::{Concurrency, ProbeInfo, ProbeSettings, Server, Settings},
+    shared::Shared,
+    state::Kept,
+};
+
+/// See the module.
+pub(super) struct Generation {
+    pub(super) server: Server,
+    pub(super) state: Option<PathBuf>,
+    pub(super) concurrency: Concurrency,
+    pub(super) effective: serde_json::Value,
+    members: Vec<Member>,
+    by_name: HashMap<String, usize>,
+}
+
+/// A probe of a generation.
+pub(super) struct Member {
+    pub(super) info: Arc<ProbeInfo>,
+    pub(super) kept: Kept,
+    fingerprint: [u8; 32],
+}
+
+impl Generation {
+    /// Acquires what is new or changed; what is unchanged is taken over from the generation before, with its
+    /// connections and windows.
+    pub(super) fn acquire(settings: Settings, before: Option<&Self>, shared: &Arc<Shared>) -> Result<Self, Problems> {
+        let Settings { server, state, concurrency, probes, effective } = settings;
+        let mut problems = Problems::default();
+        let mut members = Vec::with_capacity(probes.len());
+        for probe in probes {
+            let same = before.and_then(|before| before.member(&probe.info.name));
+            match same.filter(|same| same.fingerprint == probe.fingerprint) {
+                Some(same) => members.push(Member {
+                    info: Arc::clone(&same.info),
+                    kept: same.kept.clone(),
+                    fingerprint: same.fingerprint,
+                }),
+                None => members.extend(Member::acquire(probe, shared, &mut problems)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let by_name = members.iter().enumerate().map(|(at, member)| (member.info.name.clone(), at)).collect();
+        Ok(Self { server, state, concurrency, effective, members, by_name })
+    }
+
+    pub(super) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether this very job is part of this generation too.
+    pub(super) fn has_kept(&self, member: &Member) -> bool {
+        self.member(&member.info.name).is_some_and(|own| Arc::ptr_eq(&own.kept.job, &member.kept.job))
+    }
+
+    /// The settings that differ and that only a restart can change.
+    pub(super) fn needs_restart(&self, before: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        if self.server.listen != before.server.listen {
+            keys.push("server.listen");
+        }
+        if self.server.lifecycle != before.server.lifecycle {
+            keys.push("server.lifecycle");
+        }
+        if self.state != before.state {
+            keys.push("state");
+        }
+        keys
+    }
+
+    /// Puts every probe on the board; what was there and is unchanged stays as it is.
+    pub(super) fn lay(&self, board: &Board, before: Option<&Self>, now: Timestamp) {
+        let limits = |member: &Member| -> (Arc<ProbeInfo>, Vec<Vec<Sample>>) {
+            (Arc::clone(&member.info), member.kept.job.limits())
+        };
+        let keep = |name: &str| {
+            let unchanged = |before: &Self| self.member(name).is_some_and(|member| before.has_kept(member));
+            before.is_some_and(unchanged)
+        };
+        board.lay(self.members.iter().map(limits).collect(), keep, now);
+    }
+
+    /// What the state is taken from and given back to.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        self.members.iter().map(|member| member.kept.clone()).collect()
+    }
+
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.by_name.get(name).and_then(|at| self.members.get(*at))
+    }
+}
+
+impl Member {
+    fn acquire(probe: ProbeSettings, shared: &Arc<Shared>, problems: &mut Problems) -> Option<Self> {
+        let ProbeSettings { info, written, fingerprint } = probe;
+        let identity = identity(&info, written.effective(), written.effective_checks());
+        match written.acquire(shared) {
+            Ok(job) => {
+                let kept = Kept { name: info.name.clone(), identity, job };
+                Some(Self { info, kept, fingerprint })
+            }
+            Err(invalid) => {
+                problems.push(Place::default(), format!("probe `{}`: {invalid}", info.name), None);
+                None
+            }
+        }
+    }
+}
+
+/// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
+/// file.
+fn identity(info: &ProbeInfo, probe: &serde_json::Value, checks: &[serde_json::Value]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(info.kind);
+    digest.update(probe.to_string());
+    for (info, check) in info.checks.iter().zip(checks) {
+        digest.update([0]);
+        digest.update(&info.name);
+        digest.update(check.to_string());
+    }
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,167 @@
+//! `check`: runs everything once and prints the verdicts.
+
+mod formats;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::{Common, Exit, block_on, complain};
+use crate::{
+    app::Rehearsal,
+    board::{CheckState, ProbeState, Snapshot},
+    check::{Category, Severity, Status},
+    settings::{CheckInfo, Flags, ProbeInfo},
+    units::Period,
+};
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Checks that need more than one run, such as a rate over a window, are pending after the first: use --wait.
+
+Exit codes: 0 all pass (or warn), 1 something fails, 2 bad configuration or usage, 3 something can't be judged.")]
+pub(super) struct Check {
+    /// Only checks whose PROBE/CHECK matches, as in 'orders-*/health'; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Only checks of this category; may be given several times
+    #[arg(long, value_name = "CATEGORY", value_parser = word::<Category>)]
+    category: Vec<Category>,
+    /// Only checks of this severity; may be given several times
+    #[arg(long, value_name = "SEVERITY", value_parser = word::<Severity>)]
+    severity: Vec<Severity>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Try again until everything passes, for at most this long: a gate for deployments
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Period>,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For the test reports of CI systems.
+    Junit,
+    /// For pull requests and tickets.
+    Markdown,
+    /// For a push gateway or a textfile collector.
+    Prometheus,
+}
+
+/// Between two rounds of `--wait`.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Check {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        let only = match globs(&self.only) {
+            Ok(only) => only,
+            Err(error) => return Ok(complain(&error.to_string())),
+        };
+        let settings = match common.load(Flags::default())() {
+            Ok(settings) => settings,
+            Err(problems) => return Ok(complain(&problems.to_string())),
+        };
+        let wanted = |probe: &ProbeInfo, check: &CheckInfo| {
+            only.as_ref().is_none_or(|only| only.is_match(format!("{}/{}", probe.name, check.name)))
+                && (self.category.is_empty() || self.category.contains(&check.category))
+                && (self.severity.is_empty() || self.severity.contains(&check.severity))
+        };
+        let rehearsal = match Rehearsal::new(settings, wanted) {
+            Ok(rehearsal) => rehearsal,
+            Err(problems) => return Ok(complain(&problems.to_string())),
+        };
+        if rehearsal.probes() == 0 {
+            return Ok(complain("no check matches: see `validate` for what is configured"));
+        }
+        let snapshot = block_on(self.rounds(&rehearsal, wanted))?;
+        let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
+        let text = formats::write(self.format, &snapshot, &rows);
+        io::stdout().lock().write_all(text.as_bytes())?;
+        Ok(exit(&rows))
+    }
+
+    /// One round, or as many as it takes.
+    async fn rounds(&self, rehearsal: &Rehearsal, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
+        let start = Instant::now();
+        let progress = Progress::new();
+        loop {
+            let snapshot = rehearsal.round(|done| progress.show(done, rehearsal.probes(), start)).await;
+            let rows: Vec<_> = rows(&snapshot, &wanted).collect();
+            let late = self.wait.is_none_or(|wait| start.elapsed() + PAUSE > wait.0);
+            if late || exit(&rows) == Exit::Good {
+                progress.clear();
+                return snapshot;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+type Row<'a> = (&'a ProbeState, &'a CheckState);
+
+fn rows(snapshot: &Snapshot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> impl Iterator<Item = Row<'_>> {
+    snapshot.checks().filter(move |(probe, check)| wanted(&probe.info, &check.info))
+}
+
+/// Failing is worse than not known; what is switched off counts for nothing.
+fn exit(rows: &[Row<'_>]) -> Exit {
+    let has =
+        |statuses: &[Status]| rows.iter().any(|(_, check)| check.info.enabled && statuses.contains(&check.status));
+    match () {
+        () if has(&[Status::Fail]) => Exit::Fails,
+        () if has(&[Status::Unknown, Status::Pending, Status::Skipped]) => Exit::Unknown,
+        () => Exit::Good,
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<Option<GlobSet>, globset::Error> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        set.add(Glob::new(pattern)?);
+    }
+    set.build().map(Some)
+}
+
+/// Reads a word of the contract, and lists them all where it is none.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    use serde::de::{IntoDeserializer, value::Error};
+    T::deserialize(IntoDeserializer::<Error>::into_deserializer(text)).map_err(|error| error.to_string())
+}
+
+/// A line that counts up while somebody watches; nothing elsewhere.
+struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { shown: io::stderr().is_terminal() }
+    }
+
+    fn show(&self, done: usize, all: usize, start: Instant) {
+        if self.shown {
+            let seconds = start.elapsed().as_secs();
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{done} of {all} probes have run, {seconds}s");
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The forms in which `check` prints its verdicts.
+
+use std::{
+    fmt::Write,
+    io::{IsTerminal, stdout},
+};
+
+use serde_json::json;
+
+use super::{Format, Row, exit};
+use crate::{board::Snapshot, check::Status, cli::Exit};
+
+/// Writes the verdicts down.
+pub(super) fn write(format: Format, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
+    match format {
+        Format::Table => table(rows),
+        Format::Json => as_json(rows),
+        Format::Junit => junit(rows),
+        Format::Markdown => markdown(rows),
+        Format::Prometheus => crate::metrics::page_of(snapshot),
+    }
+}
+
+fn name((probe, check): &Row<'_>) -> String {
+    format!("{}/{}", probe.info.name, check.info.name)
+}
+
+/// Worst first: what is wrong should not scroll away.
+fn sorted<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
+    const ORDER: [Status; 6] =
+        [Status::Fail, Status::Unknown, Status::Warn, Status::Pending, Status::Skipped, Status::Pass];
+    let mut rows = rows.to_vec();
+    rows.sort_by_key(|(_, check)| ORDER.iter().position(|status| *status == check.status));
+    rows
+}
+
+fn counts(rows: &[Row<'_>]) -> String {
+    let count = |status: &Status| rows.iter().filter(|(_, check)| check.status == *status).count();
+    let parts = Status::ALL.iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0);
+    parts.map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
+}
+
+fn table(rows: &[Row<'_>]) -> String {
+    let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
+    let mut text = String::new();
+    for row in sorted(rows) {
+        let status = row.1.status;
+        let (on, off) = if colour { (ansi(status), "\x1b[0m") } else { ("", "") };
+        // Writing to a String never fails; so below.
+        let _ = writeln!(text, "{on}{status:<8}{off} {:<width$}  {}", name(&row), row.1.summary());
+    }
+    let _ = writeln!(text, "\n{} checks: {}", rows.len(), counts(rows));
+    text
+}
+
+fn ansi(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "\x1b[32m",
+        Status::Fail => "\x1b[1;31m",
+        Status::Warn => "\x1b[33m",
+        Status::Unknown => "\x1b[35m",
+        Status::Pending | Status::Skipped => "\x1b[2m",
+    }
+}
+
+fn as_json(rows: &[Row<'_>]) -> String {
+    let checks: Vec<_> = rows
+        .iter()
+        .map(|(probe, check)| {
+            let verdict = check.verdict.as_ref();
+            json!({
+                "probe": probe.info.name,
+                "check": check.info.name,
+                "kind": check.info.kind,
+                "category": check.info.category,
+                "severity": check.info.severity,
+                "status": check.status,
+                "reason": verdict.and_then(|verdict| verdict.outcome.reason()),
+                "summary": check.summary(),
+                "measures": verdict.map(|verdict| &verdict.measures),
+            })
+        })
+        .collect();
+    let ready = exit(rows) == Exit::Good;
+    format!("{:#}\n", json!({"ready": ready, "checks": checks}))
+}
+
+fn junit(rows: &[Row<'_>]) -> String {
+    let count = |statuses: &[Status]| rows.iter().filter(|(_, check)| statuses.contains(&check.status)).count();
+    let (failed, unknown) = (count(&[Status::Fail]), count(&[Status::Unknown]));
+    let skipped = count(&[Status::Pending, Status::Skipped]);
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"readiness\" tests=\"{}\" failures=\"{failed}\" \
+         errors=\"{unknown}\" skipped=\"{skipped}\">\n",
+        rows.len()
+    );
+    for (probe, check) in rows {
+        let (class, name, summary) = (xml(&probe.info.name), xml(&check.info.name), xml(check.summary()));
+        let seconds = probe.last.as_ref().map(|run| run.duration.as_secs_f64()).unwrap_or_default();
+        let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
+        let _ = match check.status {
+            Status::Pass => writeln!(text, "/>"),
+            Status::Warn => writeln!(text, "><system-out>warning: {summary}</system-out></testcase>"),
+            Status::Fail => writeln!(text, "><failure message=\"{summary}\"/></testcase>"),
+            Status::Unknown => writeln!(text, "><error message=\"{summary}\"/></testcase>"),
+            Status::Pending | Status::Skipped => writeln!(text, "><skipped message=\"{summary}\"/></testcase>"),
+        };
+    }
+    text.push_str("</testsuite>\n");
+    text
+}
+
+/// Escapes what XML reserves, and drops the control characters that it can't hold at all.
+fn xml(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).fold(String::new(), |mut out, c| {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' => out.push_str("&#10;"),
+            '\t' => out.push_str("&#9;"),
+            other => out.push(other),
+        }
+        out
+    })
+}
+
+fn markdown(rows: &[Row<'_>]) -> String {
+    let mut text = String::from("| status | check | finding |\n|---|---|---|\n");
+    for row in sorted(rows) {
+        let mark = match row.1.status {
+            Status::Pass => "✅",
+            Status::Warn => "⚠️",
+            Status::Fail => "❌",
+            Status::Unknown => "❓",
+            Status::Pending => "⏳",
+            Status::Skipped => "⏭️",
+        };
+        let _ = writeln!(text, "| {mark} {} | `{}` | {} |", row.1.status, name(&row), cell(row.1.summary()));
+    }
+    let _ = writeln!(text, "\n{} checks: {}", rows.len(), counts(rows));
+    text
+}
+
+/// Keeps foreign text from leaving its cell or becoming markup.
+fn cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_text_in_every_form() {
+        assert_eq!(xml("a<b>&\"\u{0}c\nd"), "a&lt;b&gt;&amp;&quot;c&#10;d");
+        assert_eq!(cell("a|b\n<script>"), "a\\|b \\<script\\>");
+    }
+}

@@ -1,0 +1,115 @@
+//! `demo`: the daemon beside a small service that it starts itself, with faults that come and go by a script.
+
+mod backups;
+mod faults;
+mod service;
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    faults::{Fault, Faults, SCRIPT},
+    service::Service,
+};
+use super::{Exit, block_on};
+use crate::{
+    app::{App, Load},
+    settings::{self, Flags, Sources},
+};
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Listen here. Default: 127.0.0.1:10980, or another port where that is taken
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Let nothing go wrong
+    #[arg(long)]
+    calm: bool,
+}
+
+const CONFIGURATION: &str = include_str!("demo/readiness.yaml");
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        block_on(self.play())?
+    }
+
+    async fn play(self) -> anyhow::Result<Exit> {
+        let folder = tempfile::Builder::new().prefix("readiness-demo-").tempdir()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let target = listener.local_addr()?;
+        let load = configuration(self.listen.map_or_else(free_address, Ok)?, target, folder.path())?;
+        let app = App::build(load).await?;
+        let address = app.addresses().next().map(|address| address.to_string()).unwrap_or_default();
+        say(&format!(
+            "A small order service runs at http://{target}, watched by readiness-exporter:\n\n  \
+             status page   http://{address}/\n  metrics       http://{address}/metrics\n  \
+             deploy gate   http://{address}/ready\n\nStop with Ctrl-C.\n"
+        ))?;
+        let faults = Arc::new(Faults::default());
+        let service = Service::new(Arc::clone(&faults));
+        let shutdown = CancellationToken::new();
+        let signals = super::serve::signals(app.reloads(), shutdown.clone());
+        tokio::select! {
+            // It ends by itself only when a signal has told it to.
+            () = app.run(shutdown.clone()) => {}
+            () = async { tokio::join!(signals, std::future::pending::<()>()); } => {}
+            () = Arc::clone(&service).serve(listener) => {}
+            () = Arc::clone(&service).sell() => {}
+            () = backups::run(folder.path().to_owned(), Arc::clone(&faults)) => {}
+            result = play_script(&faults, &service), if !self.calm => result?,
+        }
+        Ok(Exit::Good)
+    }
+}
+
+/// The usual port if nobody has it, else any.
+fn free_address() -> io::Result<SocketAddr> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 10980));
+    match std::net::TcpListener::bind(usual) {
+        Ok(_free) => Ok(usual),
+        Err(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+    }
+}
+
+fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<Load> {
+    let path = folder.join("readiness.yaml");
+    std::fs::write(&path, CONFIGURATION)?;
+    let environment = [
+        ("DEMO_SERVICE".to_owned(), format!("http://{service}")),
+        ("DEMO_BACKUPS".to_owned(), folder.display().to_string()),
+    ];
+    let flags = Flags { listen: vec![listen.to_string()], ..Flags::default() };
+    let sources = Sources { path, environment: environment.into(), flags };
+    Ok(Arc::new(move || settings::load(&sources)))
+}
+
+/// One act after the other, for ever.
+async fn play_script(faults: &Faults, service: &Arc<Service>) -> io::Result<()> {
+    loop {
+        for act in SCRIPT {
+            say(&format!("{} {} (for {}s)", clock(), act.says, act.lasts.as_secs()))?;
+            faults.set(act.fault);
+            let held = if act.fault == Some(Fault::Pool) { service.exhaust().await } else { None };
+            tokio::time::sleep(act.lasts).await;
+            drop(held);
+        }
+    }
+}
+
+fn clock() -> String {
+    jiff::Zoned::now().strftime("%H:%M:%S").to_string()
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}

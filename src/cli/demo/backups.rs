@@ -1,0 +1,55 @@
+//! The demo's backup job: a small gzipped dump every few seconds, the old ones cleared away.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use flate2::{Compression, write::GzEncoder};
+use jiff::{Timestamp, ToSpan};
+
+use super::faults::Faults;
+
+const EVERY: Duration = Duration::from_secs(5);
+const KEPT: usize = 12;
+
+/// Fills the folder with a past, then goes on until it is dropped.
+pub(super) async fn run(folder: PathBuf, faults: Arc<Faults>) {
+    let mut made = Vec::new();
+    for ago in (1..=5).rev() {
+        make(&folder, &mut made, Timestamp::now() - (ago * 5).seconds());
+    }
+    let mut tick = tokio::time::interval(EVERY);
+    loop {
+        tick.tick().await;
+        if faults.backs_up() {
+            make(&folder, &mut made, Timestamp::now());
+        }
+    }
+}
+
+fn make(folder: &Path, made: &mut Vec<PathBuf>, at: Timestamp) {
+    let path = folder.join(format!("orders-{}.dump.gz", at.strftime("%Y%m%dT%H%M%SZ")));
+    match write(&path, at) {
+        Ok(()) => made.push(path),
+        Err(error) => tracing::error!(%error, path = %path.display(), "the demo's backup can't be written"),
+    }
+    while made.len() > KEPT {
+        // One that is gone already needs no clearing.
+        let _ = std::fs::remove_file(made.remove(0));
+    }
+}
+
+/// Written beside and renamed, as a good backup job does.
+fn write(path: &Path, at: Timestamp) -> io::Result<()> {
+    let draft = path.with_extension("part");
+    let mut dump = GzEncoder::new(std::fs::File::create(&draft)?, Compression::fast());
+    for row in 0..200 {
+        writeln!(dump, "INSERT INTO orders VALUES ({row}, '{at}', {});", row * 7 % 100)?;
+    }
+    let file = dump.finish()?;
+    file.set_modified(at.into())?;
+    std::fs::rename(draft, path)
+}

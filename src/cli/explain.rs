@@ -1,0 +1,76 @@
+//! `explain PROBE`: runs one probe once and prints the observation, and how each check judged it.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::{Common, Exit, block_on, complain};
+use crate::{
+    app::Rehearsal,
+    check::Verdict,
+    kind::Report,
+    node::to_yaml,
+    settings::{Flags, ProbeInfo},
+    units::Unit,
+};
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// Name of the probe
+    probe: String,
+}
+
+impl Explain {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        let settings = match common.load(Flags::default())() {
+            Ok(settings) => settings,
+            Err(problems) => return Ok(complain(&problems.to_string())),
+        };
+        if !settings.probes.iter().any(|probe| probe.info.name == self.probe) {
+            let names: Vec<_> = settings.probes.iter().map(|probe| &*probe.info.name).collect();
+            let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
+            return Ok(complain(&text));
+        }
+        let rehearsal = match Rehearsal::new(settings, |info, _| info.name == self.probe) {
+            Ok(rehearsal) => rehearsal,
+            Err(problems) => return Ok(complain(&problems.to_string())),
+        };
+        if let Some((info, report)) = block_on(rehearsal.explain(&self.probe))? {
+            io::stdout().lock().write_all(describe(&info, &report).as_bytes())?;
+        }
+        Ok(Exit::Good)
+    }
+}
+
+fn describe(info: &ProbeInfo, report: &Report) -> String {
+    let seconds = |duration: std::time::Duration| Unit::Seconds.show(duration.as_secs_f64());
+    let outcome = match &report.failure {
+        None => "worked".to_owned(),
+        Some(failure) => format!("failed: {} ({failure})", failure.reason),
+    };
+    let mut text = format!("{} ({}) {outcome}, in {}\n", info.name, info.kind, seconds(report.duration));
+    text.push_str("\nphases\n");
+    for (phase, duration) in &report.phases {
+        text.push_str(&format!("  {phase:<10} {}\n", seconds(*duration)));
+    }
+    text.push_str("\nfacts\n");
+    match &report.facts {
+        Some(facts) => to_yaml(facts).lines().for_each(|line| text.push_str(&format!("  {line}\n"))),
+        None => text.push_str("  none: the run failed before anything was seen\n"),
+    }
+    text.push_str("\nchecks\n");
+    for (check, verdict) in info.checks.iter().zip(&report.verdicts) {
+        text.push_str(&describe_verdict(&check.name, verdict));
+    }
+    text
+}
+
+fn describe_verdict(name: &str, verdict: &Verdict) -> String {
+    let mut text = format!("  {:<8} {name}: {}\n", verdict.outcome.status().as_str(), verdict.summary);
+    for measure in &verdict.measures {
+        let headroom = measure.headroom().map(|share| format!(", headroom {}", Unit::Ratio.show(share)));
+        text.push_str(&format!("           {measure}{}\n", headroom.unwrap_or_default()));
+    }
+    text
+}

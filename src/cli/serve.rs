@@ -1,0 +1,105 @@
+//! `serve`: runs the daemon until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Common, Exit, block_on, complain};
+use crate::{
+    app::{App, BuildError},
+    server::Reload,
+    settings::Flags,
+};
+
+/// Flags of `serve`; they win over the configuration file and the environment.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Serve {
+    /// Listen here; may be given several times
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// TLS and users of the daemon's own doors, as for other exporters
+    #[arg(long = "web.config.file", value_name = "PATH")]
+    web_config: Option<PathBuf>,
+    /// Allow POST /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    lifecycle: bool,
+    /// Folder for what must survive a restart
+    #[arg(long = "state.path", value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Check the configuration and exit
+    #[arg(long = "config.check")]
+    check: bool,
+}
+
+impl Serve {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { listen, web_config, lifecycle, state, check } = self;
+        listen.is_empty() && web_config.is_none() && !lifecycle && state.is_none() && !check
+    }
+
+    /// The flags behind the command, filled up with those before it.
+    pub(super) fn or(self, before: Self) -> Self {
+        Self {
+            listen: if self.listen.is_empty() { before.listen } else { self.listen },
+            web_config: self.web_config.or(before.web_config),
+            lifecycle: self.lifecycle || before.lifecycle,
+            state: self.state.or(before.state),
+            check: self.check || before.check,
+        }
+    }
+
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        if self.web_config.is_some() {
+            return Ok(complain("--web.config.file is not supported yet"));
+        }
+        if self.check {
+            return super::validate::run(common);
+        }
+        let overrides = Flags { listen: self.listen, lifecycle: self.lifecycle, state: self.state };
+        let load = common.load(overrides);
+        block_on(async {
+            let app = match App::build(load).await {
+                Ok(app) => app,
+                Err(BuildError::Settings(problems)) => return Ok(complain(&problems.to_string())),
+                Err(error) => return Err(error.into()),
+            };
+            let addresses: Vec<_> = app.addresses().map(|address| address.to_string()).collect();
+            tracing::info!(version = super::VERSION, listen = addresses.join(","), "started");
+            let shutdown = CancellationToken::new();
+            let signals = tokio::spawn(signals(app.reloads(), shutdown.clone()));
+            app.run(shutdown).await;
+            signals.abort();
+            tracing::info!("stopped");
+            Ok(Exit::Good)
+        })?
+    }
+}
+
+/// SIGHUP asks for a reload, the first SIGTERM or SIGINT ends this process in good order.
+pub(super) async fn signals(reloads: mpsc::Sender<Reload>, shutdown: CancellationToken) {
+    let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = streams else {
+        tracing::error!("signals can't be received; this process can only be killed");
+        return;
+    };
+    loop {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            _ = hangup.recv() => {
+                // The outcome is logged where the reload happens.
+                let (reply, _outcome) = oneshot::channel();
+                let _ = reloads.send(reply).await;
+                continue;
+            }
+        };
+        tracing::info!(signal = name, "stopping");
+        shutdown.cancel();
+        return;
+    }
+}

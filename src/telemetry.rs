@@ -1,0 +1,46 @@
+//! Logging: to standard error, as logfmt or JSON, one line for each event.
+
+use std::io::IsTerminal;
+
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `ts=.. level=.. msg=..`, as Prometheus and its exporters write.
+    #[default]
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts to log what the level lets through: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
+/// `info,readiness_exporter::scheduler=debug`.
+///
+/// # Errors
+/// The level can't be understood, or something in this process logs already.
+pub fn start(level: &str, format: Format) -> Result<(), String> {
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        Format::Logfmt => tracing_logfmt::builder()
+            .with_timestamp(true)
+            .with_target(false)
+            .with_span_name(false)
+            .with_ansi_color(colour)
+            .layer()
+            .with_filter(filter)
+            .boxed(),
+        Format::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .with_filter(filter)
+            .boxed(),
+    };
+    tracing_subscriber::registry().with(layer).try_init().map_err(|error| error.to_string())
+}
