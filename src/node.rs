@@ -32,6 +32,8 @@ pub struct Node {
 pub(crate) enum Value {
     /// Nothing, `null` or `~`.
     Null,
+    /// Something that can't be made sense of; the list of problems says so already.
+    Broken,
     /// `true` or `false`.
     Bool(bool),
     /// A whole number that fits.
@@ -111,6 +113,14 @@ impl Node {
         }
     }
 
+    /// The text that is written, if this is one: for messages.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        match &self.value {
+            Value::Resolved(resolved) => Some(&resolved.written),
+            _ => self.text(),
+        }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
@@ -137,7 +147,7 @@ impl Node {
     pub(crate) fn canonical(&self, out: &mut String) {
         // Writing to a String can't fail.
         let _ = match &self.value {
-            Value::Null => write!(out, "~"),
+            Value::Null | Value::Broken => write!(out, "~"),
             Value::Bool(value) => write!(out, "{value}"),
             Value::Int(value) => write!(out, "{value}"),
             Value::Unsigned(value) => write!(out, "{value}"),

@@ -11,6 +11,7 @@ mod files;
 mod interpolate;
 mod probe;
 mod scalars;
+mod schema;
 mod timing;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -24,6 +25,8 @@ use crate::{
     node::{Place, Problems},
     probe::{Invalid, Phase, Timing},
 };
+
+pub use schema::schema;
 
 /// Where settings come from. The later ones win: the files, the environment, the flags.
 #[derive(Debug, Clone, Default)]

@@ -34,6 +34,8 @@ pub(super) struct Inner {
     pub suggestion: Option<String>,
     /// The key that is missing.
     pub missing: Option<&'static str>,
+    /// The list of problems says so already.
+    pub known: bool,
     /// Where, once known.
     pub place: Option<Place>,
     /// The pieces that it is in, the innermost first.
@@ -43,13 +45,19 @@ pub(super) struct Inner {
 impl Error {
     fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { message, suggestion: None, missing: None, place: None, path: Vec::new() }))
+        Self(Box::new(Inner { message, suggestion: None, missing: None, known: false, place: None, path: Vec::new() }))
     }
 
     fn unknown(what: &str, word: &str, valid: &[&str]) -> Self {
         let suggestion = problem::nearest(word, valid.iter().copied()).map(str::to_owned);
         let mut error = Self::new(problem::unknown(what, word, valid, suggestion.is_some()));
         error.0.suggestion = suggestion;
+        error
+    }
+
+    fn known() -> Self {
+        let mut error = Self::new("");
+        error.0.known = true;
         error
     }
 
@@ -84,28 +92,17 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let (expected, hint) = match expected.to_string() {
-            text if text == "a boolean" => ("`true` or `false`".to_owned(), ""),
-            text if text == "a string" => {
-                let quotes = matches!(
-                    found,
-                    Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
-                );
-                ("a text".to_owned(), if quotes { ": put it in quotes" } else { "" })
-            }
-            text if text == "a sequence" => ("a list".to_owned(), ""),
-            text if text.starts_with("struct ") || text.starts_with("a map") => ("a map".to_owned(), ""),
-            text if matches!(text.as_str(), "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64") => {
-                ("a whole number".to_owned(), "")
-            }
-            text if matches!(text.as_str(), "f32" | "f64") => ("a number".to_owned(), ""),
-            text => (text, ""),
-        };
+        let expected = plain(&expected.to_string());
+        let is_word = matches!(
+            found,
+            Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
+        );
+        let hint = if is_word && expected == "a text" { ": put it in quotes" } else { "" };
         Self::new(format!("expected {expected}, found {}{hint}", name(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("{} is out of range: expected {expected}", name(found)))
+        Self::new(format!("{} is out of range: expected {}", name(found), plain(&expected.to_string())))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -124,6 +121,24 @@ impl de::Error for Error {
         error.0.missing = Some(field);
         error
     }
+}
+
+/// What serde expects, in the words of a configuration.
+fn plain(expected: &str) -> String {
+    let words = match expected {
+        "a boolean" => "`true` or `false`",
+        "a string" => "a text",
+        "path string" => "a path",
+        "a sequence" => "a list",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number from 0",
+        "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        text if text.starts_with("struct ") || text.starts_with("a map") => "a map",
+        text => text,
+    };
+    words.to_owned()
 }
 
 fn name(found: Unexpected<'_>) -> String {
@@ -205,6 +220,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             (_, Some(Filled::Unsigned(number))) | (&Value::Unsigned(number), _) => visitor.visit_u64(number),
             (_, Some(Filled::Float(number))) | (&Value::Float(number), _) => visitor.visit_f64(number),
             (Value::Null, _) => visitor.visit_unit(),
+            (Value::Broken, _) => Err(Error::known()),
             (Value::Text(_) | Value::Resolved(_), _) => self.deserialize_str(visitor),
             (Value::List(items), _) => self.list(items, visitor),
             (Value::Map(entries), _) => self.map(entries, visitor),
@@ -266,6 +282,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 let text = if self.is_veiled() { &*resolved.written } else { resolved.text.as_str() };
                 visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(text))
             }
+            Value::Broken => Err(Error::known()),
             _ => Err(Error::new(format!("expected {}", problem::list(words)))),
         }
     }

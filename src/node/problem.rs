@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Node, Place};
+use super::{Node, Place, Value};
 use crate::probe::Invalid;
 
 /// More than anyone reads; the rest is only counted.
 const MOST: usize = 100;
+/// A longer list of words helps nobody.
+const MOST_WORDS: usize = 40;
 /// A longer line is shown in part, around the caret.
 const LONGEST_LINE: usize = 120;
 
@@ -103,6 +105,13 @@ impl Problems {
         }
     }
 
+    /// Says what was expected in place of a piece.
+    pub(crate) fn expected(&mut self, node: &Node, what: &str) {
+        if !matches!(node.value, Value::Broken) {
+            self.push(node.place, format!("expected {what}"), None);
+        }
+    }
+
     /// Adds a word that isn't one of the valid ones.
     pub(crate) fn unknown_word<'a>(
         &mut self,
@@ -130,7 +139,7 @@ impl Problems {
 /// The message about a word that isn't valid; it lists the valid ones where none is near.
 pub(super) fn unknown(what: &str, word: &str, valid: &[&str], has_suggestion: bool) -> String {
     let word = excerpt(word, 0).0;
-    if has_suggestion || valid.is_empty() {
+    if has_suggestion || valid.is_empty() || valid.len() > MOST_WORDS {
         return format!("unknown {what} `{word}`");
     }
     format!("unknown {what} `{word}`: it can be {}", list(valid))

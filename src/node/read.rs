@@ -16,21 +16,22 @@ const MOST: usize = 40;
 impl Node {
     /// Reads a value out of this piece; what is wrong is added to the list, all of it.
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<T> {
-        let before = problems.len();
-        self.salvage(problems).filter(|_| problems.len() == before)
+        let (value, whole) = self.salvage(problems);
+        value.filter(|_| whole)
     }
 
-    /// As [`Node::read`], but what is left without the mistakes is handed out, if that is enough for a value.
-    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<T> {
+    /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
+    /// the second says whether it is the whole.
+    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Problems) -> (Option<T>, bool) {
         let mut without = Without::default();
-        for _ in 0..MOST {
+        for mistakes in 0..MOST {
             let error = match T::deserialize(Reader { node: self, without: &without }) {
-                Ok(value) => return Some(value),
+                Ok(value) => return (Some(value), mistakes == 0),
                 Err(error) => error.into_inner(),
             };
             let innermost = error.path.first().copied();
             let map = error.path.get(1).copied().unwrap_or(self);
-            let known = innermost.is_some_and(|at| without.nodes.contains(&at));
+            let known = error.known || innermost.is_some_and(|at| without.nodes.contains(&at));
             let hole = error.missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
             // What gives way is the innermost piece that has not given way yet.
             let next = error.path.iter().copied().find(|at| !without.nodes.contains(at));
@@ -41,11 +42,11 @@ impl Node {
                 let whole = if error.missing.is_some() { self.head() } else { self.place };
                 problems.push(error.place.unwrap_or(whole), error.message, error.suggestion);
             }
-            let next = next?;
+            let Some(next) = next else { break };
             without.holes.extend(self.key_of(next).map(|key| (map, key)));
             without.nodes.insert(next);
         }
-        None
+        (None, false)
     }
 
     /// Makes sure that an error shows nothing that was filled in. If it is about one such text, the text as it is

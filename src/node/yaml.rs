@@ -128,7 +128,7 @@ impl Builder<'_> {
                     format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
                     None,
                 );
-                self.add(Node::new(place, Value::Null), 0, 0)?;
+                self.add(Node::new(place, Value::Broken), 0, 0)?;
             }
             _ => {}
         }
@@ -174,7 +174,7 @@ impl Builder<'_> {
         match node.value {
             Value::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
             Value::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, entries, seen)),
-            _ => self.problems.push(node.place, "`<<` takes a map, or a list of maps", None),
+            _ => self.problems.expected(&node, "a map, or a list of maps"),
         }
     }
 
@@ -229,7 +229,7 @@ impl Builder<'_> {
                 format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
                 None,
             );
-            Value::Null
+            Value::Broken
         })
     }
 

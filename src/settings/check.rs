@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo, at_least_one,
-    probe::{Known, gates, split, valid_name},
+    probe::{Known, LONGEST_NAME, NAME, gates, split, valid_name},
     scalars::Scalars,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
 #[serde(default)]
 pub(super) struct Common {
     /// Unique within the probe; the check's kind if left out.
+    #[schemars(regex(pattern = NAME), length(max = LONGEST_NAME))]
     pub name: Option<String>,
     /// How bad it is when it fails.
     pub severity: Option<Severity>,
@@ -35,11 +36,14 @@ pub(super) struct Common {
     /// Who looks after it.
     pub owner: Option<String>,
     /// The http(s) URL of a page that says what to do.
+    #[schemars(regex(pattern = "^https?://"))]
     pub runbook: Option<String>,
     /// A sentence about what this check is for.
     pub summary: Option<String>,
+    #[schemars(range(min = 1))]
     /// So many runs in a row must be worse before the status gets worse; `defaults.failure_threshold` if left out.
     pub failure_threshold: Option<u32>,
+    #[schemars(range(min = 1))]
     /// So many runs in a row must be better before the status gets better; `defaults.success_threshold` if left out.
     pub success_threshold: Option<u32>,
     /// Switched on; true if left out.
@@ -99,11 +103,11 @@ pub(super) fn read(
     scalars: &Scalars,
     problems: &mut Problems,
 ) -> Checks {
-    let items = match node.map(|node| (node.place, node.value)) {
-        None | Some((_, Value::Null)) => Vec::new(),
-        Some((_, Value::List(items))) => items,
-        Some((place, _)) => {
-            problems.push(place, "expected a list of checks", None);
+    let items = match node {
+        None | Some(Node { value: Value::Null, .. }) => Vec::new(),
+        Some(Node { value: Value::List(items), .. }) => items,
+        Some(node) => {
+            problems.expected(&node, "a list of checks");
             Vec::new()
         }
     };
@@ -134,12 +138,12 @@ impl<'a> Reader<'a> {
         let (beside, kinds) = match &node.value {
             Value::Text(name) => {
                 let offer = self.offer(name, place)?;
-                self.unique(offer.name.to_owned(), place);
+                self.unique(name, name, place);
                 return Some((self.info(offer, Common::default()), Node::new(place, Value::Null)));
             }
             Value::Map(_) => split(node, &COMMON),
             _ => {
-                self.problems.push(place, "expected a check: its name, or a map with its name and settings", None);
+                self.problems.expected(&node, "a check: its name, or a map with its name and settings");
                 return None;
             }
         };
@@ -151,12 +155,13 @@ impl<'a> Reader<'a> {
             (Node::new(place, Value::Map(Vec::new())), settings)
         };
         let common = self.join(beside, inside);
-        let values: Common = common.salvage(self.problems).unwrap_or_default();
+        let values: Common = common.salvage(self.problems).0.unwrap_or_default();
         for broken in rules(&values) {
             self.problems.invalid(&common, broken);
         }
         let named = common.get("name").map_or(place, |node| node.place);
-        self.unique(values.name.clone().unwrap_or_else(|| offer.name.to_owned()), named);
+        let shown = common.get("name").and_then(Node::shown).unwrap_or(offer.name);
+        self.unique(values.name.as_deref().unwrap_or(offer.name), shown, named);
         Some((self.info(offer, values), settings))
     }
 
@@ -224,10 +229,10 @@ impl<'a> Reader<'a> {
         self.known.offers.iter().map(|offer| offer.name).collect()
     }
 
-    fn unique(&mut self, name: String, place: Place) {
-        if let Some(first) = self.names.insert(name.clone(), place) {
+    fn unique(&mut self, name: &str, shown: &str, place: Place) {
+        if let Some(first) = self.names.insert(name.to_owned(), place) {
             let first = first.line;
-            let message = format!("check `{name}` is there already, in line {first}: give each a `name` of its own");
+            let message = format!("check `{shown}` is there already, in line {first}: give each a `name` of its own");
             self.problems.push(place, message, None);
         }
     }

@@ -7,8 +7,15 @@ use crate::node::{Node, Place, Problems, Value};
 /// A probe in the graph.
 pub(super) struct Probe {
     name: String,
-    /// The names that it depends on, each with its place.
-    needs: Vec<(String, Place)>,
+    /// What it depends on.
+    needs: Vec<Need>,
+}
+
+struct Need {
+    name: String,
+    /// The name as it is written.
+    shown: String,
+    place: Place,
 }
 
 impl Probe {
@@ -17,22 +24,27 @@ impl Probe {
             Some(Value::List(items)) => items.as_slice(),
             _ => &[],
         };
-        let at = |name: &String| items.iter().find(|item| item.text() == Some(name)).map_or(place, |item| item.place);
-        Self { name: name.to_owned(), needs: depends_on.iter().map(|name| (name.clone(), at(name))).collect() }
+        let need = |name: &String| {
+            let item = items.iter().find(|item| item.text() == Some(name));
+            let shown = item.and_then(Node::shown).unwrap_or(name).to_owned();
+            Need { name: name.clone(), shown, place: item.map_or(place, |item| item.place) }
+        };
+        Self { name: name.to_owned(), needs: depends_on.iter().map(need).collect() }
     }
 }
 
 /// Refuses names that no probe has, and cycles.
 pub(super) fn hold(probes: &[Probe], problems: &mut Problems) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
-    for (name, place) in probes.iter().flat_map(|probe| &probe.needs) {
-        if !index.contains_key(name.as_str()) {
-            problems.unknown_word(*place, "probe", name, index.keys().copied().filter(|name| !name.is_empty()));
+    for need in probes.iter().flat_map(|probe| &probe.needs) {
+        if !index.contains_key(need.name.as_str()) {
+            let names = probes.iter().map(|probe| probe.name.as_str()).filter(|name| !name.is_empty());
+            problems.unknown_word(need.place, "probe", &need.shown, names);
         }
     }
     let edges: Vec<Vec<usize>> = probes
         .iter()
-        .map(|probe| probe.needs.iter().filter_map(|(name, _)| index.get(name.as_str()).copied()).collect())
+        .map(|probe| probe.needs.iter().filter_map(|need| index.get(need.name.as_str()).copied()).collect())
         .collect();
     for cycle in cycles(&edges) {
         let of = |at: &usize| probes.get(*at);
@@ -40,7 +52,7 @@ pub(super) fn hold(probes: &[Probe], problems: &mut Problems) {
             cycle.iter().chain(cycle.first()).filter_map(of).map(|probe| probe.name.as_str()).collect();
         let place = cycle.first().and_then(of).and_then(|probe| {
             let next = names.get(1)?;
-            probe.needs.iter().find(|(name, _)| name == next).map(|(_, place)| *place)
+            probe.needs.iter().find(|need| need.name == *next).map(|need| need.place)
         });
         let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
         problems.push(place.unwrap_or_default(), message, None);

@@ -109,11 +109,11 @@ impl Loader<'_> {
 
     fn include(&mut self, includes: &Node, folder: &Path) {
         let Value::List(items) = &includes.value else {
-            return self.problems.push(includes.place, "expected a list of files and patterns", None);
+            return self.problems.expected(includes, "a list of files and patterns");
         };
         for item in items {
             let Some(pattern) = item.text() else {
-                self.problems.push(item.place, "expected the name of a file or a pattern", None);
+                self.problems.expected(item, "the name of a file or a pattern");
                 continue;
             };
             if !pattern.contains(['*', '?', '[', '{']) {

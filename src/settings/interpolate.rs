@@ -27,7 +27,10 @@ impl Scope<'_> {
             Value::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
             Value::Text(text) if text.contains("${") => match self.fill(text) {
                 Ok(value) => node.value = value,
-                Err(message) => problems.push(node.place, message, None),
+                Err(message) => {
+                    node.value = Value::Broken;
+                    problems.push(node.place, message, None);
+                }
             },
             _ => {}
         }

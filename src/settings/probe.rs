@@ -26,14 +26,17 @@ use crate::{
 
 /// Top-level keys of the contract that this version can't do yet.
 const NOT_YET: [&str; 2] = ["slos", "checklists"];
+/// What a name looks like.
+pub(super) const NAME: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
 /// Longer names make no readable label.
-const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_NAME: usize = 100;
 
 /// The keys that every probe takes, beside its kind and `checks`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Common {
     /// Unique; becomes the label `probe`.
+    #[schemars(with = "String", regex(pattern = NAME), length(max = LONGEST_NAME))]
     pub name: Option<String>,
     /// From the start of a run to the start of the next, 100ms to 7d; `defaults.interval` if left out.
     pub interval: Option<Period>,
@@ -70,10 +73,12 @@ pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Probl
     for mut document in documents {
         let entries = take(&mut document, "probes");
         reader.top_level(&document);
-        match entries.map(|node| (node.place, node.value)) {
-            None | Some((_, Value::Null)) => {}
-            Some((_, Value::List(items))) => found.extend(items.into_iter().filter_map(|item| reader.probe(item))),
-            Some((place, _)) => reader.problems.push(place, "expected a list of probes", None),
+        match entries {
+            None | Some(Node { value: Value::Null, .. }) => {}
+            Some(Node { value: Value::List(items), .. }) => {
+                found.extend(items.into_iter().filter_map(|item| reader.probe(item)));
+            }
+            Some(node) => reader.problems.expected(&node, "a list of probes"),
         }
     }
     depends::hold(&reader.graph, reader.problems);
@@ -93,7 +98,7 @@ impl Reader<'_> {
     /// What is left at the top level belongs nowhere.
     fn top_level(&mut self, document: &Node) {
         if !matches!(document.value, Value::Map(_)) {
-            return self.problems.push(document.place, "expected a map with keys such as `probes`", None);
+            return self.problems.expected(document, "a map with keys such as `probes`");
         }
         for Entry { key, node } in document.entries() {
             if NOT_YET.contains(&&**key) {
@@ -109,13 +114,13 @@ impl Reader<'_> {
         let before = self.problems.len();
         let place = node.place;
         if !matches!(node.value, Value::Map(_)) {
-            self.problems.push(place, "expected a probe: a map with `name` and a kind", None);
+            self.problems.expected(&node, "a probe: a map with `name` and a kind");
             return None;
         }
         let checks = take(&mut node, "checks");
         let (common, kinds) = split(node, &COMMON);
         let Common { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
-            common.salvage(self.problems).unwrap_or_default();
+            common.salvage(self.problems).0.unwrap_or_default();
         let (timing, broken) = timing::Written { interval, retry_interval, timeout }.fill(&self.scalars.defaults);
         for broken in broken {
             self.problems.invalid(&common, broken);
@@ -124,6 +129,10 @@ impl Reader<'_> {
         let name = self.name(name, &common, place);
         self.graph.push(depends::Probe::new(&name, &depends_on, common.get("depends_on"), place));
 
+        if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, Value::Map(_))) {
+            self.problems.push(place, "probes of kind `checks` are not supported yet", None);
+            return None;
+        }
         let (index, settings) = self.kind(kinds, place)?;
         let known = self.known.get(index)?;
         let checks = check::read(checks, known, &self.known, self.scalars, self.problems);
@@ -150,7 +159,7 @@ impl Reader<'_> {
     fn name(&mut self, name: Option<String>, common: &Node, place: Place) -> String {
         let at = common.get("name");
         let Some(name) = name else {
-            if at.is_none() {
+            if at.is_none_or(Node::is_null) {
                 self.problems.push(place, "key `name` is missing: every probe has one", None);
             }
             return String::new();
@@ -161,7 +170,8 @@ impl Reader<'_> {
         let here = at.map_or(place, |node| node.place);
         if let Some(first) = self.names.insert(name.clone(), here) {
             let first = self.problems.name_of(first);
-            self.problems.push(here, format!("probe `{name}` is there already, in {first}"), None);
+            let shown = at.and_then(Node::shown).unwrap_or_default();
+            self.problems.push(here, format!("probe `{shown}` is there already, in {first}"), None);
         }
         name
     }

@@ -19,6 +19,8 @@ use crate::{
 
 /// Top-level keys that are layered.
 pub(super) const KEYS: [&str; 5] = ["service", "server", "state", "defaults", "concurrency"];
+/// Those of them that have keys of their own.
+const SECTIONS: [&str; 3] = ["server", "defaults", "concurrency"];
 /// Keys of `server` that this version can't do yet.
 const NOT_YET: [&str; 2] = ["web_config", "health_listen"];
 const PREFIX: &str = "READINESS_";
@@ -95,7 +97,7 @@ pub(super) fn load(
             Node::new(Place::default(), Value::Map(Vec::new()))
         }
     };
-    let scalars: Scalars = merged.salvage(problems).unwrap_or_default();
+    let scalars: Scalars = merged.salvage(problems).0.unwrap_or_default();
     let server = rules(&scalars, &merged, problems);
     (scalars, server)
 }
@@ -134,7 +136,7 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Problems) -> Server {
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
         match whole.parse::<SocketAddr>() {
             Ok(address) if listen.contains(&address) => {
-                problems.push(place(index), format!("{address} is there twice"), None);
+                problems.push(place(index), "this address is there twice", None);
             }
             Ok(address) => listen.push(address),
             Err(_) => {
@@ -179,7 +181,8 @@ impl Layers {
                     problems.push(node.head(), format!("`{key}` is there already, in {first}"), None);
                 } else {
                     places.insert(key, node.head());
-                    layer.insert(key.to_owned(), self.section(node, problems));
+                    let value = if SECTIONS.contains(&key) { self.section(node, problems) } else { self.leaf(node) };
+                    layer.insert(key.to_owned(), value);
                 }
             }
         }

@@ -1,18 +1,51 @@
 //! Configurations: what is wrong with them is said in full, and what holds together loads.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use readiness_exporter::settings::{self, Settings, Sources};
+use proptest::prelude::*;
+use readiness_exporter::{
+    check::{Category, Severity},
+    node::to_yaml,
+    probes,
+    settings::{self, Concurrency, Flags, Settings, Sources},
+};
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/configuration"))
 }
 
-fn load(path: &Path, environment: &[(&str, &str)]) -> Result<Settings, String> {
+fn sources(path: &Path, environment: &[(&str, &str)]) -> Sources {
     let environment: BTreeMap<_, _> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let sources = Sources { path: path.to_owned(), environment, ..Sources::default() };
-    settings::load(&sources).map_err(|problems| problems.to_string().replace(&format!("{}/", folder().display()), ""))
+    Sources { path: path.to_owned(), environment, ..Sources::default() }
 }
+
+/// Loads, or what is said, with file names relative to the folder of the main file.
+fn load(path: &Path, environment: &[(&str, &str)]) -> Result<Settings, String> {
+    settings::load(&sources(path, environment)).map_err(|problems| {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap() };
+        problems.to_string().replace(&format!("{}/", folder.display()), "")
+    })
+}
+
+/// What is said about some files, of which the first is loaded.
+fn said(files: &[(&str, &str)], environment: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    load(&folder.path().join(files[0].0), environment).err().unwrap_or_else(|| "nothing".to_owned())
+}
+
+const PROBE: &str = "probes: [{name: a, tcp: {address: a:1}}]\n";
 
 /// Each `NAME.yaml` here has what is said about it beside it, in `NAME.txt`. To write those anew after a change that
 /// is meant, run the test with `UPDATE=1` and read the difference.
@@ -21,9 +54,9 @@ fn every_mistake_is_reported_once_with_its_place_its_line_and_the_nearest_word()
     let mut files: Vec<_> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
     files.sort();
-    assert!(!files.is_empty());
+    assert!(files.len() >= 4, "{files:?}");
     for file in files {
-        let environment = [("PASSWORD", "hunter2"), ("NUMBER", "5"), ("READINESS_SERVER__LISTEN", "[::1]:0")];
+        let environment = [("PASSWORD", "hunter2"), ("NUMBER", "5"), ("EMPTY", "")];
         let said = load(&file, &environment).err().unwrap_or_else(|| panic!("{} loads", file.display()));
         assert!(!said.contains("hunter2"), "{said}");
         let expected = file.with_extension("txt");
@@ -31,5 +64,402 @@ fn every_mistake_is_reported_once_with_its_place_its_line_and_the_nearest_word()
             fs::write(&expected, format!("{said}\n")).unwrap();
         }
         assert_eq!(fs::read_to_string(&expected).unwrap_or_default(), format!("{said}\n"), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_whole_configuration_loads_with_every_default_filled_in() {
+    let settings = load(&folder().join("good/whole.yaml"), &[("THRESHOLD", "7"), ("LIFECYCLE", "false")]).unwrap();
+    let listen: Vec<_> = settings.server.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["127.0.0.1:0", "[::1]:10980", "0.0.0.0:10981"]);
+    assert!(!settings.server.lifecycle);
+    assert_eq!(settings.state, Some(PathBuf::from("./state")));
+    assert_eq!(settings.concurrency, Concurrency { total: 100, per_host: 8 });
+    let infos: Vec<_> = settings.probes.iter().map(|probe| &*probe.info).collect();
+    let names: Vec<_> = infos.iter().map(|info| info.name.as_str()).collect();
+    assert_eq!(names, ["api", "db.main-1", "copy", "more"]);
+
+    let api = infos[0];
+    assert_eq!((api.service.as_str(), api.kind, api.enabled), ("orders", "tcp", true));
+    assert_eq!(api.timing.interval, Duration::from_secs(20));
+    assert_eq!(api.timing.timeout, Duration::from_secs(4));
+    assert_eq!(api.timing.retry_interval, Duration::from_secs(20));
+    let health = &api.checks[0];
+    assert_eq!((health.name.as_str(), health.kind, health.gate), ("health", "health", true));
+    assert_eq!((health.severity, health.category), (Severity::Critical, Category::Health));
+    assert_eq!((health.failure_threshold, health.success_threshold), (2, 3));
+
+    let db = infos[1];
+    assert_eq!(db.timing.timeout, Duration::from_secs(2), "the default gives way to a shorter interval");
+    assert_eq!((db.depends_on.as_slice(), db.labels["team"].as_str()), (&["api".to_owned()][..], "storage"));
+    let [health, again] = db.checks.as_slice() else { panic!("{:?}", db.checks) };
+    assert_eq!((health.owner.as_str(), health.failure_threshold), ("db team", 7));
+    assert_eq!((again.name.as_str(), again.severity, again.gate), ("again", Severity::Info, false));
+    assert_eq!(settings.probes[2].written.effective()["address"], "db:5432");
+    assert!(!infos[3].checks[0].gate);
+
+    let shown = to_yaml(&settings.effective);
+    let (probe, default) = ("  tcp:\n    address: db:5432", "retry_interval: 20s");
+    assert!(shown.contains(probe) && shown.contains(default), "{shown}");
+}
+
+#[test]
+fn environment_is_laid_over_the_files_and_flags_over_both() {
+    let mut sources = sources(
+        &folder().join("good/whole.yaml"),
+        &[
+            ("READINESS_SERVER__LISTEN", "127.0.0.1:1, [::1]:2"),
+            ("READINESS_SERVER__LIFECYCLE", "true"),
+            ("READINESS_SERVICE", "billing"),
+            ("READINESS_CONCURRENCY__TOTAL", "7"),
+            ("READINESS_DEFAULTS__INTERVAL", "25s"),
+            // What Kubernetes sets for a service named `readiness` is none of ours.
+            ("READINESS_PORT", "tcp://10.0.0.1:80"),
+            ("READINESS_SERVICE_HOST", "10.0.0.1"),
+            ("READINESS_CONFIG", "x.yaml"),
+        ],
+    );
+    let settings = settings::load(&sources).unwrap();
+    assert_eq!(settings.server.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
+    assert!(settings.server.lifecycle);
+    assert_eq!(settings.concurrency, Concurrency { total: 7, per_host: 8 });
+    assert_eq!(settings.probes[0].info.service, "billing");
+    assert_eq!(settings.probes[0].info.timing.interval, Duration::from_secs(25));
+    sources.flags = Flags { listen: vec![":9".into()], lifecycle: true, state: Some("/elsewhere".into()) };
+    let settings = settings::load(&sources).unwrap();
+    assert_eq!(settings.server.listen, ["0.0.0.0:9".parse().unwrap()]);
+    assert_eq!(settings.state, Some("/elsewhere".into()));
+}
+
+#[test]
+fn a_mistake_in_the_environment_or_a_flag_names_it_and_does_not_show_the_value() {
+    let said = said(
+        &[("a.yaml", PROBE)],
+        &[
+            ("READINESS_CONCURRENCY__TOTAL", "many-secrets"),
+            ("READINESS_SERVER__LISTNE", "x"),
+            ("READINESS_SERVER__LISTEN", "secret:1"),
+            ("READINESS_PROBES__0__NAME", "x"),
+            ("READINESS_DEFAULTS__TIMEOUT", "1h"),
+        ],
+    );
+    let mut lines: Vec<_> = said.split("\n\n").collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "environment variable READINESS_CONCURRENCY__TOTAL: expected a whole number from 0, found the text \
+         `${READINESS_CONCURRENCY__TOTAL}`",
+            "environment variable READINESS_DEFAULTS__TIMEOUT: `timeout: ${READINESS_DEFAULTS__TIMEOUT}` is longer than \
+         the interval, which is 30s",
+            "environment variable READINESS_PROBES__0__NAME: unknown section `probes`: it can be `service`, `server`, \
+         `state`, `defaults` or `concurrency`",
+            "environment variable READINESS_SERVER__LISTEN: expected an IP address and a port, as in 0.0.0.0:10980 or \
+         [::1]:10980",
+            "environment variable READINESS_SERVER__LISTNE: unknown key `listne`; did you mean `listen`?",
+        ]
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    fs::write(&path, PROBE).unwrap();
+    let flags = Flags { listen: vec!["1.2.3.4:5".into(), "1.2.3.4:5".into()], ..Flags::default() };
+    let said = settings::load(&Sources { path, flags, ..Sources::default() }).err().unwrap().to_string();
+    assert_eq!(said, "flag --web.listen-address: this address is there twice");
+}
+
+#[test]
+fn what_was_filled_in_is_used_but_shown_in_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), "hunter2\n").unwrap();
+    let text = "probes:\n  - {name: a, tcp: {address: \"${file:token}:${PORT}\"}, interval: \"${I}\"}\n";
+    let path = folder.path().join("a.yaml");
+    fs::write(&path, text).unwrap();
+    let settings = load(&path, &[("PORT", "${I}: \"'{["), ("I", "9s")]).unwrap();
+    assert_eq!(settings.probes[0].written.effective()["address"], "hunter2:${I}: \"'{[");
+    let other = load(&path, &[("PORT", "80"), ("I", "9s")]).unwrap();
+    assert_ne!(settings.probes[0].fingerprint, other.probes[0].fingerprint, "what is filled in counts");
+    let said = load(&path, &[("PORT", "80"), ("I", "hunter2")]).err().unwrap();
+    assert!(said.starts_with("a.yaml:2:66: `${I}` is not a duration"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_folder_is_read_in_the_order_of_names_and_a_config_map_is_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("..2026_11_21");
+    fs::create_dir(&real).unwrap();
+    for (name, probe) in [("b.yaml", "b"), ("a.yml", "a")] {
+        fs::write(real.join(name), PROBE.replace("name: a", &format!("name: {probe}"))).unwrap();
+    }
+    fs::write(folder.path().join("notes.txt"), "no: yaml").unwrap();
+    symlink("..2026_11_21", folder.path().join("..data")).unwrap();
+    for name in ["a.yml", "b.yaml"] {
+        symlink(format!("..data/{name}"), folder.path().join(name)).unwrap();
+    }
+    let settings = load(folder.path(), &[]).unwrap();
+    let names: Vec<_> = settings.probes.iter().map(|probe| probe.info.name.clone()).collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn includes_are_relative_bounded_and_never_go_round() {
+    let twice = said(&[("a.yaml", &format!("include: [d/b.yaml]\n{PROBE}")), ("d/b.yaml", PROBE)], &[]);
+    assert!(twice.starts_with("d/b.yaml:1:17: probe `a` is there already, in a.yaml:2\n"), "{twice}");
+    let scalar = said(&[("a.yaml", &format!("include: [b.yaml]\nservice: x\n{PROBE}")), ("b.yaml", "service: y")], &[]);
+    assert!(scalar.starts_with("b.yaml:1:1: `service` is there already, in a.yaml:2\n"), "{scalar}");
+    let round = said(&[("a.yaml", &format!("include: [b.yaml]\n{PROBE}")), ("b.yaml", "include: [./a.yaml]\n")], &[]);
+    assert!(round.starts_with("b.yaml:1:11: ./a.yaml includes itself, directly or through others\n"), "{round}");
+    let missing = said(&[("a.yaml", &format!("include: [b.yaml, 'c*.yaml', '**/x']\n{PROBE}"))], &[]);
+    assert!(missing.starts_with("a.yaml:1:11: b.yaml can't be read: No such file"), "{missing}");
+    assert!(
+        missing.contains("a.yaml:1:30: `**` is not supported") && missing.matches("yaml:1:").count() == 2,
+        "{missing}"
+    );
+    // Two ways to one file are one file.
+    let both =
+        said(&[("a.yaml", &format!("include: ['d/*.yaml', d/b.yaml]\n{PROBE}")), ("d/b.yaml", "probes: []")], &[]);
+    assert_eq!(both, "nothing");
+}
+
+#[test]
+fn hostile_documents_end_in_a_clear_error_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        fs::write(folder.path().join(name), content).unwrap();
+        folder.path().join(name)
+    };
+    let deep = |open: &str, close: &str| format!("a: {}{}", open.repeat(10_000), close.repeat(10_000));
+    let bomb = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
+        let before = level - 1;
+        format!("{text}a{level}: &a{level} [*a{before}, *a{before}, *a{before}]\n")
+    });
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let huge = folder.path().join("huge");
+    fs::File::create(&huge).unwrap().set_len(100 << 20).unwrap();
+    let big_text = format!("a: &a \"{}\"\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(500_000));
+    for (path, message) in [
+        (write("bomb", bomb.as_bytes()), "too large: more than a million values"),
+        (write("text-bomb", big_text.as_bytes()), "too large: more than a million values"),
+        (write("deep-flow", deep("[", "]").as_bytes()), "not valid YAML"),
+        (write("deep-map", deep("{a: ", "}").as_bytes()), "more than 64 levels deep"),
+        (
+            write(
+                "deep-block",
+                (0..10_000).map(|n| format!("{}a:\n", " ".repeat(n))).take(2_000).collect::<String>().as_bytes(),
+            ),
+            "not valid YAML",
+        ),
+        (write("deep-list", "- ".repeat(10_000).as_bytes()), "not valid YAML"),
+        (write("open", "[".repeat(1_000_000).as_bytes()), "not valid YAML"),
+        (write("quote", format!("a: \"{}", "x".repeat(7 << 20)).as_bytes()), "not valid YAML"),
+        (write("keys", format!("{{{}", "? ".repeat(1_000_000)).as_bytes()), "not valid YAML"),
+        (write("anchors", "&a ".repeat(1_000_000).as_bytes()), "not valid YAML"),
+        (huge, "is larger than 8MiB"),
+        (write("latin1", b"a: 1\nb: \xe4\n"), "is not UTF-8 text: see line 2"),
+        (write("nul", b"a: 1\nb: \0\n"), "a NUL byte"),
+        (write("binary", &[0xff; 5_000]), "is not UTF-8 text"),
+        (write("empty", b""), "the file is empty"),
+        (write("blank", b"# nothing\n---\n"), "expected a map"),
+        (write("two", b"a: 1\n---\nb: 2\n"), "a second document"),
+        (write("self", b"a: &a [*a]\n"), "this alias stands inside of what it stands for"),
+        (write("key", b"{a: b}: c\n"), "a key must be a text"),
+        (write("tag", b"a: !!binary aGk=\n"), "the tag `!!binary` is not supported"),
+        (write("directive", b"%TAG ! tag:x,2000:\n---\na: 1\n"), "not valid YAML"),
+        (write("list", b"- a\n"), "expected a map"),
+        (fifo, "is a device, socket or FIFO, not a regular file"),
+        ("/dev/zero".into(), "is a device, socket or FIFO, not a regular file"),
+        (folder.path().join("none"), "can't be read: No such file"),
+    ] {
+        let start = Instant::now();
+        let said = load(&path, &[]).err().unwrap_or_else(|| panic!("{} loads", path.display()));
+        assert!(said.contains(message), "{}: {said}", path.display());
+        assert!(said.len() < 20_000, "{}: {} bytes", path.display(), said.len());
+        let limit = if cfg!(debug_assertions) { 5 } else { 1 };
+        assert!(start.elapsed() < Duration::from_secs(limit), "{}: {:?}", path.display(), start.elapsed());
+    }
+    let empty = tempfile::tempdir().unwrap();
+    assert!(load(empty.path(), &[]).err().unwrap().contains("has no *.yaml or *.yml file"));
+}
+
+#[test]
+fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
+    for kind in probes::all() {
+        let offers: Vec<_> = (kind.offers)().iter().map(|offer| offer.name).collect();
+        assert!(offers.contains(&"health"), "{} feeds no health", kind.name);
+        let elsewhere = probes::all().iter().flat_map(|other| (other.offers)()).find(|o| !offers.contains(&o.name));
+        let Some(elsewhere) = elsewhere else { continue };
+        let text = format!("probes:\n  - name: a\n    {}: {{}}\n    checks: [{}]\n", kind.name, elsewhere.name);
+        let said = said(&[("a.yaml", &text)], &[]);
+        let message = format!("a.yaml:4:14: a `{}` probe can't feed `{}`: it can feed `", kind.name, elsewhere.name);
+        let message = said.lines().find(|line| line.starts_with(&message)).unwrap_or_else(|| panic!("{said}"));
+        assert!(offers.iter().all(|offer| message.contains(&format!("`{offer}`"))), "{message}");
+    }
+}
+
+#[test]
+fn what_comes_later_is_refused_as_not_supported_yet() {
+    for kind in probes::NOT_YET {
+        let said = said(&[("a.yaml", &format!("probes: [{{name: a, {kind}: {{}}}}]"))], &[]);
+        assert!(said.contains(&format!("probes of kind `{kind}` are not supported yet")), "{said}");
+    }
+    for text in ["slos: []\n", "checklists: []\n", "server: {health_listen: \"a\"}\n", "server: {web_config: a}\n"] {
+        let said = said(&[("a.yaml", &format!("{text}{PROBE}"))], &[]);
+        assert!(said.contains("is not supported yet"), "{text}: {said}");
+    }
+}
+
+#[test]
+fn a_fingerprint_is_about_the_meaning_and_nothing_else() {
+    let print = |text: &str, environment: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, text).unwrap();
+        load(&path, environment).unwrap().probes.remove(0).fingerprint
+    };
+    let one = print(PROBE, &[]);
+    assert_eq!(one, print("# comment\nprobes:\n- tcp:\n    address: \"a:1\"\n  name: a\n  checks: [health]\n", &[]));
+    assert_eq!(one, print("probes: [{name: a, tcp: {address: '${A}'}}]", &[("A", "a:1")]));
+    for other in [
+        "probes: [{name: a, tcp: {address: a:2}}]",
+        "probes: [{name: a, tcp: {address: a:1}, interval: 29s}]",
+        "probes: [{name: a, tcp: {address: a:1}, checks: [{health: {severity: info}}]}]",
+        "defaults: {failure_threshold: 2}\nprobes: [{name: a, tcp: {address: a:1}}]",
+    ] {
+        assert_ne!(one, print(other, &[]), "{other}");
+    }
+}
+
+/// Every configuration that ships, and the whole one of these tests.
+fn examples() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ext| ext == "yaml") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&folder().join("good"), &mut found);
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &mut found);
+    found
+}
+
+fn yaml(text: &str) -> serde_json::Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn the_schema_accepts_every_example_and_refuses_what_the_loader_refuses() {
+    let schema = settings::schema();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let examples = examples();
+    assert!(examples.len() >= 2, "{examples:?}");
+    for path in examples {
+        let document = yaml(&fs::read_to_string(&path).unwrap());
+        let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{error:?}")).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+    }
+    for text in [
+        "prober: []",
+        "server: {listen: 5}",
+        "defaults: {interval: 30}",
+        "concurrency: {total: many}",
+        "slos: []",
+        "probes: [{tcp: {address: a}}]",
+        "probes: [{name: a}]",
+        "probes: [{name: a b, tcp: {address: a}}]",
+        "probes: [{name: a, tcp: {address: a}, redis: {}}]",
+        "probes: [{name: a, tcp: {address: a}, backups: {files: x}}]",
+        "probes: [{name: a, tcp: {addres: a}}]",
+        "probes: [{name: a, tcp: {address: 5}}]",
+        "probes: [{name: a, tcp: }]",
+        "probes: [{name: a, tcp: {address: a}, timeout: 5}]",
+        "probes: [{name: a, tcp: {address: a}, checks: [healht]}]",
+        "probes: [{name: a, tcp: {address: a}, checks: [retention]}]",
+        "probes: [{name: a, tcp: {address: a}, checks: [{health: {}, severity: high}]}]",
+        "probes: [{name: a, tcp: {address: a}, checks: [{health: {max: 5}}]}]",
+        "probes: [{name: a, tcp: {address: a}, checks: [{severity: info}]}]",
+    ] {
+        assert!(!validator.is_valid(&yaml(text)), "the schema accepts {text}");
+        assert_ne!(said(&[("a.yaml", text)], &[]), "nothing", "the loader accepts {text}");
+    }
+}
+
+#[test]
+fn everything_in_the_schema_that_is_a_key_is_described() {
+    fn walk(path: &str, schema: &serde_json::Value, missing: &mut Vec<String>) {
+        let described = schema.get("description").is_some();
+        if let Some(properties) = schema.get("properties").and_then(|keys| keys.as_object()) {
+            for (key, schema) in properties {
+                let is_kind =
+                    schema.get("$ref").is_some() || schema.get("anyOf").is_some() || schema.get("type").is_none();
+                // A word with settings is described beside its map.
+                let is_kind = is_kind || (properties.len() == 1 && described);
+                if schema.get("description").is_none() && !is_kind && !["warn", "fail"].contains(&key.as_str()) {
+                    missing.push(format!("{path}.{key}"));
+                }
+            }
+        }
+        match schema {
+            serde_json::Value::Object(map) => {
+                map.iter().for_each(|(key, schema)| walk(&format!("{path}.{key}"), schema, missing))
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|schema| walk(path, schema, missing)),
+            _ => {}
+        }
+    }
+    let mut missing = Vec::new();
+    walk("", &settings::schema(), &mut missing);
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn ten_thousand_probes_load_quickly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    let probe = |n: u32| {
+        format!(
+            "- name: probe-{n}\n  tcp: {{address: \"${{HOST}}:{n}\"}}\n  interval: 10s\n  retry_interval: 2s\n  timeout: 2s\n  \
+             depends_on: [probe-{}]\n  labels: {{team: a, tier: b}}\n  checks:\n  - health\n  - health: {{severity: info}}\n    \
+             name: again\n    runbook: https://runbooks.example.com/{n}\n",
+            if n == 0 { 1 } else { 0 }
+        )
+    };
+    let text: String = (0..10_000).map(probe).collect();
+    fs::write(&path, format!("probes:\n{}", text.replace("depends_on: [probe-1]", ""))).unwrap();
+    let start = Instant::now();
+    let settings = load(&path, &[("HOST", "db")]).unwrap();
+    let spent = start.elapsed();
+    assert_eq!(settings.probes.len(), 10_000);
+    println!("10,000 probes in {spent:?}");
+    assert!(spent < Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 2 }), "{spent:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Cut, doubled and overwritten anywhere, a document loads or is refused with a message; nothing panics, and
+    /// what is said stays bounded.
+    #[test]
+    fn a_damaged_document_never_panics(edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4u8, "[a-z{}\\[\\]:,&*<\"'#\\-?|>!%@$ \\n\\t\\x00é]{0,6}"), 1..6)) {
+        let mut text: Vec<char> = fs::read_to_string(folder().join("good/whole.yaml")).unwrap().chars().collect();
+        for (at, what, insert) in edits {
+            let at = at.index(text.len().max(1)).min(text.len());
+            match what {
+                0 => { text.truncate(at); }
+                1 => { text.drain(at..(at + insert.len()).min(text.len())); }
+                _ => { text.splice(at..at, insert.chars()); }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, text.into_iter().collect::<String>()).unwrap();
+        if let Err(said) = load(&path, &[]) {
+            prop_assert!(!said.is_empty() && said.len() < 100_000);
+        }
     }
 }

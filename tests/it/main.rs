@@ -6,6 +6,7 @@ mod board;
 #[cfg(test)]
 mod door;
 
+#[cfg(test)]
 mod configuration;
 mod metrics;
 mod server;

@@ -1,0 +1,177 @@
+//! The JSON Schema of the whole configuration (draft 2020-12), for editors: made from the same types and lists that
+//! read it, so it can't fall behind them.
+//!
+//! It says what may be written where. What depends on other values (a timeout within its interval, names that are
+//! there twice) only [`super::load`] knows.
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::{check, probe, scalars::Scalars};
+use crate::kind::{Entry as Kind, Offered};
+
+/// The JSON Schema of a configuration file.
+#[must_use]
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let kinds = crate::probes::all();
+    let mut own = Map::new();
+    let mut root = shape::<Scalars>(&mut generator);
+    let mut probe = shape::<probe::Common>(&mut generator);
+    let check = shape::<check::Common>(&mut generator);
+    for kind in &kinds {
+        let settings = (kind.schema)(&mut generator).to_value();
+        put(&mut probe, kind.name, or_nothing(filled(settings), &generator));
+        own.insert(format!("checks_of_{}", kind.name), checks(kind, &check, &mut generator));
+    }
+    put(&mut probe, "checks", json!({"type": "array", "description": "What is judged; `health` always is."}));
+    probe.insert("required".into(), json!(["name"]));
+    probe.insert("oneOf".into(), kinds.iter().map(one_kind).collect());
+    own.insert("probe".into(), probe.into());
+    own.insert(FILLED_IN.into(), json!({"type": "string", "pattern": r"\$\{[^}]+\}"}));
+
+    put(
+        &mut root,
+        "include",
+        json!({
+            "type": "array", "items": {"type": "string"},
+            "description": "More files, relative to this one; patterns such as conf.d/*.yaml too."
+        }),
+    );
+    put(
+        &mut root,
+        "probes",
+        json!({
+            "type": ["array", "null"], "items": {"$ref": reference("probe")}, "description": "What is watched."
+        }),
+    );
+    root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("title".into(), json!("Configuration of readiness-exporter"));
+    own.extend(generator.take_definitions(true).into_iter().map(|(name, definition)| (name, filled(definition))));
+    root.insert("$defs".into(), own.into());
+    root.into()
+}
+
+/// Definition of a text with a `${..}` in it, which may stand for any scalar.
+const FILLED_IN: &str = "filled_in";
+
+fn reference(name: &str) -> String {
+    format!("#/$defs/{name}")
+}
+
+/// The schema of keys that stand beside others: an object that takes no more than it names.
+fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let mut map = T::json_schema(generator);
+    let mut map = std::mem::take(map.ensure_object());
+    map.insert("additionalProperties".into(), json!(false));
+    match filled(map.into()) {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn put(object: &mut Map<String, Value>, key: &str, schema: Value) {
+    if let Some(properties) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
+        properties.insert(key.to_owned(), schema);
+    }
+}
+
+/// Exactly one of these applies to a probe: it has this kind, and the checks that it can feed.
+fn one_kind(kind: &Kind) -> Value {
+    let checks = json!({"items": {"$ref": reference(&format!("checks_of_{}", kind.name))}});
+    json!({"required": [kind.name], "properties": {"checks": checks}})
+}
+
+/// A check of a kind of probe: its name alone where it needs no settings, or a map with its settings.
+fn checks(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
+    let mut map = common.clone();
+    let (mut alone, mut one) = (Vec::new(), Vec::new());
+    for Offered { name, schema, .. } in (kind.offers)() {
+        let settings = schema(generator).to_value();
+        if !needs_settings(&settings, generator) {
+            alone.push(name);
+        }
+        let settings = with_common(filled(whole(&settings, generator)), common);
+        put(&mut map, name, or_nothing(settings, generator));
+        one.push(json!({"required": [name]}));
+    }
+    map.insert("oneOf".into(), one.into());
+    json!({"anyOf": [{"enum": alone}, map]})
+}
+
+/// The keys that every check takes may stand among its settings too.
+fn with_common(settings: Value, common: &Map<String, Value>) -> Value {
+    let Value::Object(mut settings) = settings else { return settings };
+    if let Some(Value::Object(keys)) = common.get("properties") {
+        for (key, schema) in keys {
+            put(&mut settings, key, schema.clone());
+        }
+    }
+    settings.into()
+}
+
+/// Where nothing has to be set, nothing may stand.
+fn or_nothing(settings: Value, generator: &SchemaGenerator) -> Value {
+    if needs_settings(&settings, generator) { settings } else { json!({"anyOf": [settings, {"type": "null"}]}) }
+}
+
+fn needs_settings(settings: &Value, generator: &SchemaGenerator) -> bool {
+    let settings = whole(settings, generator);
+    // What is made of alternatives needs one of them.
+    ["required", "anyOf", "oneOf", "allOf"].iter().any(|key| settings.get(key).is_some())
+}
+
+/// The definition that a reference stands for.
+fn whole(schema: &Value, generator: &SchemaGenerator) -> Value {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema).clone()
+}
+
+/// Lets a text with `${..}` stand for every scalar below a schema that isn't just any text.
+fn filled(mut schema: Value) -> Value {
+    if is_scalar(&schema) && !is_any_text(&schema) {
+        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        let mut either = json!({"anyOf": [schema, {"$ref": reference(FILLED_IN)}]});
+        if let (Some(either), Some(description)) = (either.as_object_mut(), description) {
+            either.insert("description".into(), description);
+        }
+        return either;
+    }
+    let Value::Object(map) = &mut schema else { return schema };
+    for (key, value) in map.iter_mut() {
+        match (key.as_str(), value) {
+            ("properties" | "patternProperties", Value::Object(properties)) => {
+                properties.values_mut().for_each(|property| *property = filled(property.take()));
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(parts)) => {
+                parts.iter_mut().for_each(|part| *part = filled(part.take()));
+            }
+            ("items" | "additionalProperties", value @ Value::Object(_)) => *value = filled(value.take()),
+            _ => {}
+        }
+    }
+    schema
+}
+
+fn is_scalar(schema: &Value) -> bool {
+    let scalar = |kind: &Value| matches!(kind.as_str(), Some("string" | "number" | "integer" | "boolean" | "null"));
+    let all_of = |key: &str| {
+        let parts = schema.get(key).and_then(Value::as_array);
+        parts.is_some_and(|parts| parts.iter().all(is_scalar))
+    };
+    match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().all(scalar),
+        Some(kind) => scalar(kind) && kind != "null",
+        None => ["enum", "const"].iter().any(|key| schema.get(key).is_some()) || all_of("anyOf") || all_of("oneOf"),
+    }
+}
+
+fn is_any_text(schema: &Value) -> bool {
+    let is_text = |kind: &Value| kind == "string";
+    let text = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(is_text),
+        Some(kind) => is_text(kind),
+        None => false,
+    };
+    text && !["enum", "const", "pattern", "format"].iter().any(|key| schema.get(key).is_some())
+}
