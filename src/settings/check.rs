@@ -218,8 +218,12 @@ impl<'a> Reader<'a> {
         } else if checks::NOT_YET.contains(&name) {
             self.problems.push(place, format!("checks of kind `{name}` are not supported yet"), None);
         } else {
+            // A near word says enough; where there is none, the list of what it can be helps.
             let suggestion = nearest(name, self.feeds().into_iter().chain(COMMON)).map(str::to_owned);
-            let message = format!("unknown check `{name}`: a `{kind}` probe can feed {}", list(&self.feeds()));
+            let message = match &suggestion {
+                Some(_) => format!("unknown check `{name}`"),
+                None => format!("unknown check `{name}`: a `{kind}` probe can feed {}", list(&self.feeds())),
+            };
             self.problems.push(place, message, suggestion);
         }
         None
