@@ -15,7 +15,7 @@ pub(super) struct Filter {
     pub(super) statuses: Vec<Status>,
     pub(super) categories: Vec<Category>,
     pub(super) severities: Vec<Severity>,
-    /// Found anywhere in the names, the service, the owner or the finding, in any case.
+    /// Found anywhere in the names, the service, the owner or the finding, in any case; as it was typed.
     pub(super) text: String,
 }
 
@@ -39,7 +39,7 @@ impl FromStr for Filter {
                 "status" => filter.statuses.extend(known("status", words, Status::ALL)?),
                 "category" => filter.categories.extend(known("category", words, Category::ALL)?),
                 "severity" => filter.severities.extend(known("severity", words, Severity::ALL)?),
-                "q" => filter.text = value.trim().to_lowercase(),
+                "q" => filter.text = value.trim().to_owned(),
                 _ => {}
             }
         }
@@ -69,7 +69,8 @@ impl Filter {
     fn finds(&self, probe: &ProbeState, check: &CheckState) -> bool {
         let id = format!("{}/{}", probe.info.name, check.info.name);
         let texts = [&*id, &*probe.info.service, &*check.info.owner, check.info.kind, check.summary()];
-        self.text.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&self.text))
+        let wanted = self.text.to_lowercase();
+        wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
     }
 }
 
@@ -85,7 +86,7 @@ mod tests {
     fn words_may_be_joined_or_repeated_and_unknown_ones_are_refused() {
         let filter: Filter = "status=fail,unknown&status=warn&q=Two+Words&t=1".parse().unwrap();
         assert_eq!(filter.statuses, [Status::Fail, Status::Unknown, Status::Warn]);
-        assert_eq!(filter.text, "two words");
+        assert_eq!(filter.text, "Two Words");
         assert_eq!("".parse::<Filter>(), Ok(Filter::default()));
         let error = "status=failed".parse::<Filter>().unwrap_err();
         assert_eq!(error.to_string(), "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped");

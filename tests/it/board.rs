@@ -221,3 +221,29 @@ pub(crate) fn round(board: &Board, run: i64, at: Timestamp) {
 pub(crate) fn count(board: &Board, status: Status) -> usize {
     board.snapshot().checks().filter(|(_, check)| check.status == status).count()
 }
+/// A large board: so many probes with three checks each.
+pub(crate) fn large(probes: usize, now: Timestamp) -> Arc<Board> {
+    use Category as C;
+    use Severity as S;
+    let board = Arc::new(Board::default());
+    let checks = || {
+        vec![
+            check("health", "health", C::Health, S::Critical),
+            check("latency", "latency", C::Performance, S::Warning),
+            check("error_rate", "error_rate", C::Errors, S::Critical),
+        ]
+    };
+    let name = |n: usize| format!("service-{n:04}");
+    let lay = |n| (probe(&name(n), "http", &[Phase::Connect, Phase::Request], checks()), vec![vec![], limits()]);
+    let start = now - SignedDuration::from_secs(30 * 60);
+    board.lay((0..probes).map(lay).collect(), |_| false, start);
+    for run in 0..60 {
+        let at = start + SignedDuration::from_secs(30 * (run + 1));
+        for n in 0..probes {
+            let slow = if (n as i64 * 31 + run) % 97 == 0 { 1.2 } else { 0.12 };
+            let errors = Verdict::of(vec![measure("ratio", 0.001, Unit::Ratio, Bound::Max, None, 0.05)]);
+            board.record(&name(n), report(at, vec![healthy(), latency(slow, slow), errors]), 0.0);
+        }
+    }
+    board
+}

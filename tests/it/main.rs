@@ -4,9 +4,12 @@
 #[cfg(test)]
 mod board;
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod door;
 
 #[cfg(test)]
 mod configuration;
 mod metrics;
+mod page;
 mod server;

@@ -1,0 +1,103 @@
+//! Small pictures: a value against its limit, and the last runs as a strip. A handful of elements each, whatever the
+//! length of the history, for a page may hold thousands of them.
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+
+use crate::{
+    board::{CheckState, RECENT},
+    check::{Measure, Status},
+};
+
+/// The value as a bar, the limits as marks on it; both on one scale from zero to the larger of them.
+pub(super) fn bar(measure: &Measure) -> Markup {
+    let limits = [measure.warn, measure.fail].into_iter().flatten();
+    let end = limits.clone().fold(measure.value, f64::max);
+    let is_drawn = end.is_finite() && end > 0.0 && measure.value >= 0.0 && limits.clone().all(|limit| limit >= 0.0);
+    let share = |value: f64| (value / end * 100.0).round();
+    html! {
+        @if is_drawn {
+            // The numbers stand beside it in words.
+            svg .bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
+                path .track d="M0 3h100" {}
+                path d={ "M0 3h" (share(measure.value)) } {}
+                path .mark d=(limits.map(|limit| format!("M{} 0v6", share(limit).clamp(0.5, 99.5))).collect::<String>()) {}
+            }
+        }
+    }
+}
+
+/// The last runs, the latest at the right: the worse, the taller, so that it reads without colours.
+pub(super) fn strip(check: &CheckState) -> Markup {
+    let offset = RECENT.saturating_sub(check.recent.len());
+    let spans = spans(check.recent.iter().copied());
+    let path = |status: Status| {
+        let mut path = String::new();
+        for (_, from, length) in spans.iter().filter(|(one, ..)| *one == status) {
+            // Writing to a string can't fail.
+            let _ = write!(path, "M{} {}h{length}", offset + from, middle(status));
+        }
+        path
+    };
+    html! {
+        @if !spans.is_empty() {
+            svg .strip viewBox="0 0 60 12" preserveAspectRatio="none" role="img" {
+                title { (words(check.recent.len(), &spans)) }
+                @for status in Status::ALL.iter().filter(|status| spans.iter().any(|(one, ..)| one == *status)) {
+                    path class=(status) d=(path(*status)) {}
+                }
+            }
+        }
+    }
+}
+
+/// Where the line of a status runs, so that it stands on the ground (or floats, where nothing is known). The style
+/// sheet gives each line its thickness and cuts it into runs.
+fn middle(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "9.5",
+        Status::Warn => "8",
+        Status::Fail => "6",
+        Status::Unknown => "4",
+        Status::Pending | Status::Skipped => "11",
+    }
+}
+
+type Span = (Status, usize, usize);
+
+/// Runs of one status after another: status, first, how many.
+fn spans(recent: impl Iterator<Item = Status>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for (at, status) in recent.enumerate() {
+        match spans.last_mut() {
+            Some((last, _, length)) if *last == status => *length += 1,
+            _ => spans.push((status, at, 1)),
+        }
+    }
+    spans
+}
+
+fn words(runs: usize, spans: &[Span]) -> String {
+    let sum = |status: Status| spans.iter().filter(|(one, ..)| *one == status).map(|(_, _, length)| length).sum();
+    let parts: Vec<(Status, usize)> = match spans.len() {
+        ..=3 => spans.iter().map(|(status, _, length)| (*status, *length)).collect(),
+        _ => Status::ALL.iter().map(|status| (*status, sum(*status))).filter(|(_, count)| *count > 0).collect(),
+    };
+    let parts: Vec<_> = parts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    format!("last {runs} runs: {}", parts.join(if spans.len() > 3 { ", " } else { ", then " }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strip_is_told_in_words_too() {
+        use Status::{Fail, Pass};
+        let words = |recent: &[Status]| words(recent.len(), &spans(recent.iter().copied()));
+        assert_eq!(words(&[Pass, Pass]), "last 2 runs: 2 pass");
+        assert_eq!(words(&[Pass, Pass, Fail]), "last 3 runs: 2 pass, then 1 fail");
+        assert_eq!(words(&[Pass, Fail, Pass, Fail]), "last 4 runs: 2 pass, 2 fail");
+    }
+}

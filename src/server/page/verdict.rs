@@ -1,0 +1,148 @@
+//! The band at the top and the list below it: is it ready, and if not, why not and since when.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::{ago, capital, rows, shape};
+use crate::{
+    board::{CheckState, ProbeState, Snapshot},
+    check::Status,
+};
+
+/// So many reasons are shown; the rest is in the list of all checks.
+const SHOWN: usize = 8;
+
+/// The overall verdict, in the words of the page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overall {
+    Ready,
+    /// Nothing is wrong, but not everything has been looked at.
+    Starting,
+    NotReady,
+}
+
+impl Overall {
+    pub(super) fn of(all: &Snapshot) -> Self {
+        let is_waiting = |check: &CheckState| check.status == Status::Pending;
+        match () {
+            () if all.is_ready() => Self::Ready,
+            () if all.blockers().all(|(_, check)| is_waiting(check)) => Self::Starting,
+            () => Self::NotReady,
+        }
+    }
+
+    /// As class and file name.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::NotReady => "not-ready",
+        }
+    }
+
+    /// What the tab of the browser says.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Starting => "Starting",
+            Self::NotReady => "Not ready",
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Self::Ready => Status::Pass,
+            Self::Starting => Status::Pending,
+            Self::NotReady => Status::Fail,
+        }
+    }
+
+    pub(super) fn band(self, all: &Snapshot, now: Timestamp) -> Markup {
+        let mut services: Vec<&str> = all.probes.iter().map(|probe| &*probe.info.service).collect();
+        services.sort_unstable();
+        services.dedup();
+        html! {
+            header class=(self.word()) {
+                (shape(self.status()))
+                div {
+                    h1 { (self.title()) }
+                    p { (self.sentence(all)) }
+                }
+                p .service {
+                    @match services.as_slice() {
+                        [] => "no probe configured",
+                        [one] => (one),
+                        many => { (many.len()) " services" }
+                    }
+                }
+            }
+            @if !all.own.reload_successful && all.own.reloaded_at > 0.0 {
+                @let loaded = Timestamp::from_second(all.own.reloaded_at as i64).unwrap_or(now);
+                p .alarm { "The last reload failed: this still runs with the configuration of " (ago(loaded, now)) " ago." }
+            }
+        }
+    }
+
+    fn sentence(self, all: &Snapshot) -> String {
+        let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
+        let blockers = all.blockers().count();
+        let checks = |number: usize| if number == 1 { "1 check".to_owned() } else { format!("{number} checks") };
+        match self {
+            Self::Ready => match count(Status::Warn) {
+                0 => format!("{}, nothing stands in the way", checks(all.checks().count())),
+                warnings => format!("Nothing stands in the way; {} close to a limit", checks(warnings)),
+            },
+            Self::Starting => format!("{} not judged yet", checks(blockers)),
+            Self::NotReady => {
+                let mut parts = Vec::new();
+                for (status, word) in [
+                    (Status::Fail, "failing"),
+                    (Status::Unknown, "unknown"),
+                    (Status::Pending, "pending"),
+                    (Status::Skipped, "skipped"),
+                ] {
+                    let number = all.blockers().filter(|(_, check)| check.status == status).count();
+                    if number > 0 {
+                        parts.push(format!("{number} {word}"));
+                    }
+                }
+                format!("{} in the way: {}", checks(blockers), parts.join(", "))
+            }
+        }
+    }
+
+    pub(super) fn blockers(self, all: &Snapshot, now: Timestamp) -> Markup {
+        let mut blockers: Vec<_> = all.blockers().collect();
+        // The worst first; of those alike, the one that broke last: it is the news.
+        blockers.sort_by_key(|(_, check)| (rows::rank(check.status), check.info.severity, Reverse(check.since)));
+        html! {
+            @if !blockers.is_empty() {
+                h2 { "In the way" }
+                ol .blockers {
+                    @for (probe, check) in blockers.iter().take(SHOWN) { (blocker(probe, check, now)) }
+                }
+                @if blockers.len() > SHOWN {
+                    p .more { "and " (blockers.len() - SHOWN) " more below" }
+                }
+            }
+        }
+    }
+}
+
+fn blocker(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
+    html! {
+        li class=(check.status) {
+            p .state { (shape(check.status)) (capital(check.status.as_str())) " for " (ago(check.since, now)) }
+            p .what {
+                (rows::name(probe, check))
+                span .why { (check.summary()) }
+            }
+            p .who {
+                span { (check.info.severity) }
+                (rows::links(check))
+            }
+        }
+    }
+}
