@@ -11,5 +11,6 @@ mod door;
 #[cfg(test)]
 mod configuration;
 mod metrics;
+#[cfg(test)]
 mod page;
 mod server;
