@@ -80,9 +80,8 @@ async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Result<Vec<Sock
 async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     let mut failures = Vec::new();
     for (at, address) in addresses.iter().enumerate() {
-        let left = addresses.len() - at;
-        // The last one may use all that is left: then the run as a whole times out, in this phase.
-        let share = if left == 1 { cx.timeout } else { cx.remaining() / u32::try_from(left).unwrap_or(u32::MAX) };
+        // Each gets an even share of the time that is left, so that a dead one can't use up that of the next.
+        let share = cx.remaining() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
         match one(*address, share).await {
             Ok(stream) => return Ok(stream),
             Err(failure) => failures.push((*address, failure)),

@@ -6,6 +6,8 @@
 mod cache;
 mod certificate;
 mod failure;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod verifier;
 
 use std::{borrow::Cow, path::PathBuf, sync::Arc};

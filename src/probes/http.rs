@@ -6,32 +6,34 @@
 mod body;
 mod exchange;
 mod facts;
+mod options;
+mod proxy;
+mod redirect;
+mod request;
+mod run;
 mod status;
 mod target;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use http_body_util::Full;
-use hyper::{
-    HeaderMap, Request,
-    body::Bytes,
-    header::{self, HeaderName, HeaderValue},
-};
+use hyper::http::uri::Authority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_util::either::Either;
 
 pub use self::{
     facts::{Answered, HttpFacts, Want},
+    options::{BasicAuth, HttpVersion, Method, Redirects},
+    proxy::Proxy,
+    run::HttpProbe,
     status::Statuses,
     target::Target,
 };
 use crate::{
     check::Offer,
-    checks::health::Health,
-    dial::{self, AddressFamily},
-    probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
-    secret::Secret,
+    checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
+    dial::AddressFamily,
+    probe::{Invalid, Kind, Phase, Timing},
+    secret::{Secret, SecretFile},
     shared::Shared,
     tls::Tls,
     units::Size,
@@ -52,46 +54,43 @@ pub struct Http {
     /// Body to send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Secret>,
+    /// User and password for basic authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// Token for bearer authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_token: Option<Secret>,
+    /// A file with the token, read at each run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<SecretFile>,
     /// Statuses that mean success: codes, ranges `200-299` or classes `2xx`.
     #[serde(default)]
     pub expect_status: Statuses,
+    /// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`. Credentials and the configured headers
+    /// never go to another origin.
+    #[serde(default)]
+    pub follow_redirects: Redirects,
     /// How to encrypt and whom to trust, for `https`.
     #[serde(default)]
     pub tls: Tls,
+    /// A forward proxy to go through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// Which addresses of the host to use.
     #[serde(default)]
     pub address_family: AddressFamily,
+    /// Name to ask for (`Host`, `:authority`, and in the TLS handshake) instead of the one in the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// A larger body, after decompression, is a failure.
     #[serde(default = "a_mebibyte")]
     pub body_limit: Size,
-}
-
-/// Method of a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    /// Asks for a representation.
-    #[default]
-    Get,
-    /// Asks for the headers alone.
-    Head,
-    /// Asks what can be done.
-    Options,
-    /// Hands something in.
-    Post,
-    /// Puts something there.
-    Put,
-    /// Changes a part.
-    Patch,
-    /// Takes something away.
-    Delete,
-}
-
-/// What runs.
-#[derive(Debug)]
-pub struct HttpProbe {
-    settings: Http,
-    keep_body: bool,
+    /// Which version of HTTP to speak.
+    #[serde(default)]
+    pub http_version: HttpVersion,
+    /// Keeps the connection for the next run. A fresh one, the default, measures what a new client meets.
+    #[serde(default)]
+    pub reuse: bool,
 }
 
 fn a_mebibyte() -> Size {
@@ -104,107 +103,66 @@ impl Kind for Http {
     type Probe = HttpProbe;
 
     fn checks() -> Vec<Offer<HttpFacts>> {
-        vec![Offer::of::<Health>()]
+        vec![Offer::of::<Health>(), Offer::of::<CertificateCheck>(), Offer::of::<Latency>(), Offer::of::<ErrorRate>()]
     }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;
+        self.validate_credentials()?;
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no body can be smaller than nothing: write a size such as 1MiB"));
         }
-        self.header_map().map(drop)
+        if self.tls != Tls::default() && !self.url.is_https() && self.follow_redirects.0 == 0 {
+            return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
+        }
+        if self.http_version == HttpVersion::Two && self.proxy.is_some() && !self.url.is_https() {
+            return Err(Invalid::at("http_version", "a proxy is spoken to in HTTP/1.1: remove `http_version`"));
+        }
+        if self.host.as_deref().is_some_and(|host| host.contains('@') || host.parse::<Authority>().is_err()) {
+            return Err(Invalid::at("host", "not a host: write a name, with a port if it is not the usual one"));
+        }
+        request::uri(&self.url, request::Form::Proxied, "").map_err(|failure| Invalid::at("url", failure.detail))?;
+        Ok(())
     }
 
     fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {
-        Ok(HttpProbe { settings: self, keep_body: wants.contains(&Want::Body) })
+        if wants.contains(&Want::Certificates) && !self.url.is_https() {
+            return Err(Invalid::at("url", "a `certificate` check needs an encrypted connection: write https://"));
+        }
+        let keep_body = wants.contains(&Want::Body);
+        if keep_body && self.method == Method::Head {
+            return Err(Invalid::at("method", "an answer to HEAD has no body for a `response` check to look at"));
+        }
+        Ok(HttpProbe::new(self, keep_body))
     }
 }
 
 impl Http {
-    fn header_map(&self) -> Result<HeaderMap, Invalid> {
-        let mut map = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let wrong = |text: &str| Invalid::at("headers", format!("header `{name}`: {text}"));
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("not a name for a header"))?;
-            if [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(&parsed) {
-                return Err(wrong("it is set by the probe itself"));
+    fn validate_credentials(&self) -> Result<(), Invalid> {
+        let headers = self.header_map()?;
+        if let Some(auth) = &self.basic_auth {
+            if auth.password.is_some() == auth.password_file.is_some() {
+                return Err(Invalid::at("basic_auth", "write either `password` or `password_file`"));
             }
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| wrong("its value has bytes that no header may have"))?;
-            value.set_sensitive(true);
-            map.insert(parsed, value);
+            if auth.username.contains(':') {
+                return Err(Invalid::at(
+                    "basic_auth",
+                    "a user with a colon in the name can't be told from the password",
+                ));
+            }
         }
-        Ok(map)
-    }
-
-    fn request(&self) -> Result<Request<Full<Bytes>>, Failure> {
-        let internal = |text: String| Failure::new(Reason::Internal, text);
-        let mut headers = self.header_map().map_err(|invalid| internal(invalid.message))?;
-        let host = HeaderValue::from_str(&self.url.authority()).map_err(|error| internal(error.to_string()))?;
-        headers.insert(header::HOST, host);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
-        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        let body = self.body.as_ref().map(|body| Bytes::from(body.expose().to_owned())).unwrap_or_default();
-        let request = Request::builder().method(self.method.as_str()).uri(self.url.path_and_query());
-        let mut request = request.body(Full::new(body)).map_err(|error| internal(error.to_string()))?;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-}
-
-const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
-
-impl Method {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Options => "OPTIONS",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
+        let ways = [
+            headers.contains_key(hyper::header::AUTHORIZATION),
+            self.basic_auth.is_some(),
+            self.bearer_token.is_some(),
+            self.bearer_token_file.is_some(),
+        ];
+        if ways.into_iter().filter(|way| *way).count() > 1 {
+            let text =
+                "more than one of `basic_auth`, `bearer_token`, `bearer_token_file` and a header `authorization`";
+            return Err(Invalid::at("url", format!("{text}: only one of them can be sent")));
         }
-    }
-}
-
-impl Probe for HttpProbe {
-    type Facts = HttpFacts;
-
-    fn host(&self) -> Option<&str> {
-        Some(self.settings.url.host())
-    }
-
-    async fn observe(&self, cx: &Context) -> Result<HttpFacts, Broken<HttpFacts>> {
-        let mut facts = HttpFacts::default();
-        match self.ask(cx, &mut facts).await {
-            Ok(()) => Ok(facts),
-            Err(failure) => Err(Broken { failure, facts: Some(facts) }),
-        }
-    }
-}
-
-impl HttpProbe {
-    async fn ask(&self, cx: &Context, facts: &mut HttpFacts) -> Result<(), Failure> {
-        let Http { url, tls, address_family, expect_status, body_limit, .. } = &self.settings;
-        let request = self.settings.request()?;
-        let stream = dial::connect(cx, url.host(), url.port(), *address_family).await?;
-        facts.remote = stream.peer_addr().ok();
-        let stream = if url.is_https() {
-            let handshake = cx.phase(Phase::Tls, tls.handshake(stream, url.host(), &[b"http/1.1"], &cx.shared)).await;
-            Either::Left(handshake.stream?)
-        } else {
-            Either::Right(stream)
-        };
-        let reading = exchange::Reading { limit: *body_limit, keep: self.keep_body };
-        let answer = exchange::http1(cx, stream, request, reading).await?;
-        let status = answer.status.as_u16();
-        facts.response = Some(answer.into());
-        if expect_status.contains(status) {
-            return Ok(());
-        }
-        Err(Failure::new(Reason::Status, format!("{url} answered with status {status}, expected {expect_status}")))
+        Ok(())
     }
 }
 

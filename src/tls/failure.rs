@@ -22,8 +22,26 @@ pub fn failure(what: &str, error: &io::Error) -> Failure {
 /// The failure behind an error of any library, if TLS is at the bottom of it.
 #[must_use]
 pub fn failure_in(what: &str, error: &(dyn StdError + 'static)) -> Option<Failure> {
-    rustls_error(error).map(|error| of(what, error))
+    rustls_error(error).map(|error| of(what, error)).or_else(|| {
+        // HTTP/2 keeps of an I/O error nothing but its text; what matters of it are alerts about our certificate,
+        // which come when the handshake is long over.
+        let text = Failure::from_error(Reason::Tls, what, error).detail;
+        let alert = REFUSALS.iter().find(|alert| text.contains(&Error::AlertReceived(**alert).to_string()));
+        alert.map(|alert| of(what, &Error::AlertReceived(*alert)))
+    })
 }
+
+/// Alerts by which a server refuses our certificate.
+const REFUSALS: [AlertDescription; 8] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
 
 fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
@@ -109,13 +127,7 @@ fn refused(alert: AlertDescription) -> (Reason, String) {
         Alert::CertificateRequired => {
             (Reason::Auth, "the server asks for a client certificate: set `tls.cert` and `tls.key`".to_owned())
         }
-        Alert::BadCertificate
-        | Alert::UnsupportedCertificate
-        | Alert::CertificateRevoked
-        | Alert::CertificateExpired
-        | Alert::CertificateUnknown
-        | Alert::UnknownCA
-        | Alert::AccessDenied => {
+        alert if REFUSALS.contains(&alert) => {
             (Reason::Auth, format!("the server does not accept our client certificate (alert {alert:?})"))
         }
         Alert::ProtocolVersion => (Reason::Tls, "the server speaks no version of TLS that is allowed here".to_owned()),

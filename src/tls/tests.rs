@@ -1,43 +1,11 @@
-use std::path::Path;
-
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
+use rcgen::CertificateParams;
+use rustls::ServerConfig;
 use serde_json::{from_value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::*;
+use super::{fixture::authority, *};
 use crate::probe::Reason;
-
-struct Authority(Issuer<'static, KeyPair>, String);
-
-fn authority(name: &str) -> Authority {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    let pem = params.self_signed(&key).unwrap().pem();
-    Authority(Issuer::new(params, key), pem)
-}
-
-impl Authority {
-    fn server(&self, change: impl FnOnce(&mut CertificateParams)) -> ServerConfig {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private)
-            .unwrap()
-    }
-}
 
 async fn serve(config: ServerConfig) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -57,16 +25,10 @@ async fn shake(tls: &Tls, config: ServerConfig, shared: &Arc<Shared>) -> Handsha
     tls.handshake(stream, "localhost", &[], shared).await
 }
 
-fn trusting(folder: &Path, authority: &Authority) -> Tls {
-    let path = folder.join("ca.pem");
-    std::fs::write(&path, &authority.1).unwrap();
-    Tls { ca: Some(path), ..Tls::default() }
-}
-
 #[tokio::test]
 async fn a_trusted_certificate_is_accepted_and_kept() {
     let (folder, authority, shared) = (tempfile::tempdir().unwrap(), authority("a"), Arc::new(Shared::default()));
-    let shaken = shake(&trusting(folder.path(), &authority), authority.server(|_| {}), &shared).await;
+    let shaken = shake(&authority.trusted_in(folder.path()), authority.server(|_| {}), &shared).await;
     shaken.stream.unwrap();
     let presented = shaken.presented.unwrap();
     assert_eq!((presented.chain.len(), presented.distrust), (1, None));
@@ -84,7 +46,7 @@ async fn what_is_wrong_with_a_certificate_is_said_and_the_certificate_kept() {
         ),
     ];
     let (folder, authority, shared) = (tempfile::tempdir().unwrap(), authority("a"), Arc::new(Shared::default()));
-    let tls = trusting(folder.path(), &authority);
+    let tls = authority.trusted_in(folder.path());
     for (change, text) in cases {
         let shaken = shake(&tls, authority.server(change), &shared).await;
         let failure = shaken.stream.unwrap_err();
@@ -99,7 +61,7 @@ async fn what_is_wrong_with_a_certificate_is_said_and_the_certificate_kept() {
 async fn an_unknown_issuer_is_refused_unless_verification_is_switched_off() {
     let (folder, shared) = (tempfile::tempdir().unwrap(), Arc::new(Shared::default()));
     let stranger = authority("a").server(|_| {});
-    let tls = trusting(folder.path(), &authority("b"));
+    let tls = authority("b").trusted_in(folder.path());
     let failure = shake(&tls, stranger.clone(), &shared).await.stream.unwrap_err();
     assert_eq!(failure.reason, Reason::Certificate);
     assert!(failure.detail.contains("issuer is not trusted"), "{failure}");
@@ -113,13 +75,13 @@ async fn an_unknown_issuer_is_refused_unless_verification_is_switched_off() {
 async fn a_rotated_authority_is_used_at_once_and_an_unchanged_one_is_not_read_again() {
     let (folder, old, new) = (tempfile::tempdir().unwrap(), authority("a"), authority("a"));
     let shared = Arc::new(Shared::default());
-    let tls = trusting(folder.path(), &old);
+    let tls = old.trusted_in(folder.path());
     let before = tls.client_config(&shared).await.unwrap();
     assert!(Arc::ptr_eq(&before, &tls.client_config(&shared).await.unwrap()));
     let failure = shake(&tls, new.server(|_| {}), &shared).await.stream.unwrap_err();
     assert!(failure.detail.contains("was the authority renewed?"), "{failure}");
     // As an orchestrator does it: a new file takes the old one's name.
-    std::fs::write(folder.path().join("next"), &new.1).unwrap();
+    std::fs::write(folder.path().join("next"), new.pem()).unwrap();
     std::fs::rename(folder.path().join("next"), folder.path().join("ca.pem")).unwrap();
     shake(&tls, new.server(|_| {}), &shared).await.stream.unwrap();
 }

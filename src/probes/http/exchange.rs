@@ -1,15 +1,21 @@
 //! One request and its answer over a connection that stands.
 //!
-//! hyper's connection is driven beside the exchange, in the same task: nothing is spawned, so dropping the exchange
-//! closes the connection.
+//! hyper's connection is a future that somebody must drive. Unless a connection is to be kept, it is driven beside
+//! the exchange, in the same task: nothing is spawned, so dropping the exchange closes the connection.
 
-use std::future::Future;
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
 
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
-    client::conn::http1,
+    client::conn::{http1, http2},
     header::CONTENT_ENCODING,
 };
 use hyper_util::rt::TokioIo;
@@ -44,33 +50,72 @@ pub(super) struct Reading {
     pub(super) keep: bool,
 }
 
-/// HTTP/1.1 over a fresh connection.
-pub(super) async fn http1<S>(
-    cx: &Context,
-    stream: S,
-    request: Request<Full<Bytes>>,
-    reading: Reading,
-) -> Result<Answer, Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(LARGEST_HEAD)
-        .max_header_size(LARGEST_HEAD)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| failure(&error))?;
-    beside(connection, exchange(cx, sender.send_request(request), reading)).await
+/// The end of a connection that takes requests.
+#[derive(Debug)]
+pub(super) enum Sender {
+    One(http1::SendRequest<Full<Bytes>>),
+    Two(http2::SendRequest<Full<Bytes>>),
 }
 
-async fn exchange(
+/// What drives a connection; done when the connection is.
+pub(super) type Driver = BoxFuture<'static, ()>;
+
+/// Starts HTTP on a fresh connection.
+pub(super) async fn open<S>(stream: S, two: bool) -> Result<(Sender, Driver), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = TokioIo::new(stream);
+    // How a connection ended, the exchange hears too.
+    if two {
+        let side = Side::default();
+        let builder = http2::Builder::new(side.clone()).max_header_list_size(LARGEST_HEAD as u32).to_owned();
+        let (sender, connection) = builder.handshake(stream).await.map_err(|error| failure(&error))?;
+        return Ok((Sender::Two(sender), Box::pin(side.drive(connection))));
+    }
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(LARGEST_HEAD)
+        .max_header_size(LARGEST_HEAD)
+        .handshake(stream)
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok((Sender::One(sender), Box::pin(async { drop(connection.await) })))
+}
+
+/// Sends a request and reads its answer to the end, in the phases `request` and `response`.
+pub(super) async fn ask(
     cx: &Context,
-    sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    sender: &mut Sender,
+    request: Request<Full<Bytes>>,
     reading: Reading,
 ) -> Result<Answer, Failure> {
-    let (head, body) = cx.phase(Phase::Request, sent).await.map_err(|error| failure(&error))?.into_parts();
+    let answered = cx.phase(Phase::Request, sender.send(request)).await.map_err(|error| failure(&error))?;
+    let (head, body) = answered.into_parts();
     let body = cx.phase(Phase::Response, read(&head.headers, body, reading)).await?;
     Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
+}
+
+impl Sender {
+    /// Whether the connection is known to be gone.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::One(sender) => sender.is_closed(),
+            Self::Two(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        match self {
+            Self::One(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Two(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
 }
 
 async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Result<Body, Failure> {
@@ -87,13 +132,44 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
 }
 
 /// Drives a connection while an exchange needs it.
-async fn beside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+pub(super) async fn beside<T>(connection: impl Future + Unpin, exchange: impl Future<Output = T>) -> T {
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
-        // What ended the connection, the exchange hears too.
         _ = connection => exchange.await,
         done = &mut exchange => done,
+    }
+}
+
+/// Takes the tasks that HTTP/2 wants to have spawned, to drive them beside the connection instead.
+#[derive(Clone, Default)]
+struct Side(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Side {
+    fn execute(&self, task: F) {
+        let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        new.push(Box::pin(async { drop(task.await) }));
+    }
+}
+
+impl Side {
+    async fn drive(self, connection: impl Future) {
+        let mut connection = std::pin::pin!(connection);
+        let mut tasks = FuturesUnordered::new();
+        poll_fn(|cx| {
+            loop {
+                if Pin::as_mut(&mut connection).poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // New tasks come from polling the connection, or another task.
+                tasks.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+                while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
+                if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an `http` probe brings back.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use hyper::{
     HeaderMap,
@@ -10,7 +10,7 @@ use hyper::{
 use serde::{Serialize, Serializer};
 
 use super::exchange::Answer;
-use crate::probe::Facts;
+use crate::{checks::certificate::Certified, family::Sample, probe::Facts, tls::Certificates};
 
 /// What a run of an `http` probe saw.
 #[derive(Debug, Default, Serialize)]
@@ -18,6 +18,12 @@ pub struct HttpFacts {
     /// The address that answered; the proxy's, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<SocketAddr>,
+    /// What the configured URL's server presented, if it encrypts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Arc<Certificates>>,
+    /// Where redirects led, without queries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<String>,
     /// The answer, as far as it came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Answered>,
@@ -45,10 +51,25 @@ pub struct Answered {
 pub enum Want {
     /// The body of the answer.
     Body,
+    /// The certificates of the server.
+    Certificates,
 }
 
 impl Facts for HttpFacts {
     type Want = Want;
+
+    fn samples(&self) -> Vec<Sample> {
+        self.certificates.as_ref().map(|certificates| certificates.samples()).unwrap_or_default()
+    }
+}
+
+impl Certified for HttpFacts {
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_deref()
+    }
+    fn want_certificates() -> Want {
+        Want::Certificates
+    }
 }
 
 impl From<Answer> for Answered {

@@ -1,0 +1,208 @@
+//! Small settings of an `http` probe that are types of their own, so that nonsense dies while it is read.
+
+use std::{borrow::Cow, fmt};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::secret::{Secret, SecretFile};
+
+/// Method of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Asks for a representation.
+    #[default]
+    Get,
+    /// Asks for the headers alone.
+    Head,
+    /// Asks what can be done.
+    Options,
+    /// Hands something in.
+    Post,
+    /// Puts something there.
+    Put,
+    /// Changes a part.
+    Patch,
+    /// Takes something away.
+    Delete,
+}
+
+impl Method {
+    /// Whether asking twice is like asking once.
+    #[must_use]
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Post | Self::Patch)
+    }
+}
+
+impl From<Method> for hyper::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+            Method::Options => Self::OPTIONS,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}
+
+/// User and password for basic authentication; the password in place or in a file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// The user; no colon in it.
+    pub username: String,
+    /// The password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// A file with the password, read at each run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<SecretFile>,
+}
+
+/// Which version of HTTP to speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What the server chooses under TLS, HTTP/1.1 without.
+    #[default]
+    Auto,
+    /// HTTP/1.1
+    One,
+    /// HTTP/2, under TLS or without (with prior knowledge).
+    Two,
+}
+
+impl HttpVersion {
+    /// What to offer under TLS.
+    #[must_use]
+    pub fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Auto => &[b"h2", b"http/1.1"],
+            Self::One => &[b"http/1.1"],
+            Self::Two => &[b"h2"],
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::One => "1.1",
+            Self::Two => "2",
+        }
+    }
+}
+
+impl Serialize for HttpVersion {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for HttpVersion {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = HttpVersion;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a version of HTTP: auto, 1.1 or 2")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<HttpVersion, E> {
+                let all = [HttpVersion::Auto, HttpVersion::One, HttpVersion::Two];
+                let found = all.into_iter().find(|version| version.as_str() == text);
+                found.ok_or_else(|| E::custom(format!("`{text}` is not a version of HTTP: write auto, 1.1 or 2")))
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<HttpVersion, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<HttpVersion, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<HttpVersion, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+        from.deserialize_any(Text)
+    }
+}
+
+impl JsonSchema for HttpVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "HttpVersion".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["auto", "1.1", "2", 1.1, 2], "default": "auto"})
+    }
+}
+
+/// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redirects(pub u8);
+
+const USUAL: u8 = 5;
+const MOST: u8 = 20;
+
+impl Serialize for Redirects {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            0 => to.serialize_bool(false),
+            max => to.collect_map([("max", max)]),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Redirects {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Bound {
+            max: u8,
+        }
+
+        impl<'de> de::Visitor<'de> for Written {
+            type Value = Redirects;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or {max: N}")
+            }
+            fn visit_bool<E: de::Error>(self, follow: bool) -> Result<Redirects, E> {
+                Ok(Redirects(if follow { USUAL } else { 0 }))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Redirects, A::Error> {
+                let Bound { max } = Bound::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                if (1..=MOST).contains(&max) {
+                    return Ok(Redirects(max));
+                }
+                Err(de::Error::custom(format!("`max: {max}` is out of range: follow between 1 and {MOST} redirects")))
+            }
+        }
+        from.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for Redirects {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Redirects".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [
+            {"type": "boolean"},
+            {
+                "type": "object",
+                "properties": {"max": {"type": "integer", "minimum": 1, "maximum": MOST}},
+                "required": ["max"],
+                "additionalProperties": false
+            }
+        ]})
+    }
+}

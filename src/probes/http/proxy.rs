@@ -1,0 +1,149 @@
+//! A forward proxy: plain requests are handed to it whole, encrypted ones go through a tunnel that it opens.
+
+use std::{borrow::Cow, fmt};
+
+use hyper::header::HeaderValue;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use url::Url;
+
+use super::{body::excerpt, request::basic, target::Target};
+use crate::{
+    dial,
+    probe::{Failure, Reason},
+    secret::Secret,
+};
+
+/// An `http://` proxy; its user and password are used, but never shown.
+#[derive(Clone)]
+pub struct Proxy {
+    target: Target,
+    login: Option<(String, Secret)>,
+}
+
+/// A proxy has nothing longer to say before a tunnel stands.
+const LONGEST_ANSWER: usize = 16 << 10;
+
+impl Proxy {
+    /// Where it listens.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Who we are to it.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        self.login.as_ref().map(|(user, password)| basic(user, password)).transpose()
+    }
+
+    /// Asks for a tunnel. What the target says afterwards is not read.
+    pub(super) async fn tunnel<S>(&self, stream: &mut S, to: &Target) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let place = format!("{}:{}", to.host(), to.port());
+        let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n").into_bytes();
+        if let Some(value) = self.authorization()? {
+            request.extend_from_slice(b"Proxy-Authorization: ");
+            request.extend_from_slice(value.as_bytes());
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        let broken = |error| dial::broken(&format!("the proxy {self} broke off"), &error);
+        stream.write_all(&request).await.map_err(broken)?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            // Byte by byte, for what follows belongs to the tunnel; it happens once, for a few hundred bytes.
+            answer.push(stream.read_u8().await.map_err(broken)?);
+            if answer.len() > LONGEST_ANSWER {
+                return Err(Failure::new(Reason::TooLarge, format!("the proxy {self} answers without end")));
+            }
+        }
+        self.judge(&String::from_utf8_lossy(&answer), &place)
+    }
+
+    fn judge(&self, answer: &str, place: &str) -> Result<(), Failure> {
+        let line = answer.lines().next().unwrap_or_default();
+        let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse::<u16>().ok());
+        let (reason, text) = match status {
+            Some(200..=299) => return Ok(()),
+            Some(407) => (Reason::Auth, "wants a user and a password: write http://user:password@host:port".to_owned()),
+            // Whether the target or the way to it is broken, only the proxy knows.
+            Some(502..=504) => (Reason::Unreachable, format!("can't reach {place} ({})", excerpt(line, 80))),
+            Some(_) => (Reason::Permission, format!("opens no tunnel to {place} ({})", excerpt(line, 80))),
+            None => (Reason::Protocol, "answers with something that is not HTTP/1".to_owned()),
+        };
+        Err(Failure::new(reason, format!("the proxy {self} {text}")))
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.target, f)
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Proxy {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Proxy {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // The text is not repeated in errors: it may hold a password.
+        let text = Secret::deserialize(from)?;
+        let wrong = || de::Error::custom("not a proxy: write its URL, such as http://proxy.example:3128");
+        let mut url = Url::parse(text.expose()).map_err(|_| wrong())?;
+        if url.scheme() != "http" {
+            return Err(de::Error::custom("only proxies that are spoken to over http:// are supported"));
+        }
+        let decoded = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
+        let login = (!url.username().is_empty())
+            .then(|| (decoded(url.username()), Secret::from(decoded(url.password().unwrap_or_default()))));
+        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| wrong())?;
+        if !matches!(url.path(), "" | "/") || url.query().is_some() {
+            return Err(de::Error::custom("the URL of a proxy is a host and a port, without a path"));
+        }
+        Ok(Self { target: Target::new(url).map_err(de::Error::custom)?, login })
+    }
+}
+
+impl JsonSchema for Proxy {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Proxy".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "examples": ["http://proxy.example:3128"]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_proxy_never_shows_its_password() {
+        let proxy: Proxy = from_value(json!("http://user:hunt%65r2@proxy.example:3128")).unwrap();
+        assert_eq!((proxy.to_string(), proxy.target().port()), ("http://proxy.example:3128/".to_owned(), 3128));
+        assert_eq!(proxy.authorization().unwrap().unwrap(), "Basic dXNlcjpodW50ZXIy");
+        let shown = format!("{proxy:?} {}", serde_json::to_string(&proxy).unwrap());
+        assert!(!shown.contains("hunt"), "{shown}");
+        for bad in ["hunter2", "https://a.example", "socks5://hunter2@a", "http://hunter2:x@a/path", "http://"] {
+            let error = from_value::<Proxy>(json!(bad)).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What is sent: one request of a run, the first or one that a redirect led to.
+
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, Uri,
+    body::Bytes,
+    header::{self, HeaderName, HeaderValue},
+    http::uri::{Authority, PathAndQuery, Scheme},
+};
+
+use super::{Http, Method, Target};
+use crate::{
+    probe::{Failure, Invalid, Reason},
+    secret::{Secret, SecretSource},
+};
+
+/// One request of a run, before it is known how it travels.
+#[derive(Debug)]
+pub(super) struct Hop<'a> {
+    pub(super) target: Cow<'a, Target>,
+    pub(super) method: Method,
+    pub(super) body: Bytes,
+    /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
+    pub(super) own: bool,
+}
+
+/// How a request travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// HTTP/1.1, to the server itself or through a tunnel.
+    Direct,
+    /// HTTP/1.1, handed to a proxy.
+    Proxied,
+    /// HTTP/2.
+    Two,
+}
+
+const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
+/// What goes to any origin, if it is configured.
+const HARMLESS: [HeaderName; 4] =
+    [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
+/// What the probe or the connection decides.
+const OURS: [HeaderName; 6] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+impl<'a> Hop<'a> {
+    /// The request that was configured.
+    pub(super) fn first(http: &'a Http) -> Self {
+        let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
+        Self { target: Cow::Borrowed(&http.url), method: http.method, body, own: true }
+    }
+}
+
+impl Http {
+    /// Puts a request together; `authorization` is left out where the hop has left the configured origin.
+    pub(super) fn request(
+        &self,
+        hop: &Hop<'_>,
+        form: Form,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut headers = self.header_map().map_err(|invalid| internal(&invalid.message))?;
+        if hop.own {
+            headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
+        } else {
+            let others: Vec<_> = headers.keys().filter(|name| !HARMLESS.contains(name)).cloned().collect();
+            for name in others {
+                headers.remove(name);
+            }
+        }
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let authority = self.authority(hop);
+        if form != Form::Two {
+            let host = HeaderValue::from_str(&authority).map_err(|error| internal(&error))?;
+            headers.insert(header::HOST, host);
+            if !self.reuse {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        if let (Form::Proxied, Some(proxy)) = (form, &self.proxy) {
+            headers.extend(proxy.authorization()?.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        }
+        let mut request = Request::new(Full::new(hop.body.clone()));
+        *request.method_mut() = hop.method.into();
+        *request.uri_mut() = uri(&hop.target, form, &authority)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// The value of `Host` or `:authority`.
+    fn authority(&self, hop: &Hop<'_>) -> String {
+        match &self.host {
+            Some(host) if hop.own => host.clone(),
+            _ => hop.target.authority().into_owned(),
+        }
+    }
+
+    /// The value of `Authorization`, its secret read just now.
+    pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+        if let Some(auth) = &self.basic_auth {
+            let source = SecretSource::of(auth.password.as_ref(), auth.password_file.as_ref());
+            let password = match source {
+                Some(source) => source.read().await?,
+                None => Secret::from(String::new()),
+            };
+            return basic(&auth.username, &password).map(Some);
+        }
+        match SecretSource::of(self.bearer_token.as_ref(), self.bearer_token_file.as_ref()) {
+            Some(source) => secret_value(&format!("Bearer {}", source.read().await?.expose())).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The configured headers.
+    ///
+    /// # Errors
+    /// The header that can't be sent.
+    pub(super) fn header_map(&self) -> Result<HeaderMap, Invalid> {
+        let mut map = HeaderMap::with_capacity(self.headers.len() + 5);
+        for (name, value) in &self.headers {
+            let wrong = |text: &str| Invalid::at("headers", format!("header `{name}`: {text}"));
+            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("not a name for a header"))?;
+            if parsed == header::HOST {
+                return Err(wrong("write it as `host`, beside `url`"));
+            }
+            if OURS.contains(&parsed) {
+                return Err(wrong("it is set by the probe itself"));
+            }
+            let mut value = HeaderValue::from_str(value.expose())
+                .map_err(|_| wrong("its value has bytes that no header may have"))?;
+            value.set_sensitive(true);
+            if map.insert(parsed, value).is_some() {
+                return Err(wrong("it is there twice"));
+            }
+        }
+        Ok(map)
+    }
+}
+
+/// The value of a header with basic authentication.
+pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, Failure> {
+    secret_value(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
+}
+
+fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
+    let value = HeaderValue::from_str(text);
+    let mut value =
+        value.map_err(|_| Failure::new(Reason::Auth, "the credentials have bytes that no header may have"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The URI of the request line, or of the pseudo headers.
+pub(super) fn uri(target: &Target, form: Form, authority: &str) -> Result<Uri, Failure> {
+    let path = PathAndQuery::try_from(target.path_and_query()).map_err(|error| internal(&error))?;
+    if form == Form::Direct {
+        return Ok(Uri::from(path));
+    }
+    // A proxy is told where to go, the server under which name it is asked.
+    let authority = if form == Form::Two { Cow::Borrowed(authority) } else { target.authority() };
+    let scheme = if target.is_https() { Scheme::HTTPS } else { Scheme::HTTP };
+    let authority = Authority::try_from(&*authority).map_err(|error| internal(&error))?;
+    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().map_err(|error| internal(&error))
+}
+
+fn internal(error: &(impl ToString + ?Sized)) -> Failure {
+    Failure::new(Reason::Internal, format!("no request can be made: {}", error.to_string()))
+}
