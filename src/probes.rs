@@ -2,6 +2,7 @@
 
 pub mod backups;
 pub mod http;
+pub mod postgres;
 pub mod tcp;
 
 use crate::kind::Entry;
@@ -9,7 +10,12 @@ use crate::kind::Entry;
 /// Every probe kind.
 #[must_use]
 pub fn all() -> Vec<Entry> {
-    vec![Entry::of::<http::Http>(), Entry::of::<tcp::Tcp>(), Entry::of::<backups::Backups>()]
+    vec![
+        Entry::of::<http::Http>(),
+        Entry::of::<tcp::Tcp>(),
+        Entry::of::<backups::Backups>(),
+        Entry::of::<postgres::Postgres>(),
+    ]
 }
 
 /// Kinds of the configuration that this version can't do yet: refused by name rather than as a misspelling.
