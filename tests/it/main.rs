@@ -7,10 +7,16 @@ mod board;
 mod browser;
 #[cfg(test)]
 mod door;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod watch;
 
 #[cfg(test)]
 mod configuration;
 mod metrics;
 #[cfg(test)]
 mod page;
+#[cfg(test)]
+mod postgres;
 mod server;
