@@ -243,9 +243,9 @@ impl Backups {
         let state = match made {
             _ if file.is_unfinished() => State::Unfinished,
             _ if file.size == 0 => State::Empty,
-            _ if growth.is_growing(file, self.settle.0, now) => State::Growing,
             None => State::NoTime,
             Some(made) if made.duration_since(now) > FUTURE => State::Future,
+            Some(_) if growth.is_growing(file, self.settle.0, now) => State::Growing,
             Some(_) => State::Complete,
         };
         Backup { id: file.path.to_string_lossy().into_owned(), made, size: file.size, state }

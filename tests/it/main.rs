@@ -13,6 +13,8 @@ mod real;
 mod watch;
 
 #[cfg(test)]
+mod backups;
+#[cfg(test)]
 mod configuration;
 mod metrics;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::files::File;
 
@@ -18,8 +18,10 @@ pub(super) struct Growth(HashMap<PathBuf, Sighting>);
 struct Sighting {
     size: u64,
     modified: Option<Timestamp>,
-    /// When this program saw it change; `None` as long as it did not.
-    changed: Option<Instant>,
+    /// Since when this program has seen it like this.
+    since: Instant,
+    /// Whether this program saw it change before that.
+    changed: bool,
 }
 
 impl Growth {
@@ -27,23 +29,21 @@ impl Growth {
     pub(super) fn sight(&mut self, files: &[File], now: Instant) {
         let mut before = std::mem::take(&mut self.0);
         for file in files {
-            let changed = match before.remove(&file.path) {
-                Some(old) if old.size == file.size && old.modified == file.modified => old.changed,
-                Some(_) => Some(now),
-                None => None,
+            let sighting = match before.remove(&file.path) {
+                Some(old) if old.size == file.size && old.modified == file.modified => old,
+                old => Sighting { size: file.size, modified: file.modified, since: now, changed: old.is_some() },
             };
-            self.0.insert(file.path.clone(), Sighting { size: file.size, modified: file.modified, changed });
+            self.0.insert(file.path.clone(), sighting);
         }
     }
 
     /// Whether a file has changed within the time `settle`: by this program's own clock where it saw the change,
-    /// which holds against copies that set old times and against servers with wrong clocks; else by the file's time.
+    /// which holds against copies that set old times; else by the file's time. What has stayed the same for that
+    /// long by this program's own clock has settled, however wrong the clock of a file server is.
     pub(super) fn is_growing(&self, file: &File, settle: Duration, now: Timestamp) -> bool {
-        match self.0.get(&file.path).and_then(|sighting| sighting.changed) {
-            Some(changed) => changed.elapsed() < settle,
-            None => file
-                .modified
-                .is_some_and(|modified| Duration::try_from(now.duration_since(modified)).is_ok_and(|age| age < settle)),
-        }
+        let Some(sighting) = self.0.get(&file.path) else { return false };
+        let settle_by_file = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
+        let is_recent = file.modified.is_some_and(|modified| now.duration_since(modified) < settle_by_file);
+        sighting.since.elapsed() < settle && (sighting.changed || is_recent)
     }
 }

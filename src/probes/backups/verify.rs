@@ -107,7 +107,7 @@ impl Verifier {
             return Ok(finding.clone());
         }
         let same = |reading: &Reading| reading.path == file.path && reading.identity == identity;
-        // One file after the other: what is half read is finished first.
+        // One file after the other, the newest first: one that comes while another is half read takes its place.
         if self.reading.as_ref().is_some_and(|reading| !same(reading)) && Instant::now() >= until {
             return Ok(Finding::Reading(0));
         }
