@@ -9,10 +9,15 @@ use prometheus::{
 };
 
 use super::series::Sink;
-use crate::family::{Family, Type};
+use crate::{
+    check::Status,
+    family::{Family, Type},
+    probe::Reason,
+};
 
-/// So many samples are handed to the encoder at once.
-const CHUNK: usize = 256;
+/// So many samples are handed to the encoder at once: whole rounds of every reason and every status, so that most
+/// labels of a sample are those that its place in the tree had before.
+const CHUNK: usize = 2 * Status::ALL.len() * Reason::ALL.len();
 
 #[derive(Default)]
 pub(super) struct Text {
@@ -47,7 +52,7 @@ impl Sink for Text {
             self.family.mut_metric().push(blank(&self.names));
         }
         let Some(metric) = self.family.mut_metric().get_mut(self.filled) else { return };
-        for (pair, label) in metric.mut_label().iter_mut().zip(labels) {
+        for (pair, label) in metric.mut_label().iter_mut().zip(labels).filter(|(pair, label)| pair.value() != **label) {
             pair.set_value((*label).to_owned());
         }
         match self.kind {
