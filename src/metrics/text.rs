@@ -111,3 +111,69 @@ fn blank(names: &[String]) -> Metric {
 fn header_length(encoded: &str) -> usize {
     encoded.split_inclusive('\n').take(2).map(str::len).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static COUNTER: Family =
+        Family { name: "a_total", kind: Type::Counter, help: "Back\\slash.", labels: &["x"], lasting: false };
+    static GAUGE: Family = Family { name: "b", kind: Type::Gauge, help: "Help.", labels: &[], lasting: false };
+
+    #[test]
+    fn a_family_longer_than_a_chunk_has_one_header_and_an_empty_one_none() {
+        let mut text = Text::default();
+        text.family(&GAUGE, &[]);
+        text.family(&COUNTER, &[]);
+        let labels: Vec<String> = (0..3 * CHUNK + 5).map(|n| n.to_string()).collect();
+        labels.iter().enumerate().for_each(|(n, label)| text.sample(&[label], n as f64));
+        text.family(&GAUGE, &["y"]);
+        text.sample(&["z"], f64::NAN);
+        let mut expected = "# HELP a_total Back\\\\slash.\n# TYPE a_total counter\n".to_owned();
+        expected.extend(labels.iter().map(|n| format!("a_total{{x=\"{n}\"}} {n}\n")));
+        expected.push_str("# HELP b Help.\n# TYPE b gauge\nb{y=\"z\"} NaN\n");
+        assert_eq!(text.finish(), expected);
+    }
+
+    /// Label values of a line, read as the format's description says.
+    fn read(line: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        let mut letters = line.chars();
+        while letters.by_ref().any(|letter| letter == '"') {
+            let mut value = String::new();
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '"' => break,
+                    '\\' => value.push(match letters.next() {
+                        Some('n') => '\n',
+                        Some(letter) => letter,
+                        None => '\\',
+                    }),
+                    letter => value.push(letter),
+                }
+            }
+            values.push(value);
+        }
+        values
+    }
+
+    proptest! {
+        #[test]
+        fn any_label_value_comes_back_out_of_both_formats(one in any::<String>(), two in "[\"\\\\\n{}=,a]{0,12}") {
+            let mut text = Text::default();
+            let mut open = crate::metrics::openmetrics::OpenMetrics::default();
+            for sink in [&mut text as &mut dyn Sink, &mut open] {
+                sink.family(&COUNTER, &["y"]);
+                sink.sample(&[&one, &two], 1.5);
+            }
+            for page in [text.finish(), open.finish()] {
+                let lines: Vec<_> = page.split_terminator('\n').filter(|line| !line.starts_with('#')).collect();
+                prop_assert_eq!(lines.len(), 1, "{}", page);
+                prop_assert_eq!(read(lines[0]), vec![one.clone(), two.clone()]);
+                prop_assert!(page.ends_with(" 1.5\n"));
+            }
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod watch;
 mod backups;
 #[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod page;

@@ -3,13 +3,22 @@
 use std::{
     collections::HashSet,
     io::Write,
+    net::SocketAddr,
     process::{Command, Stdio},
 };
 
 use jiff::Timestamp;
 use readiness_exporter::family;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
-use crate::{board, door::Door};
+use crate::{
+    board,
+    door::Door,
+    real::{prometheus::Prometheus, until},
+};
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
@@ -147,4 +156,64 @@ async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
     ] {
         assert!(page.contains(stays), "{stays}");
     }
+}
+
+/// Passes requests on without the wish for OpenMetrics, as an old scraper would send them.
+async fn old_scraper(to: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = client.read(&mut request).await;
+                let mut server = TcpStream::connect(to).await.unwrap();
+                let head = "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAccept-Encoding: gzip\r\n\
+                            Accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n\r\n";
+                server.write_all(head.as_bytes()).await.unwrap();
+                let _ = tokio::io::copy(&mut server, &mut client).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
+    let now = Timestamp::now();
+    let board = board::busy(now);
+    let door = Door::open(board.clone()).await;
+    let jobs = [("open", door.address), ("text", old_scraper(door.address).await)];
+    let prometheus = Prometheus::scraping(&jobs).await;
+    let page = door.get("/metrics").await.text();
+    let samples = page.lines().filter(|line| !line.starts_with('#')).count() as f64;
+    for (job, _) in jobs {
+        for (expression, expected) in [
+            (format!("up{{job=\"{job}\"}}"), 1.0),
+            (format!("scrape_samples_scraped{{job=\"{job}\"}}"), samples),
+            (format!("count({{job=\"{job}\",__name__=~\"readiness_.*|process_.*\"}})"), samples),
+            (format!("readiness_latency_limit_seconds{{job=\"{job}\",quantile=\"0.99\"}}"), 2.0),
+        ] {
+            let look = async || match prometheus.number(&expression).await {
+                Some(number) if number == expected => Ok(()),
+                other => Err(format!("{other:?}, not {expected}: {}", prometheus.log())),
+            };
+            until(&expression, look).await;
+        }
+    }
+    let (open, text) = (prometheus.series("open").await, prometheus.series("text").await);
+    assert_eq!(open, text);
+    let hostile = serde_json::to_string(board::HOSTILE).unwrap();
+    assert!(open.iter().any(|series| series.contains("probe_success") && series.contains(&hostile)), "{hostile}");
+    let said = prometheus.log();
+    let complaints: Vec<_> =
+        said.lines().filter(|line| line.contains("level=warn") || line.contains("level=error")).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    // What a reload removed is stale at once.
+    board.lay(vec![], |_| false, now);
+    let look = async || match prometheus.number("count(readiness_probe_info)").await {
+        None => Ok(()),
+        other => Err(other),
+    };
+    until("no probe left", look).await;
 }

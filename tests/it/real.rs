@@ -1,6 +1,7 @@
 //! Real programs, started by the tests on free ports with folders of their own.
 
 pub(crate) mod postgres;
+pub(crate) mod prometheus;
 
 use std::{
     net::TcpListener,

@@ -1,0 +1,96 @@
+//! A Prometheus that scrapes what the test tells it to.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    fs::File,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{free_port, reap, signal, until};
+
+pub(crate) struct Prometheus {
+    port: u16,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Prometheus {
+    /// Scrapes each target under its job's name, five times a second.
+    pub(crate) async fn scraping(jobs: &[(&str, SocketAddr)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n".to_owned();
+        for (job, target) in jobs {
+            writeln!(text, "- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"]}}]}}").unwrap();
+        }
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, text).unwrap();
+        let port = free_port();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("prometheus is Debian's package prometheus: tests/setup installs it");
+        let started = Self { port, child, folder };
+        until("prometheus", async || {
+            started.get("/-/ready").await.filter(|text| text.contains("Ready")).map(drop).ok_or(started.log())
+        })
+        .await;
+        started
+    }
+
+    /// What it wrote since its start.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The one number that an expression gives, if it gives one.
+    pub(crate) async fn number(&self, expression: &str) -> Option<f64> {
+        let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
+        let answer: Value = serde_json::from_str(&self.get(&format!("/api/v1/query?query={query}")).await?).ok()?;
+        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+    }
+
+    /// Every series of a job, without the labels that Prometheus adds.
+    pub(crate) async fn series(&self, job: &str) -> BTreeSet<String> {
+        let matcher = url::form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect::<String>();
+        let text = self.get(&format!("/api/v1/series?match[]={matcher}")).await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let strip = |series: &Value| {
+            let mut labels = series.as_object().unwrap().clone();
+            labels.shift_remove("job");
+            labels.shift_remove("instance");
+            let sorted: std::collections::BTreeMap<_, _> = labels.into_iter().collect();
+            serde_json::to_string(&sorted).unwrap()
+        };
+        answer["data"].as_array().unwrap().iter().map(strip).collect()
+    }
+
+    /// HTTP/1.0, so that no answer comes in chunks.
+    async fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").as_bytes()).await.ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.ok()?;
+        text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        signal("TERM", &[self.child.id()]);
+        reap(&mut self.child);
+    }
+}
