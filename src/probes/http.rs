@@ -10,6 +10,7 @@ mod options;
 mod proxy;
 mod redirect;
 mod request;
+mod response;
 mod run;
 mod status;
 mod target;
@@ -24,6 +25,7 @@ pub use self::{
     facts::{Answered, HttpFacts, Want},
     options::{BasicAuth, HttpVersion, Method, Redirects},
     proxy::Proxy,
+    response::Response,
     run::HttpProbe,
     status::Statuses,
     target::Target,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use hyper::{
-    HeaderMap,
+    HeaderMap, Version,
     body::Bytes,
     header::{self, HeaderName},
 };
@@ -34,8 +34,8 @@ pub struct HttpFacts {
 pub struct Answered {
     /// The status code.
     pub status: u16,
-    /// `HTTP/1.1`, `HTTP/2.0` ...
-    pub version: String,
+    /// `HTTP/1.1`, `HTTP/2` ...
+    pub version: &'static str,
     /// The headers; those that identify somebody are not shown.
     #[serde(serialize_with = "shown")]
     pub headers: HeaderMap,
@@ -76,7 +76,12 @@ impl From<Answer> for Answered {
     fn from(answer: Answer) -> Self {
         Self {
             status: answer.status.as_u16(),
-            version: format!("{:?}", answer.version),
+            version: match answer.version {
+                Version::HTTP_09 => "HTTP/0.9",
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2",
+                _ => "HTTP/1.1",
+            },
             headers: answer.headers,
             body_size: answer.body.size,
             body: answer.body.kept,
@@ -84,7 +89,8 @@ impl From<Answer> for Answered {
     }
 }
 
-const PRIVATE: [HeaderName; 5] =
+/// Headers whose values are not for everybody's eyes.
+pub(super) const PRIVATE: [HeaderName; 5] =
     [header::SET_COOKIE, header::COOKIE, header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::LOCATION];
 
 fn shown<S: Serializer>(headers: &HeaderMap, to: S) -> Result<S::Ok, S::Error> {

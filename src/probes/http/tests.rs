@@ -103,7 +103,7 @@ async fn an_answer_is_read_to_its_end_and_its_facts_are_there() {
     let context = Context::new(Duration::from_secs(5), Arc::default());
     let facts = probe(json!({"url": server.url(), "headers": {"X-Key": "v"}})).observe(&context).await.unwrap();
     let answered = facts.response.unwrap();
-    assert_eq!((answered.status, &*answered.version, answered.body_size), (200, "HTTP/1.1", 2));
+    assert_eq!((answered.status, answered.version, answered.body_size), (200, "HTTP/1.1", 2));
     assert_eq!(answered.body.unwrap(), "ok");
     assert_eq!(facts.remote, Some(server.address));
     let asked = server.asked().concat();

@@ -1,0 +1,363 @@
+//! One expectation: a part of the answer, and what it must be.
+
+use std::fmt::Display;
+
+use hyper::header::HeaderName;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::super::{Answered, Statuses, body::excerpt, facts::PRIVATE};
+use crate::{
+    check::{Measure, Outcome},
+    limit::{Max, Min},
+    pattern::Pattern,
+    probe::Reason,
+};
+
+/// One part of the answer (`status`, `header`, `text`, `not_text`, `regex` or `json`) and, for a header or a JSON
+/// path, the comparisons that must all hold.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Expectation {
+    /// What the finding is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The status is one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Statuses>,
+    /// A header, to be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
+    /// The body contains this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The body does not contain this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_text: Option<String>,
+    /// The body matches this expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regex: Option<Pattern>,
+    /// A path into the JSON body (RFC 9535), to be compared; each value that it selects must hold.
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json: Option<JsonPath>,
+
+    /// It is there (`true`) or not (`false`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exists: Option<bool>,
+    /// It is this.
+    #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    equals: Option<Value>,
+    /// It is not this.
+    #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    not_equals: Option<Value>,
+    /// It is one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_of: Option<Vec<Value>>,
+    /// It is text that matches this expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<Pattern>,
+    /// It is a number not below this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<Min<f64>>,
+    /// It is a number not above this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<Max<f64>>,
+    /// It is a text, list or object with at least so many characters or members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_length: Option<usize>,
+    /// It is a text, list or object with at most so many characters or members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+}
+
+/// The part of the answer that an expectation is about.
+pub(super) enum Subject<'a> {
+    Status(&'a Statuses),
+    Header(&'a str),
+    Text(&'a str, bool),
+    Regex(&'a Pattern),
+    Json(&'a JsonPath),
+}
+
+/// What came of an expectation.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) finding: Option<Finding>,
+    pub(super) measure: Option<Measure>,
+}
+
+/// An expectation that is not met.
+pub(super) struct Finding {
+    pub(super) outcome: Outcome,
+    pub(super) text: String,
+}
+
+/// `null` is something to compare with, not the lack of it.
+fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
+fn wrong(reason: Reason, text: impl Into<String>) -> Finding {
+    Finding { outcome: Outcome::Fail(reason), text: text.into() }
+}
+
+impl Expectation {
+    /// What it is called: its name, or what it is about.
+    pub(super) fn name(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        match self.subject() {
+            Some(Subject::Status(_)) => "status".to_owned(),
+            Some(Subject::Header(name)) => format!("header {}", name.to_ascii_lowercase()),
+            Some(Subject::Text(text, true)) => format!("text {}", excerpt(text, 30)),
+            Some(Subject::Text(text, false)) => format!("not_text {}", excerpt(text, 30)),
+            Some(Subject::Regex(pattern)) => format!("regex {}", excerpt(&pattern.to_string(), 30)),
+            Some(Subject::Json(path)) => excerpt(&path.to_string(), 60),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    /// What it is about; validation makes sure that it is about exactly one thing.
+    pub(super) fn subject(&self) -> Option<Subject<'_>> {
+        let status = self.status.as_ref().map(Subject::Status);
+        let header = self.header.as_deref().map(Subject::Header);
+        let text = self.text.as_deref().map(|text| Subject::Text(text, true));
+        let not_text = self.not_text.as_deref().map(|text| Subject::Text(text, false));
+        let regex = self.regex.as_ref().map(Subject::Regex);
+        let json = self.json.as_ref().map(Subject::Json);
+        status.or(header).or(text).or(not_text).or(regex).or(json)
+    }
+
+    /// Whether it needs the body.
+    pub(super) fn looks_into_the_body(&self) -> bool {
+        matches!(self.subject(), Some(Subject::Text(..) | Subject::Regex(_) | Subject::Json(_)))
+    }
+
+    /// # Errors
+    /// Why it expects nothing, or what can never be.
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let fixed = [self.status.is_some(), self.text.is_some(), self.not_text.is_some(), self.regex.is_some()];
+        let compared = [self.header.is_some(), self.json.is_some()];
+        let count = |set: &[bool]| set.iter().filter(|set| **set).count();
+        if count(&fixed) + count(&compared) != 1 {
+            return Err("write exactly one of `status`, `header`, `text`, `not_text`, `regex` and `json`".to_owned());
+        }
+        if self.text.as_deref() == Some("") || self.not_text.as_deref() == Some("") {
+            return Err("every body contains the empty text".to_owned());
+        }
+        if self.header.as_deref().is_some_and(|name| HeaderName::from_bytes(name.as_bytes()).is_err()) {
+            return Err("not a name for a header".to_owned());
+        }
+        match (count(&compared), self.comparisons()) {
+            (0, 0) => Ok(()),
+            (0, _) => Err("comparisons are for `header` and `json`".to_owned()),
+            (_, 0) => Err("nothing is expected of it: add `equals`, `matches`, `min`, `max`, `one_of`, or \
+                           `exists: true`"
+                .to_owned()),
+            (_, several) => self.validate_comparisons(several),
+        }
+    }
+
+    fn comparisons(&self) -> usize {
+        let set = [
+            self.exists.is_some(),
+            self.equals.is_some(),
+            self.not_equals.is_some(),
+            self.one_of.is_some(),
+            self.matches.is_some(),
+            self.min.is_some(),
+            self.max.is_some(),
+            self.min_length.is_some(),
+            self.max_length.is_some(),
+        ];
+        set.into_iter().filter(|set| *set).count()
+    }
+
+    fn validate_comparisons(&self, count: usize) -> Result<(), String> {
+        if self.exists == Some(false) && count > 1 {
+            return Err("what must not exist can't be compared".to_owned());
+        }
+        if self.one_of.as_ref().is_some_and(Vec::is_empty) {
+            return Err("`one_of: []` can never be met".to_owned());
+        }
+        if self.min.zip(self.max).is_some_and(|(min, max)| min.end() > max.end()) {
+            return Err("`min` is above `max`: that can never be met".to_owned());
+        }
+        match (self.min_length, self.max_length) {
+            (Some(0), None) => Err("nothing is shorter than `min_length: 0`".to_owned()),
+            (Some(min), Some(max)) if min > max => {
+                Err("`min_length` is above `max_length`: that can never be met".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
+    pub(super) fn hold(
+        &self,
+        answered: &Answered,
+        body: &[u8],
+        document: Option<&Result<Value, serde_json::Error>>,
+    ) -> Held {
+        let finding = match self.subject() {
+            Some(Subject::Status(statuses)) => (!statuses.contains(answered.status))
+                .then(|| wrong(Reason::Status, format!("the status is {}, expected {statuses}", answered.status))),
+            Some(Subject::Text(text, within)) => (contains(body, text.as_bytes()) != within).then(|| {
+                let verb = if within { "does not contain" } else { "contains" };
+                wrong(Reason::Body, format!("the body {verb} `{}`", excerpt(text, 60)))
+            }),
+            Some(Subject::Regex(pattern)) => (!pattern.is_match(body)).then(|| {
+                wrong(Reason::Body, format!("the body does not match `{}`", excerpt(&pattern.to_string(), 60)))
+            }),
+            Some(Subject::Header(name)) => {
+                let values = answered.headers.get_all(name).iter();
+                let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+                let hidden = PRIVATE.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
+                return self.compare(&format!("header {name}"), &values.iter().collect::<Vec<_>>(), hidden);
+            }
+            Some(Subject::Json(path)) => match document {
+                Some(Ok(document)) => {
+                    return self.compare(&excerpt(&path.to_string(), 60), &path.query(document).all(), false);
+                }
+                Some(Err(_)) if body.is_empty() => Some(wrong(Reason::Parse, "the body is empty, expected JSON")),
+                Some(Err(error)) => Some(wrong(Reason::Parse, format!("the body is not JSON: {error}"))),
+                None => None,
+            },
+            None => None,
+        };
+        Held { finding, measure: None }
+    }
+
+    fn compare(&self, what: &str, values: &[&Value], hidden: bool) -> Held {
+        let finding = match (self.exists, values.is_empty()) {
+            (Some(false), true) => return Held::default(),
+            (Some(false), false) => Some(wrong(Reason::Body, format!("{what} is there, expected none"))),
+            (_, true) => Some(wrong(Reason::Body, format!("{what} is missing"))),
+            (_, false) => None,
+        };
+        if finding.is_some() {
+            return Held { finding, measure: None };
+        }
+        let mut held = Held::default();
+        for value in values {
+            let shown = if hidden { "<hidden>".to_owned() } else { excerpt(&value.to_string(), 60) };
+            let finding = self
+                .differs(value)
+                .map(|expected| wrong(Reason::Body, format!("{what} is {shown}, expected {expected}")));
+            held.worsen(finding, None);
+            for measure in self.measures(value, hidden) {
+                let text = measure.to_string();
+                let finding = match measure.outcome() {
+                    Outcome::Pass => None,
+                    outcome => Some(Finding { outcome, text: text.replacen(&*measure.name, what, 1) }),
+                };
+                held.worsen(finding, Some(measure));
+            }
+        }
+        held
+    }
+
+    /// What was expected of a value that is something else.
+    fn differs(&self, value: &Value) -> Option<String> {
+        let compact = |value: &Value| excerpt(&value.to_string(), 60);
+        if let Some(expected) = self.equals.as_ref().filter(|expected| !self.same(value, expected)) {
+            return Some(compact(expected));
+        }
+        if let Some(unwanted) = self.not_equals.as_ref().filter(|unwanted| self.same(value, unwanted)) {
+            return Some(format!("anything but {}", compact(unwanted)));
+        }
+        if let Some(all) = self.one_of.as_ref().filter(|all| !all.iter().any(|one| self.same(value, one))) {
+            let shown: Vec<_> = all.iter().take(5).map(compact).collect();
+            return Some(excerpt(&format!("one of {}", shown.join(", ")), 100));
+        }
+        if let Some(pattern) = self.matches.as_ref().filter(|pattern| !pattern.is_match(text_of(value).as_bytes())) {
+            return Some(format!("a match of `{}`", excerpt(&pattern.to_string(), 60)));
+        }
+        let number = |set: bool| (set && self.number(value).is_none()).then(|| "a number".to_owned());
+        number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value))
+    }
+
+    fn wrong_length(&self, value: &Value) -> Option<String> {
+        let (least, most) = (self.min_length, self.max_length);
+        if least.is_none() && most.is_none() {
+            return None;
+        }
+        let length = match value {
+            Value::String(text) => text.chars().count(),
+            Value::Array(list) => list.len(),
+            Value::Object(map) => map.len(),
+            _ => return Some("something with a length".to_owned()),
+        };
+        let bound = |word: &str, limit: &dyn Display| Some(format!("a length of {word} {limit} (it is {length})"));
+        match (least, most) {
+            (Some(least), _) if length < least => bound("at least", &least),
+            (_, Some(most)) if length > most => bound("at most", &most),
+            _ => None,
+        }
+    }
+
+    /// The limits set on a number. A hidden value has none: it would show.
+    fn measures(&self, value: &Value, hidden: bool) -> impl Iterator<Item = Measure> {
+        let number = self.number(value).filter(|_| !hidden);
+        let name = self.name();
+        let min = number.zip(self.min).map(|(number, min)| min.measure(name.clone(), number));
+        let max = number.zip(self.max).map(|(number, max)| max.measure(name, number));
+        min.into_iter().chain(max)
+    }
+
+    fn number(&self, value: &Value) -> Option<f64> {
+        let number = match value {
+            Value::String(text) if self.header.is_some() => text.trim().parse().ok(),
+            value => value.as_f64(),
+        };
+        number.filter(|number| !number.is_nan())
+    }
+
+    /// Numbers are the same by value (1 is 1.0); a header is text, whatever it is compared with.
+    fn same(&self, value: &Value, expected: &Value) -> bool {
+        match (value, expected) {
+            (Value::String(text), Value::Number(_) | Value::Bool(_)) if self.header.is_some() => {
+                *text == text_of(expected)
+            }
+            (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+            (value, expected) => value == expected,
+        }
+    }
+}
+
+impl Held {
+    /// The first failure stays, and a warning only until there is a failure; of several values of one path the
+    /// measure with the least headroom is kept.
+    fn worsen(&mut self, finding: Option<Finding>, measure: Option<Measure>) {
+        let badness = |finding: &Option<Finding>| finding.as_ref().map_or(0, |finding| finding.outcome.badness());
+        if badness(&finding) > badness(&self.finding) {
+            self.finding = finding;
+        }
+        let headroom =
+            |measure: &Option<Measure>| measure.as_ref().and_then(Measure::headroom).unwrap_or(f64::INFINITY);
+        if measure.is_some() && (self.measure.is_none() || headroom(&measure) < headroom(&self.measure)) {
+            self.measure = measure;
+        }
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    let Some(first) = text.first() else { return true };
+    let mut rest = body;
+    while let Some(at) = rest.iter().position(|byte| byte == first) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(text) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}
