@@ -142,7 +142,7 @@ impl Postgres {
         };
         // The message names the key at fault and never quotes what was written.
         let target = self.written(file.as_ref().or(self.dsn.as_ref()));
-        let mut target = target.map_err(|invalid| Failure::new(Reason::Auth, format!("the DSN: {invalid}")))?;
+        let mut target = target.map_err(|invalid| Failure::new(Reason::Parse, format!("the DSN: {invalid}")))?;
         if let Some(source) = SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
             target.password = Some(source.read().await?);
         }

@@ -102,6 +102,11 @@ async fn the_certificate_is_verified_as_far_as_sslmode_says() {
             assert_eq!(seen.fact("/encrypted"), encrypted, "{host} {mode}");
         }
     }
+    postgres.role("certified", "");
+    let folder = postgres.folder().display();
+    let client = format!(", sslmode: require, sslcert: {folder}/client.pem, sslkey: {folder}/client.key");
+    watch(&postgres, "certified", &client).run().await.worked();
+    assert_eq!(watch(&postgres, "certified", "").run().await.reason(), Some(Reason::Auth));
     let without = Postgres::start(&["ssl=off"]);
     without.role("monitor", "IN ROLE pg_monitor");
     let refused = watch(&without, "monitor", ", sslmode: require").run().await;
@@ -371,6 +376,35 @@ async fn a_server_that_hangs_at_any_message_is_a_timeout_on_time() {
         assert!(start.elapsed() < Duration::from_secs(2), "after {messages} messages: {:?}", start.elapsed());
         assert_eq!(seen.reason(), Some(Reason::Timeout), "after {messages} messages: {:?}", seen.report.failure);
         assert_eq!(seen.phases().last(), Some(&phase), "after {messages} messages");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_instead_of_letting_us_in_becomes_a_reason() {
+    for (code, message, reason, advice) in [
+        ("53300", "sorry, too many clients already", Reason::Limit, "pg_stat_activity"),
+        ("57P03", "the database system is starting up", Reason::Refused, "starting up"),
+        ("57P01", "terminating connection due to administrator command", Reason::Canceled, "ended the connection"),
+        ("28000", "no pg_hba.conf entry for host", Reason::Auth, "pg_hba.conf"),
+        ("42501", "permission denied for database", Reason::Permission, "grants"),
+        ("08P01", "unsupported startup parameter: options", Reason::Protocol, "pooler"),
+        ("57014", "canceling statement due to statement timeout", Reason::Timeout, "time limit"),
+        ("XX000", "something broke", Reason::Query, "log"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+            let _ = stream.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).await;
+        });
+        let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b, sslmode: disable}}");
+        let seen = Watch::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;
+        let failure = seen.report.failure.unwrap();
+        assert_eq!(failure.reason, reason, "{failure}");
+        assert!(failure.detail.contains(advice) && failure.detail.contains(message), "{failure}");
     }
 }
 

@@ -8,9 +8,10 @@ use crate::probe::Facts;
 /// Everything in one round trip and one row. Names are qualified, so that no search path can bend them.
 ///
 /// A role without `pg_read_all_stats` sees that other sessions are there, but neither what kind they are nor their
-/// state: the counts are only right where `sees_all` is true. Limits of 0 and below are none.
+/// state: the counts are only right where `sees_all` is true. Limits of 0 and below are none. Everything in it is as
+/// old as PostgreSQL 10, or asked for in a way that may come back empty.
 pub(super) const SQL: &str = "
-WITH client AS MATERIALIZED (
+WITH client AS (
   SELECT datid, usesysid, datname::text AS database, usename::text AS role, coalesce(state, '') AS state
   FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'
 )

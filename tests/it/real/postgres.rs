@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::{children, free_port, reap, signal};
 
@@ -57,6 +57,7 @@ impl Postgres {
             "ssl=on".to_owned(),
             format!("ssl_cert_file={folder}/server.pem"),
             format!("ssl_key_file={folder}/server.key"),
+            format!("ssl_ca_file={folder}/ca.pem"),
             "fsync=off".to_owned(),
             "shared_buffers=8MB".to_owned(),
         ];
@@ -126,7 +127,7 @@ impl Postgres {
         format!("{{host: 127.0.0.1, port: {}, user: {role}, dbname: postgres, password: {PASSWORD}{more}}}", self.port)
     }
 
-    /// The folder with the socket and `ca.pem`.
+    /// The folder with the socket, `ca.pem`, and `client.pem` and `client.key` for a role `certified`.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -142,7 +143,7 @@ impl Drop for Postgres {
     }
 }
 
-/// An authority, and a certificate of it for `localhost` and 127.0.0.1.
+/// An authority, a certificate of it for `localhost`, and one for the client `certified`.
 fn certificates(folder: &Path) {
     let authority = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![]).unwrap();
@@ -153,7 +154,13 @@ fn certificates(folder: &Path) {
     let names = vec!["localhost".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
     fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
-    let hba = "local all all trust\nhost all nobody all reject\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let client = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "certified");
+    fs::write(folder.join("client.pem"), params.signed_by(&client, &issuer).unwrap().pem()).unwrap();
+    fs::write(folder.join("client.key"), client.serialize_pem()).unwrap();
+    let hba = "local all all trust\nhost all nobody all reject\nhostssl all certified all cert\n\
+               host all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(folder.join("pg_hba.conf"), hba).unwrap();
     // The server takes a key only from a file of its own user that nobody else may read.
     let path = folder.join("server.key");
