@@ -117,7 +117,7 @@ impl App {
     /// Runs until `shutdown`, then drains within five seconds.
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, mut requests) = self.reloads;
-        let effective = Arc::new(ArcSwap::from_pointee(self.generation.effective.clone()));
+        let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
         let doors = server::App {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
@@ -190,7 +190,7 @@ struct Daemon {
     shared: Arc<Shared>,
     load: Load,
     store: Option<Arc<Store>>,
-    effective: Arc<ArcSwap<serde_json::Value>>,
+    effective: Arc<ArcSwap<String>>,
     writing: Option<JoinHandle<()>>,
 }
 
@@ -246,7 +246,7 @@ impl Daemon {
                 started += 1;
             }
         }
-        self.effective.store(Arc::new(self.generation.effective.clone()));
+        self.effective.store(Arc::clone(&self.generation.effective));
         self.board.own(|own| {
             own.reload_successful = true;
             own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();

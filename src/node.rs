@@ -4,6 +4,7 @@
 //! stood for. This module opens no file and knows no key of the configuration.
 
 mod de;
+mod error;
 mod problem;
 mod read;
 mod yaml;
@@ -97,6 +98,11 @@ impl Node {
     /// The value of a key, if this is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| &*entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// As [`Node::get`], or the value of the key in the first map below that has it: `tls` names its own keys.
+    fn seek(&self, key: &str) -> Option<&Node> {
+        self.get(key).or_else(|| self.entries().iter().find_map(|entry| entry.node.seek(key)))
     }
 
     /// The entries of a map; none for anything else.

@@ -36,7 +36,7 @@ pub struct App {
     /// The state of everything.
     pub board: Arc<Board>,
     /// What `/config` shows: [`crate::settings::Settings::effective`], replaced by a reload.
-    pub effective: Arc<ArcSwap<serde_json::Value>>,
+    pub effective: Arc<ArcSwap<String>>,
     /// Where `/-/reload` asks for a reload.
     pub reload: mpsc::Sender<Reload>,
     /// Whether `/-/reload` is switched on.

@@ -68,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
         problems.push(Place::default(), message, None);
         return Err(problems);
     }
-    let effective = effective::of(&scalars, &server, &probes);
+    let effective = Arc::new(effective::of(&scalars, &server, &probes));
     Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
 }
 
@@ -87,8 +87,8 @@ pub struct Settings {
     pub concurrency: Concurrency,
     /// Every probe, in the order of the files.
     pub probes: Vec<ProbeSettings>,
-    /// The whole of it with every default filled in and secrets hidden: what `/config` shows.
-    pub effective: serde_json::Value,
+    /// The whole of it as YAML, with every default filled in and secrets hidden: what `/config` shows.
+    pub effective: Arc<String>,
 }
 
 /// Settings of the daemon's own doors.

@@ -19,7 +19,7 @@ pub(super) struct Generation {
     pub(super) server: Server,
     pub(super) state: Option<PathBuf>,
     pub(super) concurrency: Concurrency,
-    pub(super) effective: serde_json::Value,
+    pub(super) effective: Arc<String>,
     members: Vec<Member>,
     by_name: HashMap<String, usize>,
 }

@@ -63,7 +63,7 @@ impl Problems {
 
     /// Adds a broken rule, at the place of its key within the piece.
     pub fn invalid(&mut self, at: &Node, invalid: Invalid) {
-        let place = invalid.key.and_then(|key| at.get(key)).map_or(at.head(), |node| node.place);
+        let place = invalid.key.and_then(|key| at.seek(key)).map_or(at.head(), |node| node.place);
         self.push(place, at.veil(invalid.message), None);
     }
 
@@ -170,7 +170,7 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
     valid
         .into_iter()
         .map(|valid| (strsim::damerau_levenshtein(&meant, &plain(valid)), valid))
-        .filter(|(distance, valid)| *distance <= near && *distance < valid.chars().count().max(2))
+        .filter(|(distance, valid)| *distance <= near && *distance * 2 <= valid.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, valid)| valid)
 }
@@ -287,6 +287,7 @@ mod tests {
             ("URL", Some("url")),
             ("htpt", Some("http")),
             ("x", None),
+            ("tc", Some("tcp")),
             ("banana", None),
         ] {
             assert_eq!(nearest(word, words), meant, "{word}");

@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Node, Problems, Value,
-    de::{Error, Inner, Reader, Without},
+    de::{Reader, Without},
+    error::{Error, Inner},
 };
 
 /// Mistakes in one piece; more than anyone repairs at once, and a bound on the time that this takes.
@@ -86,6 +87,148 @@ impl Node {
                 if std::ptr::eq(&entry.node, at) { Some(entry.key.to_string()) } else { entry.node.key_of(at) }
             }),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{
+        check::Severity,
+        limit::Max,
+        node::{Entry, Resolved},
+        units::{Period, Ratio},
+    };
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        url: String,
+        #[serde(default)]
+        port: u16,
+        retry: Option<bool>,
+        window: Option<Period>,
+        max: Option<Max<Ratio>>,
+        level: Option<Max<f64>>,
+        severity: Option<Severity>,
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        nested: Vec<Nested>,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Source {
+        #[default]
+        Modified,
+        Name {
+            pattern: String,
+        },
+        Every(Period),
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        a: String,
+        b: Option<u32>,
+    }
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let mut problems = Problems::default();
+        let value = problems.parse("x", text.into()).and_then(|node| node.read(&mut problems));
+        let said: Vec<_> =
+            problems.iter().map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.message)).collect();
+        assert_eq!(value.is_some(), said.is_empty(), "{said:?}");
+        value.ok_or_else(|| said.join("\n"))
+    }
+
+    #[test]
+    fn values_of_every_shape_are_read() {
+        let settings = read(
+            "url: x\nport: 80\nretry: true\nwindow: 5m\nmax: {warn: 1%, fail: 0.05}\nlevel: 3\nseverity: info\n\
+             source: {every: 1h}\nnested: [{a: x, b: 1}, {a: y}]\nlabels: {a: b}\n",
+        )
+        .unwrap();
+        assert_eq!((settings.port, settings.retry, settings.severity), (80, Some(true), Some(Severity::Info)));
+        assert_eq!(settings.source, Source::Every("1h".parse().unwrap()));
+        assert_eq!(settings.nested.len(), 2);
+        assert_eq!(
+            read("{url: x, source: {name: {pattern: y}}}").unwrap().source,
+            Source::Name { pattern: "y".into() }
+        );
+        assert_eq!(read("{url: x, source: modified, retry: ~, labels: {}}").unwrap().source, Source::Modified);
+    }
+
+    #[test]
+    fn every_mistake_is_found_and_none_that_only_follows_from_another() {
+        let text = "ulr: x\nport: 99999\nretry: yes\nwindow: 5\nmax: {warn: 2%, fail: 1%}\nseverity: {a: 1}\n\
+                    source: {name: {patern: x}}\nnested: [{a: 1}, {b: -1}, {a: x, c: 1}, 5]\nlabels: {a: 1, b: [c]}\n";
+        let expected = "1:1 unknown key `ulr`\n\
+                        2:7 the number 99999 is out of range: expected a whole number from 0 to 65535\n\
+                        3:8 expected `true` or `false`, found the text `yes`\n\
+                        4:9 `5` is not a duration: write a number and a unit, as in 500ms, 30s, 5m, 26h or 30d\n\
+                        5:6 `warn: 2%` can never be seen before `fail: 1%`: here warn must be below fail\n\
+                        6:12 unknown word `a`: it can be `critical`, `warning` or `info`\n\
+                        7:10 key `pattern` is missing\n\
+                        8:14 expected a text, found the number 1: put it in quotes\n\
+                        8:18 key `a` is missing\n\
+                        8:22 the number -1 is out of range: expected a whole number from 0\n\
+                        8:34 unknown key `c`: it can be `a` or `b`\n\
+                        8:41 expected a map, found the number 5\n\
+                        9:13 expected a text, found the number 1: put it in quotes\n\
+                        9:19 expected a text, found a list";
+        assert_eq!(read(text).unwrap_err(), expected);
+        assert_eq!(read("{port: 1}").unwrap_err(), "1:1 key `url` is missing");
+        assert_eq!(read("[x]").unwrap_err(), "1:1 expected a map, found a list");
+        assert_eq!(
+            read("{url: x, source: {modified: 1, name: 2}}").unwrap_err(),
+            "1:18 expected one key: `modified`, `name` or `every`"
+        );
+    }
+
+    fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {
+        let resolved = Resolved { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
+        let value = Node::new(Default::default(), Value::Resolved(Box::new(resolved)));
+        let mut node = Node::from(serde_json::json!({"url": "x", "port": 1}));
+        if let Value::Map(entries) = &mut node.value {
+            entries.retain(|entry| &*entry.key != key);
+            entries.push(Entry { key: key.into(), node: value });
+        }
+        let mut problems = Problems::default();
+        let value = node.read(&mut problems);
+        (value, problems.to_string())
+    }
+
+    #[test]
+    fn what_is_filled_in_may_be_a_number_or_a_truth_value_and_is_never_shown() {
+        assert_eq!(filled_in("port", "80").0.unwrap().port, 80);
+        assert_eq!(filled_in("retry", "true").0.unwrap().retry, Some(true));
+        assert_eq!(filled_in("level", "0.5").0.unwrap().level.unwrap().fail_at(), Some(0.5));
+        assert_eq!(filled_in("max", "5%").0.unwrap().max.unwrap().fail_at(), Some(0.05));
+        assert_eq!(filled_in("url", "5").0.unwrap().url, "5", "a text stays one");
+        for (key, text, message) in [
+            ("port", "hunter2", "expected a whole number from 0 to 65535, found the text `${X}`"),
+            ("port", "99999", "expected a whole number from 0 to 65535, found the text `${X}`"),
+            (
+                "window",
+                "hunter2",
+                "`${X}` is not a duration: write a number and a unit, as in 500ms, 30s, 5m, 26h or 30d",
+            ),
+            ("severity", "hunter2", "unknown word `${X}`: it can be `critical`, `warning` or `info`"),
+            ("nested", "hunter2", "expected a list, found the text `${X}`"),
+        ] {
+            let (value, said) = filled_in(key, text);
+            assert!(value.is_none());
+            assert_eq!(said, message, "{key}");
         }
     }
 }

@@ -299,6 +299,78 @@ fn number(text: &str) -> Option<Value> {
 
 /// A value as YAML, for people.
 #[must_use]
-pub fn to_yaml(value: &serde_json::Value) -> String {
+pub fn to_yaml(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> String {
+        let mut problems = Problems::default();
+        let mut out = String::new();
+        match problems.parse("x", text.into()) {
+            Some(node) if problems.is_empty() => node.canonical(&mut out),
+            _ => out = problems.to_string(),
+        }
+        out
+    }
+
+    #[test]
+    fn scalars_are_what_yaml_1_2_says() {
+        for (text, meant) in [
+            ("~", "~"),
+            ("null", "~"),
+            ("true", "true"),
+            ("yes", "\"yes\""),
+            ("'true'", "\"true\""),
+            ("0600", "600"),
+            ("0o17", "15"),
+            ("0x1F", "31"),
+            ("-5", "-5"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("99999999999999999999", "1e20"),
+            ("1.50", "1.5"),
+            (".5", "0.5"),
+            ("1e3", "1000.0"),
+            ("1.2.3", "\"1.2.3\""),
+            ("127.0.0.1:80", "\"127.0.0.1:80\""),
+            ("5m", "\"5m\""),
+            ("1_000", "\"1_000\""),
+            ("-", "[~,]"),
+            ("infinity", "\"infinity\""),
+            ("!!str 5", "\"5\""),
+            ("|\n  a\n  b\n", "\"a\\nb\\n\""),
+        ] {
+            assert_eq!(canonical(text), meant, "{text}");
+        }
+        assert!(canonical(".nan").contains("not a number to work with"));
+        assert!(canonical("1e999").contains("not a number to work with"));
+    }
+
+    #[test]
+    fn aliases_and_merges_copy_and_give_way_to_what_is_written() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: [*a, *b], x: 9}\nd: *a\n";
+        assert!(canonical(text).ends_with("\"c\":{\"x\":9,\"y\":2,\"z\":4,},\"d\":{\"x\":1,\"y\":2,},}"));
+    }
+
+    #[test]
+    fn places_are_those_of_keys_and_values() {
+        let mut problems = Problems::default();
+        let node = problems.parse("x", "# c\na:\n  - é: [1, two]\n".into()).unwrap();
+        let Value::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };
+        let list = items[0].get("é").unwrap();
+        let Value::List(inner) = &list.value else { panic!("{list:?}") };
+        let at = |place: Place| (place.line, place.column);
+        assert_eq!((at(node.get("a").unwrap().key), at(list.key), at(list.place)), ((2, 1), (3, 5), (3, 8)));
+        assert_eq!(at(inner[1].place), (3, 12));
+    }
+
+    #[test]
+    fn what_is_written_as_yaml_reads_back() {
+        let value = serde_json::json!({"a": ["yes", "5", 5, null, true, ": #", "two\nlines", ""], "b": {}, "c": []});
+        let back: serde_json::Value = serde_saphyr::from_str(&to_yaml(&value)).unwrap();
+        assert_eq!(back, value);
+    }
 }

@@ -1,22 +1,42 @@
 //! The configuration as it takes effect: every default filled in, secrets hidden by their type; and what tells two
 //! configurations of a probe apart.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{CheckInfo, ProbeInfo, ProbeSettings, Server, scalars::Scalars};
-use crate::units::Period;
+use crate::{node::to_yaml, units::Period};
 
-/// The whole configuration, in the order and with the words of its files.
-pub(super) fn of(scalars: &Scalars, server: &Server, probes: &[ProbeSettings]) -> Value {
-    json!({
-        "service": scalars.service,
-        "server": server,
-        "state": scalars.state,
-        "concurrency": scalars.concurrency,
-        "defaults": scalars.defaults,
-        "probes": probes.iter().map(probe).collect::<Vec<_>>(),
+/// The whole configuration as YAML, in the order and with the words of its files. A text, because as a tree ten
+/// thousand probes would take as much memory as everything else of them.
+pub(super) fn of(scalars: &Scalars, server: &Server, probes: &[ProbeSettings]) -> String {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        service: &'a str,
+        server: &'a Server,
+        state: &'a Option<std::path::PathBuf>,
+        concurrency: super::Concurrency,
+        defaults: &'a super::scalars::Defaults,
+        probes: Probes<'a>,
+    }
+    to_yaml(&Whole {
+        service: &scalars.service,
+        server,
+        state: &scalars.state,
+        concurrency: scalars.concurrency,
+        defaults: &scalars.defaults,
+        probes: Probes(probes),
     })
+}
+
+/// Written one after the other, so that only one of them is a tree at a time.
+struct Probes<'a>(&'a [ProbeSettings]);
+
+impl Serialize for Probes<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(probe))
+    }
 }
 
 fn probe(probe: &ProbeSettings) -> Value {

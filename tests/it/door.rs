@@ -7,7 +7,6 @@ use readiness_exporter::{
     board::Board,
     server::{self, App, Reload},
 };
-use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -33,7 +32,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
-        let effective = Arc::new(ArcSwap::from_pointee(json!({"service": "eventcore", "token": "<secret>"})));
+        let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".to_owned()));
         let app = App { board, effective, reload, lifecycle };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], app, stop.clone()));
