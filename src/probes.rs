@@ -3,6 +3,7 @@
 pub mod backups;
 pub mod http;
 pub mod postgres;
+pub mod metrics;
 pub mod tcp;
 
 use crate::kind::Entry;

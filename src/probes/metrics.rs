@@ -1,0 +1,6 @@
+//! metrics
+
+mod line;
+pub mod parser;
+pub mod selector;
+pub mod series;
