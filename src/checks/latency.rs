@@ -131,7 +131,7 @@ impl Quantiles {
     }
 
     /// Sets every limit against what `latency` says of its quantile.
-    pub fn verdict(&self, latency: impl Fn(f64) -> f64) -> Verdict {
+    pub fn verdict(&self, mut latency: impl FnMut(f64) -> f64) -> Verdict {
         let (mut measures, mut samples) = (Vec::new(), Vec::new());
         for (_, name, label, quantile, limit) in self.set() {
             let value = latency(quantile);

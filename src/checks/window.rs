@@ -91,6 +91,12 @@ impl<T> Window<T> {
         Duration::from_millis(self.newest.abs_diff(oldest))
     }
 
+    /// Whether it holds a run later than `at`, which is when the clock went back.
+    #[must_use]
+    pub fn is_ahead_of(&self, at: Timestamp) -> bool {
+        !self.is_empty() && self.newest > at.as_millisecond()
+    }
+
     fn whole(&self, at: u32) -> i64 {
         self.newest - i64::from(low(self.newest).wrapping_sub(at))
     }

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::selector::Selector;
-use crate::probe::Facts;
+use crate::{
+    check::{Outcome, Verdict},
+    probe::{Facts, Observation, Reason},
+};
 
 /// A sample as it stands on a page, with the identity of its series.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +87,20 @@ pub enum Format {
 
 impl Facts for Page {
     type Want = Selector;
+}
+
+impl Observation<Page> {
+    /// The page, or the verdict where there is none.
+    ///
+    /// # Errors
+    /// `unknown` for the reason for which the scrape failed.
+    pub fn page(&self) -> Result<&Page, Verdict> {
+        match (&self.failure, &self.facts) {
+            (None, Some(page)) => Ok(page),
+            (Some(failure), _) => Err(Verdict::not_measured(failure)),
+            (None, None) => Err(Verdict::new(Outcome::Unknown(Reason::Internal), "a scrape that worked has no page")),
+        }
+    }
 }
 
 fn as_map<S: Serializer>(series: &[Series], to: S) -> Result<S::Ok, S::Error> {

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -8,9 +10,7 @@ fn wanted(selectors: &[&str]) -> Wanted {
     Wanted::from(selectors.iter().map(|text| text.parse().unwrap()).collect::<Vec<Selector>>())
 }
 
-fn everything() -> Wanted {
-    wanted(&["{__name__=~\".+\"}"])
-}
+static EVERYTHING: LazyLock<Wanted> = LazyLock::new(|| wanted(&["{__name__=~\".+\"}"]));
 
 fn read(page: &[u8], format: Format, wanted: &Wanted, piece: usize) -> Result<Page, Failure> {
     let mut parser = Parser::new(wanted, LIMITS, format);
@@ -37,7 +37,7 @@ const OPEN: &str =
 #[test]
 fn both_formats_are_read_however_the_page_is_cut() {
     for piece in [1, 2, 7, 64, 10_000] {
-        let page = read(TEXT.as_bytes(), Format::Text, &everything(), piece).unwrap();
+        let page = read(TEXT.as_bytes(), Format::Text, &EVERYTHING, piece).unwrap();
         let found = ids(&page);
         assert_eq!(
             found[..6],
@@ -55,7 +55,7 @@ fn both_formats_are_read_however_the_page_is_cut() {
         );
         assert!(found[6].1.is_nan() && found.len() == 7);
         assert_eq!((page.samples, page.bytes), (7, TEXT.len() as u64));
-        let page = read(OPEN.as_bytes(), Format::OpenMetrics, &everything(), piece).unwrap();
+        let page = read(OPEN.as_bytes(), Format::OpenMetrics, &EVERYTHING, piece).unwrap();
         assert_eq!(ids(&page), [("a_total{x=\"y\"}", 1.0), ("a_created", 5.5)]);
     }
 }
@@ -71,7 +71,7 @@ fn only_what_is_asked_for_is_kept() {
 
 #[test]
 fn of_a_series_that_is_there_twice_the_first_counts() {
-    let page = read(b"a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n", Format::Text, &everything(), 100).unwrap();
+    let page = read(b"a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 2\n", Format::Text, &EVERYTHING, 100).unwrap();
     assert_eq!((ids(&page), page.duplicates), (vec![("a{x=\"1\",y=\"2\"}", 1.0)], 1));
 }
 
@@ -114,12 +114,12 @@ fn hostile_and_wrong_pages_end_in_a_clear_failure() {
     ];
     for (page, format, reason, text) in cases {
         for piece in [3, 8_192, 1 << 22] {
-            let failure = read(page, *format, &everything(), piece).unwrap_err();
+            let failure = read(page, *format, &EVERYTHING, piece).unwrap_err();
             assert_eq!(failure.reason, *reason, "{failure}");
             assert!(failure.detail.contains(text), "{failure} / {text}");
         }
     }
-    assert_eq!(read(b"", text, &everything(), 1).unwrap().samples, 0);
+    assert_eq!(read(b"", text, &EVERYTHING, 1).unwrap().samples, 0);
 }
 
 /// A page made of valid parts.
@@ -138,24 +138,24 @@ fn page() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_bytes_upset_the_parser(bytes in prop::collection::vec(any::<u8>(), 0..300), piece in 1_usize..50) {
-        let _ = read(&bytes, Format::Text, &everything(), piece);
-        let _ = read(&bytes, Format::OpenMetrics, &everything(), piece);
+        let _ = read(&bytes, Format::Text, &EVERYTHING, piece);
+        let _ = read(&bytes, Format::OpenMetrics, &EVERYTHING, piece);
     }
 
     #[test]
     fn no_mutation_of_a_page_upsets_the_parser(at in 0..TEXT.len(), byte: u8, cut in 0..TEXT.len(), piece in 1_usize..50) {
         let mut page = TEXT.as_bytes().to_vec();
         page[at] = byte;
-        let _ = read(&page, Format::Text, &everything(), piece);
-        let _ = read(&page[..cut], Format::Text, &everything(), piece);
-        let _ = read(&page, Format::OpenMetrics, &everything(), piece);
+        let _ = read(&page, Format::Text, &EVERYTHING, piece);
+        let _ = read(&page[..cut], Format::Text, &EVERYTHING, piece);
+        let _ = read(&page, Format::OpenMetrics, &EVERYTHING, piece);
     }
 
     #[test]
     fn every_valid_page_is_read_whole_and_the_same_in_any_pieces(text in page(), piece in 1_usize..50) {
         let lines = text.lines().count() as u64;
-        let whole = read(text.as_bytes(), Format::Text, &everything(), usize::MAX).unwrap();
-        let pieces = read(text.as_bytes(), Format::Text, &everything(), piece).unwrap();
+        let whole = read(text.as_bytes(), Format::Text, &EVERYTHING, usize::MAX).unwrap();
+        let pieces = read(text.as_bytes(), Format::Text, &EVERYTHING, piece).unwrap();
         prop_assert_eq!(whole.samples, lines);
         prop_assert_eq!(whole.series.len() as u64 + whole.duplicates, lines);
         let ids = |page: &Page| page.series.iter().map(|series| (series.id.clone(), series.value.to_bits())).collect::<Vec<_>>();

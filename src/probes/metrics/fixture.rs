@@ -1,0 +1,39 @@
+//! Scrapes for the tests of the checks: pages are read by the parser, so no test invents what it can't give.
+
+use jiff::Timestamp;
+
+pub(super) use crate::checks::fixture::TIMING;
+use crate::{
+    check::{Check, Verdict},
+    checks::fixture::{failed as failed_run, worked},
+    probe::{Observation, Reason},
+    probes::metrics::{
+        parser::{Limits, Parser, Wanted},
+        series::{Format, Page},
+    },
+};
+
+/// A scrape of a page at a second of the epoch.
+pub(super) fn scrape(at: i64, page: &str) -> Observation<Page> {
+    let wanted = Wanted::from(vec!["{__name__=~\".+\"}".parse().unwrap()]);
+    let mut parser = Parser::new(&wanted, Limits { bytes: 1 << 20, samples: 10_000 }, Format::Text);
+    parser.feed(page.as_bytes()).unwrap();
+    let page = parser.finish().unwrap();
+    let Observation { duration, timing, phases, .. } = worked(0, 5);
+    Observation { at: Timestamp::from_second(at).unwrap(), duration, timing, phases, facts: Some(page), failure: None }
+}
+
+/// Scrapes ten seconds apart.
+pub(super) fn scrapes(pages: &[impl AsRef<str>]) -> Vec<Observation<Page>> {
+    (0..).step_by(10).zip(pages).map(|(at, page)| scrape(at, page.as_ref())).collect()
+}
+
+/// A scrape that failed.
+pub(super) fn failed(at: i64, reason: Reason) -> Observation<Page> {
+    Observation { facts: None, failure: failed_run(0, reason).failure, ..scrape(at, "") }
+}
+
+/// The verdict on the last of some scrapes.
+pub(super) fn last(check: &mut impl Check<Page>, scrapes: Vec<Observation<Page>>) -> Verdict {
+    scrapes.iter().map(|seen| check.judge(seen)).last().unwrap()
+}
