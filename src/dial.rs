@@ -60,7 +60,11 @@ pub fn broken(what: &str, error: &io::Error) -> Failure {
     Failure::from_error(reason, what, error)
 }
 
-async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Result<Vec<SocketAddr>, Failure> {
+/// The addresses of a name, as the system's resolver gives them; few look-ups run at once.
+///
+/// # Errors
+/// `resolve`.
+pub(crate) async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Result<Vec<SocketAddr>, Failure> {
     let internal = |error: &dyn std::error::Error| Failure::new(Reason::Internal, format!("resolving {host}: {error}"));
     let permit = Arc::clone(&shared.lookups).acquire_owned().await.map_err(|error| internal(&error))?;
     let name = host.to_owned();

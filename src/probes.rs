@@ -2,8 +2,8 @@
 
 pub mod backups;
 pub mod http;
-pub mod postgres;
 pub mod metrics;
+pub mod postgres;
 pub mod tcp;
 
 use crate::kind::Entry;
@@ -16,6 +16,7 @@ pub fn all() -> Vec<Entry> {
         Entry::of::<tcp::Tcp>(),
         Entry::of::<backups::Backups>(),
         Entry::of::<postgres::Postgres>(),
+        Entry::of::<metrics::Metrics>(),
     ]
 }
 

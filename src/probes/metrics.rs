@@ -1,5 +1,10 @@
-//! metrics
+//! `metrics`: reads the numbers that a service shows about itself, and keeps those that its checks name.
+//!
+//! It asks as Prometheus would, and changes nothing. The connection is kept: it is the service's own door, and what is
+//! judged is what the page says rather than how long a handshake takes. Redirects are not followed and no proxy of the
+//! environment is used, so credentials go nowhere but to the configured URL.
 
+mod client;
 pub mod counters;
 pub mod error_rate;
 pub mod histogram;
@@ -15,5 +20,199 @@ pub mod series;
 pub mod throughput;
 pub mod value;
 
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    client::Client,
+    parser::{Limits, Parser, Wanted},
+    selector::Selector,
+    series::{Format, Page},
+};
+use super::http::Target;
+use crate::{
+    check::Offer,
+    checks::health::Health,
+    probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
+    secret::{Secret, SecretFile, SecretSource},
+    shared::Shared,
+    tls::Tls,
+    units::Size,
+};
+
+/// Settings of a `metrics` probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The page: `http://` or `https://`, without user and password.
+    pub url: Target,
+    /// Headers to send.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// Token for bearer authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token: Option<Secret>,
+    /// A file with the token, read at each run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<SecretFile>,
+    /// How to encrypt and whom to trust, for `https`.
+    #[serde(default)]
+    pub tls: Tls,
+    /// A larger page, after decompression, is a failure.
+    #[serde(default = "ten_mebibytes")]
+    pub body_limit: Size,
+    /// A page with more samples is a failure.
+    #[serde(default = "fifty_thousand")]
+    pub sample_limit: NonZeroU32,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct MetricsProbe {
+    settings: Metrics,
+    headers: HeaderMap,
+    wanted: Wanted,
+    client: Client,
+}
+
+fn ten_mebibytes() -> Size {
+    Size(10 << 20)
+}
+
+fn fifty_thousand() -> NonZeroU32 {
+    NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX)
+}
+
+impl Kind for Metrics {
+    const NAME: &'static str = "metrics";
+    // Connecting, where it has to, is part of the request: the client does not tell.
+    const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
+    type Probe = MetricsProbe;
+
+    fn checks() -> Vec<Offer<Page>> {
+        vec![
+            Offer::of::<Health>(),
+            Offer::of::<latency::Latency>(),
+            Offer::of::<error_rate::ErrorRate>(),
+            Offer::of::<throughput::Throughput>(),
+            Offer::of::<pool::Pool>(),
+            Offer::of::<present::Present>(),
+            Offer::of::<value::Value>(),
+        ]
+    }
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        self.tls.validate()?;
+        if self.tls.server_name.is_some() {
+            return Err(Invalid::at("tls", "`server_name` is not supported yet for `metrics`: use the name in `url`"));
+        }
+        if self.body_limit.0 == 0 {
+            return Err(Invalid::at("body_limit", "no page is smaller than nothing: write a size such as 10MiB"));
+        }
+        if self.bearer_token.is_some() && self.bearer_token_file.is_some() {
+            return Err(Invalid::at("bearer_token", "write either `bearer_token` or `bearer_token_file`"));
+        }
+        self.header_map().map(drop)
+    }
+
+    fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
+        let headers = self.header_map()?;
+        let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
+        Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
+    }
+}
+
+/// What Prometheus asks for, too: OpenMetrics rather than text, and anything rather than nothing.
+const ACCEPT: &str =
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
+const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
+
+impl Metrics {
+    fn header_map(&self) -> Result<HeaderMap, Invalid> {
+        let mut map = HeaderMap::new();
+        map.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
+        map.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in &self.headers {
+            let wrong = |text: &str| Invalid::at("headers", format!("header `{name}`: {text}"));
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("not a name for a header"))?;
+            let taken =
+                [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
+            if taken.contains(&name) {
+                return Err(wrong("it is set by the probe itself"));
+            }
+            let value = HeaderValue::from_str(value.expose());
+            let mut value = value.map_err(|_| wrong("its value has bytes that no header may have"))?;
+            value.set_sensitive(true);
+            map.insert(name, value);
+        }
+        Ok(map)
+    }
+}
+
+impl Probe for MetricsProbe {
+    type Facts = Page;
+
+    fn host(&self) -> Option<&str> {
+        Some(self.settings.url.host())
+    }
+
+    async fn observe(&self, cx: &Context) -> Result<Page, Broken<Page>> {
+        Ok(self.scrape(cx).await?)
+    }
+}
+
+impl MetricsProbe {
+    async fn scrape(&self, cx: &Context) -> Result<Page, Failure> {
+        let url = &self.settings.url;
+        let client = self.client.get(&cx.shared).await?;
+        let mut request = client.get(url.url().clone()).headers(self.headers.clone());
+        let bearer = SecretSource::of(self.settings.bearer_token.as_ref(), self.settings.bearer_token_file.as_ref());
+        if let Some(bearer) = bearer {
+            request = request.bearer_auth(bearer.read().await?.expose());
+        }
+        let answer = cx.phase(Phase::Request, request.send()).await;
+        let answer = answer.map_err(|error| client::failure(&format!("asking {url}"), error))?;
+        let status = answer.status();
+        if status != reqwest::StatusCode::OK {
+            let hint =
+                if status.is_redirection() { "; redirects are not followed: write where it leads to" } else { "" };
+            let message = format!("{url} answered with status {}, expected 200{hint}", status.as_u16());
+            return Err(Failure::new(Reason::Status, message));
+        }
+        // What reqwest has decompressed, it no longer declares.
+        if let Some(encoding) =
+            answer.headers().get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+        {
+            let message = format!("{url} answered in an encoding that was not asked for: {encoding:?}");
+            return Err(Failure::new(Reason::Protocol, message));
+        }
+        let page = cx.phase(Phase::Response, self.read(answer)).await?;
+        if page.samples == 0 {
+            return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
+        }
+        Ok(page)
+    }
+
+    async fn read(&self, mut answer: reqwest::Response) -> Result<Page, Failure> {
+        let Metrics { url, body_limit, sample_limit, .. } = &self.settings;
+        let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_open = kind.trim_start().to_ascii_lowercase().starts_with("application/openmetrics-text");
+        let format = if is_open { Format::OpenMetrics } else { Format::Text };
+        let limits = Limits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
+        let mut parser = Parser::new(&self.wanted, limits, format);
+        while let Some(piece) =
+            answer.chunk().await.map_err(|error| client::failure(&format!("reading {url}"), error))?
+        {
+            parser.feed(&piece)?;
+        }
+        parser.finish()
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,12 @@ impl Target {
         &self.0[Position::BeforePath..]
     }
 
+    /// The whole of it, for a client that takes URLs. It may hold a token: to be used, not shown.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// Whether both have the same scheme, host and port, so that credentials for one are for the other too.
     #[must_use]
     pub fn is_same_origin(&self, other: &Self) -> bool {
