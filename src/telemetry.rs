@@ -32,6 +32,7 @@ pub fn start(level: &str, format: Format) -> Result<(), String> {
             .with_span_name(false)
             .with_ansi_color(colour)
             .layer()
+            .with_writer(std::io::stderr)
             .with_filter(filter)
             .boxed(),
         Format::Json => tracing_subscriber::fmt::layer()
