@@ -17,6 +17,8 @@ mod backups;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod page;

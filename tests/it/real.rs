@@ -1,7 +1,12 @@
 //! Real programs, started by the tests on free ports with folders of their own.
 
+pub(crate) mod certificates;
+pub(crate) mod daemon;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
+pub(crate) mod queue;
+pub(crate) mod service;
 
 use std::{
     net::TcpListener,
@@ -22,6 +27,18 @@ pub(crate) async fn until<T: std::fmt::Debug>(what: &str, mut look: impl AsyncFn
             Ok(()) => return,
             Err(seen) if Instant::now() > deadline => panic!("{what} does not come; last seen: {seen:?}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// The same for tests that don't await; gives what was found.
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) if Instant::now() > deadline => panic!("{what}: it does not come to that; last seen: {seen}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }

@@ -1,0 +1,145 @@
+//! Faults: something real is broken, and the right checks say so, for the right reason, and no others.
+//!
+//! Every test has the same shape: all is well; it breaks; exactly the listed checks turn to what is listed; it is
+//! repaired; all is as before. What isn't listed must not have moved even for a moment.
+
+mod backups;
+mod certificates;
+mod crash;
+mod service;
+
+use std::fs;
+
+use crate::real::{
+    daemon::{Checks, Daemon, Home},
+    service::Service,
+    wait_until,
+};
+
+/// Probes beside the one that is broken, of other things that nothing is wrong with.
+pub(crate) struct Bystanders {
+    service: Service,
+}
+
+impl Bystanders {
+    pub(crate) fn new() -> Self {
+        Self { service: Service::start() }
+    }
+
+    /// A home with the probe to be broken and the others.
+    pub(crate) fn beside(&self, probe: &str) -> Home {
+        let home = Home::new(&[probe, &self.probes()]);
+        fs::create_dir(home.path("other")).unwrap();
+        home.write("other/one.dump", "x");
+        home
+    }
+
+    /// Puts another probe in the place of the one to be broken.
+    pub(crate) fn replace(&self, home: &Home, probe: &str) {
+        home.configure(&[probe, &self.probes()]);
+    }
+
+    fn probes(&self) -> String {
+        format!(
+            "
+            - name: other
+              interval: 1s
+              http: {{url: \"{}\"}}
+            - name: other-port
+              interval: 1s
+              tcp: {{address: \"{}\"}}
+              checks: [{{error_rate: {{max: 50%, window: 1m}}}}]
+            - name: other-dumps
+              interval: 1s
+              backups: {{files: \"${{HOME_FOLDER}}/other/*.dump\", settle: 0s}}
+              checks: [{{freshness: {{max_age: 1h}}}}]
+            ",
+            self.service.url(),
+            self.service.address
+        )
+    }
+}
+
+/// What every check was while all was well.
+pub(crate) struct Calm<'a> {
+    daemon: &'a Daemon,
+    before: Checks,
+}
+
+impl<'a> Calm<'a> {
+    /// Waits until every check passes.
+    pub(crate) fn of(daemon: &'a Daemon) -> Self {
+        let before = wait_until("everything passes", || all_pass(daemon));
+        assert_eq!(daemon.get("/ready").status, 200);
+        Self { daemon, before }
+    }
+
+    /// Since when a check passes.
+    pub(crate) fn since(&self, check: &str) -> String {
+        self.before[check].since.clone()
+    }
+
+    /// Waits until exactly these checks have turned to these statuses, with their reasons; every door says the same.
+    pub(crate) fn turns(&self, turned: &[(&str, &str)]) {
+        for (check, _) in turned {
+            assert!(self.before.contains_key(*check), "there is no check {check} among {:?}", self.before.keys());
+        }
+        let expected =
+            |check: &str| turned.iter().find(|(name, _)| *name == check).map_or("pass", |(_, status)| status);
+        let seen = wait_until(&format!("{turned:?} and nothing else"), || {
+            let now = self.daemon.checks();
+            let wrong: Vec<_> = now.iter().filter(|(check, seen)| seen.status != expected(check)).collect();
+            if wrong.is_empty() { Ok(now.clone()) } else { Err(format!("{wrong:#?}")) }
+        });
+        self.assert_untouched(&seen, turned);
+        self.assert_exposed(turned);
+    }
+
+    /// Waits until all is as it was before, but for what had turned.
+    pub(crate) fn comes_back(self, turned: &[(&str, &str)]) {
+        let seen = wait_until("everything passes again", || all_pass(self.daemon));
+        self.assert_untouched(&seen, turned);
+        for (check, _) in turned {
+            assert!(seen[*check].since > self.before[*check].since, "{check} has turned and come back");
+        }
+        assert_eq!(self.daemon.get("/ready").status, 200);
+    }
+
+    /// Nothing else may have moved, not even between two looks: that would show in its `since`.
+    fn assert_untouched(&self, seen: &Checks, turned: &[(&str, &str)]) {
+        for (check, before) in self.before.iter().filter(|(name, _)| !turned.iter().any(|(t, _)| t == name)) {
+            assert_eq!((&seen[check].status, &seen[check].since), (&before.status, &before.since), "{check} moved");
+        }
+    }
+
+    /// The metrics and the gate say what the API says.
+    fn assert_exposed(&self, turned: &[(&str, &str)]) {
+        for (check, status) in turned {
+            let (probe, check) = check.split_once('/').unwrap();
+            let (status, reason) = status.split_once(' ').unwrap_or((status, ""));
+            let series = format!("readiness_check_status{{probe=\"{probe}\",check=\"{check}\",status=\"{status}\"}}");
+            assert_eq!(self.daemon.value(&series), Some(1.0), "{series}");
+            if check == "health" {
+                let series = format!("readiness_probe_failures_total{{probe=\"{probe}\",reason=\"{reason}\"}}");
+                assert!(self.daemon.value(&series) >= Some(1.0), "{series}");
+            }
+        }
+        let blocks = turned.iter().any(|(_, status)| !status.starts_with("warn"));
+        assert_eq!(self.daemon.get("/ready").status, if blocks { 503 } else { 200 });
+    }
+}
+
+fn all_pass(daemon: &Daemon) -> Result<Checks, String> {
+    let now = daemon.checks();
+    let wrong: Vec<_> = now.iter().filter(|(_, seen)| seen.status != "pass").collect();
+    if wrong.is_empty() { Ok(now) } else { Err(format!("{wrong:#?}")) }
+}
+
+/// One fault from end to end.
+pub(crate) fn endure(daemon: &Daemon, turned: &[(&str, &str)], breaks: impl FnOnce(), repair: impl FnOnce()) {
+    let calm = Calm::of(daemon);
+    breaks();
+    calm.turns(turned);
+    repair();
+    calm.comes_back(turned);
+}

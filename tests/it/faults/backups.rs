@@ -1,0 +1,75 @@
+//! Backups that are stale, cut short or gone.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    time::{Duration, SystemTime},
+};
+
+use flate2::{Compression, write::GzEncoder};
+
+use super::{Bystanders, endure};
+use crate::real::daemon::Home;
+
+const DUMPS: &str = "
+    - name: dumps
+      backups: {files: \"${HOME_FOLDER}/dumps/orders-*.gz\", settle: 0s}
+      checks:
+        - freshness: {max_age: 1h}
+        - size: {min: 100B}
+        - retention: {min_count: 2}
+        - integrity
+    ";
+
+/// A home with three dumps, of now, two hours ago and yesterday.
+fn with_dumps(beside: &Bystanders) -> Home {
+    let home = beside.beside(DUMPS);
+    for (name, hours) in [("c", 0), ("b", 2), ("a", 24)] {
+        let mut dump = GzEncoder::new(Vec::new(), Compression::fast());
+        for row in 0..500 {
+            writeln!(dump, "INSERT INTO orders VALUES ({row}, {});", row * 7919 % 1000).unwrap();
+        }
+        let path = home.write(&format!("dumps/orders-{name}.gz"), dump.finish().unwrap());
+        age(&path, hours);
+    }
+    home
+}
+
+fn age(path: &std::path::Path, hours: u64) {
+    let modified = SystemTime::now() - Duration::from_secs(hours * 3_600);
+    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+}
+
+#[test]
+fn a_stale_backup_fails_freshness_and_nothing_else() {
+    let beside = Bystanders::new();
+    let home = with_dumps(&beside);
+    let newest = home.path("dumps/orders-c.gz");
+    endure(&home.serve(), &[("dumps/freshness", "fail limit")], || age(&newest, 2), || age(&newest, 0));
+}
+
+#[test]
+fn a_truncated_backup_fails_integrity_and_nothing_else() {
+    let beside = Bystanders::new();
+    let home = with_dumps(&beside);
+    let newest = home.path("dumps/orders-c.gz");
+    let whole = fs::read(&newest).unwrap();
+    let cut = || fs::write(&newest, &whole[..whole.len() - 200]).unwrap();
+    let repair = || fs::write(&newest, &whole).unwrap();
+    endure(&home.serve(), &[("dumps/integrity", "fail body")], cut, repair);
+}
+
+#[test]
+fn a_folder_that_is_gone_is_a_failure_and_not_an_absence_of_backups() {
+    let beside = Bystanders::new();
+    let home = with_dumps(&beside);
+    let (there, away) = (home.path("dumps"), home.path("away"));
+    let turned = [
+        ("dumps/health", "fail not_found"),
+        ("dumps/freshness", "unknown not_found"),
+        ("dumps/size", "unknown not_found"),
+        ("dumps/retention", "unknown not_found"),
+        ("dumps/integrity", "unknown not_found"),
+    ];
+    endure(&home.serve(), &turned, || fs::rename(&there, &away).unwrap(), || fs::rename(&away, &there).unwrap());
+}
