@@ -71,6 +71,7 @@ pub mod node;
 pub mod pattern;
 pub mod probe;
 pub mod probes;
+mod renderer;
 pub mod scheduler;
 pub mod secret;
 pub mod server;

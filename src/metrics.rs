@@ -21,6 +21,7 @@ use self::{openmetrics::OpenMetrics, series::Sink, text::Text};
 use crate::{
     board::{Board, Snapshot},
     gzip,
+    renderer::Renderer,
 };
 
 /// How a page is written.
@@ -51,6 +52,7 @@ pub type Page = [Bytes; 3];
 pub struct Metrics {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
+    renderer: Arc<Renderer>,
     cache: Arc<Mutex<Cache>>,
 }
 
@@ -80,13 +82,12 @@ const TAIL_AGE: Duration = Duration::from_secs(1);
 
 impl Metrics {
     /// Pages of this board.
-    #[must_use]
-    pub fn new(board: Arc<Board>) -> Self {
-        Self { version: board.watch(), board, cache: Arc::default() }
+    pub(crate) fn new(board: Arc<Board>, renderer: Arc<Renderer>) -> Self {
+        Self { version: board.watch(), board, renderer, cache: Arc::default() }
     }
 
-    /// The page as of now.
-    pub async fn page(&self, format: Format, gzip: bool) -> Page {
+    /// The page as of now; `None` only if a bug keeps it from being written.
+    pub async fn page(&self, format: Format, gzip: bool) -> Option<Page> {
         // Whoever waits for a rendering that began after it came takes that one: a crowd costs two renderings.
         let wanted = *self.version.borrow();
         let mut cache = Arc::clone(&self.cache).lock_owned().await;
@@ -94,11 +95,11 @@ impl Metrics {
         let is_current = slot.main.as_ref().is_some_and(|(version, _)| *version >= wanted);
         let has_tail = slot.tail.as_ref().is_some_and(|(at, _)| at.elapsed() < TAIL_AGE);
         if is_current && has_tail {
-            return slot.page(gzip);
+            return Some(slot.page(gzip));
         }
         let board = Arc::clone(&self.board);
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
-        let rendering = tokio::task::spawn_blocking(move || {
+        let rendering = self.renderer.run(move || {
             if !is_current {
                 cache.render(&board, format, gzip);
             }
@@ -106,8 +107,7 @@ impl Metrics {
             slot.tail = Some((Instant::now(), Part::of(tail(format), gzip, gzip::Place::Last)));
             slot.page(gzip)
         });
-        // It fails only when the program ends: then nobody reads the page any more.
-        rendering.await.unwrap_or_default()
+        rendering.await
     }
 }
 

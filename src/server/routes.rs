@@ -1,6 +1,6 @@
 //! Which path is what, and for whom.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -8,10 +8,7 @@ use hyper::{
     body::Body,
     header::{self, HeaderValue},
 };
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     App, accept,
@@ -19,15 +16,14 @@ use super::{
     api, page,
     query::Filter,
 };
-use crate::{board::Snapshot, gzip, metrics::Metrics};
+use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer};
 
 /// Everything that can be asked for.
 #[derive(Debug)]
 pub(super) struct Site {
     app: App,
     metrics: Metrics,
-    /// Pages and lists are made one at a time: a crowd must not take the processor from the probes.
-    rendering: Semaphore,
+    renderer: Arc<Renderer>,
 }
 
 /// What a path leads to.
@@ -52,7 +48,8 @@ const RELOAD: Duration = Duration::from_secs(60);
 
 impl Site {
     pub(super) fn new(app: App) -> Self {
-        Self { metrics: Metrics::new(app.board.clone()), app, rendering: Semaphore::new(1) }
+        let renderer = Arc::<Renderer>::default();
+        Self { metrics: Metrics::new(Arc::clone(&app.board), Arc::clone(&renderer)), app, renderer }
     }
 
     /// Answers any request, always.
@@ -122,7 +119,8 @@ impl Site {
             return answer::text(StatusCode::NOT_ACCEPTABLE, text);
         };
         let gzip = accept::gzip(headers);
-        let mut answer = answer::of(StatusCode::OK, format.content_type(), self.metrics.page(format, gzip).await);
+        let Some(page) = self.metrics.page(format, gzip).await else { return broken() };
+        let mut answer = answer::of(StatusCode::OK, format.content_type(), page);
         negotiated(&mut answer, gzip, "accept, accept-encoding");
         answer
     }
@@ -143,15 +141,14 @@ impl Site {
         make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
     ) -> Answer {
         let gzip = accept::gzip(headers);
-        let _turn = self.rendering.acquire().await;
-        let snapshot = self.snapshot();
+        let board = Arc::clone(&self.app.board);
         let work = move || {
-            let (media, text) = make(&snapshot);
+            let (media, text) = make(&board.snapshot());
             let bytes = if gzip { gzip::whole(text.as_bytes()) } else { text.into_bytes() };
             (media, Bytes::from(bytes))
         };
-        let Ok((media, bytes)) = tokio::task::spawn_blocking(work).await else {
-            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log");
+        let Some((media, bytes)) = self.renderer.run(work).await else {
+            return broken();
         };
         let mut answer = answer::of(StatusCode::OK, media, [bytes]);
         negotiated(&mut answer, gzip, "accept-encoding");
@@ -233,6 +230,10 @@ fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
     if gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+}
+
+fn broken() -> Answer {
+    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
 }
 
 fn config(effective: &str) -> Answer {

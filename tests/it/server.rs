@@ -218,3 +218,21 @@ async fn an_empty_board_is_served_too() {
         assert_eq!(door.get(path).await.status, 200, "{path}");
     }
 }
+
+#[test]
+fn a_scrape_needs_no_thread_that_a_probe_may_hang() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let (release, hold) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        // As a read from a dead mount does: it holds the only thread there is for such work.
+        tokio::task::spawn_blocking(move || hold.recv());
+        let door = Door::open(board::busy(Timestamp::now())).await;
+        for path in ["/metrics", "/", "/api/v1/checks", "/ready"] {
+            let answer = timeout(Duration::from_secs(5), door.get(path)).await.expect(path);
+            assert!(!answer.body.is_empty(), "{path}");
+        }
+    });
+    drop(release);
+}
