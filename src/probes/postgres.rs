@@ -168,7 +168,7 @@ impl Probe for PostgresProbe {
                 }
                 // The server was restarted, or threw this connection out, while nobody looked: that it can be
                 // reached now is what counts.
-                Err(_) if session.is_lost() => {}
+                Err(failure) if session.is_lost() || failure.reason == Reason::Canceled => {}
                 Err(failure) => return Err(failure.into()),
             }
         }

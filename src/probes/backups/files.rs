@@ -282,6 +282,9 @@ mod tests {
         assert_eq!(names(root, &["{a,c}.*", "a*"]), ["a.dump", "c.sql"]);
         assert_eq!(names(root, &["latest.dump"]), ["latest.dump"]);
         assert_eq!(names(root, &["gone.dump"]), Vec::<String>::new());
+        let odd = std::os::unix::ffi::OsStrExt::from_bytes(b"z\xff.odd");
+        fs::write(root.join::<&std::ffi::OsStr>(odd), "x").unwrap();
+        assert_eq!(names(root, &["*.odd"]), ["z\u{fffd}.odd"]);
     }
 
     #[test]

@@ -37,9 +37,9 @@ use crate::{
 pub struct Schedule {
     /// The time between two runs of the job.
     pub every: Period,
-    /// How late a run may be.
-    #[serde(default = "tolerance")]
-    pub tolerance: Period,
+    /// How late a run may be; a tenth of `every` unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Period>,
     /// How far back runs are counted; seven times `every` unless said otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Period>,
@@ -51,9 +51,6 @@ pub struct Schedule {
     pub time_zone: Zone,
 }
 
-fn tolerance() -> Period {
-    Period(Duration::from_secs(3_600))
-}
 fn none() -> Max<u32> {
     Max::fail(0)
 }
@@ -102,7 +99,8 @@ impl Schedule {
     fn missed(&self, from: Timestamp, to: Timestamp) -> f64 {
         let clock = |at| self.time_zone.0.to_datetime(at);
         let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
-        let (every, tolerance) = (self.every.seconds(), self.tolerance.seconds());
+        let every = self.every.seconds();
+        let tolerance = self.tolerance.map_or(every / 10.0, Period::seconds);
         if gap <= every + tolerance { 0.0 } else { ((gap - tolerance) / every).floor().max(1.0) }
     }
 }
@@ -136,6 +134,8 @@ mod tests {
         assert_eq!(missed(daily(), &[400, 1]), 6.0, "only what lies within the window of seven days");
         assert_eq!(missed(daily(), &[1]), 0.0, "what came before the first backup is not known");
         assert_eq!(missed(json!({"every": "1h", "tolerance": "5m", "window": "2h"}), &[9, 8, 1]), 0.0);
+        assert_eq!(missed(json!({"every": "10h"}), &[21, 11]), 0.0, "a tenth is tolerated");
+        assert_eq!(missed(json!({"every": "10h"}), &[22, 12]), 1.0);
         assert!(missed(daily(), &[]).is_nan());
     }
 

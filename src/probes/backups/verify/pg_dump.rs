@@ -51,7 +51,7 @@ enum Stop {
 }
 
 /// Larger than any schema; what claims more is no table of contents.
-const LARGEST_CONTENTS: usize = 256 << 20;
+const LARGEST_CONTENTS: usize = 64 << 20;
 const TABLE_DATA: u8 = 1;
 const LARGE_OBJECTS: u8 = 3;
 
@@ -117,7 +117,7 @@ impl Archive {
     }
 
     fn read_contents(&mut self, bytes: &mut Bytes<'_>) -> Result<Contents, Stop> {
-        if bytes.left() < self.enough {
+        if bytes.left() < self.enough.min(LARGEST_CONTENTS + 1) {
             return Err(Stop::Short);
         }
         let contents = Contents::read(bytes);
@@ -133,7 +133,7 @@ impl Archive {
 impl Contents {
     fn read(bytes: &mut Bytes<'_>) -> Result<Self, Stop> {
         if bytes.all.len() > LARGEST_CONTENTS {
-            return Err(unverifiable("its table of contents is larger than 256MiB"));
+            return Err(unverifiable("its table of contents is larger than 64MiB"));
         }
         bytes.take(5)?;
         let version = (bytes.byte()?, bytes.byte()?);
