@@ -19,6 +19,7 @@ mod configuration;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod documents;
 mod metrics;
 #[cfg(test)]
 mod page;
