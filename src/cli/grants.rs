@@ -1,22 +1,37 @@
-//! `grants`: prints the SQL for a monitoring role.
+//! `grants`: prints the SQL for a monitoring role with just what the configured postgres checks need.
 
 use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Common, Exit};
+use super::{Common, Exit, complain};
+use crate::{
+    probes::postgres::{Need, grants},
+    settings::Flags,
+};
 
 /// Arguments of `grants`.
 #[derive(Debug, Args)]
 pub(super) struct Grants {
     /// Name of the role
-    #[arg(long, default_value = "readiness")]
+    #[arg(long, value_name = "NAME", default_value = "readiness")]
     role: String,
 }
 
 impl Grants {
-    pub(super) fn run(self, _common: &Common) -> anyhow::Result<Exit> {
-        writeln!(io::stdout().lock(), "{}", self.role)?;
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        let settings = match common.load(Flags::default())() {
+            Ok(settings) => settings,
+            Err(problems) => return Ok(complain(&problems.to_string())),
+        };
+        let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == "postgres");
+        let needs: Vec<_> = postgres
+            .map(|info| Need { probe: &info.name, checks: info.checks.iter().map(|check| check.kind).collect() })
+            .collect();
+        if needs.is_empty() {
+            return Ok(complain("the configuration has no postgres probe: no role is needed"));
+        }
+        write!(io::stdout().lock(), "{}", grants(&self.role, &needs))?;
         Ok(Exit::Good)
     }
 }
