@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Common, Exit, complain};
 use crate::{
-    probes::postgres::{Need, grants},
+    probes::postgres::grants::{Need, grants},
     settings::Flags,
 };
 
