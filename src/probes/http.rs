@@ -105,7 +105,13 @@ impl Kind for Http {
     type Probe = HttpProbe;
 
     fn checks() -> Vec<Offer<HttpFacts>> {
-        vec![Offer::of::<Health>(), Offer::of::<CertificateCheck>(), Offer::of::<Latency>(), Offer::of::<ErrorRate>()]
+        vec![
+            Offer::of::<Health>(),
+            Offer::of::<Response>(),
+            Offer::of::<CertificateCheck>(),
+            Offer::of::<Latency>(),
+            Offer::of::<ErrorRate>(),
+        ]
     }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
