@@ -1,6 +1,25 @@
-//! The integration tests.
+//! The integration tests: the library and the real daemon beside real programs.
+//!
+//! Every module is marked as a test, for clippy lets only tests unwrap.
 
-// Helpers are marked as tests, for clippy lets only tests unwrap.
+#[cfg(test)]
+mod backups;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod server;
+
+// What several of them use.
 #[cfg(test)]
 mod board;
 #[cfg(test)]
@@ -11,18 +30,3 @@ mod door;
 mod real;
 #[cfg(test)]
 mod watch;
-
-#[cfg(test)]
-mod backups;
-#[cfg(test)]
-mod configuration;
-#[cfg(test)]
-mod faults;
-#[cfg(test)]
-mod documents;
-mod metrics;
-#[cfg(test)]
-mod page;
-#[cfg(test)]
-mod postgres;
-mod server;
