@@ -20,6 +20,9 @@ pub(super) struct Without {
     pub nodes: HashSet<*const Node>,
     /// Keys that are missing only because they were passed over, with the map that they are missing in.
     pub holes: HashSet<(*const Node, String)>,
+    /// Keys that are missing and were said to be, with the map that they are missing in: anything stands for them,
+    /// so that what else is missing shows.
+    pub supplied: HashSet<(*const Node, &'static str)>,
     /// A piece that shows what is written in place of what is meant.
     pub veiled: Option<*const Node>,
 }
@@ -38,7 +41,9 @@ impl<'a> Reader<'a> {
     }
 
     fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None })
+        let here = std::ptr::from_ref(self.node);
+        let supplied = self.without.supplied.iter().filter(|(map, _)| *map == here).map(|(_, key)| *key).collect();
+        visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None, supplied })
     }
 
     fn list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Error> {
@@ -171,6 +176,7 @@ struct Map<'a> {
     reader: Reader<'a>,
     entries: std::slice::Iter<'a, Entry>,
     current: Option<&'a Entry>,
+    supplied: Vec<&'static str>,
 }
 
 impl<'de> de::MapAccess<'de> for Map<'_> {
@@ -179,13 +185,18 @@ impl<'de> de::MapAccess<'de> for Map<'_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let reader = self.reader;
         self.current = self.entries.find(|entry| !reader.is_passed_over(&entry.node));
-        let Some(entry) = self.current else { return Ok(None) };
+        let Some(entry) = self.current else {
+            let key = self.supplied.pop().map(IntoDeserializer::<Error>::into_deserializer);
+            return key.map(|key| seed.deserialize(key)).transpose();
+        };
         let key = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(&*entry.key));
         key.map(Some).map_err(|error| error.at(entry.node.key).within(&entry.node))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let entry = self.current.take().ok_or_else(|| Error::new("a value without a key"))?;
+        let Some(entry) = self.current.take() else {
+            return seed.deserialize(Anything).map_err(|_| Error::known());
+        };
         seed.deserialize(self.reader.below(&entry.node)).map_err(|error| error.within(&entry.node))
     }
 }
@@ -247,5 +258,41 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         let node = &self.entry.node;
         self.reader.below(node).deserialize_struct("", &[], visitor).map_err(|error| error.within(node))
+    }
+}
+
+/// Stands for a value that is missing. It suits most types; where it doesn't, nothing more is said of its map.
+struct Anything;
+
+impl<'de> Deserializer<'de> for Anything {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str("")
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bool(false)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(1)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(1)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(de::value::SeqDeserializer::new(std::iter::empty::<&str>()))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf option unit unit_struct tuple
+        tuple_struct map struct enum identifier ignored_any
     }
 }

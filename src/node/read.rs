@@ -1,7 +1,8 @@
 //! Reading a typed value out of a piece, with everything that is wrong with it and not just the first.
 //!
-//! Serde stops at its first error. So what was wrong is passed over and the rest is read again, until it ends well or
-//! nothing is left; keys that are missing only because they were passed over are not reported.
+//! Serde stops at its first error. So what was wrong is passed over, what is missing is made up, and the rest is read
+//! again, until it ends well or nothing is left; keys that are missing only because they were passed over are not
+//! reported. A value that was made up never leaves this module: only what lacks nothing is handed out.
 
 use serde::de::DeserializeOwned;
 
@@ -27,13 +28,14 @@ impl Node {
         let mut without = Without::default();
         for mistakes in 0..MOST {
             let error = match T::deserialize(Reader { node: self, without: &without }) {
-                Ok(value) => return (Some(value), mistakes == 0),
+                Ok(value) => return (Some(value).filter(|_| without.supplied.is_empty()), mistakes == 0),
                 Err(error) => error.into_inner(),
             };
             let innermost = error.path.first().copied();
             let map = error.path.get(1).copied().unwrap_or(self);
             let known = error.known || innermost.is_some_and(|at| without.nodes.contains(&at));
-            let hole = error.missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
+            let missing = error.missing;
+            let hole = missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
             // What gives way is the innermost piece that has not given way yet.
             let next = error.path.iter().copied().find(|at| !without.nodes.contains(at));
             if !known && !hole.is_some_and(|hole| without.holes.contains(&hole)) {
@@ -42,6 +44,9 @@ impl Node {
                 without.holes.extend(error.suggestion.iter().map(|key| (map, key.clone())));
                 let whole = if error.missing.is_some() { self.head() } else { self.place };
                 problems.push(error.place.unwrap_or(whole), error.message, error.suggestion);
+            }
+            if missing.is_some_and(|key| without.supplied.insert((innermost.unwrap_or(self), key))) {
+                continue;
             }
             let Some(next) = next else { break };
             without.holes.extend(self.key_of(next).map(|key| (map, key)));
@@ -59,7 +64,8 @@ impl Node {
             let message = self.find(at).unwrap_or(self).veil(error.message);
             return Inner { message, ..error };
         }
-        let veiled = Without { nodes: without.nodes.clone(), veiled: Some(at), ..Without::default() };
+        let (nodes, supplied) = (without.nodes.clone(), without.supplied.clone());
+        let veiled = Without { nodes, supplied, veiled: Some(at), ..Without::default() };
         let again = T::deserialize(Reader { node: self, without: &veiled }).map_err(Error::into_inner);
         match again {
             Err(again) if again.path.first() == error.path.first() => again,
@@ -188,11 +194,41 @@ mod tests {
                         9:19 expected a text, found a list";
         assert_eq!(read(text).unwrap_err(), expected);
         assert_eq!(read("{port: 1}").unwrap_err(), "1:1 key `url` is missing");
+        assert_eq!(
+            read("{url: x, nested: [{b: x}, {}], retry: 5}").unwrap_err(),
+            "1:19 key `a` is missing\n1:23 expected a whole number from 0, found the text `x`\n1:27 key `a` is missing\n\
+             1:39 expected `true` or `false`, found the number 5"
+        );
+        assert_eq!(several("{b: x}"), "key `a` is missing; key `c` is missing; key `d` is missing");
+        assert_eq!(
+            several("{e: 1, b: x}"),
+            "key `a` is missing; key `c` is missing; key `d` is missing; unknown key `e`: it can be `a`, `b`, `d`, `c` or `f`"
+        );
         assert_eq!(read("[x]").unwrap_err(), "1:1 expected a map, found a list");
         assert_eq!(
             read("{url: x, source: {modified: 1, name: 2}}").unwrap_err(),
             "1:18 expected one key: `modified`, `name` or `every`"
         );
+    }
+
+    fn several(text: &str) -> String {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only what is said about it counts")]
+        struct Several {
+            a: String,
+            #[serde(default)]
+            b: String,
+            d: u32,
+            c: Nested,
+            f: Option<Period>,
+        }
+        let mut problems = Problems::default();
+        let read = problems.parse("x", text.into()).and_then(|node| node.read::<Several>(&mut problems));
+        assert!(read.is_none());
+        let mut said: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
+        said.sort();
+        said.join("; ")
     }
 
     fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {

@@ -1,15 +1,16 @@
 //! Configurations: what is wrong with them is said in full, and what holds together loads.
 
+mod hostile;
+mod schema;
+
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use proptest::prelude::*;
 use readiness_exporter::{
     check::{Category, Severity},
     probes,
@@ -222,67 +223,6 @@ fn includes_are_relative_bounded_and_never_go_round() {
 }
 
 #[test]
-fn hostile_documents_end_in_a_clear_error_within_a_second() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, content: &[u8]| {
-        fs::write(folder.path().join(name), content).unwrap();
-        folder.path().join(name)
-    };
-    let deep = |open: &str, close: &str| format!("a: {}{}", open.repeat(10_000), close.repeat(10_000));
-    let bomb = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
-        let before = level - 1;
-        format!("{text}a{level}: &a{level} [*a{before}, *a{before}, *a{before}]\n")
-    });
-    let fifo = folder.path().join("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let huge = folder.path().join("huge");
-    fs::File::create(&huge).unwrap().set_len(100 << 20).unwrap();
-    let big_text = format!("a: &a \"{}\"\nb: [{}]", "x".repeat(1 << 20), "*a,".repeat(500_000));
-    for (path, message) in [
-        (write("bomb", bomb.as_bytes()), "too large: more than a million values"),
-        (write("text-bomb", big_text.as_bytes()), "too large: more than a million values"),
-        (write("deep-flow", deep("[", "]").as_bytes()), "not valid YAML"),
-        (write("deep-map", deep("{a: ", "}").as_bytes()), "more than 64 levels deep"),
-        (
-            write(
-                "deep-block",
-                (0..10_000).map(|n| format!("{}a:\n", " ".repeat(n))).take(2_000).collect::<String>().as_bytes(),
-            ),
-            "not valid YAML",
-        ),
-        (write("deep-list", "- ".repeat(10_000).as_bytes()), "not valid YAML"),
-        (write("open", "[".repeat(1_000_000).as_bytes()), "not valid YAML"),
-        (write("quote", format!("a: \"{}", "x".repeat(7 << 20)).as_bytes()), "not valid YAML"),
-        (write("keys", format!("{{{}", "? ".repeat(1_000_000)).as_bytes()), "not valid YAML"),
-        (write("anchors", "&a ".repeat(1_000_000).as_bytes()), "not valid YAML"),
-        (huge, "is larger than 8MiB"),
-        (write("latin1", b"a: 1\nb: \xe4\n"), "is not UTF-8 text: see line 2"),
-        (write("nul", b"a: 1\nb: \0\n"), "a NUL byte"),
-        (write("binary", &[0xff; 5_000]), "is not UTF-8 text"),
-        (write("empty", b""), "the file is empty"),
-        (write("blank", b"# nothing\n---\n"), "expected a map"),
-        (write("two", b"a: 1\n---\nb: 2\n"), "a second document"),
-        (write("self", b"a: &a [*a]\n"), "this alias stands inside of what it stands for"),
-        (write("key", b"{a: b}: c\n"), "a key must be a text"),
-        (write("tag", b"a: !!binary aGk=\n"), "the tag `!!binary` is not supported"),
-        (write("directive", b"%TAG ! tag:x,2000:\n---\na: 1\n"), "not valid YAML"),
-        (write("list", b"- a\n"), "expected a map"),
-        (fifo, "is a device, socket or FIFO, not a regular file"),
-        ("/dev/zero".into(), "is a device, socket or FIFO, not a regular file"),
-        (folder.path().join("none"), "can't be read: No such file"),
-    ] {
-        let start = Instant::now();
-        let said = load(&path, &[]).err().unwrap_or_else(|| panic!("{} loads", path.display()));
-        assert!(said.contains(message), "{}: {said}", path.display());
-        assert!(said.len() < 20_000, "{}: {} bytes", path.display(), said.len());
-        let limit = if cfg!(debug_assertions) { 15 } else { 1 };
-        assert!(start.elapsed() < Duration::from_secs(limit), "{}: {:?}", path.display(), start.elapsed());
-    }
-    let empty = tempfile::tempdir().unwrap();
-    assert!(load(empty.path(), &[]).err().unwrap().contains("has no *.yaml or *.yml file"));
-}
-
-#[test]
 fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
     for kind in probes::all() {
         let offers: Vec<_> = (kind.offers)().iter().map(|offer| offer.name).collect();
@@ -328,144 +268,5 @@ fn a_fingerprint_is_about_the_meaning_and_nothing_else() {
         "defaults: {failure_threshold: 2}\nprobes: [{name: a, tcp: {address: a:1}}]",
     ] {
         assert_ne!(one, print(other, &[]), "{other}");
-    }
-}
-
-/// Every configuration that ships, and the whole one of these tests.
-fn examples() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|ext| ext == "yaml") {
-                found.push(path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(&folder().join("good"), &mut found);
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &mut found);
-    found
-}
-
-fn yaml(text: &str) -> serde_json::Value {
-    serde_saphyr::from_str(text).unwrap()
-}
-
-#[test]
-fn the_schema_accepts_every_example_and_refuses_what_the_loader_refuses() {
-    let schema = settings::schema();
-    let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let examples = examples();
-    assert!(examples.len() >= 2, "{examples:?}");
-    for path in examples {
-        if load(&path, &[]).is_err() {
-            continue;
-        }
-        let document = yaml(&fs::read_to_string(&path).unwrap());
-        let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{error:?}")).collect();
-        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
-    }
-    for text in [
-        "prober: []",
-        "server: {listen: 5}",
-        "defaults: {interval: 30}",
-        "concurrency: {total: many}",
-        "slos: []",
-        "probes: [{tcp: {address: a}}]",
-        "probes: [{name: a}]",
-        "probes: [{name: a b, tcp: {address: a}}]",
-        "probes: [{name: a, tcp: {address: a}, redis: {}}]",
-        "probes: [{name: a, tcp: {address: a}, backups: {files: x}}]",
-        "probes: [{name: a, tcp: {addres: a}}]",
-        "probes: [{name: a, tcp: {address: 5}}]",
-        "probes: [{name: a, tcp: }]",
-        "probes: [{name: a, tcp: {address: a}, timeout: 5}]",
-        "probes: [{name: a, tcp: {address: a}, checks: [healht]}]",
-        "probes: [{name: a, tcp: {address: a}, checks: [retention]}]",
-        "probes: [{name: a, tcp: {address: a}, checks: [{health: {}, severity: high}]}]",
-        "probes: [{name: a, tcp: {address: a}, checks: [{health: {max: 5}}]}]",
-        "probes: [{name: a, tcp: {address: a}, checks: [{severity: info}]}]",
-    ] {
-        assert!(!validator.is_valid(&yaml(text)), "the schema accepts {text}");
-        assert_ne!(said(&[("a.yaml", text)], &[]), "nothing", "the loader accepts {text}");
-    }
-}
-
-#[test]
-fn everything_in_the_schema_that_is_a_key_is_described() {
-    fn walk(path: &str, schema: &serde_json::Value, missing: &mut Vec<String>) {
-        let described = schema.get("description").is_some();
-        if let Some(properties) = schema.get("properties").and_then(|keys| keys.as_object()) {
-            for (key, schema) in properties {
-                let is_kind =
-                    schema.get("$ref").is_some() || schema.get("anyOf").is_some() || schema.get("type").is_none();
-                // A word with settings is described beside its map.
-                let is_kind = is_kind || (properties.len() == 1 && described);
-                if schema.get("description").is_none() && !is_kind && !["warn", "fail"].contains(&key.as_str()) {
-                    missing.push(format!("{path}.{key}"));
-                }
-            }
-        }
-        match schema {
-            serde_json::Value::Object(map) => {
-                map.iter().for_each(|(key, schema)| walk(&format!("{path}.{key}"), schema, missing))
-            }
-            serde_json::Value::Array(items) => items.iter().for_each(|schema| walk(path, schema, missing)),
-            _ => {}
-        }
-    }
-    let mut missing = Vec::new();
-    walk("", &settings::schema(), &mut missing);
-    assert!(missing.is_empty(), "{missing:#?}");
-}
-
-#[test]
-fn thousands_of_probes_load_quickly() {
-    let (count, limit) = if cfg!(debug_assertions) { (2_000, 20) } else { (10_000, 2) };
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.yaml");
-    let probe = |n: u32| {
-        format!(
-            "- name: probe-{n}\n  tcp: {{address: \"${{HOST}}:{}\"}}\n  interval: 10s\n  retry_interval: 2s\n  timeout: 2s\n  \
-             depends_on: [probe-{}]\n  labels: {{team: a, tier: b}}\n  checks:\n  - health\n  - health: {{severity: info}}\n    \
-             name: again\n    runbook: https://runbooks.example.com/{n}\n",
-            n + 1,
-            u32::from(n == 0),
-        )
-    };
-    let text: String = (0..count).map(probe).collect();
-    fs::write(&path, format!("probes:\n{}", text.replace("depends_on: [probe-1]", ""))).unwrap();
-    let start = Instant::now();
-    let settings = load(&path, &[("HOST", "db")]).unwrap();
-    let spent = start.elapsed();
-    assert_eq!(settings.probes.len(), count as usize);
-    println!("{count} probes in {spent:?}");
-    assert!(spent < Duration::from_secs(limit), "{spent:?}");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    /// Cut, doubled and overwritten anywhere, a document loads or is refused with a message; nothing panics, and
-    /// what is said stays bounded.
-    #[test]
-    fn a_damaged_document_never_panics(edits in prop::collection::vec((any::<prop::sample::Index>(), 0..4u8, "[a-z{}\\[\\]:,&*<\"'#\\-?|>!%@$ \\n\\t\\x00é]{0,6}"), 1..6)) {
-        let mut text: Vec<char> = fs::read_to_string(folder().join("good/whole.yaml")).unwrap().chars().collect();
-        for (at, what, insert) in edits {
-            let at = at.index(text.len().max(1)).min(text.len());
-            match what {
-                0 => { text.truncate(at); }
-                1 => { text.drain(at..(at + insert.len()).min(text.len())); }
-                _ => { text.splice(at..at, insert.chars()); }
-            }
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.yaml");
-        fs::write(&path, text.into_iter().collect::<String>()).unwrap();
-        if let Err(said) = load(&path, &[]) {
-            prop_assert!(!said.is_empty() && said.len() < 100_000);
-        }
     }
 }
