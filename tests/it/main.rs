@@ -13,6 +13,8 @@ mod faults;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod nginx;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod postgres;

@@ -19,18 +19,21 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts it with what stands in its `server` block beside `listen`; its files are served from [`Nginx::folder`].
     pub(crate) fn start(server: &str) -> Self {
-        Self::listen("", server)
+        Self::prepare().launched("", server, "")
+    }
+
+    /// The same with `more` beside that block, and with what `prepare` puts into its folder.
+    pub(crate) fn start_with(server: &str, more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let nginx = Self::prepare();
+        prepare(nginx.folder());
+        nginx.launched("", server, more)
     }
 
     /// The same for HTTPS, with `server.pem` and `server.key` of its folder, which `certify` writes.
     pub(crate) fn start_tls(certify: impl FnOnce(&Path)) -> Self {
         let nginx = Self::prepare();
         certify(nginx.folder());
-        nginx.launched(" ssl", "ssl_certificate server.pem; ssl_certificate_key server.key; return 200 well;")
-    }
-
-    fn listen(options: &str, server: &str) -> Self {
-        Self::prepare().launched(options, server)
+        nginx.launched(" ssl", "ssl_certificate server.pem; ssl_certificate_key server.key; return 200 well;", "")
     }
 
     fn prepare() -> Self {
@@ -41,7 +44,7 @@ impl Nginx {
         nginx
     }
 
-    fn launched(mut self, options: &str, server: &str) -> Self {
+    fn launched(mut self, options: &str, server: &str, more: &str) -> Self {
         let (folder, port) = (self.folder.path().display(), self.port);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {folder}/temp;"))
@@ -51,7 +54,7 @@ impl Nginx {
             format!(
                 "daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n\
                  events {{}}\nhttp {{ access_log off; {temporary} root {folder}/files; default_type text/plain;\n\
-                 server {{ listen 127.0.0.1:{port}{options}; {server} }} }}\n"
+                 server {{ listen 127.0.0.1:{port}{options}; {server} }}\n{more} }}\n"
             ),
         )
         .unwrap();
