@@ -19,6 +19,8 @@ mod page;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod prometheus_agreement;
+#[cfg(test)]
 mod server;
 
 // What several of them use.

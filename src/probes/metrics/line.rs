@@ -1,7 +1,8 @@
 //! One line of a page: a sample in the text format or in OpenMetrics, checked as a whole and without a copy.
 //!
 //! What is lenient is what Prometheus is lenient about: blanks in the text format, a comma before `}`, letters after a
-//! backslash that mean nothing.
+//! backslash that mean nothing. In two places the word of the format counts rather than what Prometheus 2.42 does: blanks
+//! before a name are ignored (it refuses the page), and a comma must stand between labels (it can do without).
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! A Prometheus that scrapes what the test tells it to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs::File,
     net::SocketAddr,
@@ -63,18 +63,21 @@ impl Prometheus {
         answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
+    /// Every series that an expression gives, without the labels that Prometheus adds, and its value.
+    pub(crate) async fn values(&self, expression: &str) -> BTreeMap<String, f64> {
+        let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
+        let text = self.get(&format!("/api/v1/query?query={query}")).await.unwrap_or_default();
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
+        let all = answer["data"]["result"].as_array().into_iter().flatten();
+        all.map(|series| (strip(&series["metric"]), value(series))).collect()
+    }
+
     /// Every series of a job, without the labels that Prometheus adds.
     pub(crate) async fn series(&self, job: &str) -> BTreeSet<String> {
         let matcher = url::form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect::<String>();
         let text = self.get(&format!("/api/v1/series?match[]={matcher}")).await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
-        let strip = |series: &Value| {
-            let mut labels = series.as_object().unwrap().clone();
-            labels.shift_remove("job");
-            labels.shift_remove("instance");
-            let sorted: std::collections::BTreeMap<_, _> = labels.into_iter().collect();
-            serde_json::to_string(&sorted).unwrap()
-        };
         answer["data"].as_array().unwrap().iter().map(strip).collect()
     }
 
@@ -86,6 +89,15 @@ impl Prometheus {
         stream.read_to_string(&mut text).await.ok()?;
         text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
     }
+}
+
+/// A series as text, without the labels that Prometheus adds.
+fn strip(series: &Value) -> String {
+    let mut labels = series.as_object().unwrap().clone();
+    labels.shift_remove("job");
+    labels.shift_remove("instance");
+    let sorted: BTreeMap<_, _> = labels.into_iter().collect();
+    serde_json::to_string(&sorted).unwrap()
 }
 
 impl Drop for Prometheus {
