@@ -149,15 +149,7 @@ impl Http {
     fn validate_credentials(&self) -> Result<(), Invalid> {
         let headers = self.header_map()?;
         if let Some(auth) = &self.basic_auth {
-            if auth.password.is_some() == auth.password_file.is_some() {
-                return Err(Invalid::at("basic_auth", "write either `password` or `password_file`"));
-            }
-            if auth.username.contains(':') {
-                return Err(Invalid::at(
-                    "basic_auth",
-                    "a user with a colon in the name can't be told from the password",
-                ));
-            }
+            auth.validate()?;
         }
         let ways = [
             headers.contains_key(hyper::header::AUTHORIZATION),

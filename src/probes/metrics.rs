@@ -32,7 +32,7 @@ use self::{
     selector::Selector,
     series::{Format, Page},
 };
-use super::http::Target;
+use super::http::{BasicAuth, Target};
 use crate::{
     check::Offer,
     checks::health::Health,
@@ -52,6 +52,9 @@ pub struct Metrics {
     /// Headers to send.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
+    /// User and password for basic authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
     /// Token for bearer authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer_token: Option<Secret>,
@@ -112,10 +115,10 @@ impl Kind for Metrics {
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no page is smaller than nothing: write a size such as 10MiB"));
         }
-        if self.bearer_token.is_some() && self.bearer_token_file.is_some() {
-            return Err(Invalid::at("bearer_token", "write either `bearer_token` or `bearer_token_file`"));
+        if self.tls != Tls::default() && !self.url.is_https() {
+            return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
         }
-        self.header_map().map(drop)
+        self.validate_credentials()
     }
 
     fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
@@ -131,6 +134,25 @@ const ACCEPT: &str =
 const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 
 impl Metrics {
+    fn validate_credentials(&self) -> Result<(), Invalid> {
+        let headers = self.header_map()?;
+        if let Some(auth) = &self.basic_auth {
+            auth.validate()?;
+        }
+        let ways = [
+            headers.contains_key(header::AUTHORIZATION),
+            self.basic_auth.is_some(),
+            self.bearer_token.is_some(),
+            self.bearer_token_file.is_some(),
+        ];
+        if ways.into_iter().filter(|way| *way).count() > 1 {
+            let text =
+                "more than one of `basic_auth`, `bearer_token`, `bearer_token_file` and a header `authorization`";
+            return Err(Invalid::at("url", format!("{text}: only one of them can be sent")));
+        }
+        Ok(())
+    }
+
     fn header_map(&self) -> Result<HeaderMap, Invalid> {
         let mut map = HeaderMap::new();
         map.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
@@ -169,6 +191,9 @@ impl MetricsProbe {
         let url = &self.settings.url;
         let client = self.client.get(&cx.shared).await?;
         let mut request = client.get(url.url().clone()).headers(self.headers.clone());
+        if let Some(auth) = &self.settings.basic_auth {
+            request = request.basic_auth(&auth.username, Some(auth.read_password().await?.expose()));
+        }
         let bearer = SecretSource::of(self.settings.bearer_token.as_ref(), self.settings.bearer_token_file.as_ref());
         if let Some(bearer) = bearer {
             request = request.bearer_auth(bearer.read().await?.expose());

@@ -108,11 +108,7 @@ impl Http {
     /// The value of `Authorization`, its secret read just now.
     pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         if let Some(auth) = &self.basic_auth {
-            let source = SecretSource::of(auth.password.as_ref(), auth.password_file.as_ref());
-            let password = match source {
-                Some(source) => source.read().await?,
-                None => Secret::from(String::new()),
-            };
+            let password = auth.read_password().await?;
             return basic(&auth.username, &password).map(Some);
         }
         match SecretSource::of(self.bearer_token.as_ref(), self.bearer_token_file.as_ref()) {

@@ -138,6 +138,14 @@ async fn headers_and_tokens_are_sent_and_read_at_use() {
 }
 
 #[tokio::test]
+async fn a_user_and_a_password_are_sent() {
+    let server = answering(page("text/plain", b"a 5\n")).await;
+    scrape(&probe(&at(&server), json!({"basic_auth": {"username": "u", "password": "p"}}))).await.unwrap();
+    let asked = server.asked.lock().unwrap().concat();
+    assert!(asked.contains("\r\nauthorization: basic dtpw\r\n"), "{asked}");
+}
+
+#[tokio::test]
 async fn each_way_of_failing_has_its_reason() {
     let limit = json!({"body_limit": "1MiB", "sample_limit": 1000});
     let bomb = gzip(&vec![b'#'; 64 << 20]);
@@ -197,11 +205,15 @@ fn settings_that_contradict_each_other_are_refused() {
         from_value::<Metrics>(settings).unwrap().validate(&timing).err().map(|error| error.key.unwrap())
     };
     assert_eq!(key(json!({})), None);
-    assert_eq!(key(json!({"bearer_token": "x", "bearer_token_file": "/x"})), Some("bearer_token"));
+    assert_eq!(key(json!({"basic_auth": {"username": "u", "password": "p"}})), None);
+    assert_eq!(key(json!({"basic_auth": {"username": "u"}})), Some("basic_auth"));
+    assert_eq!(key(json!({"bearer_token": "x", "bearer_token_file": "/x"})), Some("url"));
+    assert_eq!(key(json!({"bearer_token": "x", "headers": {"Authorization": "y"}})), Some("url"));
     assert_eq!(key(json!({"body_limit": "0B"})), Some("body_limit"));
     assert_eq!(key(json!({"headers": {"a b": "x"}})), Some("headers"));
     assert_eq!(key(json!({"headers": {"Accept-Encoding": "br"}})), Some("headers"));
     assert_eq!(key(json!({"tls": {"server_name": "b.example"}})), Some("tls"));
+    assert_eq!(key(json!({"tls": {"ca": "/x"}})), Some("tls"));
     assert!(from_value::<Metrics>(json!({"url": "http://a", "sample_limit": 0})).is_err());
 }
 
