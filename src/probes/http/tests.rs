@@ -150,10 +150,10 @@ async fn each_way_of_not_answering_has_its_reason() {
 async fn dropping_a_run_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let context = Context::new(Duration::from_millis(100), Arc::default());
+    let context = Context::new(Duration::from_millis(400), Arc::default());
     let probe = probe(json!({"url": url}));
     let start = Instant::now();
-    tokio::time::timeout(Duration::from_millis(100), probe.observe(&context)).await.unwrap_err();
+    tokio::time::timeout(context.timeout, probe.observe(&context)).await.unwrap_err();
     let (mut stream, _) = listener.accept().await.unwrap();
     head_of(&mut stream).await;
     let end = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await.expect("the connection is closed");
@@ -178,7 +178,7 @@ async fn a_compressed_body_is_counted_after_decompression() {
 
 /// Runs against a listener until the timeout and gives the phase that it was in.
 async fn phase_at_timeout(settings: Value) -> Phase {
-    let context = Context::new(Duration::from_millis(200), Arc::default());
+    let context = Context::new(Duration::from_millis(600), Arc::default());
     // Connecting notices by itself that its time is up, and then says more.
     if let Ok(end) = tokio::time::timeout(context.timeout, probe(settings).observe(&context)).await {
         assert_eq!(end.unwrap_err().failure.reason, Reason::Timeout);

@@ -66,7 +66,7 @@ async fn a_server_that_goes_silent_is_left_at_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tcp: Tcp = from_value(json!({"address": listener.local_addr().unwrap().to_string(), "expect": "x"})).unwrap();
     let probe = tcp.acquire(vec![], &Arc::default()).unwrap();
-    let context = Context::new(Duration::from_millis(50), Arc::default());
+    let context = Context::new(Duration::from_millis(400), Arc::default());
     tokio::time::timeout(context.timeout, probe.observe(&context)).await.unwrap_err();
     assert_eq!(context.phases().last().unwrap().0, Phase::Response);
     let (mut stream, _) = listener.accept().await.unwrap();
