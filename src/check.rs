@@ -240,7 +240,7 @@ impl fmt::Display for Measure {
             (Outcome::Warn | Outcome::Fail(_), Bound::Max) => "above the limit of",
             (Outcome::Warn | Outcome::Fail(_), Bound::Min) => "below the limit of",
             (_, Bound::Max) => "within the limit of",
-            (_, Bound::Min) => "above the least of",
+            (_, Bound::Min) => "no less than",
         };
         write!(f, ", {word} {}", self.unit.show(limit))
     }

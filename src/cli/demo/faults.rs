@@ -49,7 +49,11 @@ pub(super) const SCRIPT: &[Act] = &[
     act(20, None, "answers are quick again: the windows run out and the latency checks recover"),
     act(25, Some(Fault::Errors), "every fifth answer is an error: error_rate fails, api/health flickers"),
     act(20, None, "no more errors: the error rates sink"),
-    act(25, Some(Fault::Pool), "something holds on to the database connections: orders/pool fails, orders wait"),
+    act(
+        25,
+        Some(Fault::Pool),
+        "something holds the database connections: orders/pool and orders/queue fail, then the orders that give up",
+    ),
     act(15, None, "the connections are given back"),
     act(35, Some(Fault::Backups), "the backup job has stopped: dumps/freshness fails when the last dump is 20s old"),
 ];

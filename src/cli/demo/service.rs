@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::Instant};
 use super::faults::Faults;
 
 const POOL: usize = 20;
-const BUCKETS: [f64; 8] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+const BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0];
 
 /// So many orders a second, each busy with the pool for about this long: a load of about a third.
 const ORDERS_PER_SECOND: f64 = 40.0;

@@ -123,7 +123,7 @@ mod tests {
     fn the_newest_is_judged_by_itself_and_against_the_median_of_those_before() {
         let fail = Outcome::Fail(Reason::Limit);
         for (settings, sizes, outcome, summary) in [
-            (json!({"min": "100B"}), &[1, 100][..], Outcome::Pass, "size is 100B, above the least of 100B"),
+            (json!({"min": "100B"}), &[1, 100][..], Outcome::Pass, "size is 100B, no less than 100B"),
             (json!({"min": "100B"}), &[500, 99], fail, "size is 99B, below the limit of 100B"),
             (json!({"max": "100B"}), &[101], fail, "size is 101B, above the limit of 100B"),
             // The median of the last five is 100: one that was odd once does not count.
@@ -142,7 +142,7 @@ mod tests {
             (json!({"max_shrink": "50%"}), &[100, 300], Outcome::Pass, "shrink is 0%, within the limit of 50%"),
             (json!({"max_growth": 3}), &[100, 200, 451], fail, "growth is 3.01, above the limit of 3"),
             (json!({"max_shrink": "50%"}), &[100], Outcome::Pending, "there is no earlier backup to compare with"),
-            (json!({"max_shrink": "50%", "min": "10B"}), &[100], Outcome::Pass, "size is 100B, above the least of 10B"),
+            (json!({"max_shrink": "50%", "min": "10B"}), &[100], Outcome::Pass, "size is 100B, no less than 10B"),
             (json!({"min": "10B"}), &[], Outcome::Unknown(Reason::Empty), "there is no backup"),
         ] {
             assert_eq!(judge(settings, sizes), (outcome, summary.to_owned()), "{sizes:?}");

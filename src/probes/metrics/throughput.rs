@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
         let limits: Vec<_> = check.limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect();
         assert_eq!(limits, ["min fail 1", "max warn 4", "max fail 8"]);
-        assert_eq!(verdict.summary, "throughput is 2.5/s, above the least of 1/s");
+        assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 
     #[test]
