@@ -47,7 +47,11 @@ pub(super) const SCRIPT: &[Act] = &[
     act(25, None, "all is well: every check turns to pass as it has seen enough"),
     act(25, Some(Fault::Slow), "answers get slow: api/latency and orders/latency warn, then fail; nothing else does"),
     act(20, None, "answers are quick again: the windows run out and the latency checks recover"),
-    act(25, Some(Fault::Errors), "every fifth answer is an error: error_rate fails, api/health flickers"),
+    act(
+        25,
+        Some(Fault::Errors),
+        "every fifth answer is an error: api/error_rate and orders/error_rate warn, then fail",
+    ),
     act(20, None, "no more errors: the error rates sink"),
     act(
         25,
