@@ -3,9 +3,12 @@
 //! Every test has the same shape: all is well; it breaks; exactly the listed checks turn to what is listed; it is
 //! repaired; all is as before. What isn't listed must not have moved even for a moment.
 
+mod answers;
 mod backups;
 mod certificates;
 mod crash;
+mod metrics_page;
+mod postgres;
 mod service;
 
 use std::fs;
@@ -16,7 +19,8 @@ use crate::real::{
     wait_until,
 };
 
-/// Probes beside the one that is broken, of other things that nothing is wrong with.
+/// Probes beside the one that is broken, of other things that nothing is wrong with. A busy machine may make one of
+/// their runs late; a fault that reaches them would last.
 pub(crate) struct Bystanders {
     service: Service,
 }
@@ -43,16 +47,17 @@ impl Bystanders {
         format!(
             "
             - name: other
-              interval: 1s
+              interval: 2s
               http: {{url: \"{}\"}}
+              checks: [{{health: {{failure_threshold: 2}}}}]
             - name: other-port
-              interval: 1s
+              interval: 2s
               tcp: {{address: \"{}\"}}
-              checks: [{{error_rate: {{max: 50%, window: 1m}}}}]
+              checks: [{{health: {{failure_threshold: 2}}}}, {{error_rate: {{max: 50%, window: 1m}}}}]
             - name: other-dumps
-              interval: 1s
+              interval: 2s
               backups: {{files: \"${{HOME_FOLDER}}/other/*.dump\", settle: 0s}}
-              checks: [{{freshness: {{max_age: 1h}}}}]
+              checks: [{{health: {{failure_threshold: 2}}}}, {{freshness: {{max_age: 1h, failure_threshold: 2}}}}]
             ",
             self.service.url(),
             self.service.address
@@ -93,6 +98,16 @@ impl<'a> Calm<'a> {
         });
         self.assert_untouched(&seen, turned);
         self.assert_exposed(turned);
+    }
+
+    /// Lets a probe run some more times, and nothing may move.
+    pub(crate) fn holds(&self, probe: &str, runs: f64) {
+        let enough = self.daemon.runs(probe) + runs;
+        wait_until(&format!("{probe} runs"), || {
+            let runs = self.daemon.runs(probe);
+            if runs >= enough { Ok(()) } else { Err(runs.to_string()) }
+        });
+        self.assert_untouched(&self.daemon.checks(), &[]);
     }
 
     /// Waits until all is as it was before, but for what had turned.

@@ -21,6 +21,8 @@ mod postgres;
 #[cfg(test)]
 mod prometheus_agreement;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 mod server;
 
 // What several of them use.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -65,6 +65,11 @@ impl Nginx {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A file that it serves.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder().join("files").join(name)
     }
 
     pub(crate) fn url(&self) -> String {

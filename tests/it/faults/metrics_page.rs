@@ -1,0 +1,78 @@
+//! A service's own metrics page that is none, lacks a series, or begins to count anew.
+
+use std::{io::Write, time::Instant};
+
+use super::{Bystanders, Calm, endure};
+use crate::real::service::{Service, answer};
+
+const PROBE: &str = "
+    - name: numbers
+      metrics: {url: \"${SHOP}\"}
+      checks:
+        - error_rate: {errors: orders_failed_total, total: orders_total, max: 5%, window: 4s}
+        - throughput: {series: orders_total, min: 20, window: 4s}
+        - latency: {histogram: orders_seconds, p95: 250ms, window: 4s}
+        - pool: {used: orders_pool, size: orders_pool_max, max_utilization: 90%}
+        - present: {series: [orders_total], max_age: 1m}
+    ";
+
+/// A hundred orders a second since a moment, one in a hundred of them failed, each done within a tenth of a second.
+fn page(since: Instant, utilization: u32) -> Vec<u8> {
+    let orders = (since.elapsed().as_secs_f64() * 100.0).floor();
+    let failed = (orders / 100.0).floor();
+    let text = format!(
+        "# TYPE orders_total counter\norders_total {orders}\n# TYPE orders_failed_total counter\n\
+         orders_failed_total {failed}\n# TYPE orders_pool gauge\norders_pool {utilization}\n\
+         # TYPE orders_pool_max gauge\norders_pool_max 10\n# TYPE orders_seconds histogram\n\
+         orders_seconds_bucket{{le=\"0.1\"}} {orders}\norders_seconds_bucket{{le=\"1\"}} {orders}\n\
+         orders_seconds_bucket{{le=\"+Inf\"}} {orders}\norders_seconds_sum {}\norders_seconds_count {orders}\n",
+        orders * 0.05
+    );
+    answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
+}
+
+fn shows_a_page(service: &Service, utilization: u32) {
+    let since = Instant::now();
+    service.does(move |stream, _, _| stream.write_all(&page(since, utilization)));
+}
+
+#[test]
+fn a_page_that_is_html_is_no_metrics_page() {
+    let (service, beside) = (Service::start(), Bystanders::new());
+    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
+    shows_a_page(&service, 3);
+    let turned = [
+        ("numbers/health", "fail parse"),
+        ("numbers/error_rate", "unknown parse"),
+        ("numbers/throughput", "unknown parse"),
+        ("numbers/latency", "unknown parse"),
+        ("numbers/pool", "unknown parse"),
+        ("numbers/present", "unknown parse"),
+    ];
+    let html = b"<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body>Welcome!</body></html>\n";
+    let login = answer("200 OK", "Content-Type: text/html\r\n", html);
+    endure(&daemon, &turned, || service.answers(login), || shows_a_page(&service, 3));
+}
+
+#[test]
+fn a_counter_that_begins_anew_raises_no_false_alarm() {
+    let (service, beside) = (Service::start(), Bystanders::new());
+    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
+    shows_a_page(&service, 3);
+    let calm = Calm::of(&daemon);
+    for _ in 0..2 {
+        // As after a restart of the service.
+        shows_a_page(&service, 3);
+        calm.holds("numbers", 6.0);
+    }
+}
+
+#[test]
+fn a_pool_that_is_exhausted_fails_and_nothing_else() {
+    let (service, beside) = (Service::start(), Bystanders::new());
+    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
+    let since = Instant::now();
+    let uses = |used| service.does(move |stream, _, _| stream.write_all(&page(since, used)));
+    uses(3);
+    endure(&daemon, &[("numbers/pool", "fail limit")], || uses(10), || uses(3));
+}

@@ -1,0 +1,173 @@
+//! The daemon as its operator meets it: reloaded, drained, told twice.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use crate::{
+    faults::Calm,
+    real::{
+        daemon::{Daemon, Home},
+        postgres::Postgres,
+        service::Service,
+        wait_until,
+    },
+};
+
+const SHOP: &str = "
+    - name: shop
+      http: {url: \"${SHOP}\"}
+      checks: [{error_rate: {max: 50%, window: 1m}}]
+    ";
+
+const GOING: &str = "
+    - name: going
+      http: {url: \"${SHOP}\"}
+    ";
+
+const RELOADED: &str = "readiness_config_last_reload_successful";
+
+fn home(service: &Service, probes: &[&str]) -> Home {
+    let home = Home::new(&[]).with("SHOP", service.url());
+    home.configure(probes);
+    home
+}
+
+/// Waits until a probe has run so many times more.
+fn runs_on(daemon: &Daemon, probe: &str) {
+    let before = daemon.runs(probe);
+    wait_until(&format!("{probe} runs"), || {
+        let now = daemon.runs(probe);
+        if now >= before + 2.0 { Ok(()) } else { Err(now.to_string()) }
+    });
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let service = Service::start();
+    let home = home(&service, &[SHOP, GOING]);
+    let daemon = home.serve();
+    let calm = Calm::of(&daemon);
+    let good = fs::read_to_string(home.path("readiness.yaml")).unwrap();
+    let bad = good.replace("error_rate", "eror_rate");
+    home.write("readiness.yaml", &bad);
+
+    let answer = daemon.ask("POST", "/-/reload");
+    let text = answer.text();
+    assert_eq!(answer.status, 500, "{text}");
+    let line = bad.lines().position(|line| line.contains("eror_rate")).unwrap() + 1;
+    assert!(text.contains(&format!("readiness.yaml:{line}:")) && text.contains("did you mean"), "{text}");
+    assert_eq!(daemon.value(RELOADED), Some(0.0));
+    daemon.signal("HUP");
+    daemon.wait_for_log(&["level=error", "eror_rate", "the old one runs on"]);
+    runs_on(&daemon, "shop");
+    calm.holds("going", 2.0);
+
+    home.write("readiness.yaml", good);
+    daemon.signal("HUP");
+    wait_until("the repaired file is taken", || daemon.value(RELOADED).filter(|ok| *ok == 1.0).ok_or(daemon.log()));
+    calm.holds("shop", 2.0);
+    daemon.terminate();
+}
+
+#[test]
+fn a_reload_keeps_what_is_unchanged_and_drops_what_is_gone() {
+    let service = Service::start();
+    let home = home(&service, &[SHOP, GOING, "- name: changing\n  http: {url: \"${SHOP}\"}"]);
+    let daemon = home.serve();
+    drop(Calm::of(&daemon));
+    runs_on(&daemon, "changing");
+    runs_on(&daemon, "shop");
+    let (before, runs, window) = (daemon.checks(), daemon.runs("shop"), window(&daemon));
+    let changed = daemon.runs("changing");
+
+    let comes = "- name: coming\n  tcp: {address: \"${ADDRESS}\"}";
+    let comes = comes.replace("${ADDRESS}", &service.address.to_string());
+    home.configure(&[&comes, SHOP, "- name: changing\n  http: {url: \"${SHOP}\", method: HEAD}"]);
+    let answer = daemon.ask("POST", "/-/reload");
+    assert_eq!((answer.status, answer.text().trim()), (200, "reloaded"));
+    assert!(!daemon.get("/metrics").text().contains("probe=\"going\""), "every series of it is gone");
+    assert!(daemon.runs("changing") < changed, "it counts anew");
+    assert!(daemon.runs("shop") >= runs, "it counts on");
+    drop(Calm::of(&daemon));
+    let after = daemon.checks();
+    let names: Vec<_> = after.keys().map(String::as_str).collect();
+    assert_eq!(names, ["changing/health", "coming/health", "shop/error_rate", "shop/health"]);
+    for check in ["shop/health", "shop/error_rate"] {
+        assert_eq!(after[check].since, before[check].since, "{check}");
+    }
+    assert!(after["changing/health"].since > before["changing/health"].since);
+    assert!(self::window(&daemon) >= window, "the runs before the reload are still in the window");
+    daemon.terminate();
+}
+
+/// How many runs the window of `shop/error_rate` holds: `.. (0 of 7 runs in 1m)`.
+fn window(daemon: &Daemon) -> u64 {
+    let summary = daemon.check("shop/error_rate").summary;
+    let words: Vec<_> = summary.split(' ').collect();
+    let at = words.iter().position(|word| word.starts_with("run")).unwrap_or_else(|| panic!("{summary}"));
+    words[at - 1].parse().unwrap()
+}
+
+#[test]
+fn a_reload_keeps_the_connection_of_what_is_unchanged() {
+    let postgres = Postgres::start(&[]);
+    postgres.role("monitor", "IN ROLE pg_monitor");
+    let db = format!("- name: db\n  postgres: {}", postgres.settings("monitor", ""));
+    let service = Service::start();
+    let home = home(&service, &[&db, GOING]);
+    let daemon = home.serve();
+    drop(Calm::of(&daemon));
+    let session = || postgres.sql("select pid from pg_stat_activity where usename = 'monitor'");
+    let before = session();
+    home.configure(&[SHOP, &db]);
+    assert_eq!(daemon.ask("POST", "/-/reload").status, 200);
+    runs_on(&daemon, "db");
+    assert_eq!(session(), before);
+    // Then it is removed: nothing of it stays over there.
+    home.configure(&[SHOP]);
+    assert_eq!(daemon.ask("POST", "/-/reload").status, 200);
+    wait_until("the session ends", || if session().is_empty() { Ok(()) } else { Err(session()) });
+}
+
+#[test]
+fn a_drain_waits_for_nobody_longer_than_five_seconds() {
+    let (service, silent) = (Service::start(), Service::start());
+    let hanging = format!("- name: hanging\n  http: {{url: \"{}\"}}\n  interval: 1m\n  timeout: 1m", silent.url());
+    let (sender, met) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    silent.does(move |stream, _, _| {
+        let _ = sender.lock().unwrap().send(());
+        stream.read_to_end(&mut Vec::new()).map(drop)
+    });
+    let home = home(&service, &[SHOP, &hanging]);
+    let daemon = home.serve();
+    met.recv_timeout(std::time::Duration::from_secs(30)).expect("the probe hangs");
+    // One client that does not finish its question, one that does not take its answer, one that has nothing to say.
+    let client = |text: &str| {
+        let mut stream = TcpStream::connect(daemon.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let clients = [
+        client("GET / HTTP/1.1\r\nHo"),
+        client(&"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n".repeat(500)),
+        client(""),
+    ];
+    daemon.wait_for("shop/health", "pass");
+    daemon.terminate();
+    drop(clients);
+    assert!(home.path("state/state.json").exists(), "the state is written at the end");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let service = Service::start();
+    let home = home(&service, &[SHOP]);
+    let output = home.run(&["serve", "--web.listen-address", &service.address.to_string()]);
+    let (_, error) = crate::real::daemon::said(&output);
+    assert!(!output.status.success() && error.contains(&service.address.to_string()), "{error}");
+    assert!(!error.contains("started"), "{error}");
+}
