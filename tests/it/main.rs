@@ -5,7 +5,11 @@
 #[cfg(test)]
 mod backups;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
+mod demo;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
@@ -22,6 +26,8 @@ mod postgres;
 mod prometheus_agreement;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod server;
 

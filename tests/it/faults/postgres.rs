@@ -88,7 +88,7 @@ fn a_full_postgres_fails_the_pool_and_nothing_else_while_the_connection_is_kept(
     let app = sessions(&postgres, 4);
     calm.turns(&turned);
     let summary = daemon.check("db/pool").summary;
-    assert!(summary.contains("5 of 5"), "{summary}");
+    assert!(summary.contains("of 5 in use"), "{summary}");
     close(app);
     calm.comes_back(&turned);
 }
