@@ -3,17 +3,20 @@
 use std::io::{self, Write};
 
 use super::{Common, Exit, complain};
-use crate::settings::Flags;
+use crate::{app::Rehearsal, settings::Flags};
 
 pub(super) fn run(common: &Common) -> anyhow::Result<Exit> {
-    match common.load(Flags::default())() {
-        Ok(settings) => {
-            let checks: usize = settings.probes.iter().map(|probe| probe.info.checks.len()).sum();
-            let path = common.config_path();
-            let probes = settings.probes.len();
-            writeln!(io::stdout().lock(), "{} is good: {probes} probes, {checks} checks", path.display())?;
-            Ok(Exit::Good)
-        }
-        Err(problems) => Ok(complain(&problems.to_string())),
+    let settings = match common.load(Flags::default())() {
+        Ok(settings) => settings,
+        Err(problems) => return Ok(complain(&problems.to_string())),
+    };
+    let checks: usize = settings.probes.iter().map(|probe| probe.info.checks.len()).sum();
+    let probes = settings.probes.len();
+    // Some mistakes only show when a probe is put together with its checks; that opens nothing yet.
+    if let Err(problems) = Rehearsal::new(settings, |_, _| true) {
+        return Ok(complain(&problems.to_string()));
     }
+    let path = common.config_path();
+    writeln!(io::stdout().lock(), "{} is good; probes: {probes}, checks: {checks}", path.display())?;
+    Ok(Exit::Good)
 }
