@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fantoccini::{Client, ClientBuilder, wd::WebDriverCompatibleCommand};
+use fantoccini::{
+    Client, ClientBuilder,
+    actions::{InputSource, KeyAction, KeyActions},
+    wd::WebDriverCompatibleCommand,
+};
 use hyper::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -62,6 +66,14 @@ impl Browser {
             .await
             .expect("Chromium is Debian's package chromium: tests/setup installs it");
         Self { client, driver, _profile: profile }
+    }
+
+    /// Presses a key, whatever has the focus: naming the element would fail where a refresh has just replaced it.
+    pub(crate) async fn press(&self, key: char) {
+        let actions = KeyActions::new("keyboard".to_owned())
+            .then(KeyAction::Down { value: key })
+            .then(KeyAction::Up { value: key });
+        self.client.perform_actions(actions).await.unwrap();
     }
 
     /// A value that a script computes on the page.

@@ -172,8 +172,7 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() {
         .unwrap();
     let mut at = Vec::new();
     for _ in 0..all {
-        let body = browser.client.active_element().await.unwrap();
-        body.send_keys(&Key::Tab.to_string()).await.unwrap();
+        browser.press(Key::Tab.into()).await;
         let here = browser
             .eval(
                 "const e = document.activeElement, style = getComputedStyle(e);
@@ -187,7 +186,7 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() {
     let expected: Vec<Value> = (0..all).map(Value::from).collect();
     assert_eq!(at, expected, "the order of the tab key is the order of the page");
     // The shortcut of many tools, and the way past everything else.
-    browser.client.active_element().await.unwrap().send_keys("/").await.unwrap();
+    browser.press('/').await;
     assert_eq!(browser.eval("return document.activeElement.id").await, json!("q"));
     browser.close().await;
 }
