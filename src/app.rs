@@ -118,7 +118,7 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) {
         let (sender, mut requests) = self.reloads;
         let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
-        let doors = server::App {
+        let doors = server::Doors {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
             reload: sender,

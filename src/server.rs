@@ -32,7 +32,7 @@ use crate::board::Board;
 
 /// What the server shows and what it can ask for.
 #[derive(Debug)]
-pub struct App {
+pub struct Doors {
     /// The state of everything.
     pub board: Arc<Board>,
     /// What `/config` shows: [`crate::settings::Settings::effective`], replaced by a reload.
@@ -54,8 +54,8 @@ const LIFETIME: Duration = Duration::from_secs(3_600);
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Serves until the stop, and then until every answer under way is out, for three seconds at most.
-pub async fn serve(listeners: Vec<TcpListener>, app: App, stop: CancellationToken) {
-    let door = Door { site: Arc::new(Site::new(app)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
+pub async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: CancellationToken) {
+    let door = Door { site: Arc::new(Site::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
     join_all(listeners.into_iter().map(|listener| door.accept(listener))).await;
     door.tasks.close();
     if timeout(DRAIN, door.tasks.wait()).await.is_err() {

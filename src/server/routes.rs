@@ -11,7 +11,7 @@ use hyper::{
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    App, accept,
+    Doors, accept,
     answer::{self, Answer},
     api, page,
     query::Filter,
@@ -21,7 +21,7 @@ use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer};
 /// Everything that can be asked for.
 #[derive(Debug)]
 pub(super) struct Site {
-    app: App,
+    doors: Doors,
     metrics: Metrics,
     renderer: Arc<Renderer>,
 }
@@ -47,9 +47,9 @@ const BODY_BYTES: u64 = 4 << 10;
 const RELOAD: Duration = Duration::from_secs(60);
 
 impl Site {
-    pub(super) fn new(app: App) -> Self {
+    pub(super) fn new(doors: Doors) -> Self {
         let renderer = Arc::<Renderer>::default();
-        Self { metrics: Metrics::new(Arc::clone(&app.board), Arc::clone(&renderer)), app, renderer }
+        Self { metrics: Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer)), doors, renderer }
     }
 
     /// Answers any request, always.
@@ -99,7 +99,7 @@ impl Site {
             Route::Started => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
             Route::Ready => api::ready(&self.snapshot()),
             Route::Reload => self.reload(headers).await,
-            Route::Config => config(&self.app.effective.load()),
+            Route::Config => config(&self.doors.effective.load()),
             Route::Status => api::status(&self.snapshot()),
             Route::Checks => match query.parse::<Filter>() {
                 Ok(filter) => self.render(headers, move |all| api::checks(all, &filter)).await,
@@ -110,7 +110,7 @@ impl Site {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.app.board.snapshot()
+        self.doors.board.snapshot()
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
@@ -141,7 +141,7 @@ impl Site {
         make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
     ) -> Answer {
         let gzip = accept::gzip(headers);
-        let board = Arc::clone(&self.app.board);
+        let board = Arc::clone(&self.doors.board);
         let work = move || {
             let (media, text) = make(&board.snapshot());
             let bytes = if gzip { gzip::whole(text.as_bytes()) } else { text.into_bytes() };
@@ -157,7 +157,7 @@ impl Site {
     }
 
     async fn reload(&self, headers: &HeaderMap) -> Answer {
-        if !self.app.lifecycle {
+        if !self.doors.lifecycle {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
             return answer::text(StatusCode::FORBIDDEN, text);
         }
@@ -166,7 +166,7 @@ impl Site {
             return answer::text(StatusCode::FORBIDDEN, "not from another site");
         }
         let (ask, answered) = oneshot::channel();
-        if self.app.reload.try_send(ask).is_err() {
+        if self.doors.reload.try_send(ask).is_err() {
             return answer::text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "a reload is under way already, or the daemon is ending",

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use readiness_exporter::{
     board::Board,
-    server::{self, App, Reload},
+    server::{self, Doors, Reload},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,9 +33,9 @@ impl Door {
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
         let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".to_owned()));
-        let app = App { board, effective, reload, lifecycle };
+        let doors = Doors { board, effective, reload, lifecycle };
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server::serve(vec![listener], app, stop.clone()));
+        let serving = tokio::spawn(server::serve(vec![listener], doors, stop.clone()));
         Self { address, stop, reloads, serving }
     }
 
