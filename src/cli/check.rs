@@ -98,12 +98,14 @@ impl Check {
         loop {
             let snapshot = rehearsal.round(|done| progress.show(done, rehearsal.probes(), start)).await;
             let rows: Vec<_> = rows(&snapshot, &wanted).collect();
-            let late = self.wait.is_none_or(|wait| start.elapsed() + PAUSE > wait.0);
-            if late || exit(&rows) == Exit::Good {
-                progress.clear();
-                return snapshot;
+            let left = self.wait.and_then(|wait| wait.0.checked_sub(start.elapsed()));
+            match left.filter(|_| exit(&rows) != Exit::Good) {
+                Some(left) => tokio::time::sleep(PAUSE.min(left)).await,
+                None => {
+                    progress.clear();
+                    return snapshot;
+                }
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 }
