@@ -145,7 +145,8 @@ impl App {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(reply) = requests.recv() => {
-                    let result = daemon.reload().await;
+                    // A configuration in a dead mount must not hold up the end.
+                    let Some(result) = shutdown.run_until_cancelled(daemon.reload()).await else { break };
                     // Whoever asked may have gone.
                     let _ = reply.send(result);
                 }

@@ -198,7 +198,7 @@ impl Snapshot {
         self.probes.iter().flat_map(|probe| probe.checks.iter().map(move |check| (&**probe, check)))
     }
 
-    /// What stands in the way of being ready: every gated check that neither passes, warns nor is skipped.
+    /// What stands in the way of being ready: see [`CheckState::blocks`].
     pub fn blockers(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
         self.checks().filter(|(_, check)| check.blocks())
     }

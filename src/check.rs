@@ -192,16 +192,10 @@ impl Verdict {
 }
 
 impl Outcome {
-    /// Pass is best, fail is worst; what can't be told is nearly as bad.
+    /// As that of its status.
     #[must_use]
     pub fn badness(self) -> u8 {
-        match self {
-            Self::Pass => 0,
-            Self::Pending => 1,
-            Self::Warn => 2,
-            Self::Unknown(_) => 3,
-            Self::Fail(_) => 4,
-        }
+        self.status().badness()
     }
 
     /// The same as a status.
@@ -229,20 +223,27 @@ impl Outcome {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}", self.name, self.unit.show(self.value))?;
+        write!(f, "{} is {}{}", self.name, self.unit.show(self.value), self.against())
+    }
+}
+
+impl Measure {
+    /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
+    #[must_use]
+    pub fn against(&self) -> String {
         let limit = match self.outcome() {
             Outcome::Fail(_) => self.fail,
             Outcome::Warn => self.warn,
             _ => self.warn.or(self.fail),
         };
-        let Some(limit) = limit else { return Ok(()) };
+        let Some(limit) = limit else { return String::new() };
         let word = match (self.outcome(), self.bound) {
             (Outcome::Warn | Outcome::Fail(_), Bound::Max) => "above the limit of",
             (Outcome::Warn | Outcome::Fail(_), Bound::Min) => "below the limit of",
             (_, Bound::Max) => "within the limit of",
             (_, Bound::Min) => "no less than",
         };
-        write!(f, ", {word} {}", self.unit.show(limit))
+        format!(", {word} {}", self.unit.show(limit))
     }
 }
 
@@ -261,6 +262,20 @@ words! {
         Pending = "pending",
         /// Switched off, or what it depends on is failing.
         Skipped = "skipped",
+    }
+}
+
+impl Status {
+    /// Pass is best, fail is worst; what can't be told is nearly as bad.
+    #[must_use]
+    pub fn badness(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Pending | Self::Skipped => 1,
+            Self::Warn => 2,
+            Self::Unknown => 3,
+            Self::Fail => 4,
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl Cli {
             }
             Some(Command::Demo(demo)) => demo.run(),
             Some(Command::Check(check)) => check.run(&common),
-            Some(Command::Validate) => validate::run(&common),
+            Some(Command::Validate) => validate::run(&common, Flags::default()),
             Some(Command::Explain(explain)) => explain.run(&common),
             Some(Command::Grants(grants)) => grants.run(&common),
             Some(Command::Schema) => schema::run(),

@@ -134,6 +134,7 @@ impl CheckState {
         self.verdict = None;
         self.note = note;
         self.streak = 0;
+        self.resume = None;
         self.turn(status, at)
     }
 
@@ -151,7 +152,7 @@ impl CheckState {
     /// better, than it is. What has no status yet, or had none to judge by, takes the first result as it comes,
     /// unless that is worse than a pass: then the failure threshold holds it pending.
     fn next_status(&mut self, result: Status) -> Status {
-        let needed = match badness(result).cmp(&badness(self.status)) {
+        let needed = match result.badness().cmp(&self.status.badness()) {
             Ordering::Equal => {
                 self.streak = 0;
                 return result;
@@ -166,7 +167,8 @@ impl CheckState {
             }
         };
         // "Not enough seen yet" is a statement about the data, not about the thing: it holds at once.
-        let without_past = matches!(self.status, Status::Pending | Status::Skipped) && badness(result) <= 2;
+        let without_past =
+            matches!(self.status, Status::Pending | Status::Skipped) && result.badness() <= Status::Warn.badness();
         if result == Status::Pending || without_past || self.streak.unsigned_abs() >= needed {
             self.streak = 0;
             return result;
@@ -181,16 +183,6 @@ impl CheckState {
         let from = std::mem::replace(&mut self.status, status);
         self.since = at;
         Some(Change { check: self.info.name.clone(), from, to: status, summary: self.summary().to_owned() })
-    }
-}
-
-fn badness(status: Status) -> u8 {
-    match status {
-        Status::Pass => 0,
-        Status::Pending | Status::Skipped => 1,
-        Status::Warn => 2,
-        Status::Unknown => 3,
-        Status::Fail => 4,
     }
 }
 
@@ -301,6 +293,16 @@ mod tests {
         restarted.resume = Some(Resume { status: Status::Fail, since: at(5), streak: 0 });
         restarted.record(verdict('f'), at(100));
         assert_eq!((restarted.status, restarted.since), (Status::Fail, at(5)), "it has been failing all along");
+    }
+
+    #[test]
+    fn what_is_skipped_after_a_restart_does_not_go_on_from_where_it_was() {
+        let mut restarted = check(1, 1);
+        restarted.resume = Some(Resume { status: Status::Pass, since: at(5), streak: 0 });
+        restarted.set_aside(Status::Skipped, "skipped while db fails".to_owned(), at(100));
+        let change = restarted.record(verdict('p'), at(110));
+        assert_eq!((restarted.status, restarted.since), (Status::Pass, at(110)));
+        assert_eq!(change.map(|change| change.from), Some(Status::Skipped), "the log tells that it is back");
     }
 
     #[test]

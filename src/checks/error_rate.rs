@@ -18,11 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    checks::{
-        latency::{five_minutes, one},
-        window::{self, Window},
-    },
+    check::{Category, Check, CheckKind, Severity, Verdict},
+    checks::window::{self, Window, five_minutes, one},
     family::{ERROR_LIMIT, ERROR_RATIO, Sample},
     limit::Max,
     probe::{Facts, Invalid, Observation, Timing},
@@ -90,20 +87,17 @@ impl Runs {
         &mut self,
         seen: &Observation<F>,
         max: &Max<Ratio>,
-        window: Period,
+        span: Period,
         min_samples: NonZeroU32,
     ) -> Verdict {
-        self.0.push(seen.at, window, u8::from(seen.failure.is_some()));
+        self.0.push(seen.at, span, u8::from(seen.failure.is_some()));
         let runs = self.0.len();
         if runs < min_samples.get() as usize {
-            return Verdict::new(
-                Outcome::Pending,
-                format!("{runs} of the {min_samples} runs that are needed were seen"),
-            );
+            return window::too_few(runs, min_samples);
         }
         let failed = self.0.values().filter(|failed| **failed > 0).count();
         let mut verdict = judge_ratio(max, failed as f64 / runs as f64);
-        verdict.summary.push_str(&format!(" ({failed} of {runs} run{} in {window})", if runs == 1 { "" } else { "s" }));
+        verdict.summary.push_str(&format!(" ({failed} of {runs} run{} in {span})", if runs == 1 { "" } else { "s" }));
         verdict
     }
 }
@@ -137,6 +131,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        check::Outcome,
         checks::fixture::{Nothing, TIMING, failed, worked},
         probe::Reason,
     };

@@ -19,8 +19,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    checks::window::{self, Window},
+    check::{Category, Check, CheckKind, Severity, Verdict},
+    checks::window::{self, Window, five_minutes, one},
     family::{LATENCY, LATENCY_LIMIT, Sample},
     limit::Max,
     probe::{Facts, Invalid, Observation, Timing},
@@ -96,16 +96,6 @@ impl Latency {
     }
 }
 
-/// Five minutes: what a window is unless the settings say otherwise.
-pub(crate) fn five_minutes() -> Period {
-    Period(std::time::Duration::from_secs(300))
-}
-
-/// One: how many samples a verdict needs unless the settings say otherwise.
-pub(crate) fn one() -> NonZeroU32 {
-    NonZeroU32::MIN
-}
-
 /// Limits at the quantiles that can have one, from the median to the maximum.
 #[derive(Debug, Clone)]
 pub struct Quantiles(pub [Option<Max<Period>>; 6]);
@@ -141,11 +131,14 @@ impl Quantiles {
         Verdict::of(measures).with(samples)
     }
 
-    /// Refuses an empty set.
+    /// Refuses an empty set, and limits that nothing can keep.
     ///
     /// # Errors
-    /// Names the keys that there are.
+    /// Names the keys that there are, or the limit's key.
     pub fn validate(&self) -> Result<(), Invalid> {
+        if let Some((key, ..)) = self.set().find(|(.., limit)| limit.levels().any(|(_, at)| at <= 0.0)) {
+            return Err(Invalid::at(key, "nothing takes no time at all: raise the limit"));
+        }
         if self.set().next().is_some() {
             return Ok(());
         }
@@ -190,25 +183,22 @@ impl Runs {
         &mut self,
         seen: &Observation<F>,
         limits: &Quantiles,
-        window: Period,
+        span: Period,
         min_samples: NonZeroU32,
     ) -> Verdict {
         let took = if seen.failure.is_some() { seen.timing.timeout } else { seen.duration };
-        self.0.push(seen.at, window, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        self.0.push(seen.at, span, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         if let Some(failure) = &seen.failure {
             return Verdict::not_measured(failure);
         }
         let runs = self.0.len();
         if runs < min_samples.get() as usize {
-            return Verdict::new(
-                Outcome::Pending,
-                format!("{runs} of the {min_samples} runs that are needed were seen"),
-            );
+            return window::too_few(runs, min_samples);
         }
         let mut sorted: Vec<u32> = self.0.values().copied().collect();
         sorted.sort_unstable();
         let mut verdict = limits.verdict(|quantile| interpolate(&sorted, quantile) / 1e6);
-        verdict.summary.push_str(&format!(" ({runs} run{} in {window})", if runs == 1 { "" } else { "s" }));
+        verdict.summary.push_str(&format!(" ({runs} run{} in {span})", if runs == 1 { "" } else { "s" }));
         verdict
     }
 }
@@ -230,6 +220,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        check::Outcome,
         checks::fixture::{Nothing, TIMING, failed, worked},
         probe::Reason,
     };

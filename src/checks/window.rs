@@ -4,12 +4,13 @@
 //! clock of its own. What lies in the future after the clock went back is dropped, for it may come again; a jump
 //! forward ages the rest out.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    check::{Outcome, Verdict},
     probe::{Invalid, Timing},
     units::Period,
 };
@@ -136,6 +137,21 @@ impl<T: Clone + Serialize + DeserializeOwned> Window<T> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "modulo 2^32 is what is wanted")]
 fn low(millis: i64) -> u32 {
     millis as u32
+}
+
+/// Five minutes: what a window is unless the settings say otherwise.
+pub(crate) fn five_minutes() -> Period {
+    Period(Duration::from_secs(300))
+}
+
+/// One: how many samples a verdict needs unless the settings say otherwise.
+pub(crate) fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// The verdict while a window holds fewer runs than are needed.
+pub(crate) fn too_few(runs: usize, needed: NonZeroU32) -> Verdict {
+    Verdict::new(Outcome::Pending, format!("runs in the window: {runs}, needed: {needed}"))
 }
 
 /// Refuses a window that can't hold the `least` runs that a verdict needs, or that would hold too many.

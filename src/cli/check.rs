@@ -87,7 +87,11 @@ impl Check {
         let snapshot = block_on(self.rounds(&rehearsal, wanted))?;
         let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
         let text = formats::write(self.format, &snapshot, &rows);
-        io::stdout().lock().write_all(text.as_bytes())?;
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            // A reader that has seen enough, as in `| head`, has not heard the verdict: the exit code still tells it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         Ok(exit(&rows))
     }
 

@@ -57,10 +57,10 @@ impl Serve {
         if self.web_config.is_some() {
             return Ok(complain("--web.config.file is not supported yet"));
         }
-        if self.check {
-            return super::validate::run(common);
-        }
         let overrides = Flags { listen: self.listen, lifecycle: self.lifecycle, state: self.state };
+        if self.check {
+            return super::validate::run(common, overrides);
+        }
         let load = common.load(overrides);
         block_on(async {
             let app = match App::build(load).await {

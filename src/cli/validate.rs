@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::{Common, Exit, complain};
 use crate::{app::Rehearsal, settings::Flags};
 
-pub(super) fn run(common: &Common) -> anyhow::Result<Exit> {
-    let settings = match common.load(Flags::default())() {
+pub(super) fn run(common: &Common, flags: Flags) -> anyhow::Result<Exit> {
+    let settings = match common.load(flags)() {
         Ok(settings) => settings,
         Err(problems) => return Ok(complain(&problems.to_string())),
     };

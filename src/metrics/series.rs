@@ -234,11 +234,16 @@ fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
 
 fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
     let measures = held(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
-    for (at, measure) in measures.iter().enumerate() {
-        let is_repeated = measures.iter().take(at).any(|earlier| earlier.name == measure.name);
-        if let Some(headroom) = measure.headroom().filter(|_| !is_repeated) {
-            sink.sample(&[&probe.info.name, &check.info.name, &measure.name], headroom);
+    // A value between two limits is one measure with two headrooms: the smaller one is how far it may go.
+    let mut left: Vec<(&str, f64)> = Vec::new();
+    for (name, headroom) in measures.iter().filter_map(|measure| Some((&*measure.name, measure.headroom()?))) {
+        match left.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, least)) => *least = least.min(headroom),
+            None => left.push((name, headroom)),
         }
+    }
+    for (name, headroom) in left {
+        sink.sample(&[&probe.info.name, &check.info.name, name], headroom);
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ProbeInfo, ProbeSettings, check, depends, effective,
+    CheckInfo, ProbeInfo, ProbeSettings, check, depends, effective,
     files::take,
     scalars::{self, Scalars},
     timing,
@@ -51,7 +51,7 @@ pub(super) struct Common {
     pub service: Option<String>,
     /// Labels of your own for the info metrics.
     pub labels: BTreeMap<String, String>,
-    /// Switched on; true if left out.
+    /// Switched on, with all its checks; true if left out.
     pub enabled: Option<bool>,
 }
 
@@ -141,6 +141,9 @@ impl Reader<'_> {
             return None;
         }
         let canonical = checks.canonical(&settings);
+        let enabled = enabled.unwrap_or(true);
+        // What is never observed is never judged: it must not hold up the overall verdict.
+        let switched = |info: CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info });
         let info = ProbeInfo {
             name,
             kind: known.kind.name,
@@ -148,9 +151,9 @@ impl Reader<'_> {
             labels,
             timing,
             depends_on,
-            enabled: enabled.unwrap_or(true),
+            enabled,
             phases: known.kind.phases,
-            checks: checks.infos.into_iter().map(Arc::new).collect(),
+            checks: checks.infos.into_iter().map(switched).collect(),
         };
         let fingerprint = effective::fingerprint(&info, &canonical);
         Some(ProbeSettings { info: Arc::new(info), written: written?, fingerprint })

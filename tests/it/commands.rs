@@ -74,6 +74,30 @@ fn the_exit_code_tells_what_was_found() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_does_not_make_the_gate_pass() {
+    let (_service, home) = mixed();
+    let mut child = home.command(&["check"]).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn what_is_switched_off_is_neither_asked_nor_waited_for() {
+    let service = Service::start();
+    let off = "- name: off\n  enabled: false\n  tcp: {address: \"127.0.0.1:1\"}\n  checks: [latency: {p50: 100ms}]";
+    let dependent = "- name: shop\n  http: {url: \"${SHOP}\"}\n  depends_on: [off]";
+    let home = Home::new(&[off, dependent]).with("SHOP", service.url());
+    let (status, text) = check(&home, &[]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("off/latency") && text.contains("switched off"), "{text}");
+    let daemon = home.serve();
+    daemon.wait_for("shop/health", "pass");
+    assert_eq!(daemon.get("/ready").status, 200);
+    assert_eq!(daemon.check("off/health").status, "skipped");
+    assert_eq!(daemon.runs("off"), 0.0);
+}
+
+#[test]
 fn the_table_has_the_worst_first_and_counts() {
     let (_service, home) = mixed();
     let (_, text) = check(&home, &[]);
@@ -201,6 +225,10 @@ fn validate_touches_nothing_and_lists_what_is_wrong() {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert_eq!(home.run(&["serve", "--config.check"]).status.code(), Some(2));
+    home.configure(&["- name: y\n  tcp: {address: \"127.0.0.1:1\"}"]);
+    assert_eq!(home.run(&["serve", "--config.check"]).status.code(), Some(0));
+    let flag = home.run(&["serve", "--config.check", "--web.listen-address", "nonsense"]);
+    assert_eq!(flag.status.code(), Some(2), "flags are part of what is checked: {flag:?}");
     assert_eq!(home.run(&["validate", "nonsense"]).status.code(), Some(2));
 }
 

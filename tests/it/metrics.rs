@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use readiness_exporter::family;
+use readiness_exporter::{check::Verdict, family, limit::Bound, metrics::page_of, units::Unit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -50,6 +50,21 @@ async fn the_page_is_the_golden_one() {
             golden.lines().count()
         );
     }
+}
+
+#[test]
+fn a_value_between_two_limits_shows_the_smaller_of_its_headrooms() {
+    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    let board = board::large(1, now);
+    let bounds = [(Bound::Min, 4.0), (Bound::Max, 20.0)];
+    let size = |(bound, limit)| board::measure("size", 16.0, Unit::Number, bound, None, limit);
+    let verdicts = vec![board::healthy(), Verdict::of(bounds.map(size).into()), board::healthy()];
+    board.record("service-0000", board::report(now, verdicts), 0.0);
+    let page = page_of(&board.snapshot());
+    let series = "readiness_check_headroom_ratio{probe=\"service-0000\",check=\"latency\",measure=\"size\"} ";
+    let found: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(series)).collect();
+    assert_eq!(found.len(), 1, "a series is there once");
+    assert!((found[0].parse::<f64>().unwrap() - 0.2).abs() < 1e-9, "a fifth of the upper limit is left: {found:?}");
 }
 
 #[tokio::test]

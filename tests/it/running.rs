@@ -4,7 +4,20 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
+
+use readiness_exporter::{
+    app::App,
+    settings::{self, Sources},
+};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     faults::Calm,
@@ -170,4 +183,34 @@ fn an_address_that_is_taken_is_named() {
     let (_, error) = crate::real::daemon::said(&output);
     assert!(!output.status.success() && error.contains(&service.address.to_string()), "{error}");
     assert!(!error.contains("started"), "{error}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_can_not_be_read_does_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readiness.yaml");
+    let text = "server: {listen: [\"127.0.0.1:0\"]}\nprobes: [{name: x, tcp: {address: \"127.0.0.1:1\"}}]";
+    fs::write(&path, text).unwrap();
+    // Read once, and then as from a mount whose server has gone.
+    let (entered, begun) = mpsc::channel();
+    let (mount, gone) = mpsc::channel::<()>();
+    let (times, gone) = (AtomicUsize::new(0), Mutex::new(gone));
+    let app = App::build(Arc::new(move || {
+        if times.fetch_add(1, Ordering::SeqCst) > 0 {
+            let _ = entered.send(());
+            let _ = gone.lock().unwrap().recv();
+        }
+        settings::load(&Sources { path: path.clone(), ..Sources::default() })
+    }));
+    let app = app.await.unwrap();
+    let (reloads, shutdown) = (app.reloads(), CancellationToken::new());
+    let running = tokio::spawn(app.run(shutdown.clone()));
+    let (reply, _answer) = oneshot::channel();
+    reloads.send(reply).await.unwrap();
+    let begun = tokio::task::spawn_blocking(move || begun.recv_timeout(Duration::from_secs(30)));
+    begun.await.unwrap().expect("the reload begins");
+    shutdown.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running).await;
+    drop(mount);
+    ended.expect("it ends while the reload hangs").unwrap();
 }

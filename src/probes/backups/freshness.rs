@@ -18,7 +18,7 @@ use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
     family::{self, Sample},
     limit::Max,
-    probe::{Observation, Reason},
+    probe::{Invalid, Observation, Reason, Timing},
     units::Period,
 };
 
@@ -34,6 +34,13 @@ impl CheckKind<BackupFacts> for Freshness {
     const NAME: &'static str = "freshness";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.max_age.levels().any(|(_, at)| at <= 0.0) {
+            return Err(Invalid::at("max_age", "no backup is younger than nothing: write the age that is allowed"));
+        }
+        Ok(())
+    }
 }
 
 impl Check<BackupFacts> for Freshness {

@@ -67,6 +67,11 @@ impl CheckKind<BackupFacts> for Schedule {
         if self.window.is_some_and(|window| window < self.every) {
             return Err(Invalid::at("window", "no run can be missed in a window that is shorter than `every`"));
         }
+        let most = self.window().seconds() / self.every.seconds();
+        if self.max_missed.levels().any(|(_, at)| at >= most) {
+            let message = format!("a window of {} never misses more runs than that: lower the limit", self.window());
+            return Err(Invalid::at("max_missed", message));
+        }
         Ok(())
     }
 }
@@ -79,8 +84,7 @@ impl Check<BackupFacts> for Schedule {
 
 impl Schedule {
     fn judge_set(&self, set: &Set, now: Timestamp) -> Verdict {
-        let window = self.window.map_or(self.every.0 * 7, |window| window.0);
-        let start = SignedDuration::try_from(window).ok().and_then(|window| now.checked_sub(window).ok());
+        let start = SignedDuration::try_from(self.window().0).ok().and_then(|window| now.checked_sub(window).ok());
         let start = start.unwrap_or(Timestamp::MIN);
         let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
         if times.len() < 2 {
@@ -91,8 +95,14 @@ impl Schedule {
             _ => None,
         });
         let missed: f64 = gaps.map(|(from, to)| self.missed(from, to)).sum();
-        let verdict = Verdict::of(vec![self.max_missed.measure("missed runs", missed)]);
-        verdict.with([set.sample(&family::BACKUP_MISSED, missed)])
+        let measure = self.max_missed.measure("missed_runs", missed);
+        let found = match missed {
+            0.0 => "no run was missed".to_owned(),
+            1.0 => "1 run was missed".to_owned(),
+            n => format!("{n} runs were missed"),
+        };
+        let summary = format!("{found} in {}{}", self.window(), measure.against());
+        Verdict { summary, ..Verdict::of(vec![measure]) }.with([set.sample(&family::BACKUP_MISSED, missed)])
     }
 
     /// Runs that should have been between two moments.
@@ -101,7 +111,12 @@ impl Schedule {
         let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
         let every = self.every.seconds();
         let tolerance = self.tolerance.map_or(every / 10.0, Period::seconds);
-        if gap <= every + tolerance { 0.0 } else { ((gap - tolerance) / every).floor().max(1.0) }
+        // A run at the very end of its tolerance is not missing yet.
+        (((gap - tolerance) / every).ceil() - 1.0).max(0.0)
+    }
+
+    fn window(&self) -> Period {
+        self.window.unwrap_or(Period(self.every.0 * 7))
     }
 }
 
@@ -130,6 +145,8 @@ mod tests {
         assert_eq!(missed(daily(), &[75, 49, 26]), 0.0);
         assert_eq!(missed(daily(), &[73, 49, 27]), 1.0, "the last one is late by more than the tolerance");
         assert_eq!(missed(daily(), &[73, 25, 1]), 1.0, "one between two others");
+        assert_eq!(missed(daily(), &[50]), 1.0, "the second may come for the rest of its tolerance");
+        assert_eq!(missed(daily(), &[51]), 2.0);
         assert_eq!(missed(daily(), &[100]), 4.0);
         assert_eq!(missed(daily(), &[400, 1]), 6.0, "only what lies within the window of seven days");
         assert_eq!(missed(daily(), &[1]), 0.0, "what came before the first backup is not known");
@@ -137,6 +154,19 @@ mod tests {
         assert_eq!(missed(json!({"every": "10h"}), &[21, 11]), 0.0, "a tenth is tolerated");
         assert_eq!(missed(json!({"every": "10h"}), &[22, 12]), 1.0);
         assert!(missed(daily(), &[]).is_nan());
+    }
+
+    #[test]
+    fn the_summary_is_a_sentence_for_each_number() {
+        let mut check: Schedule = from_value(json!({"every": "24h", "tolerance": "2h"})).unwrap();
+        for (hours, summary) in [
+            (1, "no run was missed in 7d, within the limit of 0"),
+            (27, "1 run was missed in 7d, above the limit of 0"),
+            (51, "2 runs were missed in 7d, above the limit of 0"),
+        ] {
+            let verdict = check.judge(&seen(vec![(NOW - hours * HOUR, State::Complete)], 1));
+            assert_eq!(verdict.summary, summary);
+        }
     }
 
     #[test]
@@ -160,5 +190,8 @@ mod tests {
         assert_eq!(check.judge(&seen(vec![], 1)).outcome, Outcome::Unknown(Reason::Empty));
         assert!(from_value::<Schedule>(json!({"every": "24h", "window": "1h"})).unwrap().validate(&TIMING).is_err());
         assert!(from_value::<Schedule>(json!({"every": "0s"})).unwrap().validate(&TIMING).is_err());
+        let limited = |most: u32| from_value::<Schedule>(json!({"every": "24h", "max_missed": most})).unwrap();
+        assert!(limited(6).validate(&TIMING).is_ok());
+        assert!(limited(7).validate(&TIMING).is_err(), "seven days never miss more than seven");
     }
 }

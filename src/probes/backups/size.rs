@@ -66,6 +66,9 @@ impl CheckKind<BackupFacts> for BackupSize {
         if self.max_growth.is_some_and(|limit| !limit.levels().all(|(_, at)| at >= 1.0)) {
             return Err(Invalid::at("max_growth", "this is a multiple of the size before: 1 or more"));
         }
+        if self.max_shrink.is_some_and(|limit| limit.levels().any(|(_, at)| at >= 1.0)) {
+            return Err(Invalid::at("max_shrink", "no backup shrinks by more than 100%: lower the limit"));
+        }
         if self.previous == 0 {
             return Err(Invalid::at("previous", "compare with at least 1"));
         }

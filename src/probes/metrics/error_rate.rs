@@ -29,8 +29,7 @@ use crate::{
     check::{Category, Check, CheckKind, Severity, Verdict},
     checks::{
         error_rate::{Runs, judge_ratio, limits, validate_limit},
-        latency::{five_minutes, one},
-        window,
+        window::{self, five_minutes, one},
     },
     family::Sample,
     limit::Max,

@@ -37,7 +37,7 @@ impl WhenIdle {
 /// none tells nothing, and a few are not enough yet.
 #[must_use]
 pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenIdle>, over: &str) -> Verdict {
-    let quiet = format!("{events} of the {needed} events that are needed were seen in {over}");
+    let quiet = format!("events in {over}: {events}, needed: {needed}");
     match when_idle {
         Some(when_idle) => when_idle.verdict(quiet),
         None if events > 0.0 => Verdict::new(Outcome::Pending, quiet),

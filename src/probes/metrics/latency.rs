@@ -32,8 +32,8 @@ use super::{
 use crate::{
     check::{Category, Check, CheckKind, Measure, Outcome, Severity, Verdict},
     checks::{
-        latency::{Quantiles, Runs, five_minutes, one},
-        window,
+        latency::{Quantiles, Runs},
+        window::{self, five_minutes, one},
     },
     family::Sample,
     limit::Max,

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::{idle::WhenIdle, rate::Rate, selector::Selector, series::Page};
 use crate::{
     check::{Category, Check, CheckKind, Severity, Verdict},
-    checks::{latency::five_minutes, window},
+    checks::window::{self, five_minutes},
     family::{Sample, THROUGHPUT, THROUGHPUT_LIMIT},
     limit::{Bound, Max, Min},
     probe::{Invalid, Observation, Timing},
@@ -58,8 +58,13 @@ impl CheckKind<Page> for Throughput {
             let message = "`throughput` needs a limit: `min` or `max`, in events a second".to_owned();
             return Err(Invalid { key: None, message });
         }
-        if self.min.is_some_and(|min| min.levels().all(|(_, at)| at <= 0.0)) {
+        if self.min.is_some_and(|min| min.levels().any(|(_, at)| at <= 0.0)) {
             return Err(Invalid::at("min", "no rate is below 0: raise the limit"));
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min.end() > max.end()
+        {
+            return Err(Invalid::at("min", "no rate is above `min` and below `max`: they are the wrong way round"));
         }
         window::validate(self.window, 2, timing)
     }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{idle, rate::Rate, selector::Selector, series::Page};
 use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    checks::{latency::five_minutes, window},
+    checks::window::{self, five_minutes},
     family::{Sample, VALUE, VALUE_LIMIT},
     limit::{Bound, Max, Min},
     probe::{Invalid, Observation, Reason, Timing, words},

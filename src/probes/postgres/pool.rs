@@ -45,7 +45,7 @@ fn yes() -> bool {
 impl CheckKind<PostgresFacts> for PostgresPool {
     const NAME: &'static str = "pool";
     const CATEGORY: Category = Category::Capacity;
-    const SEVERITY: Severity = Severity::Warning;
+    const SEVERITY: Severity = Severity::Critical;
 }
 
 impl Check<PostgresFacts> for PostgresPool {
