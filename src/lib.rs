@@ -45,14 +45,16 @@
 //! * A new check: one file under `checks/` (any facts) or `probes/KIND/` (that kind's facts), and one line in the
 //!   `checks()` of each kind that can feed it. If it shows a number of its own, one entry in [`family`].
 //! * A new kind of probe: one file under `probes/` and one line in [`probes::all`].
-//! * Dependencies point one way: `cli -> app -> {settings, scheduler, server, metrics, state} -> board -> {check, probe}`;
-//!   probes and checks import only the vocabularies.
+//! * Dependencies point one way: `cli -> app -> server -> {metrics, scheduler, state} -> board -> settings -> kind`, and
+//!   below them probes, checks and the vocabularies; probes and checks import only the vocabularies. A test holds the
+//!   imports to it.
 //!
 //! # Decisions that a reader may question
 //!
 //! * The checks of a kind are a list of [`check::Offer`]s rather than an enum: errors, schema and parsing are made of
 //!   the one list, each entry parses itself, and a mistake in one check doesn't hide those in the next.
 //! * A run that fails may still bring facts ([`probe::Broken`]): an expired certificate is a certificate.
+//! * The board stands on the settings: what everyone may know of a probe ([`settings::ProbeInfo`]) is what was written.
 //! * Metric names live in [`family`], below the checks, rather than in [`metrics`]: a check names the family that its
 //!   number belongs to, and the renderer needs to know no check.
 

@@ -216,7 +216,7 @@ fn validate_touches_nothing_and_lists_what_is_wrong() {
     service.does(|_, _, _| panic!("nobody is to come"));
     let good = home.run(&["validate"]);
     assert_eq!(good.status.code(), Some(0));
-    assert!(said(&good).0.contains("3 probes, 5 checks"), "{good:?}");
+    assert!(said(&good).0.contains("probes: 3, checks: 5"), "{good:?}");
     home.configure(&["- name: x\n  htp: {}\n- name: y\n  tcp: {address: nonsense}\n  interval: 1h 30"]);
     let bad = home.run(&["validate"]);
     let (text, error) = said(&bad);
