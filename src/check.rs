@@ -13,6 +13,7 @@ use crate::{
     limit::Bound,
     node::{Node, Problems},
     probe::{Facts, Failure, Invalid, Observation, Reason, Timing, words},
+    sentence::sentence,
     units::Unit,
 };
 
@@ -155,7 +156,7 @@ pub struct Measure {
 impl Verdict {
     /// A verdict without numbers.
     pub fn new(outcome: Outcome, summary: impl Into<String>) -> Self {
-        Self { outcome, summary: summary.into(), measures: Vec::new(), samples: Vec::new() }
+        Self { outcome, summary: sentence(summary), measures: Vec::new(), samples: Vec::new() }
     }
 
     /// It can't be told, because the run failed.

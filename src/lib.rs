@@ -24,6 +24,7 @@
 //! | [`probe`] | vocabulary of observing: what a probe is, what a run brings back, why it may fail |
 //! | [`check`] | vocabulary of judging: what a check is, what it says |
 //! | [`limit`], [`units`], [`secret`] | vocabulary of quantities, bounds on them, and what must never be shown |
+//! | `sentence` | vocabulary of findings: what a target says, made fit to be read |
 //! | [`family`] | vocabulary of exposing: every metric family, by name |
 //! | [`node`] | vocabulary of writing: a piece of the configuration with its place, and the list of what is wrong |
 //! | [`probes`] | the list of probe kinds, one a file; below each the checks that only its facts can feed |
@@ -76,6 +77,7 @@ pub mod probes;
 mod renderer;
 pub mod scheduler;
 pub mod secret;
+mod sentence;
 pub mod server;
 pub mod settings;
 pub mod shared;

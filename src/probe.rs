@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{check::Offer, family::Sample, shared::Shared};
+use crate::{check::Offer, family::Sample, sentence::sentence, shared::Shared};
 
 /// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
 ///
@@ -214,7 +214,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its story.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: sentence(detail) }
     }
 
     /// A failure with the story of an error and of what caused it.
@@ -230,7 +230,7 @@ impl Failure {
             }
             cause = error.source();
         }
-        Self { reason, detail }
+        Self::new(reason, detail)
     }
 }
 
