@@ -7,6 +7,10 @@ use std::{
     future::{Ready, ready},
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context as Task, Poll},
 };
 
@@ -31,7 +35,16 @@ pub(super) struct Channel {
     /// The hash of the server's certificate, for SCRAM to be bound to; `None` where there is no encryption.
     binding: Option<Vec<u8>>,
     encrypted: bool,
+    allowance: Allowance,
 }
+
+/// How many more bytes a server may send before it is cut off: the driver keeps each message whole, and whoever
+/// answers on that port may announce one of two gigabytes.
+#[derive(Clone, Debug)]
+pub(super) struct Allowance(Arc<AtomicUsize>);
+
+/// A login and an answer take some kilobytes.
+const LARGEST: usize = 4 << 20;
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -45,16 +58,16 @@ impl Channel {
         if let Some(path) = target.socket() {
             let stream = cx.phase(Phase::Connect, UnixStream::connect(&path)).await;
             let stream = stream.map_err(|error| no_socket(&path, &error))?;
-            return Ok(Self { stream: Box::pin(stream), binding: None, encrypted: false });
+            return Ok(Self::plain(stream));
         }
         let address = target.hostaddr.as_ref().unwrap_or(&target.host);
         let mut stream = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
         if target.sslmode == SslMode::Disable {
-            return Ok(Self { stream: Box::pin(stream), binding: None, encrypted: false });
+            return Ok(Self::plain(stream));
         }
         let encrypted = cx.phase(Phase::Tls, async {
             if !offers_tls(&mut stream, target).await? {
-                return Ok(Self { stream: Box::pin(stream), binding: None, encrypted: false });
+                return Ok(Self::plain(stream));
             }
             let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared).await;
             let stream = handshake.stream?;
@@ -63,13 +76,44 @@ impl Channel {
                 must_be_issued(presented.as_ref())?;
             }
             let binding = presented.as_ref().and_then(|presented| binding(presented.chain.first()?));
-            Ok(Self { stream: Box::pin(stream), binding, encrypted: true })
+            Ok(Self { binding, encrypted: true, ..Self::plain(stream) })
         });
         encrypted.await
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
         self.encrypted
+    }
+
+    /// To be renewed with each run.
+    pub(super) fn allowance(&self) -> Allowance {
+        self.allowance.clone()
+    }
+
+    fn plain(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::pin(stream), binding: None, encrypted: false, allowance: Allowance::default() }
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(LARGEST)))
+    }
+}
+
+impl Allowance {
+    /// Another run begins.
+    pub(super) fn renew(&self) {
+        self.0.store(LARGEST, Ordering::Relaxed);
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn spend(&self, bytes: usize) {
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
     }
 }
 
@@ -128,7 +172,14 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Failure {
 
 impl AsyncRead for Channel {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(task, buffer)
+        if self.allowance.is_used_up() {
+            let text = format!("the server sent more than {} MiB for one run", LARGEST >> 20);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::QuotaExceeded, text)));
+        }
+        let before = buffer.filled().len();
+        let done = self.stream.as_mut().poll_read(task, buffer);
+        self.allowance.spend(buffer.filled().len() - before);
+        done
     }
 }
 

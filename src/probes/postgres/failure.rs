@@ -23,6 +23,7 @@ pub(super) fn of(what: &str, error: &Error) -> Failure {
                 Reason::Protocol,
                 format!("{what}: the other end closed the connection; is it PostgreSQL, and does its log say why?"),
             ),
+            io::ErrorKind::QuotaExceeded => Failure::from_error(Reason::TooLarge, what, error),
             _ => dial::broken(what, error),
         };
     }

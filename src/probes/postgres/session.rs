@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Statement, config::SslMode as DriverMode, config::SslNegotiation};
 
 use super::{
-    channel::{Channel, Standing},
+    channel::{Allowance, Channel, Standing},
     dsn::Target,
     facts::{PostgresFacts, SQL},
     failure,
@@ -23,6 +23,7 @@ pub(super) struct Session {
     statement: Statement,
     target: Target,
     encrypted: bool,
+    allowance: Allowance,
     /// A query is under way.
     busy: bool,
     driver: Guard,
@@ -38,7 +39,7 @@ impl Session {
     /// Connects, logs in and prepares the query.
     pub(super) async fn open(cx: &Context, target: Target) -> Result<Self, Failure> {
         let channel = Channel::open(cx, &target).await?;
-        let encrypted = channel.is_encrypted();
+        let (encrypted, allowance) = (channel.is_encrypted(), channel.allowance());
         let login = cx.phase(Phase::Login, async {
             let (client, connection) = config(&target, cx.timeout)
                 .connect_raw(channel, Standing)
@@ -60,12 +61,13 @@ impl Session {
         });
         let (client, statement, driver, leave) = login.await?;
         let shared = Arc::clone(&cx.shared);
-        Ok(Self { client, statement, target, encrypted, busy: false, driver, _leave: leave, shared })
+        Ok(Self { client, statement, target, encrypted, allowance, busy: false, driver, _leave: leave, shared })
     }
 
     /// One run of the query.
     pub(super) async fn query(&mut self, cx: &Context) -> Result<PostgresFacts, Failure> {
         self.busy = true;
+        self.allowance.renew();
         let row = cx.phase(Phase::Query, self.client.query_one(&self.statement, &[])).await;
         self.busy = false;
         let row = row.map_err(|error| failure::of("the query", &error))?;

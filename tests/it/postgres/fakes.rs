@@ -128,3 +128,31 @@ async fn what_is_not_postgres_is_told_apart() {
         assert_eq!(seen.reason(), Some(reason), "{:?}", seen.report.failure);
     }
 }
+
+#[tokio::test]
+async fn a_server_that_sends_without_end_is_cut_off() {
+    // An answer of two gigabytes, and one of many small messages.
+    for message in
+        [&b"R\x7f\xff\xff\xff"[..], &[b"R\0\0\0\x08\0\0\0\0", &b"S\0\0\0\x08a\0b\0".repeat(1_000)[..]].concat()]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let message = message.to_vec();
+        let sent = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(&message).await;
+            let more = b"S\0\0\0\x08a\0b\0".repeat(8_000);
+            let mut sent = 0;
+            while stream.write_all(&more).await.is_ok() {
+                sent += more.len();
+            }
+            sent
+        });
+        let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b, sslmode: disable}}");
+        let seen = Watch::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 30s")).run().await;
+        assert_eq!(seen.reason(), Some(Reason::TooLarge), "{:?}", seen.report.failure);
+        let sent = sent.await.unwrap();
+        assert!(sent < 64 << 20, "{sent} bytes");
+    }
+}
