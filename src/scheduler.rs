@@ -7,7 +7,11 @@
 mod plan;
 mod room;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{
@@ -38,7 +42,17 @@ pub struct Scheduler {
 struct Running {
     id: Id,
     handle: tokio::task::AbortHandle,
+    voice: Voice,
 }
+
+/// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
+/// of a probe that a reload has replaced must not end up on the board as one of its successor.
+#[derive(Debug, Clone)]
+struct Voice(Arc<Mutex<bool>>);
+
+/// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
+/// wait for one dependency are spread, too.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Scheduler {
     /// A scheduler without probes; `stop` lets runs that are under way end, and begins no new ones.
@@ -54,14 +68,17 @@ impl Scheduler {
             return;
         }
         let name = info.name.clone();
-        let task = Task { info, job, room, board: Arc::clone(&self.board), stop: self.stop.clone() };
+        let voice = Voice(Arc::new(Mutex::new(true)));
+        let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
+        let task = Task { info, job, room, board, stop, voice: voice.clone() };
         let handle = self.tasks.spawn(task.run());
-        self.running.insert(name, Running { id: handle.id(), handle });
+        self.running.insert(name, Running { id: handle.id(), handle, voice });
     }
 
     /// Drops a probe, in the middle of its run if need be.
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
+            running.voice.end();
             running.handle.abort();
         }
     }
@@ -93,6 +110,7 @@ struct Task {
     room: Room,
     board: Arc<Board>,
     stop: CancellationToken,
+    voice: Voice,
 }
 
 /// What a probe's dependencies say about whether it may run.
@@ -115,15 +133,16 @@ impl Task {
                 () = tokio::time::sleep_until(planned) => {}
             }
             if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
-                self.log(self.board.skip(name, &other, Timestamp::now()));
+                self.write(|board| board.skip(name, &other, Timestamp::now()));
                 plan.done(Instant::now(), false);
+                self.rest(&mut plan).await;
                 continue;
             }
             let Some(_permits) = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await else { return };
             let start = Instant::now();
             let report = self.job.run(Detail::Verdicts).await;
             let failed = report.failure.is_some();
-            self.log(self.board.record(name, report, (start - planned).as_secs_f64()));
+            self.write(|board| board.record(name, report, (start - planned).as_secs_f64()));
             let missed = plan.done(Instant::now(), failed);
             if missed > 0 {
                 self.board.overrun(name, missed);
@@ -162,10 +181,34 @@ impl Task {
         result
     }
 
-    fn log(&self, changes: Vec<Change>) {
-        for change in changes {
+    /// Skipped: waits for the next slot, or until no dependency fails any more. Otherwise a probe that runs once an
+    /// hour would be skipped for an hour because of one bad moment.
+    async fn rest(&self, plan: &mut Plan) {
+        while Instant::now() + LOOK_AGAIN < plan.next() {
+            if self.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+                return;
+            }
+            if !matches!(self.look_at_dependencies(), Dependencies::Fails(_)) {
+                plan.bring_forward(Instant::now());
+            }
+        }
+    }
+
+    fn write(&self, what: impl FnOnce(&Board) -> Vec<Change>) {
+        for change in self.voice.say(|| what(&self.board)).unwrap_or_default() {
             log_change(&self.info.name, &change);
         }
+    }
+}
+
+impl Voice {
+    fn say<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
+        let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        may.then(what)
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 

@@ -33,6 +33,11 @@ impl Plan {
         self.next
     }
 
+    /// Runs earlier than planned; what follows keeps to the grid.
+    pub(super) fn bring_forward(&mut self, to: Instant) {
+        self.next = self.next.min(to);
+    }
+
     /// The slot of the grid that follows an instant.
     pub(super) fn after(&self, now: Instant) -> Instant {
         let Some(past) = now.checked_duration_since(self.grid) else { return self.grid };

@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use crate::{
 struct Script {
     host: Option<&'static str>,
     takes: Duration,
-    fails: bool,
+    fails: AtomicBool,
     now: AtomicU32,
     most: AtomicU32,
     runs: AtomicU32,
@@ -49,19 +52,22 @@ impl Job for Script {
             tokio::time::sleep(self.takes).await;
             self.now.fetch_sub(1, Ordering::SeqCst);
             self.runs.fetch_add(1, Ordering::SeqCst);
-            let failure = self.fails.then(|| Failure::new(Reason::Refused, "nobody there"));
-            let outcome = if self.fails { Outcome::Fail(Reason::Refused) } else { Outcome::Pass };
-            Report {
-                at: Timestamp::now(),
-                duration: self.takes,
-                phases: Vec::new(),
-                failure,
-                samples: Vec::new(),
-                verdicts: vec![Verdict::new(outcome, "as scripted")],
-                panics: 0,
-                facts: None,
-            }
+            report(self.takes, self.fails.load(Ordering::SeqCst))
         })
+    }
+}
+
+fn report(takes: Duration, fails: bool) -> Report {
+    let outcome = if fails { Outcome::Fail(Reason::Refused) } else { Outcome::Pass };
+    Report {
+        at: Timestamp::now(),
+        duration: takes,
+        phases: Vec::new(),
+        failure: fails.then(|| Failure::new(Reason::Refused, "nobody there")),
+        samples: Vec::new(),
+        verdicts: vec![Verdict::new(outcome, "as scripted")],
+        panics: 0,
+        facts: None,
     }
 }
 
@@ -117,7 +123,12 @@ fn stage(concurrency: Concurrency, probes: Vec<(Arc<ProbeInfo>, &Arc<Script>)>) 
 const WIDE: Concurrency = Concurrency { total: 100, per_host: 100 };
 
 fn script(takes: u64, fails: bool) -> Arc<Script> {
-    Arc::new(Script { takes: Duration::from_millis(takes), fails, host: Some("target"), ..Script::default() })
+    Arc::new(Script {
+        takes: Duration::from_millis(takes),
+        fails: fails.into(),
+        host: Some("target"),
+        ..Script::default()
+    })
 }
 
 async fn pass(seconds: u64) {
@@ -224,4 +235,58 @@ async fn a_result_older_than_three_intervals_becomes_unknown() {
     let changes = stage.board.age(last + Duration::from_secs(31));
     assert_eq!((changes[0].1.from, changes[0].1.to), (Status::Pass, Status::Unknown));
     assert!(stage.board.age(last + Duration::from_secs(99)).is_empty(), "said once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_skipped_runs_soon_after_its_dependency_has_recovered() {
+    let (root, rare) = (script(0, true), script(0, false));
+    let probes = vec![(probe("rare", 3_600, 3_600, &["root"]), &rare), (probe("root", 10, 10, &[]), &root)];
+    let stage = stage(WIDE, probes);
+    pass(300).await;
+    assert_eq!(stage.board.probe("rare").unwrap().checks[0].status, Status::Skipped);
+    assert_eq!(stage.board.probe("rare").unwrap().checks[0].results(Status::Skipped), 1, "counted once in an interval");
+    root.fails.store(false, Ordering::SeqCst);
+    pass(20).await;
+    assert_eq!((rare.runs(), stage.board.probe("rare").unwrap().checks[0].status), (1, Status::Pass));
+    pass(3_600).await;
+    assert_eq!(rare.runs(), 2, "and then keeps to its interval");
+}
+
+/// A probe whose run is busy, without a pause at which it could be aborted, until the test lets it end.
+struct Busy(Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>);
+
+impl Job for Busy {
+    fn host(&self) -> Option<&str> {
+        None
+    }
+    fn limits(&self) -> Vec<Vec<Sample>> {
+        Vec::new()
+    }
+    fn save(&self) -> Vec<Option<serde_json::Value>> {
+        Vec::new()
+    }
+    fn restore(&self, _: usize, _: serde_json::Value) {}
+    fn run(&self, _: Detail) -> BoxFuture<'_, Report> {
+        let ends = self.0.lock().unwrap();
+        ends.0.send(()).unwrap();
+        ends.1.recv().unwrap();
+        Box::pin(std::future::ready(report(Duration::ZERO, false)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ends_after_its_probe_was_replaced_says_nothing_of_its_successor() {
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel();
+    let busy = Arc::new(Busy(Mutex::new((begun, may_go_on))));
+    let mut stage = stage(WIDE, vec![]);
+    let info = probe("api", 1, 1, &[]);
+    stage.board.lay(vec![(Arc::clone(&info), Vec::new())], |_| false, Timestamp::now());
+    stage.scheduler.start(info, busy, stage.room.clone());
+    tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+    stage.scheduler.drop_probe("api");
+    stage.board.lay(vec![(probe("api", 1, 1, &[]), Vec::new())], |_| false, Timestamp::now());
+    go_on.send(()).unwrap();
+    stage.scheduler.drain().await;
+    assert_eq!(stage.board.probe("api").unwrap().runs, 0);
 }
