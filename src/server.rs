@@ -50,6 +50,8 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 const HEADER_BYTES: usize = 16 << 10;
 /// A connection may stay this long, however busy it is: then it may finish and must come again.
 const LIFETIME: Duration = Duration::from_secs(3_600);
+/// What keeps failing is said this often.
+const COMPLAINTS: Duration = Duration::from_secs(60);
 /// How long answers may still be under way after the stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -73,6 +75,7 @@ struct Door {
 
 impl Door {
     async fn accept(&self, listener: TcpListener) {
+        let mut complained: Option<Instant> = None;
         loop {
             // Room first: a connection that is not accepted costs the kernel something and us nothing.
             let accepted = async {
@@ -83,8 +86,12 @@ impl Door {
                 (accepted, ticket) = accepted => match accepted {
                     Ok((stream, _)) => (stream, ticket),
                     Err(error) => {
-                        // Usually out of file descriptors: it would fail again at once.
-                        tracing::warn!(%error, "can't accept a connection");
+                        // Usually out of file descriptors: it would fail again at once, unless somebody leaves.
+                        self.connections.close_idlest();
+                        if complained.is_none_or(|at| at.elapsed() > COMPLAINTS) {
+                            complained = Some(Instant::now());
+                            tracing::warn!(%error, "can't accept a connection; idle ones make room");
+                        }
                         sleep(Duration::from_millis(100)).await;
                         continue;
                     }

@@ -77,7 +77,8 @@ impl Connections {
         self.lock().entries.values().for_each(|entry| entry.close.cancel());
     }
 
-    fn close_idlest(&self) {
+    /// Shows out the connection that has been without a request for longest.
+    pub(super) fn close_idlest(&self) {
         let open = self.lock();
         let idlest =
             open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.touched);

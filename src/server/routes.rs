@@ -161,8 +161,7 @@ impl Site {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
             return answer::text(StatusCode::FORBIDDEN, text);
         }
-        // A browser sends this along: no page of somebody else makes us reload.
-        if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        if is_foreign(headers) {
             return answer::text(StatusCode::FORBIDDEN, "not from another site");
         }
         let (ask, answered) = oneshot::channel();
@@ -223,6 +222,19 @@ impl<'a> Route<'a> {
             _ => None,
         }
     }
+}
+
+/// Whether a browser says that a page of somebody else asks. `Sec-Fetch-Site` is only sent over TLS and to the own
+/// machine, and calls another port of it the same site; `Origin` is sent with every POST, but may be `null`.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_some() && authority == host
+    };
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+        || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
 }
 
 fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {

@@ -156,7 +156,16 @@ async fn a_reload_is_asked_for_and_its_error_is_told() {
     assert!(refused.text().contains("line 3: no such kind"), "{}", refused.text());
     operator.await.unwrap();
     assert_eq!(door.ask("POST", "/-/reload", "").await.status, 503, "nobody is there to reload");
-    assert_eq!(door.ask("POST", "/-/reload", "Sec-Fetch-Site: cross-site\r\n").await.status, 403);
+    for foreign in [
+        "Sec-Fetch-Site: cross-site\r\n",
+        // Another port of the same machine; and what browsers send to a plain address of another one.
+        "Sec-Fetch-Site: same-site\r\n",
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+    ] {
+        assert_eq!(door.ask("POST", "/-/reload", foreign).await.status, 403, "{foreign}");
+    }
+    assert_eq!(door.ask("POST", "/-/reload", "Origin: http://test\r\n").await.status, 503, "our own page may ask");
     let off = Door::with(board::busy(Timestamp::now()), false).await;
     let answer = off.ask("POST", "/-/reload", "").await;
     assert_eq!(answer.status, 403);
