@@ -35,7 +35,7 @@ pub enum AddressFamily {
 /// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`.
 ///
 /// # Errors
-/// `resolve`, `refused`, `unreachable` or `timeout`, naming every address that was tried.
+/// `resolve`, `refused`, `unreachable`, `timeout` or, when this process is out of file descriptors, `limit`, naming every address that was tried.
 pub async fn connect(cx: &Context, host: &str, port: u16, family: AddressFamily) -> Result<TcpStream, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = match bare.parse::<IpAddr>() {
@@ -81,6 +81,10 @@ pub(crate) async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Resu
     Ok(found)
 }
 
+/// Out of file descriptors: the machine, and this process. The numbers are those of Linux, macOS and the BSDs.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     let mut failures = Vec::new();
     for (at, address) in addresses.iter().enumerate() {
@@ -110,6 +114,10 @@ fn unconnected(error: &io::Error) -> Failure {
         Kind::ConnectionRefused => (Reason::Refused, "connection refused".to_owned()),
         Kind::ConnectionReset | Kind::ConnectionAborted => (Reason::Refused, "connection reset".to_owned()),
         Kind::TimedOut => (Reason::Timeout, "no answer".to_owned()),
+        _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
+            let advice = "the exporter itself has too many files open: raise its limit (`ulimit -n`, LimitNOFILE)";
+            (Reason::Limit, advice.to_owned())
+        }
         // What is left are ways that don't exist: no route, no such network, forbidden by a firewall here.
         _ => (Reason::Unreachable, error.to_string()),
     };
@@ -120,6 +128,8 @@ fn unconnected(error: &io::Error) -> Failure {
 /// and silence more than an address family that this machine does not have.
 fn told(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
     let telling = |reason| match reason {
+        // Nothing was tried.
+        Reason::Limit => 3,
         Reason::Refused => 2,
         Reason::Timeout => 1,
         _ => 0,
