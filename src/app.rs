@@ -7,7 +7,15 @@
 mod generation;
 mod once;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -135,6 +143,7 @@ impl App {
             store: self.store,
             effective,
             writing: None,
+            unsaved: Arc::default(),
         };
         daemon.start_all();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -193,6 +202,8 @@ struct Daemon {
     store: Option<Arc<Store>>,
     effective: Arc<ArcSwap<String>>,
     writing: Option<JoinHandle<()>>,
+    /// The last write of the state failed.
+    unsaved: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -280,12 +291,21 @@ impl Daemon {
 
     fn start_write(&self) -> Option<JoinHandle<()>> {
         let store = Arc::clone(self.store.as_ref()?);
-        let (board, kept) = (Arc::clone(&self.board), self.generation.kept());
+        let (board, kept, unsaved) = (Arc::clone(&self.board), self.generation.kept(), Arc::clone(&self.unsaved));
         Some(tokio::task::spawn_blocking(move || {
             let saved = Saved::capture(&board.snapshot(), &kept, Timestamp::now());
             let result = store.write(&saved);
-            if let Err(error) = &result {
-                tracing::warn!(%error, "the state could not be written; a restart would begin from the one before");
+            let was_unsaved = unsaved.swap(result.is_err(), Ordering::Relaxed);
+            match &result {
+                // A full disk stays full for many writes: it is said once.
+                Err(error) if was_unsaved => tracing::debug!(%error, "the state still can't be written"),
+                Err(error) => {
+                    let folder = store.folder().display();
+                    let text = "the state can't be written; a restart would begin from the last one that could";
+                    tracing::warn!(%folder, %error, "{text}");
+                }
+                Ok(()) if was_unsaved => tracing::info!("the state is written again"),
+                Ok(()) => {}
             }
             board.own(|own| match result {
                 Ok(()) => own.state_writes += 1,

@@ -87,6 +87,12 @@ impl Store {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Reads what is there; what can't be used is set aside.
     #[must_use]
     pub fn load(&self) -> Found {
