@@ -113,18 +113,20 @@ fn junit(rows: &[Row<'_>]) -> String {
 
 /// Escapes what XML reserves, and drops the control characters that it can't hold at all.
 fn xml(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).fold(String::new(), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            other => out.push(other),
-        }
-        out
-    })
+    text.chars()
+        .filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}') && (!c.is_control() || matches!(c, '\n' | '\t')))
+        .fold(String::new(), |mut out, c| {
+            match c {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                '\n' => out.push_str("&#10;"),
+                '\t' => out.push_str("&#9;"),
+                other => out.push(other),
+            }
+            out
+        })
 }
 
 fn markdown(rows: &[Row<'_>]) -> String {
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn foreign_text_stays_text_in_every_form() {
-        assert_eq!(xml("a<b>&\"\u{0}c\nd"), "a&lt;b&gt;&amp;&quot;c&#10;d");
+        assert_eq!(xml("a<b>&\"\u{0}\u{ffff}c\nd"), "a&lt;b&gt;&amp;&quot;c&#10;d");
         assert_eq!(cell("a|b\n<script>"), "a\\|b \\<script\\>");
     }
 }
