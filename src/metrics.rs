@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Mutex, watch};
 
+pub(crate) use self::process::max_files;
 use self::{openmetrics::OpenMetrics, series::Sink, text::Text};
 use crate::{
     board::{Board, Snapshot},

@@ -98,6 +98,8 @@ impl Door {
                 },
                 () = self.stop.cancelled() => return,
             };
+            // Before the next one asks for room: only who has begun can be shown out.
+            ticket.begin();
             self.tasks.spawn(converse(stream, ticket, Arc::clone(&self.site), self.stop.clone()));
         }
     }
@@ -105,7 +107,6 @@ impl Door {
 
 /// One connection, to its end.
 async fn converse(stream: TcpStream, ticket: Ticket, site: Arc<Site>, stop: CancellationToken) {
-    ticket.begin();
     // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {

@@ -38,7 +38,7 @@ pub(super) fn write(sink: &mut dyn Sink) {
         (&THREADS, field(&status, "Threads:")),
         // The listing itself holds one open.
         (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
-        (&MAX_FDS, fs::read_to_string("/proc/self/limits").ok().and_then(|limits| field(&limits, "Max open files"))),
+        (&MAX_FDS, max_files()),
         (&START, start(&stat)),
     ] {
         if let Some(value) = value {
@@ -46,6 +46,11 @@ pub(super) fn write(sink: &mut dyn Sink) {
             sink.sample(&[], value);
         }
     }
+}
+
+/// How many file descriptors this process may have open; `None` where that is unbounded or can't be known.
+pub(crate) fn max_files() -> Option<f64> {
+    fs::read_to_string("/proc/self/limits").ok().and_then(|limits| field(&limits, "Max open files"))
 }
 
 /// The first number after a key at the start of a line.

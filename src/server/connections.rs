@@ -15,8 +15,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Few enough for a process with 1024 file descriptors, enough for every scraper and screen one can think of.
+use crate::metrics::max_files;
+
+/// Enough for every scraper and screen one can think of. Where few files may be open it is a quarter of them: clients
+/// must not keep the probes from their connections.
 const PLACES: usize = 128;
+/// However few files may be open.
+const FEWEST: usize = 4;
 /// The first request must be there by then.
 const FIRST: Duration = Duration::from_secs(10);
 /// From one request to the next, its answer included: longer than the usual interval of scrapes.
@@ -52,7 +57,8 @@ pub(super) struct Ticket {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), open: Mutex::default() }
+        let places = max_files().map_or(PLACES, |files| PLACES.min((files / 4.0) as usize).max(FEWEST));
+        Self { places: Arc::new(Semaphore::new(places)), open: Mutex::default() }
     }
 }
 
