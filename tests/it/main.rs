@@ -15,6 +15,8 @@ mod demo;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod metrics;

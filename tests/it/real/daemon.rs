@@ -196,6 +196,10 @@ impl Daemon {
         })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         signal(name, &[self.child.id()]);
     }
