@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["probes"],
     &["checks"],
     &["probe", "check", "limit", "units", "secret", "family", "node", "pattern", "dial", "tls", "shared"],
-    &["telemetry", "renderer", "gzip"],
+    &["telemetry", "renderer", "gzip", "sentence"],
 ];
 
 /// What only one part of the program may know, where in its folder or file, and what it is known by.
