@@ -267,6 +267,16 @@ words! {
 }
 
 impl Status {
+    /// In the order in which a person wants to read them.
+    pub const WORST_FIRST: [Self; 6] =
+        [Self::Fail, Self::Unknown, Self::Warn, Self::Pending, Self::Skipped, Self::Pass];
+
+    /// The place in [`Status::WORST_FIRST`].
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::WORST_FIRST.iter().position(|one| *one == self).unwrap_or_default()
+    }
+
     /// Pass is best, fail is worst; what can't be told is nearly as bad.
     #[must_use]
     pub fn badness(self) -> u8 {

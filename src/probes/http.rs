@@ -4,6 +4,7 @@
 //! nothing unless the method says so, and never follows where it was not sent.
 
 mod body;
+mod credentials;
 mod exchange;
 mod facts;
 mod options;
@@ -21,9 +22,11 @@ use hyper::http::uri::Authority;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::credentials::Credentials;
 pub use self::{
+    credentials::BasicAuth,
     facts::{Answered, HttpFacts, Want},
-    options::{BasicAuth, HttpVersion, Method, Redirects},
+    options::{HttpVersion, Method, Redirects},
     proxy::Proxy,
     response::Response,
     run::HttpProbe,
@@ -116,7 +119,7 @@ impl Kind for Http {
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;
-        self.validate_credentials()?;
+        self.credentials().validate(&request::OURS)?;
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no body can be smaller than nothing: write a size such as 1MiB"));
         }
@@ -146,23 +149,13 @@ impl Kind for Http {
 }
 
 impl Http {
-    fn validate_credentials(&self) -> Result<(), Invalid> {
-        let headers = self.header_map()?;
-        if let Some(auth) = &self.basic_auth {
-            auth.validate()?;
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            bearer_token: self.bearer_token.as_ref(),
+            bearer_token_file: self.bearer_token_file.as_ref(),
         }
-        let ways = [
-            headers.contains_key(hyper::header::AUTHORIZATION),
-            self.basic_auth.is_some(),
-            self.bearer_token.is_some(),
-            self.bearer_token_file.is_some(),
-        ];
-        if ways.into_iter().filter(|way| *way).count() > 1 {
-            let text =
-                "more than one of `basic_auth`, `bearer_token`, `bearer_token_file` and a header `authorization`";
-            return Err(Invalid::at("url", format!("{text}: only one of them can be sent")));
-        }
-        Ok(())
     }
 }
 

@@ -32,12 +32,12 @@ use self::{
     selector::Selector,
     series::{Format, Page},
 };
-use super::http::{BasicAuth, Target};
+use super::http::{BasicAuth, Credentials, Target};
 use crate::{
     check::Offer,
     checks::health::Health,
     probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
-    secret::{Secret, SecretFile, SecretSource},
+    secret::{Secret, SecretFile},
     shared::Shared,
     tls::Tls,
     units::Size,
@@ -118,7 +118,7 @@ impl Kind for Metrics {
         if self.tls != Tls::default() && !self.url.is_https() {
             return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
         }
-        self.validate_credentials()
+        self.credentials().validate(&OURS)
     }
 
     fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
@@ -133,43 +133,24 @@ const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
 const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 
+/// What the client decides.
+const OURS: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
+
 impl Metrics {
-    fn validate_credentials(&self) -> Result<(), Invalid> {
-        let headers = self.header_map()?;
-        if let Some(auth) = &self.basic_auth {
-            auth.validate()?;
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            bearer_token: self.bearer_token.as_ref(),
+            bearer_token_file: self.bearer_token_file.as_ref(),
         }
-        let ways = [
-            headers.contains_key(header::AUTHORIZATION),
-            self.basic_auth.is_some(),
-            self.bearer_token.is_some(),
-            self.bearer_token_file.is_some(),
-        ];
-        if ways.into_iter().filter(|way| *way).count() > 1 {
-            let text =
-                "more than one of `basic_auth`, `bearer_token`, `bearer_token_file` and a header `authorization`";
-            return Err(Invalid::at("url", format!("{text}: only one of them can be sent")));
-        }
-        Ok(())
     }
 
     fn header_map(&self) -> Result<HeaderMap, Invalid> {
-        let mut map = HeaderMap::new();
-        map.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
-        map.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in &self.headers {
-            let wrong = |text: &str| Invalid::at("headers", format!("header `{name}`: {text}"));
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("not a name for a header"))?;
-            let taken =
-                [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
-            if taken.contains(&name) {
-                return Err(wrong("it is set by the probe itself"));
-            }
-            let value = HeaderValue::from_str(value.expose());
-            let mut value = value.map_err(|_| wrong("its value has bytes that no header may have"))?;
-            value.set_sensitive(true);
-            map.insert(name, value);
-        }
+        let mut map = self.credentials().headers(&OURS)?;
+        map.entry(header::ACCEPT).or_insert(HeaderValue::from_static(ACCEPT));
+        map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         Ok(map)
     }
 }
@@ -191,12 +172,8 @@ impl MetricsProbe {
         let url = &self.settings.url;
         let client = self.client.get(&cx.shared).await?;
         let mut request = client.get(url.url().clone()).headers(self.headers.clone());
-        if let Some(auth) = &self.settings.basic_auth {
-            request = request.basic_auth(&auth.username, Some(auth.read_password().await?.expose()));
-        }
-        let bearer = SecretSource::of(self.settings.bearer_token.as_ref(), self.settings.bearer_token_file.as_ref());
-        if let Some(bearer) = bearer {
-            request = request.bearer_auth(bearer.read().await?.expose());
+        if let Some(authorization) = self.settings.credentials().authorization().await? {
+            request = request.header(header::AUTHORIZATION, authorization);
         }
         let answer = cx.phase(Phase::Request, request.send()).await;
         let answer = answer.map_err(|error| client::failure(&format!("asking {url}"), error))?;

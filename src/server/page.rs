@@ -132,7 +132,7 @@ fn chips(all: &Snapshot, filter: &Filter) -> Markup {
         a href=(link(None)) aria-current=[filter.statuses.is_empty().then_some("true")] {
             "All " b { (all.checks().count()) }
         }
-        @for status in rows::WORST_FIRST {
+        @for status in Status::WORST_FIRST {
             @let is_current = filter.statuses.contains(&status);
             @let count = count(status);
             @if count > 0 || is_current {

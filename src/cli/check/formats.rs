@@ -27,10 +27,8 @@ fn name((probe, check): &Row<'_>) -> String {
 
 /// Worst first: what is wrong should not scroll away.
 fn sorted<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
-    const ORDER: [Status; 6] =
-        [Status::Fail, Status::Unknown, Status::Warn, Status::Pending, Status::Skipped, Status::Pass];
     let mut rows = rows.to_vec();
-    rows.sort_by_key(|(_, check)| ORDER.iter().position(|status| *status == check.status));
+    rows.sort_by_key(|(_, check)| check.status.rank());
     rows
 }
 

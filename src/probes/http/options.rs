@@ -5,11 +5,6 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{
-    probe::{Failure, Invalid},
-    secret::{Secret, SecretFile, SecretSource},
-};
-
 /// Method of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
@@ -49,48 +44,6 @@ impl From<Method> for hyper::Method {
             Method::Put => Self::PUT,
             Method::Patch => Self::PATCH,
             Method::Delete => Self::DELETE,
-        }
-    }
-}
-
-/// User and password for basic authentication; the password in place or in a file.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// The user; no colon in it.
-    pub username: String,
-    /// The password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<Secret>,
-    /// A file with the password, read at each run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<SecretFile>,
-}
-
-impl BasicAuth {
-    /// Rules between its keys.
-    ///
-    /// # Errors
-    /// At the key `basic_auth`.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        if self.password.is_some() == self.password_file.is_some() {
-            return Err(Invalid::at("basic_auth", "write either `password` or `password_file`"));
-        }
-        if self.username.contains(':') {
-            let message = "a user with a colon in the name can't be told from the password";
-            return Err(Invalid::at("basic_auth", message));
-        }
-        Ok(())
-    }
-
-    /// The password as it is now.
-    ///
-    /// # Errors
-    /// As [`SecretFile::read`].
-    pub async fn read_password(&self) -> Result<Secret, Failure> {
-        match SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
-            Some(source) => source.read().await,
-            None => Ok(Secret::from(String::new())),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use url::Url;
 
-use super::{body::excerpt, request::basic, target::Target};
+use super::{body::excerpt, credentials::basic, target::Target};
 use crate::{
     dial,
     probe::{Failure, Reason},

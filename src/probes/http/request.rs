@@ -2,20 +2,16 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Uri,
+    Request, Uri,
     body::Bytes,
     header::{self, HeaderName, HeaderValue},
     http::uri::{Authority, PathAndQuery, Scheme},
 };
 
 use super::{Http, Method, Target};
-use crate::{
-    probe::{Failure, Invalid, Reason},
-    secret::{Secret, SecretSource},
-};
+use crate::probe::{Failure, Reason};
 
 /// One request of a run, before it is known how it travels.
 #[derive(Debug)]
@@ -43,7 +39,7 @@ const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 const HARMLESS: [HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
 /// What the probe or the connection decides.
-const OURS: [HeaderName; 6] = [
+pub(super) const OURS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -68,7 +64,7 @@ impl Http {
         form: Form,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut headers = self.header_map().map_err(|invalid| internal(&invalid.message))?;
+        let mut headers = self.credentials().headers(&OURS).map_err(|invalid| internal(&invalid.message))?;
         if hop.own {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
@@ -104,56 +100,6 @@ impl Http {
             _ => hop.target.authority().into_owned(),
         }
     }
-
-    /// The value of `Authorization`, its secret read just now.
-    pub(super) async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
-        if let Some(auth) = &self.basic_auth {
-            let password = auth.read_password().await?;
-            return basic(&auth.username, &password).map(Some);
-        }
-        match SecretSource::of(self.bearer_token.as_ref(), self.bearer_token_file.as_ref()) {
-            Some(source) => secret_value(&format!("Bearer {}", source.read().await?.expose())).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The configured headers.
-    ///
-    /// # Errors
-    /// The header that can't be sent.
-    pub(super) fn header_map(&self) -> Result<HeaderMap, Invalid> {
-        let mut map = HeaderMap::with_capacity(self.headers.len() + 5);
-        for (name, value) in &self.headers {
-            let wrong = |text: &str| Invalid::at("headers", format!("header `{name}`: {text}"));
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("not a name for a header"))?;
-            if parsed == header::HOST {
-                return Err(wrong("write it as `host`, beside `url`"));
-            }
-            if OURS.contains(&parsed) {
-                return Err(wrong("it is set by the probe itself"));
-            }
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| wrong("its value has bytes that no header may have"))?;
-            value.set_sensitive(true);
-            if map.insert(parsed, value).is_some() {
-                return Err(wrong("it is there twice"));
-            }
-        }
-        Ok(map)
-    }
-}
-
-/// The value of a header with basic authentication.
-pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, Failure> {
-    secret_value(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
-}
-
-fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
-    let value = HeaderValue::from_str(text);
-    let mut value =
-        value.map_err(|_| Failure::new(Reason::Auth, "the credentials have bytes that no header may have"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// The URI of the request line, or of the pseudo headers.

@@ -151,7 +151,7 @@ impl Value {
         let unit = if self.rate { Unit::PerSecond } else { Unit::Number };
         let mut verdict = match self.equals {
             Some(_) if value.is_nan() => Verdict::new(Outcome::Unknown(Reason::Empty), "value is NaN"),
-            Some(equals) if value == equals => Verdict::new(Outcome::Pass, format!("value is {value}")),
+            Some(equals) if value == equals => Verdict::new(Outcome::Pass, format!("value is {}", unit.show(value))),
             Some(equals) => {
                 let message = format!("value is {}, expected {}", unit.show(value), unit.show(equals));
                 Verdict::new(Outcome::Fail(Reason::Limit), message)

@@ -12,19 +12,10 @@ use crate::{
     server::query::Filter,
 };
 
-/// The order in which a person wants to read them.
-pub(super) const WORST_FIRST: [Status; 6] =
-    [Status::Fail, Status::Unknown, Status::Warn, Status::Pending, Status::Skipped, Status::Pass];
-
-/// The place of a status in that order.
-pub(super) fn rank(status: Status) -> usize {
-    WORST_FIRST.iter().position(|one| *one == status).unwrap_or_default()
-}
-
 pub(super) fn sections(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
     let mut wanted: Vec<_> = all.checks().filter(|(probe, check)| filter.wants(probe, check)).collect();
     // A stable sort: within a status and severity the order of the configuration stays.
-    wanted.sort_by_key(|(_, check)| (check.info.category, rank(check.status), check.info.severity));
+    wanted.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
     html! {
         @for checks in wanted.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
             @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, now)) }
@@ -45,7 +36,7 @@ fn section(category: Category, checks: &[(&ProbeState, &CheckState)], now: Times
             h2 id=(category) {
                 (capital(category.as_str()))
                 small {
-                    @for status in WORST_FIRST.iter().filter(|status| count(**status) > 0) {
+                    @for status in Status::WORST_FIRST.iter().filter(|status| count(**status) > 0) {
                         span class=(status) { (count(*status)) " " (status) }
                     }
                 }

@@ -116,7 +116,7 @@ impl Overall {
     pub(super) fn blockers(self, all: &Snapshot, now: Timestamp) -> Markup {
         let mut blockers: Vec<_> = all.blockers().collect();
         // The worst first; of those alike, the one that broke last: it is the news.
-        blockers.sort_by_key(|(_, check)| (rows::rank(check.status), check.info.severity, Reverse(check.since)));
+        blockers.sort_by_key(|(_, check)| (check.status.rank(), check.info.severity, Reverse(check.since)));
         html! {
             @if !blockers.is_empty() {
                 h2 { "In the way" }
