@@ -1,7 +1,7 @@
 //! Wiring: from settings to what runs.
 //!
 //! [`App::build`] acquires everything that can fail: sockets, the state folder, every probe. [`App::run`] can't fail
-//! any more; it ends when it is told to. A reload builds the next [`Generation`] beside the running one and swaps
+//! any more; it ends when it is told to. A reload builds the next `Generation` beside the running one and swaps
 //! them only if all of it holds.
 
 mod generation;

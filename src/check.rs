@@ -232,6 +232,9 @@ impl Measure {
     /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
     #[must_use]
     pub fn against(&self) -> String {
+        if self.value.is_nan() {
+            return ", which no limit can judge".to_owned();
+        }
         let limit = match self.outcome() {
             Outcome::Fail(_) => self.fail,
             Outcome::Warn => self.warn,
@@ -342,5 +345,10 @@ mod tests {
         assert_eq!(Verdict::of(vec![limit.measure("a", 6.0)]).summary, "a is 6, above the limit of 5");
         assert_eq!(Verdict::of(vec![limit.measure("a", 1.0)]).summary, "a is 1, within the limit of 5");
         assert_eq!(Verdict::of(vec![]).outcome, Outcome::Unknown(Reason::Empty));
+        let nan = Verdict::of(vec![limit.measure("a", 1.0), limit.measure("b", f64::NAN)]);
+        assert_eq!(
+            (nan.outcome, &*nan.summary),
+            (Outcome::Unknown(Reason::Empty), "b is NaN, which no limit can judge")
+        );
     }
 }

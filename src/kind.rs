@@ -162,7 +162,8 @@ fn read<K: Kind>(
         })
         .collect();
     let kind: K = settings.read(problems)?;
-    if let Err(invalid) = kind.validate(&timing) {
+    let wants: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.wants()).collect();
+    if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_wants(&wants)) {
         problems.invalid(settings, invalid);
         return None;
     }

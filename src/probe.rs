@@ -40,6 +40,15 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
         Ok(())
     }
 
+    /// Refuses what its checks want and these settings can never bring.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
+        let _ = wants;
+        Ok(())
+    }
+
     /// Makes the probe. `wants` is what its checks ask of the facts, so that nothing is fetched in vain.
     ///
     /// Files that may rotate (keys, passwords, CA bundles) are read at use, not here.

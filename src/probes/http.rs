@@ -136,15 +136,18 @@ impl Kind for Http {
         Ok(())
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {
+    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
         if wants.contains(&Want::Certificates) && !self.url.is_https() {
             return Err(Invalid::at("url", "a `certificate` check needs an encrypted connection: write https://"));
         }
-        let keep_body = wants.contains(&Want::Body);
-        if keep_body && self.method == Method::Head {
+        if wants.contains(&Want::Body) && self.method == Method::Head {
             return Err(Invalid::at("method", "an answer to HEAD has no body for a `response` check to look at"));
         }
-        Ok(HttpProbe::new(self, keep_body))
+        Ok(())
+    }
+
+    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {
+        Ok(HttpProbe::new(self, wants.contains(&Want::Body)))
     }
 }
 

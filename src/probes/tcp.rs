@@ -101,10 +101,14 @@ impl Kind for Tcp {
         self.tls.as_ref().map_or(Ok(()), Tls::validate)
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<TcpProbe, Invalid> {
+    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
         if self.tls.is_none() && wants.contains(&Want::Certificates) {
             return Err(Invalid::at("address", "a `certificate` check needs an encrypted connection: add `tls: {}`"));
         }
+        Ok(())
+    }
+
+    fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<TcpProbe, Invalid> {
         Ok(TcpProbe(self))
     }
 }

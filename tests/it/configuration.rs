@@ -239,6 +239,29 @@ fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
 }
 
 #[test]
+fn what_a_check_wants_and_its_probe_can_never_bring_is_said_with_its_place() {
+    let text = "probes:
+  - name: a
+    http: {url: \"http://127.0.0.1:1/\"}
+    checks: [certificate]
+  - name: b
+    tcp: {address: \"127.0.0.1:1\"}
+    checks: [certificate]
+  - name: c
+    http: {url: \"http://127.0.0.1:1/\", method: HEAD}
+    checks: [response: {expect: [{text: ok}]}]
+";
+    let said = said(&[("a.yaml", text)], &[]);
+    for message in [
+        "a.yaml:3:17: a `certificate` check needs an encrypted connection: write https://",
+        "a.yaml:6:20: a `certificate` check needs an encrypted connection: add `tls: {}`",
+        "a.yaml:9:48: an answer to HEAD has no body for a `response` check to look at",
+    ] {
+        assert!(said.contains(message), "{message}: {said}");
+    }
+}
+
+#[test]
 fn what_comes_later_is_refused_as_not_supported_yet() {
     for kind in probes::NOT_YET {
         let said = said(&[("a.yaml", &format!("probes: [{{name: a, {kind}: {{}}}}]"))], &[]);

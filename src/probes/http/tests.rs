@@ -254,10 +254,10 @@ fn settings_that_contradict_each_other_are_refused_at_their_key() {
 
 #[test]
 fn wishes_that_can_never_be_met_are_refused() {
-    let acquire = |settings, want| from_value::<Http>(settings).unwrap().acquire(vec![want], &Arc::default());
-    acquire(json!({"url": "http://a.example"}), Want::Certificates).unwrap_err();
-    acquire(json!({"url": "https://a.example"}), Want::Certificates).unwrap();
-    acquire(json!({"url": "http://a.example", "method": "HEAD"}), Want::Body).unwrap_err();
+    let bring = |settings, want| from_value::<Http>(settings).unwrap().validate_wants(&[want]);
+    bring(json!({"url": "http://a.example"}), Want::Certificates).unwrap_err();
+    bring(json!({"url": "https://a.example"}), Want::Certificates).unwrap();
+    bring(json!({"url": "http://a.example", "method": "HEAD"}), Want::Body).unwrap_err();
 }
 
 #[test]
