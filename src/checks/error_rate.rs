@@ -7,6 +7,7 @@
 //! | the share is within the limit | pass |
 //! | it is beyond a step of the limit | warn or fail (`limit`) |
 //! | this run failed | judged like any other |
+//! | runs came faster while the probe failed (`retry_interval`) | each counts: an outage weighs more than its share of the time |
 //! | fewer runs in the window than `min_samples` | pending |
 //! | no run in the window (0/0) | can't be: the run being judged is in it |
 //! | the clock went back | runs that now lie in the future are forgotten |

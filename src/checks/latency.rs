@@ -9,6 +9,7 @@
 //! | a quantile beyond a step of its limit | warn or fail (`limit`) |
 //! | this run failed | unknown with its reason: `health` fails, and one fault is one page. In the window it counts as its timeout |
 //! | runs in the window failed, this one worked | judged; each failed run counts as the probe's timeout |
+//! | runs came faster while the probe failed (`retry_interval`) | each counts: an outage weighs more than its share of the time |
 //! | fewer runs in the window than `min_samples` | pending |
 //! | the clock went back | runs that now lie in the future are forgotten |
 //! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |

@@ -22,7 +22,7 @@ pub(super) struct Serve {
     /// Listen here; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// TLS and users of the daemon's own doors, as for other exporters
+    /// TLS and users of the daemon's own doors, as for other exporters (not supported yet)
     #[arg(long = "web.config.file", value_name = "PATH")]
     web_config: Option<PathBuf>,
     /// Allow POST /-/reload

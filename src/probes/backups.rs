@@ -58,7 +58,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Backups {
     /// Which files are backups: one absolute path with wildcards, or a list of them. `*` stays within a folder, `**`
-    /// goes through folders. Symbolic links are not followed.
+    /// goes through folders. Symbolic links that a wildcard matches are left out: `latest` is no backup of its own.
     pub files: Globs,
     /// When a backup was made: `modified` (of the file), or `{name: "orders-%Y%m%dT%H%M%S"}` (a pattern that is
     /// searched in the name, and in the folders below the first wildcard). A name without a time of day means midnight.
