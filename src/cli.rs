@@ -118,9 +118,10 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         let Self { common, serve, command } = self;
-        if let Err(problem) = telemetry::start(&common.log_level, common.log_format) {
-            return complain(&problem).into();
-        }
+        let _log = match telemetry::start(&common.log_level, common.log_format) {
+            Ok(ending) => ending,
+            Err(problem) => return complain(&problem).into(),
+        };
         let nothing_else = serve.is_empty();
         let done = match command {
             None => serve.run(&common),

@@ -1,9 +1,13 @@
 //! Logging: to standard error, as logfmt or JSON, one line for each event.
 
+mod queue;
+
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use self::queue::Ending;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -16,14 +20,15 @@ pub enum Format {
 }
 
 /// Starts to log what the level lets through: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
-/// `info,readiness_exporter::scheduler=debug`.
+/// `info,readiness_exporter::scheduler=debug`. The last lines are written when what it gives is dropped.
 ///
 /// # Errors
 /// The level can't be understood, or something in this process logs already.
-pub fn start(level: &str, format: Format) -> Result<(), String> {
+pub fn start(level: &str, format: Format) -> Result<Ending, String> {
     let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;
+    let (queue, ending) = queue::start().map_err(|error| format!("can't log: {error}"))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Logfmt => tracing_logfmt::builder()
@@ -32,16 +37,17 @@ pub fn start(level: &str, format: Format) -> Result<(), String> {
             .with_span_name(false)
             .with_ansi_color(colour)
             .layer()
-            .with_writer(std::io::stderr)
+            .with_writer(queue)
             .with_filter(filter)
             .boxed(),
         Format::Json => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_target(false)
-            .with_writer(std::io::stderr)
+            .with_writer(queue)
             .with_filter(filter)
             .boxed(),
     };
-    tracing_subscriber::registry().with(layer).try_init().map_err(|error| error.to_string())
+    tracing_subscriber::registry().with(layer).try_init().map_err(|error| error.to_string())?;
+    Ok(ending)
 }

@@ -1,11 +1,17 @@
 //! What wears a daemon down: too little of everything, and many reloads.
 
-use std::{io::Write, net::TcpStream, process::Command, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+    time::Duration,
+};
 
 use crate::real::{
     daemon::{Daemon, Home},
+    free_port, reap,
     service::Service,
-    wait_until,
+    signal, wait_until,
 };
 
 #[test]
@@ -110,4 +116,33 @@ fn a_hundred_reloads_leave_nothing_behind_and_count_on() {
     });
     let threads = of_process("task");
     assert!(threads < 80, "{threads} threads");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_probes_nor_scrapes() {
+    let service = Service::start();
+    let home = Home::new(&[&format!("- name: shop\n  http: {{url: \"{}\"}}", service.url())]);
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let mut command = home.command(&["serve", "--log.level", "trace", "--web.listen-address", &address]);
+    // A pipe that takes 64 KiB and no more: at this level full after a few runs.
+    let mut child = command.spawn().unwrap();
+    let runs = || {
+        let page = TcpStream::connect(&address).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+            let mut page = String::new();
+            stream.read_to_string(&mut page).map(|_| page)
+        });
+        let page = page.map_err(|error| error.to_string())?;
+        let runs = page.lines().find_map(|line| line.strip_prefix("readiness_probe_runs_total{probe=\"shop\"} "));
+        runs.and_then(|runs| runs.parse::<f64>().ok()).ok_or(page)
+    };
+    wait_until("the probe goes on", || match runs() {
+        Ok(runs) if runs >= 20.0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    signal("TERM", &[child.id()]);
+    reap(&mut child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -1,0 +1,167 @@
+//! Log lines on their way to standard error: a thread writes them, so that a reader who has stopped reading (a pipe to
+//! a log shipper that hangs) holds up no probe and no scrape. What doesn't fit is left out and counted.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that may wait; some hundred kilobytes.
+const WAITING: usize = 4_096;
+/// How long the end of the process waits for the last lines.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Takes lines in.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    lines: SyncSender<Vec<u8>>,
+    left_out: Arc<AtomicU64>,
+}
+
+/// Waits, when it is dropped, until what was logged is written, for half a second at most.
+#[derive(Debug)]
+pub struct Ending {
+    queue: Queue,
+    done: Receiver<()>,
+}
+
+/// A line, sent off when it is complete.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    queue: &'a Queue,
+    bytes: Vec<u8>,
+}
+
+/// Starts the thread that writes to standard error.
+///
+/// # Errors
+/// The system has no thread left.
+pub(super) fn start() -> io::Result<(Queue, Ending)> {
+    to(io::stderr())
+}
+
+fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, Ending)> {
+    let (sender, lines) = sync_channel::<Vec<u8>>(WAITING);
+    let (finished, done) = sync_channel(1);
+    let queue = Queue { lines: sender, left_out: Arc::default() };
+    let left_out = Arc::clone(&queue.left_out);
+    thread::Builder::new().name("log".to_owned()).spawn(move || {
+        for line in lines {
+            if line.is_empty() {
+                let _ = finished.try_send(());
+                continue;
+            }
+            // Where nobody can read it, nothing is lost.
+            let _ = out.write_all(&line);
+            let lines = left_out.swap(0, Ordering::Relaxed);
+            if lines > 0 {
+                tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
+            }
+        }
+    })?;
+    Ok((queue.clone(), Ending { queue, done }))
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { queue: self, bytes: Vec::new() }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let line = std::mem::take(&mut self.bytes);
+        if !line.is_empty() && self.queue.lines.try_send(line).is_err() {
+            self.queue.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // An empty line asks for a sign that everything before it is written.
+        if self.queue.lines.try_send(Vec::new()).is_ok() {
+            let _: Result<(), RecvTimeoutError> = self.done.recv_timeout(LAST_WORDS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Mutex, mpsc},
+        time::Instant,
+    };
+
+    use super::*;
+
+    /// Somebody who reads only what the test lets through.
+    struct Reader {
+        may: mpsc::Receiver<()>,
+        read: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Without the sender everything passes.
+            let _ = self.may.recv();
+            self.read.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_has_stopped_holds_nobody_up_and_what_was_said_comes_out_in_the_end() {
+        let (go_on, may) = mpsc::channel();
+        let read = Arc::<Mutex<Vec<u8>>>::default();
+        let (queue, ending) = to(Reader { may, read: Arc::clone(&read) }).unwrap();
+        let start = Instant::now();
+        for n in 0..WAITING + 100 {
+            queue.make_writer().write_all(format!("{n}\n").as_bytes()).unwrap();
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+        // One line is on its way already, or not yet.
+        assert!((99..=100).contains(&queue.left_out.load(Ordering::Relaxed)));
+        drop(go_on);
+        while queue.lines.try_send(b"last\n".to_vec()).is_err() {
+            thread::yield_now();
+        }
+        drop(ending);
+        let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+        assert!(read.starts_with("0\n1\n2\n") && read.ends_with("last\n"), "{read:.100}");
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_a_reader_who_never_reads() {
+        let (_never, may) = mpsc::channel();
+        let (queue, ending) = to(Reader { may, read: Arc::default() }).unwrap();
+        queue.make_writer().write_all(b"unheard\n").unwrap();
+        let start = Instant::now();
+        drop(ending);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
