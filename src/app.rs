@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    task::JoinHandle,
+    task::{JoinError, JoinHandle},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -123,7 +123,10 @@ impl App {
     }
 
     /// Runs until `shutdown`, then drains within five seconds.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// The server panicked, a bug: without doors there is nothing to run for, and whoever started it should again.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let (sender, mut requests) = self.reloads;
         let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
         let doors = server::Doors {
@@ -132,7 +135,8 @@ impl App {
             reload: sender,
             lifecycle: self.generation.server.lifecycle,
         };
-        let server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
+        let mut server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
+        let mut closed = None;
         let mut daemon = Daemon {
             scheduler: Scheduler::new(Arc::clone(&self.board), shutdown.clone()),
             room: Room::new(self.generation.concurrency),
@@ -153,6 +157,11 @@ impl App {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
+                ended = &mut server => {
+                    closed = Some(ended);
+                    shutdown.cancel();
+                    break;
+                }
                 Some(reply) = requests.recv() => {
                     // A configuration in a dead mount must not hold up the end.
                     let Some(result) = shutdown.run_until_cancelled(daemon.reload()).await else { break };
@@ -173,8 +182,9 @@ impl App {
             tracing::warn!("probes were still running after {DRAIN:?} and were dropped");
         }
         daemon.write_last_state().await;
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the server ended badly");
+        match closed {
+            Some(ended) => ended,
+            None => server.await,
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | not trusted, or for another name than was asked for, unless `trusted: false` | fail (`certificate`) |
 //! | one of `names` is not covered | fail (`certificate`) |
 //! | the run failed otherwise, but the certificate was seen | judged like any other |
-//! | the run failed before any certificate was seen | unknown, with the reason of the run |
+//! | the run failed before any certificate was seen, or was cut off by its timeout | unknown, with the reason of the run |
 //! | the run worked without one (a redirect can't cause it: only the configured URL counts) | unknown (`empty`) |
 //! | no issuer was sent | the leaf is judged alone |
 

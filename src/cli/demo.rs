@@ -61,7 +61,7 @@ impl Demo {
         let signals = super::serve::signals(app.reloads(), shutdown.clone());
         tokio::select! {
             // It ends by itself only when a signal has told it to.
-            () = app.run(shutdown.clone()) => {}
+            ended = app.run(shutdown.clone()) => ended?,
             () = async { tokio::join!(signals, std::future::pending::<()>()); } => {}
             () = Arc::clone(&service).serve(listener) => {}
             () = Arc::clone(&service).sell() => {}

@@ -72,8 +72,9 @@ impl Serve {
             tracing::info!(version = super::VERSION, listen = addresses.join(","), "started");
             let shutdown = CancellationToken::new();
             let signals = tokio::spawn(signals(app.reloads(), shutdown.clone()));
-            app.run(shutdown).await;
+            let ended = app.run(shutdown).await;
             signals.abort();
+            ended?;
             tracing::info!("stopped");
             Ok(Exit::Good)
         })?

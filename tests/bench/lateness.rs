@@ -64,7 +64,7 @@ async fn measure() -> bool {
     let cpu = cpu_seconds() - cpu;
     let end = board.snapshot();
     stop.cancel();
-    daemon.await.expect("the daemon ends well");
+    daemon.await.expect("the daemon ends").expect("the daemon ends well");
 
     let lost = end
         .probes

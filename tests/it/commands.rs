@@ -171,7 +171,8 @@ fn markdown_is_a_table_that_foreign_text_does_not_leave() {
 #[test]
 fn prometheus_is_a_page_that_promtool_takes() {
     let (_service, home) = mixed();
-    let (_, text) = check(&home, &["--format", "prometheus", "--only", "good/*", "--only", "bad/*"]);
+    let (_, text) = check(&home, &["--format", "prometheus", "--only", "good/*", "--only", "bad/response"]);
+    assert!(!text.contains("probe=\"bad\",check=\"health\""), "not asked for\n{text}");
     assert!(text.contains("readiness_check_status{probe=\"bad\",check=\"response\",status=\"fail\"} 1\n"), "{text}");
     let mut promtool = Command::new(program("promtool", "prometheus"));
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

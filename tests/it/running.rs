@@ -212,5 +212,5 @@ async fn a_configuration_that_can_not_be_read_does_not_hold_up_the_end() {
     shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), running).await;
     drop(mount);
-    ended.expect("it ends while the reload hangs").unwrap();
+    ended.expect("it ends while the reload hangs").unwrap().unwrap();
 }

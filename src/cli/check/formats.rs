@@ -1,8 +1,10 @@
 //! The forms in which `check` prints its verdicts.
 
 use std::{
+    collections::HashSet,
     fmt::Write,
     io::{IsTerminal, stdout},
+    sync::Arc,
 };
 
 use serde_json::json;
@@ -17,8 +19,21 @@ pub(super) fn write(format: Format, snapshot: &Snapshot, rows: &[Row<'_>]) -> St
         Format::Json => as_json(rows),
         Format::Junit => junit(rows),
         Format::Markdown => markdown(rows),
-        Format::Prometheus => crate::metrics::page_of(snapshot),
+        Format::Prometheus => crate::metrics::page_of(&only(snapshot, rows)),
     }
+}
+
+/// The snapshot without the checks that nobody asked for.
+fn only(snapshot: &Snapshot, rows: &[Row<'_>]) -> Snapshot {
+    let wanted: HashSet<String> = rows.iter().map(name).collect();
+    let mut snapshot = snapshot.clone();
+    for probe in &mut snapshot.probes {
+        let probe = Arc::make_mut(probe);
+        let info = Arc::clone(&probe.info);
+        probe.checks.retain(|check| wanted.contains(&format!("{}/{}", info.name, check.info.name)));
+    }
+    snapshot.probes.retain(|probe| !probe.checks.is_empty());
+    snapshot
 }
 
 fn name((probe, check): &Row<'_>) -> String {
