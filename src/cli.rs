@@ -19,6 +19,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     app::Load,
+    node::Problems,
     settings::{self, Flags, Sources},
     telemetry::{self, Format},
 };
@@ -143,6 +144,7 @@ impl Cli {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
                 ExitCode::SUCCESS
             }
+            Err(error) if error.is::<Problems>() => complain(&error.to_string()).into(),
             Err(error) => {
                 complain(&format!("{error:#}"));
                 ExitCode::FAILURE

@@ -68,19 +68,13 @@ impl Check {
             Ok(only) => only,
             Err(error) => return Ok(complain(&error.to_string())),
         };
-        let settings = match common.load(Flags::default())() {
-            Ok(settings) => settings,
-            Err(problems) => return Ok(complain(&problems.to_string())),
-        };
+        let settings = common.load(Flags::default())()?;
         let wanted = |probe: &ProbeInfo, check: &CheckInfo| {
             only.as_ref().is_none_or(|only| only.is_match(format!("{}/{}", probe.name, check.name)))
                 && (self.category.is_empty() || self.category.contains(&check.category))
                 && (self.severity.is_empty() || self.severity.contains(&check.severity))
         };
-        let rehearsal = match Rehearsal::new(settings, wanted) {
-            Ok(rehearsal) => rehearsal,
-            Err(problems) => return Ok(complain(&problems.to_string())),
-        };
+        let rehearsal = Rehearsal::new(settings, wanted)?;
         if rehearsal.probes() == 0 {
             return Ok(complain("no check matches: see `validate` for what is configured"));
         }

@@ -23,19 +23,13 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
-        let settings = match common.load(Flags::default())() {
-            Ok(settings) => settings,
-            Err(problems) => return Ok(complain(&problems.to_string())),
-        };
+        let settings = common.load(Flags::default())()?;
         if !settings.probes.iter().any(|probe| probe.info.name == self.probe) {
             let names: Vec<_> = settings.probes.iter().map(|probe| &*probe.info.name).collect();
             let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
             return Ok(complain(&text));
         }
-        let rehearsal = match Rehearsal::new(settings, |info, _| info.name == self.probe) {
-            Ok(rehearsal) => rehearsal,
-            Err(problems) => return Ok(complain(&problems.to_string())),
-        };
+        let rehearsal = Rehearsal::new(settings, |info, _| info.name == self.probe)?;
         if let Some((info, report)) = block_on(rehearsal.explain(&self.probe))? {
             io::stdout().lock().write_all(describe(&info, &report).as_bytes())?;
         }

@@ -20,10 +20,7 @@ pub(super) struct Grants {
 
 impl Grants {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
-        let settings = match common.load(Flags::default())() {
-            Ok(settings) => settings,
-            Err(problems) => return Ok(complain(&problems.to_string())),
-        };
+        let settings = common.load(Flags::default())()?;
         let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == "postgres");
         let needs: Vec<_> = postgres
             .map(|info| Need { probe: &info.name, checks: info.checks.iter().map(|check| check.kind).collect() })

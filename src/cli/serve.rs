@@ -65,7 +65,7 @@ impl Serve {
         block_on(async {
             let app = match App::build(load).await {
                 Ok(app) => app,
-                Err(BuildError::Settings(problems)) => return Ok(complain(&problems.to_string())),
+                Err(BuildError::Settings(problems)) => return Err(problems.into()),
                 Err(error) => return Err(error.into()),
             };
             let addresses: Vec<_> = app.addresses().map(|address| address.to_string()).collect();
