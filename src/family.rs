@@ -162,6 +162,8 @@ families! {
         "When the configuration was last loaded.";
     SCRAPE_DURATION: Gauge "readiness_scrape_render_duration_seconds" []
         "How long the page before this one took to render; a page is rendered once for each change of the board.";
+    TASKS: Gauge "readiness_tasks" []
+        "Tasks of the daemon that are alive: one for each probe, connection and listener, and a few more.";
     PANICS: Counter "readiness_panics_total" []
         "Panics that were caught in probes and checks; each is a bug.";
     STATE_WRITES: Counter "readiness_state_writes_total" ["result"]

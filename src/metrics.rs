@@ -2,7 +2,7 @@
 //!
 //! A page is rendered when somebody asks for it and the board has changed since the last one, never more than one at
 //! a time and never under the board's lock: a scrape waits for no probe and no probe for a scrape. What changes
-//! without the board (`process_*`) is a small tail that is rendered on its own.
+//! without the board (`process_*`, tasks) is a small tail that is rendered on its own.
 
 mod openmetrics;
 mod process;
@@ -15,7 +15,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, watch},
+};
 
 pub(crate) use self::process::max_files;
 use self::{openmetrics::OpenMetrics, series::Sink, text::Text};
@@ -99,13 +102,14 @@ impl Metrics {
             return Some(slot.page(gzip));
         }
         let board = Arc::clone(&self.board);
+        let tasks = Handle::current().metrics().num_alive_tasks();
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
         let rendering = self.renderer.run(move || {
             if !is_current {
                 cache.render(&board, format, gzip);
             }
             let slot = cache.slot(format, gzip);
-            slot.tail = Some((Instant::now(), Part::of(tail(format), gzip, gzip::Place::Last)));
+            slot.tail = Some((Instant::now(), Part::of(tail(format, tasks), gzip, gzip::Place::Last)));
             slot.page(gzip)
         });
         rendering.await
@@ -154,8 +158,8 @@ fn encode(format: Format, write: impl FnOnce(&mut dyn Sink)) -> String {
     }
 }
 
-fn tail(format: Format) -> String {
-    let mut text = encode(format, process::write);
+fn tail(format: Format, tasks: usize) -> String {
+    let mut text = encode(format, |sink| process::write(tasks, sink));
     if format == Format::OpenMetrics {
         text.push_str("# EOF\n");
     }

@@ -7,8 +7,8 @@
 //! |---|---|
 //! | every quantile within its limit | pass |
 //! | a quantile beyond a step of its limit | warn or fail (`limit`) |
-//! | this run failed | unknown with its reason: `health` fails, and one fault is one page. In the window it counts as its timeout |
-//! | runs in the window failed, this one worked | judged; each failed run counts as the probe's timeout |
+//! | this run failed | unknown with its reason: `health` fails, and one fault is one page. In the window it counts as slower than its timeout |
+//! | runs in the window failed, this one worked | judged; each failed run counts as a hundredth more than the probe's timeout, so that it exceeds a limit at the timeout too |
 //! | runs came faster while the probe failed (`retry_interval`) | each counts: an outage weighs more than its share of the time |
 //! | fewer runs in the window than `min_samples` | pending |
 //! | the clock went back | runs that now lie in the future are forgotten |
@@ -187,7 +187,7 @@ impl Runs {
         span: Period,
         min_samples: NonZeroU32,
     ) -> Verdict {
-        let took = if seen.failure.is_some() { seen.timing.timeout } else { seen.duration };
+        let took = if seen.failure.is_some() { seen.timing.timeout.mul_f64(1.01) } else { seen.duration };
         self.0.push(seen.at, span, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         if let Some(failure) = &seen.failure {
             return Verdict::not_measured(failure);
@@ -250,6 +250,14 @@ mod tests {
         for (case, runs, outcome) in cases {
             assert_eq!(last(&mut check(limit.clone()), runs).outcome, outcome, "{case}");
         }
+    }
+
+    #[test]
+    fn a_limit_at_the_timeout_is_exceeded_by_a_failed_run() {
+        let mut check = check(json!({"max": "2s"}));
+        let verdict = last(&mut check, [failed(0, Reason::Timeout), worked(10, 1)]);
+        assert_eq!(verdict.outcome, Outcome::Fail(Reason::Limit));
+        assert_eq!(verdict.summary, "max is 2.02s, above the limit of 2s (2 runs in 5m)");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `process_*`: what this process costs, read from /proc.
+//! `process_*`: what this process costs, read from /proc; and how many tasks it runs.
 //!
 //! Own lines rather than the `prometheus` crate's collector, which counts CPU in whole seconds: too coarse to see what
 //! a daemon costs that needs a few milliseconds a second. Where there is no /proc, nothing is exposed.
@@ -6,7 +6,7 @@
 use std::fs;
 
 use super::series::Sink;
-use crate::family::{Family, Type};
+use crate::family::{Family, TASKS, Type};
 
 /// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
 const TICKS: f64 = 100.0;
@@ -27,7 +27,9 @@ process! {
     START: Gauge "process_start_time_seconds" "When the process started, since the epoch.";
 }
 
-pub(super) fn write(sink: &mut dyn Sink) {
+pub(super) fn write(tasks: usize, sink: &mut dyn Sink) {
+    sink.family(&TASKS, &[]);
+    sink.sample(&[], tasks as f64);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let kilobytes = |key| field(&status, key).map(|kilobytes| kilobytes * 1024.0);

@@ -24,7 +24,8 @@ const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
 /// The page with what differs from build to build and run to run taken out.
 fn steady(page: &str) -> String {
-    let varies = ["readiness_build_info{", "readiness_build{", "readiness_scrape_render_duration_seconds "];
+    let varies =
+        ["readiness_build_info{", "readiness_build{", "readiness_scrape_render_duration_seconds ", "readiness_tasks "];
     let line = |line: &str| match varies.iter().find(|start| line.starts_with(**start)) {
         Some(start) => format!("{start}...\n"),
         None => format!("{line}\n"),
