@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -14,14 +15,14 @@ use crate::{
 };
 
 /// A demo that runs, with a folder of its own for what it leaves behind.
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
     said: Arc<Mutex<String>>,
     temporary: tempfile::TempDir,
 }
 
 impl Demo {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"));
         command.arg("demo").args(["--web.listen-address", "127.0.0.1:0"]).args(arguments);
@@ -35,6 +36,12 @@ impl Demo {
             }
         });
         Self { child, said, temporary }
+    }
+
+    /// Where its doors are.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let url = self.wait("addresses", 10, |said| address(said, "metrics"));
+        url.trim_start_matches("http://").trim_end_matches("/metrics").parse().unwrap()
     }
 
     /// Waits for something, and shows what the demo said when it does not come.
@@ -51,7 +58,7 @@ impl Demo {
     }
 
     /// Ends it as somebody does who has seen enough.
-    fn interrupt(mut self) {
+    pub(crate) fn interrupt(mut self) {
         let start = Instant::now();
         signal("INT", &[self.child.id()]);
         reap(&mut self.child);
@@ -69,7 +76,7 @@ impl Drop for Demo {
     }
 }
 
-fn get(url: &str) -> Answer {
+pub(crate) fn get(url: &str) -> Answer {
     use std::io::{Read, Write};
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();

@@ -1,15 +1,16 @@
 //! Faults: something real is broken, and the right checks say so, for the right reason, and no others.
 //!
 //! Every test has the same shape: all is well; it breaks; exactly the listed checks turn to what is listed; it is
-//! repaired; all is as before. What isn't listed must not have moved even for a moment.
+//! repaired; all is as before. What isn't listed must not have moved even for a moment. The tests of paging break the
+//! same things.
 
-mod answers;
-mod backups;
-mod certificates;
+pub(crate) mod answers;
+pub(crate) mod backups;
+pub(crate) mod certificates;
 mod crash;
-mod metrics_page;
-mod postgres;
-mod service;
+pub(crate) mod metrics_page;
+pub(crate) mod postgres;
+pub(crate) mod service;
 
 use std::fs;
 
@@ -150,11 +151,96 @@ fn all_pass(daemon: &Daemon) -> Result<Checks, String> {
     if wrong.is_empty() { Ok(now) } else { Err(format!("{wrong:#?}")) }
 }
 
-/// One fault from end to end.
-pub(crate) fn endure(daemon: &Daemon, turned: &[(&str, &str)], breaks: impl FnOnce(), repair: impl FnOnce()) {
-    let calm = Calm::of(daemon);
-    breaks();
-    calm.turns(turned);
-    repair();
-    calm.comes_back(turned);
+/// Something real that can be broken and repaired, and what a daemon beside it says meanwhile.
+pub(crate) struct Fault {
+    home: Home,
+    turned: Vec<(&'static str, &'static str)>,
+    says: Option<(&'static str, &'static str)>,
+    act: Box<Acting>,
+    /// The same thing as blackbox_exporter would watch it: a module of its configuration, and the target.
+    pub(crate) blackbox: Option<(String, String)>,
+}
+
+/// A module of blackbox_exporter that sends a request.
+pub(crate) const HTTP: &str = "{prober: http, http: {preferred_ip_protocol: ip4}}";
+/// A module of blackbox_exporter that connects.
+pub(crate) const TCP: &str = "{prober: tcp, tcp: {preferred_ip_protocol: ip4}}";
+
+type Acting = dyn FnMut(Act, &Daemon) + Send;
+
+#[derive(Clone, Copy)]
+enum Act {
+    Break,
+    Repair,
+}
+
+impl Fault {
+    /// A home with its probe, what turns while a thing is broken, and how that is done and undone.
+    pub(crate) fn of<T: Send + 'static>(
+        home: Home,
+        turned: &[(&'static str, &'static str)],
+        thing: T,
+        mut breaks: impl FnMut(&mut T) + Send + 'static,
+        mut repair: impl FnMut(&mut T) + Send + 'static,
+    ) -> Self {
+        Self::told(home, turned, thing, move |thing, _| breaks(thing), move |thing, _| repair(thing))
+    }
+
+    /// The same where the daemon has to be told something.
+    fn told<T: Send + 'static>(
+        home: Home,
+        turned: &[(&'static str, &'static str)],
+        mut thing: T,
+        mut breaks: impl FnMut(&mut T, &Daemon) + Send + 'static,
+        mut repair: impl FnMut(&mut T, &Daemon) + Send + 'static,
+    ) -> Self {
+        let act = move |act, daemon: &Daemon| match act {
+            Act::Break => breaks(&mut thing, daemon),
+            Act::Repair => repair(&mut thing, daemon),
+        };
+        Self { home, turned: turned.to_vec(), says: None, act: Box::new(act), blackbox: None }
+    }
+
+    /// What the summary of a check says while it is broken.
+    fn says(self, check: &'static str, words: &'static str) -> Self {
+        Self { says: Some((check, words)), ..self }
+    }
+
+    /// How blackbox_exporter would watch it.
+    fn seen_by(self, module: impl Into<String>, target: impl Into<String>) -> Self {
+        Self { blackbox: Some((module.into(), target.into())), ..self }
+    }
+
+    /// As a fault of another service.
+    pub(crate) fn of_service(self, name: &str) -> Self {
+        Self { home: self.home.with("SERVICE", name), ..self }
+    }
+
+    /// The daemon that watches it.
+    pub(crate) fn serve(&self) -> Daemon {
+        self.home.serve()
+    }
+
+    pub(crate) fn breaks(&mut self, daemon: &Daemon) {
+        (self.act)(Act::Break, daemon);
+    }
+
+    pub(crate) fn repair(&mut self, daemon: &Daemon) {
+        (self.act)(Act::Repair, daemon);
+    }
+
+    /// From end to end; gives the daemon for more questions.
+    fn endure(mut self) -> Daemon {
+        let daemon = self.serve();
+        let calm = Calm::of(&daemon);
+        self.breaks(&daemon);
+        calm.turns(&self.turned);
+        if let Some((check, words)) = self.says {
+            let summary = daemon.check(check).summary;
+            assert!(summary.contains(words), "{summary}");
+        }
+        self.repair(&daemon);
+        calm.comes_back(&self.turned);
+        daemon
+    }
 }

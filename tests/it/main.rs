@@ -25,6 +25,8 @@ mod nginx;
 #[cfg(test)]
 mod page;
 #[cfg(test)]
+mod paging;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod prometheus_agreement;

@@ -1,8 +1,11 @@
 //! Real programs, started by the tests on free ports with folders of their own.
 
+pub(crate) mod alertmanager;
+pub(crate) mod blackbox;
 pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod nginx;
+pub(crate) mod pager;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod queue;

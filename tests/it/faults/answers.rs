@@ -1,11 +1,11 @@
 //! Answers that are too large, never end, lead in circles or are no answers: each is cut off, and what it costs is
 //! bounded.
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::{Bystanders, Calm, endure};
+use super::{Bystanders, Fault, HTTP};
 use crate::real::{
     nginx::Nginx,
     service::{Service, answer},
@@ -27,12 +27,22 @@ const fn all_fail(health: &'static str, response: &'static str) -> [(&'static st
 /// A service does this for a while.
 fn does(
     manner: impl Fn(&mut std::net::TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync + 'static,
-    turned: &[(&str, &str)],
-) {
+    turned: &[(&'static str, &'static str)],
+) -> Fault {
     let service = Service::start();
-    let beside = Bystanders::new();
-    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
-    endure(&daemon, turned, || service.does(manner), || service.is_well());
+    let url = service.url();
+    let home = Bystanders::new().beside(PROBE).with("SHOP", &*url);
+    let manner = Arc::new(manner);
+    let breaks = move |service: &mut Service| {
+        let manner = Arc::clone(&manner);
+        service.does(move |stream, head, n| manner(stream, head, n));
+    };
+    Fault::of(home, turned, service, breaks, |service| service.is_well()).seen_by(HTTP, url)
+}
+
+/// Whatever comes, it isn't kept.
+fn is_cut_off(fault: Fault) {
+    let daemon = fault.endure();
     let resident = daemon.value("process_resident_memory_bytes").unwrap();
     assert!(resident < 150e6, "{resident} bytes");
 }
@@ -45,45 +55,64 @@ fn nginx() -> Nginx {
     nginx
 }
 
+/// What nginx does while something is done to its files.
+fn of_nginx(
+    turned: &[(&'static str, &'static str)],
+    breaks: impl FnMut(&mut Nginx) + Send + 'static,
+    repair: impl FnMut(&mut Nginx) + Send + 'static,
+) -> Fault {
+    let nginx = nginx();
+    let url = nginx.url();
+    let home = Bystanders::new().beside(PROBE).with("SHOP", &*url);
+    Fault::of(home, turned, nginx, breaks, repair).seen_by(HTTP, url)
+}
+
+pub(crate) fn too_large() -> Fault {
+    let grows = |nginx: &mut Nginx| fs::write(nginx.file("status"), vec![b' '; 8 << 20]).unwrap();
+    let shrinks = |nginx: &mut Nginx| fs::write(nginx.file("status"), r#"{"status": "ok"}"#).unwrap();
+    of_nginx(&all_fail("fail too_large", "unknown too_large"), grows, shrinks)
+}
+
 #[test]
 fn a_body_that_is_too_large_is_not_taken_in() {
-    let (nginx, beside) = (nginx(), Bystanders::new());
-    let daemon = beside.beside(PROBE).with("SHOP", nginx.url()).serve();
-    let grows = || fs::write(nginx.file("status"), vec![b' '; 8 << 20]).unwrap();
-    let shrinks = || fs::write(nginx.file("status"), r#"{"status": "ok"}"#).unwrap();
-    endure(&daemon, &all_fail("fail too_large", "unknown too_large"), grows, shrinks);
+    too_large().endure();
+}
+
+pub(crate) fn redirect_loop() -> Fault {
+    let turned = all_fail("fail status", "unknown status");
+    let begins = |nginx: &mut Nginx| fs::write(nginx.file("loop"), "").unwrap();
+    of_nginx(&turned, begins, |nginx| fs::remove_file(nginx.file("loop")).unwrap())
 }
 
 #[test]
 fn a_redirect_loop_is_left() {
-    let (nginx, beside) = (nginx(), Bystanders::new());
-    let daemon = beside.beside(PROBE).with("SHOP", nginx.url()).serve();
-    let calm = Calm::of(&daemon);
-    let turned = all_fail("fail status", "unknown status");
-    fs::write(nginx.file("loop"), "").unwrap();
-    calm.turns(&turned);
-    let summary = daemon.check("shop/health").summary;
-    assert!(summary.contains("redirected more than 5 times"), "{summary}");
-    fs::remove_file(nginx.file("loop")).unwrap();
-    calm.comes_back(&turned);
+    redirect_loop().says("shop/health", "redirected more than 5 times").endure();
 }
 
-#[test]
-fn a_gzip_bomb_is_not_unpacked() {
+pub(crate) fn gzip_bomb() -> Fault {
     let mut member = GzEncoder::new(Vec::new(), Compression::fast());
     member.write_all(&vec![0; 8 << 20]).unwrap();
     // 512 MiB of nothing.
     let bomb = answer("200 OK", "Content-Encoding: gzip\r\n", &member.finish().unwrap().repeat(64));
-    does(move |stream, _, _| stream.write_all(&bomb), &all_fail("fail too_large", "unknown too_large"));
+    does(move |stream, _, _| stream.write_all(&bomb), &all_fail("fail too_large", "unknown too_large"))
 }
 
 #[test]
-fn headers_without_end_are_cut_off() {
+fn a_gzip_bomb_is_not_unpacked() {
+    is_cut_off(gzip_bomb());
+}
+
+pub(crate) fn endless_headers() -> Fault {
     let endless = |stream: &mut std::net::TcpStream, _: &str, _: usize| {
         stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
         (0..1_000_000).try_for_each(|n| stream.write_all(format!("X-{n}: and so on\r\n").as_bytes()))
     };
-    does(endless, &all_fail("fail too_large", "unknown too_large"));
+    does(endless, &all_fail("fail too_large", "unknown too_large"))
+}
+
+#[test]
+fn headers_without_end_are_cut_off() {
+    is_cut_off(endless_headers());
 }
 
 #[test]
@@ -93,17 +122,22 @@ fn a_body_without_end_is_cut_off() {
         let chunk = [b"10000\r\n", &*vec![b' '; 0x10000], b"\r\n"].concat();
         (0..10_000).try_for_each(|_| stream.write_all(&chunk))
     };
-    does(endless, &all_fail("fail too_large", "unknown too_large"));
+    is_cut_off(does(endless, &all_fail("fail too_large", "unknown too_large")));
 }
 
 #[test]
 fn what_is_no_http_is_a_matter_of_protocol() {
     let other = |stream: &mut std::net::TcpStream, _: &str, _: usize| stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
-    does(other, &all_fail("fail protocol", "unknown protocol"));
+    does(other, &all_fail("fail protocol", "unknown protocol")).endure();
+}
+
+/// It answers, and says that it isn't ready.
+pub(crate) fn something_else() -> Fault {
+    let other = answer("200 OK", "", br#"{"status": "migrating"}"#);
+    does(move |stream, _, _| stream.write_all(&other), &[("shop/response", "fail body")])
 }
 
 #[test]
 fn an_answer_that_says_something_else_fails_the_expectation_and_nothing_else() {
-    let other = answer("200 OK", "", br#"{"status": "migrating"}"#);
-    does(move |stream, _, _| stream.write_all(&other), &[("shop/response", "fail body")]);
+    something_else().endure();
 }

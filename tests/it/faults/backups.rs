@@ -3,12 +3,13 @@
 use std::{
     fs::{self, File},
     io::Write,
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
 use flate2::{Compression, write::GzEncoder};
 
-use super::{Bystanders, endure};
+use super::{Bystanders, Fault};
 use crate::real::daemon::Home;
 
 const DUMPS: &str = "
@@ -16,14 +17,16 @@ const DUMPS: &str = "
       backups: {files: \"${HOME_FOLDER}/dumps/orders-*.gz\", settle: 0s}
       checks:
         - freshness: {max_age: 1h}
+          owner: orders
+          runbook: https://runbooks.example.com/backup-stale
         - size: {min: 100B}
         - retention: {min_count: 2}
         - integrity
     ";
 
 /// A home with three dumps, of now, two hours ago and yesterday.
-fn with_dumps(beside: &Bystanders) -> Home {
-    let home = beside.beside(DUMPS);
+fn with_dumps() -> Home {
+    let home = Bystanders::new().beside(DUMPS);
     for (name, hours) in [("c", 0), ("b", 2), ("a", 24)] {
         let mut dump = GzEncoder::new(Vec::new(), Compression::fast());
         for row in 0..500 {
@@ -40,30 +43,35 @@ fn age(path: &std::path::Path, hours: u64) {
     File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
+pub(crate) fn stale() -> Fault {
+    let home = with_dumps();
+    let newest = home.path("dumps/orders-c.gz");
+    Fault::of(home, &[("dumps/freshness", "fail limit")], newest, |newest| age(newest, 2), |newest| age(newest, 0))
+}
+
 #[test]
 fn a_stale_backup_fails_freshness_and_nothing_else() {
-    let beside = Bystanders::new();
-    let home = with_dumps(&beside);
+    stale().endure();
+}
+
+pub(crate) fn truncated() -> Fault {
+    let home = with_dumps();
     let newest = home.path("dumps/orders-c.gz");
-    endure(&home.serve(), &[("dumps/freshness", "fail limit")], || age(&newest, 2), || age(&newest, 0));
+    let whole = fs::read(&newest).unwrap();
+    let cut = |(newest, whole): &mut (PathBuf, Vec<u8>)| fs::write(newest, &whole[..whole.len() - 200]).unwrap();
+    Fault::of(home, &[("dumps/integrity", "fail body")], (newest, whole), cut, |(newest, whole)| {
+        fs::write(newest, whole).unwrap();
+    })
 }
 
 #[test]
 fn a_truncated_backup_fails_integrity_and_nothing_else() {
-    let beside = Bystanders::new();
-    let home = with_dumps(&beside);
-    let newest = home.path("dumps/orders-c.gz");
-    let whole = fs::read(&newest).unwrap();
-    let cut = || fs::write(&newest, &whole[..whole.len() - 200]).unwrap();
-    let repair = || fs::write(&newest, &whole).unwrap();
-    endure(&home.serve(), &[("dumps/integrity", "fail body")], cut, repair);
+    truncated().endure();
 }
 
-#[test]
-fn a_folder_that_is_gone_is_a_failure_and_not_an_absence_of_backups() {
-    let beside = Bystanders::new();
-    let home = with_dumps(&beside);
-    let (there, away) = (home.path("dumps"), home.path("away"));
+pub(crate) fn folder_gone() -> Fault {
+    let home = with_dumps();
+    let folders = (home.path("dumps"), home.path("away"));
     let turned = [
         ("dumps/health", "fail not_found"),
         ("dumps/freshness", "unknown not_found"),
@@ -71,5 +79,11 @@ fn a_folder_that_is_gone_is_a_failure_and_not_an_absence_of_backups() {
         ("dumps/retention", "unknown not_found"),
         ("dumps/integrity", "unknown not_found"),
     ];
-    endure(&home.serve(), &turned, || fs::rename(&there, &away).unwrap(), || fs::rename(&away, &there).unwrap());
+    let goes = |(there, away): &mut (PathBuf, PathBuf)| fs::rename(there, away).unwrap();
+    Fault::of(home, &turned, folders, goes, |(there, away)| fs::rename(away, there).unwrap())
+}
+
+#[test]
+fn a_folder_that_is_gone_is_a_failure_and_not_an_absence_of_backups() {
+    folder_gone().endure();
 }

@@ -2,8 +2,11 @@
 
 use std::{io::Write, time::Instant};
 
-use super::{Bystanders, Calm, endure};
-use crate::real::service::{Service, answer};
+use super::{Bystanders, Calm, Fault, HTTP};
+use crate::real::{
+    daemon::Home,
+    service::{Service, answer},
+};
 
 const PROBE: &str = "
     - name: numbers
@@ -12,7 +15,8 @@ const PROBE: &str = "
         - error_rate: {errors: orders_failed_total, total: orders_total, max: 5%, window: 4s}
         - throughput: {series: orders_total, min: 20, window: 4s}
         - latency: {histogram: orders_seconds, p95: 250ms, window: 4s}
-        - pool: {used: orders_pool, size: orders_pool_max, max_utilization: 90%}
+        - pool: {used: orders_pool, size: orders_pool_max, max_utilization: {warn: 70%, fail: 90%}}
+          owner: orders
         - present: {series: [orders_total], max_age: 1m}
     ";
 
@@ -31,16 +35,32 @@ fn page(since: Instant, utilization: u32) -> Vec<u8> {
     answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
 }
 
-fn shows_a_page(service: &Service, utilization: u32) {
+/// Begins to count anew, with so many of ten connections in use.
+pub(crate) fn shows_a_page(service: &Service, utilization: u32) {
     let since = Instant::now();
     service.does(move |stream, _, _| stream.write_all(&page(since, utilization)));
 }
 
-#[test]
-fn a_page_that_is_html_is_no_metrics_page() {
-    let (service, beside) = (Service::start(), Bystanders::new());
-    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
+/// What such a service does for a while.
+fn of_page(
+    turned: &[(&'static str, &'static str)],
+    breaks: impl FnMut(&mut Service) + Send + 'static,
+    repair: impl FnMut(&mut Service) + Send + 'static,
+) -> Fault {
+    let (service, home) = served();
+    let url = service.url();
+    Fault::of(home, turned, service, breaks, repair).seen_by(HTTP, url)
+}
+
+/// A service with such a page, and a home to watch it from.
+pub(crate) fn served() -> (Service, Home) {
+    let service = Service::start();
     shows_a_page(&service, 3);
+    let home = Bystanders::new().beside(PROBE).with("SHOP", service.url());
+    (service, home)
+}
+
+pub(crate) fn html() -> Fault {
     let turned = [
         ("numbers/health", "fail parse"),
         ("numbers/error_rate", "unknown parse"),
@@ -51,28 +71,38 @@ fn a_page_that_is_html_is_no_metrics_page() {
     ];
     let html = b"<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body>Welcome!</body></html>\n";
     let login = answer("200 OK", "Content-Type: text/html\r\n", html);
-    endure(&daemon, &turned, || service.answers(login), || shows_a_page(&service, 3));
+    of_page(&turned, move |service| service.answers(login.clone()), |service| shows_a_page(service, 3))
+}
+
+#[test]
+fn a_page_that_is_html_is_no_metrics_page() {
+    html().endure();
+}
+
+/// As after a restart of the service: nothing turns.
+pub(crate) fn counter_reset() -> Fault {
+    of_page(&[], |service| shows_a_page(service, 3), |_| ())
 }
 
 #[test]
 fn a_counter_that_begins_anew_raises_no_false_alarm() {
-    let (service, beside) = (Service::start(), Bystanders::new());
-    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
-    shows_a_page(&service, 3);
+    let mut fault = counter_reset();
+    let daemon = fault.serve();
     let calm = Calm::of(&daemon);
     for _ in 0..2 {
-        // As after a restart of the service.
-        shows_a_page(&service, 3);
+        fault.breaks(&daemon);
         calm.holds("numbers", 6.0);
     }
 }
 
+pub(crate) fn pool_exhausted() -> Fault {
+    let since = Instant::now();
+    let uses =
+        move |used| move |service: &mut Service| service.does(move |stream, _, _| stream.write_all(&page(since, used)));
+    of_page(&[("numbers/pool", "fail limit")], uses(10), uses(3))
+}
+
 #[test]
 fn a_pool_that_is_exhausted_fails_and_nothing_else() {
-    let (service, beside) = (Service::start(), Bystanders::new());
-    let daemon = beside.beside(PROBE).with("SHOP", service.url()).serve();
-    let since = Instant::now();
-    let uses = |used| service.does(move |stream, _, _| stream.write_all(&page(since, used)));
-    uses(3);
-    endure(&daemon, &[("numbers/pool", "fail limit")], || uses(10), || uses(3));
+    pool_exhausted().endure();
 }

@@ -2,15 +2,15 @@
 
 use std::process::{Child, Command, Stdio};
 
-use super::{Bystanders, Calm, endure};
+use super::{Bystanders, Fault, TCP};
 use crate::real::{
-    daemon::Daemon,
+    daemon::Home,
     postgres::{PASSWORD, Postgres},
     wait_until,
 };
 
-/// A server with room for five, and a daemon that watches it through a role that may.
-fn watched(beside: &Bystanders) -> (Postgres, Daemon) {
+/// A server with room for five, and a home to watch it from through a role that may.
+fn watched() -> (Postgres, Home) {
     let postgres = Postgres::start(&["max_connections=8", "superuser_reserved_connections=3"]);
     postgres.role("monitor", "IN ROLE pg_monitor");
     postgres.role("app", "");
@@ -25,31 +25,38 @@ fn watched(beside: &Bystanders) -> (Postgres, Daemon) {
         ",
         postgres.settings("monitor", "")
     );
-    let daemon = beside.beside(&probe).serve();
-    (postgres, daemon)
+    let home = Bystanders::new().beside(&probe);
+    (postgres, home)
 }
 
 const fn all_fail(health: &'static str, pool: &'static str) -> [(&'static str, &'static str); 3] {
     [("db/health", health), ("db/pool", pool), ("db/error_rate", "fail limit")]
 }
 
+pub(crate) fn stopped() -> Fault {
+    let (postgres, home) = watched();
+    let (address, turned) = (address(&postgres), all_fail("fail refused", "unknown refused"));
+    Fault::of(home, &turned, postgres, Postgres::stop, Postgres::start_again).seen_by(TCP, address)
+}
+
+fn address(postgres: &Postgres) -> String {
+    format!("127.0.0.1:{}", postgres.port)
+}
+
 #[test]
 fn a_stopped_postgres_is_refused() {
-    let beside = Bystanders::new();
-    let (mut postgres, daemon) = watched(&beside);
-    let (calm, turned) = (Calm::of(&daemon), all_fail("fail refused", "unknown refused"));
-    postgres.stop();
-    calm.turns(&turned);
-    postgres.start_again();
-    calm.comes_back(&turned);
+    stopped().endure();
+}
+
+pub(crate) fn frozen() -> Fault {
+    let (postgres, home) = watched();
+    let (address, turned) = (address(&postgres), all_fail("fail timeout", "unknown timeout"));
+    Fault::of(home, &turned, postgres, |postgres| postgres.freeze(), |postgres| postgres.thaw()).seen_by(TCP, address)
 }
 
 #[test]
 fn a_frozen_postgres_times_out() {
-    let beside = Bystanders::new();
-    let (postgres, daemon) = watched(&beside);
-    let turned = all_fail("fail timeout", "unknown timeout");
-    endure(&daemon, &turned, || postgres.freeze(), || postgres.thaw());
+    frozen().endure();
 }
 
 /// Sessions of the application.
@@ -80,32 +87,36 @@ fn close(sessions: Vec<Child>) {
     }
 }
 
+pub(crate) fn full() -> Fault {
+    let (postgres, home) = watched();
+    let address = address(&postgres);
+    let fills = |(postgres, app): &mut (Postgres, Vec<Child>)| *app = sessions(postgres, 4);
+    Fault::of(home, &[("db/pool", "fail limit")], (postgres, vec![]), fills, |(_, app)| close(std::mem::take(app)))
+        .seen_by(TCP, address)
+}
+
 #[test]
 fn a_full_postgres_fails_the_pool_and_nothing_else_while_the_connection_is_kept() {
-    let beside = Bystanders::new();
-    let (postgres, daemon) = watched(&beside);
-    let (calm, turned) = (Calm::of(&daemon), [("db/pool", "fail limit")]);
-    let app = sessions(&postgres, 4);
-    calm.turns(&turned);
-    let summary = daemon.check("db/pool").summary;
-    assert!(summary.contains("of 5 in use"), "{summary}");
-    close(app);
-    calm.comes_back(&turned);
+    full().says("db/pool", "of 5 in use").endure();
+}
+
+pub(crate) fn nobody_new() -> Fault {
+    let (postgres, home) = watched();
+    let address = address(&postgres);
+    // While the role may not log in, the application takes the last place.
+    let fills = |(postgres, app): &mut (Postgres, Vec<Child>)| {
+        postgres.sql("ALTER ROLE monitor NOLOGIN");
+        throw_out(postgres);
+        *app = sessions(postgres, 5);
+        postgres.sql("ALTER ROLE monitor LOGIN");
+    };
+    let turned = all_fail("fail limit", "unknown limit");
+    Fault::of(home, &turned, (postgres, vec![]), fills, |(_, app)| close(std::mem::take(app))).seen_by(TCP, address)
 }
 
 #[test]
 fn a_full_postgres_lets_nobody_new_in() {
-    let beside = Bystanders::new();
-    let (postgres, daemon) = watched(&beside);
-    let (calm, turned) = (Calm::of(&daemon), all_fail("fail limit", "unknown limit"));
-    // While the role may not log in, the application takes the last place.
-    postgres.sql("ALTER ROLE monitor NOLOGIN");
-    throw_out(&postgres);
-    let app = sessions(&postgres, 5);
-    postgres.sql("ALTER ROLE monitor LOGIN");
-    calm.turns(&turned);
-    close(app);
-    calm.comes_back(&turned);
+    nobody_new().endure();
 }
 
 /// Ends the daemon's session, as a restart of a pooler would.
@@ -113,27 +124,31 @@ fn throw_out(postgres: &Postgres) {
     postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'monitor'");
 }
 
+pub(crate) fn wrong_password() -> Fault {
+    let (postgres, home) = watched();
+    let address = address(&postgres);
+    let changes = |postgres: &mut Postgres| {
+        postgres.sql("ALTER ROLE monitor PASSWORD 'another'");
+        throw_out(postgres);
+    };
+    let back = |postgres: &mut Postgres| drop(postgres.sql(&format!("ALTER ROLE monitor PASSWORD '{PASSWORD}'")));
+    Fault::of(home, &all_fail("fail auth", "unknown auth"), postgres, changes, back).seen_by(TCP, address)
+}
+
 #[test]
 fn a_wrong_password_is_a_matter_of_auth() {
-    let beside = Bystanders::new();
-    let (postgres, daemon) = watched(&beside);
-    let changes = || {
-        postgres.sql("ALTER ROLE monitor PASSWORD 'another'");
-        throw_out(&postgres);
-    };
-    let back = || drop(postgres.sql(&format!("ALTER ROLE monitor PASSWORD '{PASSWORD}'")));
-    endure(&daemon, &all_fail("fail auth", "unknown auth"), changes, back);
+    wrong_password().endure();
+}
+
+pub(crate) fn no_rights() -> Fault {
+    let (postgres, home) = watched();
+    let address = address(&postgres);
+    let revoke = |postgres: &mut Postgres| drop(postgres.sql("REVOKE pg_monitor FROM monitor"));
+    let grant = |postgres: &mut Postgres| drop(postgres.sql("GRANT pg_monitor TO monitor"));
+    Fault::of(home, &[("db/pool", "unknown permission")], postgres, revoke, grant).seen_by(TCP, address)
 }
 
 #[test]
 fn a_role_without_rights_can_not_tell_and_says_which_right() {
-    let beside = Bystanders::new();
-    let (postgres, daemon) = watched(&beside);
-    let (calm, turned) = (Calm::of(&daemon), [("db/pool", "unknown permission")]);
-    postgres.sql("REVOKE pg_monitor FROM monitor");
-    calm.turns(&turned);
-    let summary = daemon.check("db/pool").summary;
-    assert!(summary.contains("pg_monitor") || summary.contains("grants"), "{summary}");
-    postgres.sql("GRANT pg_monitor TO monitor");
-    calm.comes_back(&turned);
+    no_rights().says("db/pool", "pg_monitor").endure();
 }

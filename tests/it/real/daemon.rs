@@ -17,6 +17,7 @@ use super::{reap, signal, wait_until};
 use crate::door::Answer;
 
 /// A folder with a configuration, and what the daemon leaves there. It stays when a daemon ends, for the next one.
+#[derive(Clone)]
 pub(crate) struct Home {
     folder: Arc<tempfile::TempDir>,
     environment: Vec<(String, String)>,
@@ -60,7 +61,7 @@ impl Home {
         self.write(
             "readiness.yaml",
             format!(
-                "service: shop\nserver: {{listen: [\"127.0.0.1:0\"], lifecycle: true}}\nstate: \"${{HOME_FOLDER}}/state\"\n\
+                "service: \"${{SERVICE:-shop}}\"\nserver: {{listen: [\"127.0.0.1:0\"], lifecycle: true}}\nstate: \"${{HOME_FOLDER}}/state\"\n\
                  defaults: {{interval: 500ms}}\nprobes:\n{probes}"
             ),
         );

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -26,11 +27,16 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Scrapes each target under its job's name, five times a second.
     pub(crate) async fn scraping(jobs: &[(&str, SocketAddr)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let mut text = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n".to_owned();
         for (job, target) in jobs {
             writeln!(text, "- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"]}}]}}").unwrap();
         }
+        Self::configured(&text).await
+    }
+
+    /// Does what is written in a configuration.
+    pub(crate) async fn configured(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, text).unwrap();
         let port = free_port();
@@ -39,6 +45,8 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            // Alertmanagers are found only seconds after the first alert: what nobody took is sent again.
+            .arg("--rules.alert.resend-delay=5s")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -49,6 +57,18 @@ impl Prometheus {
         })
         .await;
         started
+    }
+
+    /// How long the last evaluation of all groups of rules took.
+    pub(crate) async fn evaluation(&self) -> Duration {
+        let answer: Value = serde_json::from_str(&self.get("/api/v1/rules").await.unwrap()).unwrap();
+        let groups = answer["data"]["groups"].as_array().unwrap();
+        Duration::from_secs_f64(groups.iter().filter_map(|group| group["evaluationTime"].as_f64()).sum())
+    }
+
+    /// Makes it read its configuration and rules again.
+    pub(crate) fn reload(&self) {
+        signal("HUP", &[self.child.id()]);
     }
 
     /// What it wrote since its start.

@@ -1,0 +1,222 @@
+//! Every fault that the tests can cause, all at one time: each is one page, and over when it is repaired.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Chain, Pace, comparison, opens};
+use crate::{
+    faults::{Calm, Fault, answers, backups, certificates, metrics_page, postgres, service},
+    real::{
+        daemon::Daemon,
+        pager::{Alert, Notification},
+    },
+};
+
+/// What a fault is expected to page.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    fault: fn() -> Fault,
+    /// None where there is nothing to be told.
+    page: Option<Page>,
+}
+
+#[derive(Clone, Copy)]
+struct Page {
+    alert: &'static str,
+    check: &'static str,
+    severity: &'static str,
+    owner: &'static str,
+    runbook: Option<&'static str>,
+    /// What the description says, beside the name of the service and of the check.
+    words: &'static [&'static str],
+}
+
+/// `ReadinessProbeDown`, with its reason.
+const fn down(check: &'static str, words: &'static [&'static str]) -> Option<Page> {
+    page("ReadinessProbeDown", check, "critical", words)
+}
+
+const fn page(
+    alert: &'static str,
+    check: &'static str,
+    severity: &'static str,
+    words: &'static [&'static str],
+) -> Option<Page> {
+    Some(Page { alert, check, severity, owner: "", runbook: None, words })
+}
+
+const fn of_owner(page: Option<Page>, owner: &'static str, runbook: Option<&'static str>) -> Option<Page> {
+    match page {
+        Some(page) => Some(Page { owner, runbook, ..page }),
+        None => None,
+    }
+}
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    Row { name: "service stopped", fault: service::stopped, page: down("shop/health", &["(refused)", "last worked"]) },
+    Row { name: "service frozen", fault: service::frozen, page: down("shop/health", &["(timeout)"]) },
+    Row { name: "service hanging", fault: service::hanging, page: down("shop/health", &["(timeout)"]) },
+    Row { name: "accept queue full", fault: service::full_queue, page: down("shop/health", &["(timeout)"]) },
+    Row { name: "name does not exist", fault: service::unknown_name, page: down("shop/health", &["(resolve)"]) },
+    Row { name: "500s at 10 %", fault: service::errors,
+          page: page("ReadinessErrorRateHigh", "shop/error_rate", "critical", &["share of errors is", "limit 5%"]) },
+    Row { name: "slow answers", fault: service::slow,
+          page: page("ReadinessLatencyHigh", "shop/latency", "warning", &["quantile 0.5 is", "limit 200ms", "limit 400ms"]) },
+    Row { name: "wrong answer", fault: answers::something_else,
+          page: page("ReadinessCheckFailing", "shop/response", "critical", &["response fails"]) },
+    Row { name: "body too large", fault: answers::too_large, page: down("shop/health", &["(too_large)"]) },
+    Row { name: "gzip bomb", fault: answers::gzip_bomb, page: down("shop/health", &["(too_large)"]) },
+    Row { name: "redirect loop", fault: answers::redirect_loop, page: down("shop/health", &["(status)"]) },
+    Row { name: "endless headers", fault: answers::endless_headers, page: down("shop/health", &["(too_large)"]) },
+    Row { name: "certificate expired", fault: certificates::expired, page: down("shop/health", &["(certificate)"]) },
+    Row { name: "certificate for another name", fault: certificates::for_another_name,
+          page: down("shop/health", &["(certificate)"]) },
+    Row { name: "certificate self-signed", fault: certificates::self_made, page: down("shop/health", &["(certificate)"]) },
+    Row { name: "certificate ends soon", fault: certificates::ends_soon,
+          page: page("ReadinessCertificateExpiring", "shop/certificate", "warning", &["leaf certificate ends in 19d 23h", "limit 30d"]) },
+    Row { name: "metrics page is HTML", fault: metrics_page::html, page: down("numbers/health", &["(parse)"]) },
+    Row { name: "counter reset", fault: metrics_page::counter_reset, page: None },
+    Row { name: "pool exhausted", fault: metrics_page::pool_exhausted,
+          page: of_owner(page("ReadinessPoolSaturated", "numbers/pool", "critical", &["100%", "limit 90%"]), "orders", None) },
+    Row { name: "PostgreSQL stopped", fault: postgres::stopped, page: down("db/health", &["(refused)"]) },
+    Row { name: "PostgreSQL hung", fault: postgres::frozen, page: down("db/health", &["(timeout)"]) },
+    Row { name: "PostgreSQL full", fault: postgres::full,
+          page: page("ReadinessPoolSaturated", "db/pool", "critical", &["100%", "limit 95%"]) },
+    Row { name: "PostgreSQL full, connection lost", fault: postgres::nobody_new, page: down("db/health", &["not working ("]) },
+    Row { name: "wrong password", fault: postgres::wrong_password, page: down("db/health", &["(auth)"]) },
+    Row { name: "role without rights", fault: postgres::no_rights,
+          page: page("ReadinessCheckUnknown", "db/pool", "warning", &["pool can't be judged"]) },
+    Row { name: "backup stale", fault: backups::stale,
+          page: of_owner(page("ReadinessBackupStale", "dumps/freshness", "critical", &["2h 0m", "limit 1h"]),
+                         "orders", Some("https://runbooks.example.com/backup-stale")) },
+    Row { name: "backup truncated", fault: backups::truncated,
+          page: page("ReadinessCheckFailing", "dumps/integrity", "warning", &["integrity fails"]) },
+    Row { name: "backup folder gone", fault: backups::folder_gone, page: down("dumps/health", &["(not_found)"]) },
+];
+
+/// What came of a row.
+pub(super) struct Outcome {
+    pub(super) name: &'static str,
+    pub(super) alert: &'static str,
+    pub(super) page: Option<Duration>,
+    pub(super) resolved: Option<Duration>,
+    /// Notifications of which the fault would have been without.
+    pub(super) extra: usize,
+    pub(super) broke: Instant,
+    pub(super) repaired: Instant,
+    complaints: Vec<String>,
+}
+
+#[test]
+#[ignore = "until the daemon serves the runbooks"]
+fn one_fault_is_one_page() {
+    let faults: Vec<_> = ROWS.iter().map(|row| (row, (row.fault)().of_service(row.name))).collect();
+    let mut faults: Vec<_> = faults.into_iter().map(|(row, fault)| (row, fault.serve(), fault)).collect();
+    for (_, daemon, _) in &faults {
+        drop(Calm::of(daemon));
+    }
+    let daemons: Vec<_> = faults.iter().map(|(_, daemon, _)| daemon.address).collect();
+    let watched = faults.iter().filter_map(|(row, _, fault)| Some((row.name, fault.blackbox.as_ref()?)));
+    let blackbox = comparison::Blackboxes::of(watched);
+    let chain = Chain::with(Pace::wanted(), &daemons, &blackbox.scrape(), comparison::RULE);
+    // Who is done goes on being watched, so that nobody's end is anybody's fault.
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let chain = &chain;
+        let running: Vec<_> =
+            faults.iter_mut().map(|(row, daemon, fault)| scope.spawn(move || row.run(chain, daemon, fault))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    println!("{}", comparison::table(&outcomes, &chain.notifications()));
+    println!("evaluating the rules for {} instances took {:?}", daemons.len(), chain.evaluation());
+    let complaints: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.complaints).collect();
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+impl Row {
+    /// Breaks it, repairs it, and takes down who was told what.
+    fn run(&self, chain: &Chain, daemon: &Daemon, fault: &mut Fault) -> Outcome {
+        let (at, service) = (daemon.address, self.name);
+        let mut complaints = Vec::new();
+        let mut expect = |good: bool, what: &str, seen: &[Notification]| {
+            if !good {
+                complaints.push(format!("{service}: {what}: {seen:#?}"));
+            }
+        };
+        let before = chain.about(at);
+        expect(before.is_empty(), "nothing is notified before it breaks", &before);
+
+        let broke = Instant::now();
+        fault.breaks(daemon);
+        let paged = self.page.and_then(|_| chain.next(at, 0));
+        chain.after_evaluations(45, broke, at);
+        let during = chain.after_evaluations(10, paged.as_ref().map_or(broke, |paged| paged.at), at);
+        expect(during.len() == usize::from(self.page.is_some()), "one page while it is broken", &during);
+        let links = during.iter().flat_map(|notification| &notification.alerts).flat_map(|alert| {
+            let wrong = self.page.map(|page| page.differences(alert, service, at)).unwrap_or_default();
+            (!wrong.is_empty()).then(|| wrong.join(", "))
+        });
+        let wrong: Vec<_> = links.collect();
+        expect(wrong.is_empty(), &format!("the page is right but for {wrong:?}"), &during);
+
+        let repaired = Instant::now();
+        fault.repair(daemon);
+        let over = self.page.and_then(|_| chain.next(at, during.len()));
+        let all = chain.after_evaluations(20, Instant::now(), at);
+        let after = all.get(during.len()..).unwrap_or_default();
+        let alerts = || after.iter().flat_map(|notification| &notification.alerts);
+        expect(!alerts().any(Alert::fires), "nothing new is notified after the repair", after);
+        expect(after.len() == usize::from(self.page.is_some()), "it is resolved, once", after);
+        let named: BTreeSet<_> = alerts().map(Alert::name).collect();
+        expect(named.iter().eq(self.page.iter().map(|page| &page.alert)), "what is resolved is what was paged", after);
+        Outcome {
+            name: service,
+            alert: self.page.map_or("", |page| page.alert),
+            page: paged.map(|paged| paged.at.duration_since(broke)),
+            resolved: over.map(|over| over.at.duration_since(repaired)),
+            extra: all.iter().filter(|notification| notification.fires()).count() - usize::from(self.page.is_some()),
+            broke,
+            repaired,
+            complaints,
+        }
+    }
+}
+
+impl Page {
+    /// What an alert lacks.
+    fn differences(&self, alert: &Alert, service: &str, instance: SocketAddr) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let labels = [
+            ("alertname", self.alert),
+            ("check", self.check.split_once('/').unwrap().1),
+            ("probe", self.check.split_once('/').unwrap().0),
+            ("severity", self.severity),
+            ("owner", self.owner),
+            ("service", service),
+        ];
+        for (label, expected) in labels {
+            if alert.label(label) != expected {
+                wrong.push(format!("label {label} is not {expected:?}"));
+            }
+        }
+        if !alert.annotation("summary").ends_with('.') {
+            wrong.push("the summary is no sentence".to_owned());
+        }
+        let description = alert.annotation("description");
+        for words in self.words.iter().chain([&self.check, &service]) {
+            if !description.contains(words) {
+                wrong.push(format!("the description does not say {words:?}"));
+            }
+        }
+        let link = alert.annotation("runbook_url");
+        if link != self.runbook.map_or(format!("http://{instance}/runbooks/{}", self.alert), str::to_owned) {
+            wrong.push("it is not the runbook of the alert".to_owned());
+        } else if self.runbook.is_none() && !opens(link, self.alert) {
+            wrong.push("the runbook does not open".to_owned());
+        }
+        wrong
+    }
+}

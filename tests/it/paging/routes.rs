@@ -1,0 +1,51 @@
+//! Where the shipped example of an Alertmanager configuration sends what.
+
+use std::fs;
+
+use super::alerts;
+use crate::real::alertmanager::{amtool, said};
+
+#[test]
+fn amtool_accepts_the_example() {
+    let output = amtool().arg("check-config").arg(alerts().join("alertmanager.example.yaml")).output().unwrap();
+    let said = said(&output);
+    assert!(output.status.success() && said.contains("SUCCESS") && said.contains("3 inhibit rules"), "{said}");
+}
+
+/// What the example proposes for Slack stands in a comment, which no tool reads.
+#[test]
+fn amtool_accepts_what_the_example_proposes_for_slack() {
+    let text = fs::read_to_string(alerts().join("alertmanager.example.yaml")).unwrap();
+    let proposed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
+    assert_eq!(proposed.first(), Some(&"slack_configs:"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alertmanager.yml");
+    let receiver: String = proposed.iter().map(|line| format!("    {line}\n")).collect();
+    fs::write(&file, format!("route: {{receiver: slack}}\nreceivers:\n  - name: slack\n{receiver}")).unwrap();
+    let output = amtool().arg("check-config").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn an_alert_goes_by_its_severity_to_the_team_that_owns_it() {
+    let table: [(&[&str], &str); 10] = [
+        (&["severity=critical", "owner=orders"], "orders-pager"),
+        (&["severity=warning", "owner=orders"], "orders-tickets"),
+        (&["severity=info", "owner=orders"], "nobody"),
+        (&["severity=critical"], "pager"),
+        (&["severity=critical", "owner=another"], "pager"),
+        (&["severity=warning"], "tickets"),
+        (&["severity=warning", "owner=another"], "tickets"),
+        (&["severity=info"], "nobody"),
+        (&["severity=none", "alertname=ReadinessHeartbeat"], "dead-mans-switch"),
+        // Nothing gets lost, not even what somebody forgot to give a severity.
+        (&["alertname=SomethingElse"], "tickets"),
+    ];
+    for (labels, receiver) in table {
+        let mut command = amtool();
+        command.args(["config", "routes", "test", &format!("--verify.receivers={receiver}")]);
+        command.arg(format!("--config.file={}", alerts().join("alertmanager.example.yaml").display()));
+        let output = command.args(labels).output().unwrap();
+        assert!(output.status.success(), "{labels:?} should go to {receiver}: {}", said(&output));
+    }
+}

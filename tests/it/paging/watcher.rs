@@ -1,0 +1,44 @@
+//! Who watches the watcher: the daemon itself is killed.
+
+use std::time::Instant;
+
+use super::{Chain, Pace, opens};
+use crate::{
+    faults::{Bystanders, Calm},
+    real::free_port,
+};
+
+#[test]
+#[ignore = "until the daemon serves the runbooks"]
+fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
+    let home = Bystanders::new().beside("");
+    let address = format!("127.0.0.1:{}", free_port());
+    let listen = ["--web.listen-address", &*address];
+    let (daemon, other) = (home.serve_with(&listen), Bystanders::new().beside("").serve());
+    for daemon in [&daemon, &other] {
+        drop(Calm::of(daemon));
+    }
+    let (at, beside) = (daemon.address, other.address);
+    let chain = Chain::watching(Pace::wanted(), &[at, beside]);
+
+    daemon.kill();
+    chain.next(at, 0).expect("a page");
+    let during = chain.after_evaluations(20, Instant::now(), at);
+    assert!(during.len() == 1 && during[0].alerts.len() == 1, "{during:#?}");
+    let alert = &during[0].alerts[0];
+    assert_eq!((alert.name(), alert.label("severity"), alert.fires()), ("ReadinessExporterDown", "critical", true));
+    assert_eq!(during[0].receiver, "pager");
+    assert!(alert.annotation("description").contains(&address), "{alert:#?}");
+    // The one that is gone serves no runbook.
+    let link = alert.annotation("runbook_url");
+    assert!(link.starts_with(&format!("http://{beside}/")) && opens(link, alert.name()), "{alert:#?}");
+
+    // All is pending for a moment, and then passes.
+    let daemon = home.serve_with(&listen);
+    chain.next(at, 1).expect("an all-clear");
+    drop(Calm::of(&daemon));
+    let all = chain.after_evaluations(20, Instant::now(), at);
+    assert!(all.len() == 2 && !all[1].fires(), "{all:#?}");
+    assert_eq!(all[1].alerts[0].name(), "ReadinessExporterDown");
+    assert_eq!(chain.notifications().len(), 2, "{:#?}", chain.notifications());
+}
