@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod grants;
+mod healthcheck;
 mod schema;
 mod serve;
 mod validate;
@@ -93,6 +94,8 @@ enum Command {
     Grants(grants::Grants),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Ask the daemon beside this process whether it runs: 0 if so, else 1; for containers, which have no shell
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// How a command ended, as an exit code that scripts can trust.
@@ -137,6 +140,7 @@ impl Cli {
             Some(Command::Explain(explain)) => explain.run(&common),
             Some(Command::Grants(grants)) => grants.run(&common),
             Some(Command::Schema) => schema::run(),
+            Some(Command::Healthcheck(healthcheck)) => healthcheck.run(&common),
         };
         match done {
             Ok(exit) => exit.into(),
@@ -162,14 +166,18 @@ impl Cli {
 impl Common {
     /// Reads the configuration whenever it is called.
     fn load(&self, flags: Flags) -> Load {
-        let path = self.config_path();
-        Arc::new(move || {
-            let environment = std::env::vars_os();
-            // A variable that isn't text can't be meant for us.
-            let environment =
-                environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-            settings::load(&Sources { path: path.clone(), environment: environment.collect(), flags: flags.clone() })
-        })
+        // The place is settled once, what is there is read anew.
+        let common = Self { config_file: Some(self.config_path()), ..self.clone() };
+        Arc::new(move || settings::load(&common.sources(flags.clone())))
+    }
+
+    /// Where the configuration comes from, with the environment of this process.
+    fn sources(&self, flags: Flags) -> Sources {
+        let environment = std::env::vars_os();
+        // A variable that isn't text can't be meant for us.
+        let environment =
+            environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources { path: self.config_path(), environment: environment.collect(), flags }
     }
 
     fn config_path(&self) -> PathBuf {

@@ -72,6 +72,15 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
     Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
 }
 
+/// Where a daemon with these settings listens, as far as they can be read: mistakes elsewhere in them don't matter, and
+/// without any address it is the default.
+#[must_use]
+pub fn listen(sources: &Sources) -> Vec<SocketAddr> {
+    let mut problems = Problems::default();
+    let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
+    scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen
+}
+
 /// Refuses a number that must not be zero.
 fn at_least_one(key: &'static str, number: usize) -> Option<Invalid> {
     (number == 0).then(|| Invalid::at(key, format!("`{key}` must be at least 1")))

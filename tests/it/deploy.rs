@@ -1,0 +1,8 @@
+//! What ships under `deploy/` and in the Dockerfile, held to the tools that will read it and to the program it runs.
+
+mod dockerfile;
+mod healthcheck;
+mod image;
+mod kubernetes;
+mod systemd;
+mod tools;

@@ -1,0 +1,155 @@
+//! The manifests: rendered by kustomize, held to the published schemas, to the restricted profile of Pod Security, and
+//! to what they are made of.
+
+use std::{fs, process::Command};
+
+use readiness_exporter::settings::{self, Sources};
+use serde_json::{Value, json};
+
+use super::tools::{filter, output, root, text, tool};
+
+/// What kustomize makes of a folder.
+fn kustomized(folder: &str) -> String {
+    output(tool("kubectl").args(["kustomize", &format!("deploy/kubernetes/{folder}")]))
+}
+
+fn rendered(folder: &str) -> Vec<Value> {
+    read(&kustomized(folder))
+}
+
+fn read(manifests: &str) -> Vec<Value> {
+    let documents = manifests.split("\n---\n").map(|text| text.trim_start_matches("---\n"));
+    documents.map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))).collect()
+}
+
+fn rules() -> String {
+    output(Command::new(root().join("deploy/kubernetes/prometheus-rules")).arg("release=prom"))
+}
+
+#[test]
+fn every_manifest_fits_the_published_schemas() {
+    let all = [kustomized("standalone"), kustomized("example"), rules()].join("\n---\n");
+    let said = filter(tool("python3").arg("tests/it/deploy/manifests.py"), &all);
+    assert_eq!(said, format!("{} manifests\n", read(&all).len()));
+}
+
+fn one<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
+    let mut found = manifests.iter().filter(|manifest| manifest["kind"] == kind);
+    let first = found.next().unwrap_or_else(|| panic!("no {kind}"));
+    assert!(found.next().is_none(), "more than one {kind}");
+    first
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// What the restricted profile asks for, and more: no token, nothing writable but volumes, memory bounded.
+fn assert_restricted(pod: &Value) {
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    for open in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
+        assert!(pod[open].is_null(), "{open}");
+    }
+    for volume in list(&pod["volumes"]) {
+        assert!(volume["configMap"].is_object() || volume["emptyDir"].is_object(), "{volume}");
+    }
+    let containers = [list(&pod["containers"]), list(&pod["initContainers"])].concat();
+    assert!(!containers.is_empty());
+    for container in containers {
+        let (own, shared) = (&container["securityContext"], &pod["securityContext"]);
+        let either = |key: &str| if own[key].is_null() { &shared[key] } else { &own[key] };
+        assert_eq!(own["allowPrivilegeEscalation"], false, "{container}");
+        assert_eq!(own["capabilities"], json!({"drop": ["ALL"]}), "{container}");
+        assert_eq!(own["readOnlyRootFilesystem"], true, "{container}");
+        assert_eq!(either("runAsNonRoot"), true, "{container}");
+        assert_eq!(either("seccompProfile"), &json!({"type": "RuntimeDefault"}), "{container}");
+        assert!(container["resources"]["limits"]["memory"].is_string(), "{container}");
+        let ports = list(&container["ports"]);
+        assert!(ports.iter().all(|port| port["hostPort"].is_null()), "{container}");
+    }
+}
+
+/// The image, its user and its flags are those that exist.
+fn assert_runs(container: &Value) {
+    assert_eq!(container["image"], concat!("readiness-exporter:", env!("CARGO_PKG_VERSION")));
+    let arguments = list(&container["args"]).iter().map(|argument| argument.as_str().unwrap());
+    let parsed = readiness_exporter::cli::Cli::describe().try_get_matches_from(std::iter::once("x").chain(arguments));
+    assert!(parsed.is_ok(), "{parsed:?}");
+    assert_eq!(container["ports"], json!([{"name": "readiness", "containerPort": 10980}]));
+    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/-/healthy", "port": "readiness"}));
+}
+
+#[test]
+fn the_standalone_daemon_is_restricted_and_its_probes_are_about_itself() {
+    let manifests = rendered("standalone");
+    let pod = &one(&manifests, "Deployment")["spec"]["template"]["spec"];
+    assert_restricted(pod);
+    let container = &pod["containers"][0];
+    assert_runs(container);
+    assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/-/ready");
+    assert_eq!(one(&manifests, "ServiceAccount")["automountServiceAccountToken"], false);
+    assert_eq!(pod["serviceAccountName"], one(&manifests, "ServiceAccount")["metadata"]["name"]);
+    // A change of the configuration is another name, and so another pod.
+    let config = one(&manifests, "ConfigMap");
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], config["metadata"]["name"]);
+    assert_ne!(config["metadata"]["name"], "readiness-exporter");
+}
+
+#[test]
+fn the_network_policy_is_about_the_daemon_alone() {
+    let manifests = rendered("standalone");
+    let policy = &one(&manifests, "NetworkPolicy")["spec"];
+    let labels = &one(&manifests, "Deployment")["spec"]["template"]["metadata"]["labels"];
+    let selected = policy["podSelector"]["matchLabels"].as_object().unwrap();
+    assert!(!selected.is_empty(), "an empty selector takes every pod of the namespace");
+    assert!(selected.iter().all(|(key, value)| labels[key] == *value));
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+    assert!(
+        list(&policy["ingress"])
+            .iter()
+            .chain(list(&policy["egress"]))
+            .all(|rule| rule.get("to").or(rule.get("from")).is_some())
+    );
+    assert_eq!(one(&manifests, "Service")["spec"]["selector"], json!(selected));
+}
+
+#[test]
+fn the_sidecar_starts_first_and_decides_nothing_for_the_application() {
+    let manifests = rendered("example");
+    let pod = &one(&manifests, "Deployment")["spec"]["template"]["spec"];
+    assert_restricted(pod);
+    let sidecar = &pod["initContainers"][0];
+    assert_runs(sidecar);
+    assert_eq!(sidecar["restartPolicy"], "Always");
+    for gate in ["readinessProbe", "startupProbe"] {
+        assert!(sidecar[gate].is_null(), "a {gate} would decide whether the application gets traffic");
+    }
+    // The application's own container is as it was.
+    let before = read(&text("deploy/kubernetes/example/orders.yaml"));
+    assert_eq!(pod["containers"], before[0]["spec"]["template"]["spec"]["containers"]);
+    assert_eq!(pod["volumes"][0]["configMap"]["name"], one(&manifests, "ConfigMap")["metadata"]["name"]);
+}
+
+#[test]
+fn prometheus_rules_are_made_of_the_files_in_alerts() {
+    let manifests = read(&rules());
+    let files = fs::read_dir(root().join("alerts/rules")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    assert_eq!(manifests.len(), files.len());
+    for (manifest, file) in manifests.iter().zip(files) {
+        let rules: Value = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!(manifest["spec"], rules, "{}", file.display());
+        assert_eq!(manifest["metadata"]["labels"]["release"], "prom");
+    }
+}
+
+#[test]
+fn every_configuration_under_deploy_loads() {
+    for folder in ["standalone", "example"] {
+        let path = root().join("deploy/kubernetes").join(folder).join("readiness.yaml");
+        if let Err(problems) = settings::load(&Sources { path, ..Sources::default() }) {
+            panic!("{problems}");
+        }
+    }
+}
