@@ -45,7 +45,7 @@ impl Demo {
     }
 
     /// Waits for something, and shows what the demo said when it does not come.
-    fn wait<T>(&self, what: &str, seconds: u64, mut look: impl FnMut(&str) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, seconds: u64, mut look: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
             let said = self.said.lock().unwrap().clone();
@@ -88,7 +88,7 @@ pub(crate) fn get(url: &str) -> Answer {
 }
 
 /// The address that is printed behind a word.
-fn address(said: &str, word: &str) -> Option<String> {
+pub(crate) fn address(said: &str, word: &str) -> Option<String> {
     let line = said.lines().find(|line| line.trim_start().starts_with(word))?;
     line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
 }

@@ -11,6 +11,8 @@ mod commands;
 #[cfg(test)]
 mod configuration;
 #[cfg(test)]
+mod dashboards;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod deploy;

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -17,6 +17,9 @@ use tokio::{
 };
 
 use super::{free_port, reap, signal, until};
+
+/// The labels of a series.
+pub(crate) type Labels = BTreeMap<String, String>;
 
 pub(crate) struct Prometheus {
     port: u16,
@@ -99,6 +102,35 @@ impl Prometheus {
         let text = self.get(&format!("/api/v1/series?match[]={matcher}")).await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
         answer["data"].as_array().unwrap().iter().map(strip).collect()
+    }
+
+    /// The labels of every series that an expression gives, now or, as a graph asks, over the last half minute. An
+    /// expression that Prometheus refuses is an error with its words.
+    pub(crate) async fn rows(&self, expression: &str, range: bool) -> Result<Vec<Labels>, String> {
+        let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let path = if range {
+            format!("/api/v1/query_range?query={query}&start={}&end={now}&step=1", now - 30)
+        } else {
+            format!("/api/v1/query?query={query}")
+        };
+        let data = self.data(&path).await?;
+        let rows = data["result"].as_array().ok_or("no rows but a number")?;
+        rows.iter().map(|row| serde_json::from_value(row["metric"].clone()).map_err(|e| e.to_string())).collect()
+    }
+
+    /// The values of a label among the series that a selector finds.
+    pub(crate) async fn label_values(&self, series: &str, label: &str) -> Result<BTreeSet<String>, String> {
+        let selector = url::form_urlencoded::byte_serialize(series.as_bytes()).collect::<String>();
+        let data = self.data(&format!("/api/v1/label/{label}/values?match[]={selector}")).await?;
+        serde_json::from_value(data).map_err(|error| error.to_string())
+    }
+
+    /// What the API answers, or why it does not.
+    async fn data(&self, path: &str) -> Result<Value, String> {
+        let text = self.get(path).await.ok_or("Prometheus does not answer")?;
+        let mut answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
+        if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(text) }
     }
 
     /// HTTP/1.0, so that no answer comes in chunks.

@@ -1,0 +1,212 @@
+//! The words in the dashboards: metrics, labels, statuses, kinds of checks and links are those that exist.
+
+use std::{collections::BTreeSet, fs};
+
+use readiness_exporter::{check::Status, family, probes};
+use regex::Regex;
+use serde_json::Value;
+
+use super::model::{Dashboard, all, folder, strings, targets, text};
+
+/// Metrics of the process and of Prometheus itself, with the labels that they have beside `job` and `instance`.
+const FOREIGN: &[(&str, &[&str])] = &[
+    ("process_cpu_seconds_total", &[]),
+    ("process_resident_memory_bytes", &[]),
+    ("process_start_time_seconds", &[]),
+    ("process_open_fds", &[]),
+    ("process_max_fds", &[]),
+    ("process_threads", &[]),
+    ("up", &[]),
+    ("scrape_duration_seconds", &[]),
+    ("scrape_samples_scraped", &[]),
+    ("ALERTS", &["alertname", "alertstate", "severity"]),
+    ("ALERTS_FOR_STATE", &["alertname", "severity"]),
+];
+
+/// The labels of a metric, if there is such a metric.
+fn labels(metric: &str) -> Option<Vec<&'static str>> {
+    let ours = family::ALL.iter().find(|family| family.name == metric).map(|family| family.labels);
+    let foreign = FOREIGN.iter().find(|(name, _)| *name == metric).map(|(_, labels)| *labels);
+    Some([ours.or(foreign)?, &["job", "instance"]].concat())
+}
+
+/// Every selector: the metric, and what stands between its braces.
+fn selectors(expression: &str) -> Vec<(String, String)> {
+    let selector = Regex::new(r"(\w*)\{([^}]*)\}").unwrap();
+    selector.captures_iter(expression).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
+}
+
+/// Everything that is asked: panels, annotations and variables.
+fn asked() -> Vec<(String, String)> {
+    let variables = |dashboard: &Dashboard| {
+        let queries = dashboard.variables().iter().filter(|variable| variable["type"] == "query");
+        queries.map(|variable| (dashboard.name.clone(), text(variable, "query"))).collect::<Vec<_>>()
+    };
+    all().iter().flat_map(|dashboard| [dashboard.expressions(), variables(dashboard)].concat()).collect()
+}
+
+#[test]
+fn every_metric_and_label_exists() {
+    let matcher = Regex::new(r#"(\w+)\s*(=~|!~|!=|=)\s*""#).unwrap();
+    let grouped = Regex::new(r"\b(?:by|on|group_left|without|ignoring) \(([^)]*)\)").unwrap();
+    for (what, expression) in asked() {
+        let mut known = BTreeSet::new();
+        for (metric, inside) in selectors(&expression) {
+            let labels = labels(&metric).unwrap_or_else(|| panic!("{what}: there is no metric {metric}"));
+            for found in matcher.captures_iter(&inside) {
+                assert!(labels.contains(&&found[1]), "{what}: {metric} has no label {}", &found[1]);
+            }
+            known.extend(labels);
+        }
+        for found in grouped.captures_iter(&expression) {
+            for label in found[1].split(", ").filter(|label| !label.is_empty()) {
+                assert!(known.contains(label), "{what}: nothing here has a label {label}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_metric_is_asked_without_saying_of_whom() {
+    let outside = Regex::new(r"\{[^}]*\}").unwrap();
+    let metric = Regex::new(r"\b(readiness|process|scrape)_\w+|\bup\b|\bALERTS\w*").unwrap();
+    for (what, expression) in asked().into_iter().filter(|(_, expression)| !expression.starts_with("label_values(")) {
+        // What is left of a selector is its name before an empty mark.
+        let rest = outside.replace_all(&expression, "{}");
+        for found in metric.find_iter(&rest) {
+            assert!(rest[found.end()..].starts_with("{}"), "{what}: {}", found.as_str());
+        }
+    }
+}
+
+#[test]
+fn statuses_and_kinds_are_those_of_the_program() {
+    let status = Regex::new(r#"status=~?"([^"]*)""#).unwrap();
+    let kind = Regex::new(r#"kind="([^"]*)""#).unwrap();
+    for (what, expression) in asked() {
+        for word in status
+            .captures_iter(&expression)
+            .flat_map(|found| found[1].split('|').map(str::to_owned).collect::<Vec<_>>())
+        {
+            assert!(Status::ALL.iter().any(|status| status.as_str() == word), "{what}: {word}");
+        }
+        for found in kind.captures_iter(&expression) {
+            assert!(probes::all().iter().any(|kind| kind.name == &found[1]), "{what}: {}", &found[1]);
+        }
+    }
+}
+
+#[test]
+fn runbooks_are_named_for_the_kinds_of_checks_that_exist() {
+    let kinds: BTreeSet<_> = probes::all().iter().flat_map(|kind| (kind.offers)()).map(|offer| offer.name).collect();
+    let mut found = 0;
+    for dashboard in all() {
+        for panel in dashboard.charts() {
+            for (kind, alert) in runbooks(panel) {
+                assert!(kinds.contains(&*kind), "{}: {kind}", dashboard.name);
+                assert!(alert.starts_with("Readiness"), "{}: {alert}", dashboard.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 10, "{found} runbooks");
+}
+
+/// What the column `Runbook` of a table says for each kind of check.
+fn runbooks(panel: &Value) -> Vec<(String, String)> {
+    let overrides = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
+    let column = overrides.filter(|rule| rule["matcher"]["options"] == "Runbook");
+    let mappings = column.flat_map(|rule| rule["properties"][0]["value"].as_array().unwrap());
+    let kinds =
+        mappings.filter(|mapping| mapping["type"] == "value").map(|mapping| mapping["options"].as_object().unwrap());
+    kinds.flatten().map(|(kind, shown)| (kind.clone(), text(shown, "text"))).collect()
+}
+
+#[test]
+fn links_lead_to_dashboards_that_take_what_they_are_handed() {
+    let all = all();
+    let handed = Regex::new(r"[?&]var-(\w+)=|\$\{(\w+):queryparam\}").unwrap();
+    let mut found = 0;
+    for dashboard in &all {
+        for url in strings(&dashboard.json, "url").into_iter().filter(|url| url.starts_with("/d/")) {
+            let (uid, _) = url[3..].split_once('?').unwrap();
+            let target = all.iter().find(|other| other.uid() == uid).unwrap_or_else(|| panic!("{url}"));
+            assert!(url.contains("${__url_time_range}&${datasource:queryparam}"), "{url} keeps time and data source");
+            for name in handed.captures_iter(url) {
+                if let Some(name) = name.get(1) {
+                    target.variable(name.as_str());
+                }
+                if let Some(name) = name.get(2) {
+                    (dashboard.variable(name.as_str()), target.variable(name.as_str()));
+                }
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found} links between dashboards");
+}
+
+#[test]
+fn alerts_lead_to_dashboards_that_take_what_they_are_handed() {
+    let all = all();
+    let url = Regex::new(r"/d/([a-z-]+)(\?\S*)?").unwrap();
+    let handed = Regex::new(r"[?&]var-(\w+)=").unwrap();
+    let mut found = 0;
+    for file in fs::read_dir(folder().join("../alerts/rules")).unwrap() {
+        let rules = fs::read_to_string(file.unwrap().path()).unwrap();
+        for link in rules.lines().flat_map(|line| url.captures_iter(line)) {
+            let target =
+                all.iter().find(|dashboard| dashboard.uid() == &link[1]).unwrap_or_else(|| panic!("{}", &link[0]));
+            for name in link.get(2).iter().flat_map(|query| handed.captures_iter(query.as_str())) {
+                target.variable(&name[1]);
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 0, "alerts lead to dashboards");
+}
+
+#[test]
+fn links_in_a_table_use_columns_that_it_shows() {
+    let column = Regex::new(r"\$\{__data\.fields\.([^}]+)\}").unwrap();
+    for dashboard in all() {
+        for panel in dashboard.charts() {
+            let columns = columns(panel);
+            for url in strings(panel, "url") {
+                for used in column.captures_iter(url) {
+                    assert!(columns.contains(&used[1]), "{} {}: {}", dashboard.name, panel["title"], &used[1]);
+                }
+            }
+            let rules = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
+            for rule in rules.filter(|_| panel["type"] == "table") {
+                let name = rule["matcher"]["options"].as_str().unwrap();
+                assert!(columns.contains(name), "{} {}: no column {name}", dashboard.name, panel["title"]);
+            }
+            let sorted = panel["options"]["sortBy"].as_array().into_iter().flatten();
+            for by in sorted {
+                assert!(columns.contains(by["displayName"].as_str().unwrap()), "{} {by}", dashboard.name);
+            }
+        }
+    }
+}
+
+/// The columns of a table by the names that they are shown with.
+fn columns(panel: &Value) -> BTreeSet<String> {
+    let steps = panel["transformations"].as_array().into_iter().flatten();
+    let renamed = steps.filter_map(|step| step["options"]["renameByName"].as_object());
+    renamed.flat_map(|names| names.values()).map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_a_query_brings_has_a_name_of_its_own() {
+    for dashboard in all() {
+        for panel in dashboard.charts() {
+            let targets = targets(panel);
+            let references: BTreeSet<_> = targets.iter().map(|target| &target.reference).collect();
+            assert_eq!(references.len(), targets.len(), "{} {}", dashboard.name, panel["title"]);
+            let unnamed =
+                targets.iter().find(|target| !target.table && (target.legend.is_empty() || target.legend == "__auto"));
+            assert!(unnamed.is_none(), "{} {}", dashboard.name, panel["title"]);
+        }
+    }
+}
