@@ -137,6 +137,10 @@ async fn panel_problem(scene: &Scene, panel: &Value, chosen: &BTreeMap<String, S
         for row in rows {
             columns.extend(row.iter().filter(|(_, value)| !value.is_empty()).map(|(label, _)| label.clone()));
             if target.table {
+                // Several queries make one row only where their rows have the same labels.
+                if row.contains_key("__name__") {
+                    return Some(format!("rows keep the name of the metric: {query}"));
+                }
                 continue;
             }
             let Some(legend) = legend(&target.legend, &row) else {
