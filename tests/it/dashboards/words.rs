@@ -116,7 +116,10 @@ fn runbooks_are_named_for_the_kinds_of_checks_that_exist() {
 fn runbooks(panel: &Value) -> Vec<(String, String)> {
     let overrides = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
     let column = overrides.filter(|rule| rule["matcher"]["options"] == "Runbook");
-    let mappings = column.flat_map(|rule| rule["properties"][0]["value"].as_array().unwrap());
+    let mappings = column
+        .flat_map(|rule| rule["properties"].as_array().unwrap())
+        .filter(|property| property["id"] == "mappings")
+        .flat_map(|property| property["value"].as_array().unwrap());
     let kinds =
         mappings.filter(|mapping| mapping["type"] == "value").map(|mapping| mapping["options"].as_object().unwrap());
     kinds.flatten().map(|(kind, shown)| (kind.clone(), text(shown, "text"))).collect()
@@ -133,12 +136,11 @@ fn links_lead_to_dashboards_that_take_what_they_are_handed() {
             let target = all.iter().find(|other| other.uid() == uid).unwrap_or_else(|| panic!("{url}"));
             assert!(url.contains("${__url_time_range}&${datasource:queryparam}"), "{url} keeps time and data source");
             for name in handed.captures_iter(url) {
-                if let Some(name) = name.get(1) {
-                    target.variable(name.as_str());
+                // A variable is handed on from one of the same name.
+                if let Some(own) = name.get(2) {
+                    dashboard.variable(own.as_str());
                 }
-                if let Some(name) = name.get(2) {
-                    (dashboard.variable(name.as_str()), target.variable(name.as_str()));
-                }
+                target.variable(name.get(1).or(name.get(2)).unwrap().as_str());
             }
             found += 1;
         }
