@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -69,9 +68,9 @@ impl Scene {
         let shop = home.serve();
         let demo = Demo::start(&["--calm"]);
         let metrics = demo.wait("addresses", 10, |said| address(said, "metrics"));
-        let demo_address = metrics.trim_start_matches("http://").trim_end_matches("/metrics").parse().unwrap();
-        let rules = fs::read_to_string(folder().join("../alerts/rules/checks.yaml")).unwrap();
-        let prometheus = Prometheus::scraping_with(&[("demo", demo_address), ("shop", shop.address)], &rules).await;
+        let demo_address = metrics.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+        let jobs = [("demo", demo_address), ("shop", shop.address.to_string())];
+        let prometheus = Prometheus::configured(&configuration(&jobs)).await;
         Self { prometheus, _demo: demo, _shop: shop, _watched: [plain, tls] }
     }
 
@@ -96,6 +95,20 @@ impl Scene {
         let values = self.prometheus.label_values(series, label).await?;
         if values.is_empty() { Err(format!("{query} has no values")) } else { Ok(values) }
     }
+}
+
+/// Scrapes each target under its job's name, with the rules that ship: alerts are shown, too.
+fn configuration(jobs: &[(&str, String)]) -> String {
+    let rules = folder().join("../alerts/rules/*.yaml");
+    let jobs = jobs.iter();
+    let jobs =
+        jobs.map(|(job, target)| format!("- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"]}}]}}\n"));
+    format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s}}\n\
+         rule_files: [\"{}\"]\nscrape_configs:\n{}",
+        rules.display(),
+        jobs.collect::<String>()
+    )
 }
 
 /// Several chosen values, as Grafana writes them into a regular expression.
