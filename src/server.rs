@@ -10,6 +10,7 @@ mod connections;
 mod page;
 mod query;
 mod routes;
+mod runbooks;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

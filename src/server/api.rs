@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     answer::{self, Answer},
     query::Filter,
+    runbooks,
 };
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
@@ -59,7 +60,7 @@ struct Summary<'a> {
     kind: &'a str,
     service: &'a str,
     owner: &'a str,
-    runbook: &'a str,
+    runbook: String,
     measures: Vec<Measured<'a>>,
 }
 
@@ -202,7 +203,10 @@ fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {
         kind: info.kind,
         service: &probe.info.service,
         owner: &info.owner,
-        runbook: &info.runbook,
+        runbook: match info.runbook.is_empty() {
+            true => format!("/{}", runbooks::address(probe, check)),
+            false => info.runbook.clone(),
+        },
         measures: measures.iter().map(measured).collect(),
     }
 }

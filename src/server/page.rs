@@ -5,6 +5,7 @@
 
 mod chart;
 mod rows;
+pub(super) mod runbook;
 mod verdict;
 
 use bytes::Bytes;
@@ -32,6 +33,11 @@ pub(super) struct Asset {
 
 static ASSETS: &[Asset] = &[
     Asset { path: "/assets/style.css", media: "text/css; charset=utf-8", content: include_str!("page/style.css") },
+    Asset {
+        path: "/assets/runbook.css",
+        media: "text/css; charset=utf-8",
+        content: include_str!("page/runbook.css"),
+    },
     Asset {
         path: "/assets/script.js",
         media: "text/javascript; charset=utf-8",
@@ -149,6 +155,7 @@ fn footer() -> Markup {
         footer {
             p { "readiness-exporter " (env!("CARGO_PKG_VERSION")) }
             nav aria-label="Other views" {
+                a href="runbooks/" { "Runbooks" }
                 a href="metrics" { "Metrics" }
                 a href="ready" { "Gate" }
                 a href="api/v1/status" { "API" }

@@ -15,6 +15,7 @@ use super::{
     answer::{self, Answer},
     api, page,
     query::Filter,
+    runbooks,
 };
 use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer};
 
@@ -39,6 +40,9 @@ enum Route<'a> {
     Status,
     Checks,
     Check(&'a str, &'a str),
+    Runbooks,
+    Runbook(&'a str),
+    Moved(&'static str),
 }
 
 /// No request needs a body; one of this size is let pass.
@@ -106,6 +110,15 @@ impl Site {
                 Err(unknown) => answer::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
             },
             Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
+            Route::Moved(to) => moved(to),
+            Route::Runbooks => page::runbook::list(),
+            Route::Runbook(name) => match runbooks::named(name) {
+                Some(runbook) => {
+                    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                    page::runbook::one(runbook, &self.snapshot(), query, host)
+                }
+                None => page::runbook::none(name),
+            },
         }
     }
 
@@ -195,13 +208,18 @@ impl<'a> Route<'a> {
             "/config" => Self::Config,
             "/api/v1/status" => Self::Status,
             "/api/v1/checks" => Self::Checks,
-            _ => match path.strip_prefix("/api/v1/checks/") {
-                Some(name) => {
+            "/runbooks" => Self::Moved("runbooks/"),
+            "/runbooks/" => Self::Runbooks,
+            _ => {
+                if let Some(name) = path.strip_prefix("/api/v1/checks/") {
                     let (probe, check) = name.split_once('/')?;
                     Self::Check(probe, check)
+                } else if let Some(name) = path.strip_prefix("/runbooks/") {
+                    Self::Runbook(name)
+                } else {
+                    Self::Asset(page::Asset::at(path)?)
                 }
-                None => Self::Asset(page::Asset::at(path)?),
-            },
+            }
         })
     }
 
@@ -216,7 +234,7 @@ impl<'a> Route<'a> {
     /// asks them reads the status alone, and some send strange headers.
     fn media(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Page => Some(("text", "html")),
+            Self::Page | Self::Runbooks | Self::Runbook(_) => Some(("text", "html")),
             Self::Status | Self::Checks | Self::Check(..) => Some(("application", "json")),
             Self::Config => Some(("text", "plain")),
             _ => None,
@@ -242,6 +260,12 @@ fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
     if gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+}
+
+fn moved(to: &'static str) -> Answer {
+    let mut answer = answer::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
+    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    answer
 }
 
 fn broken() -> Answer {

@@ -9,7 +9,7 @@ use crate::{
     board::{CheckState, ProbeState, Snapshot},
     check::{Category, Measure, Status},
     limit::Bound,
-    server::query::Filter,
+    server::{query::Filter, runbooks},
 };
 
 pub(super) fn sections(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
@@ -54,7 +54,7 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
             div .value { (value(check)) }
             p .since { "for " (ago(check.since, now)) }
             div .past { (chart::strip(check)) }
-            p .who { (links(check)) }
+            p .who { (links(probe, check)) }
         }
     }
 }
@@ -67,14 +67,14 @@ pub(super) fn name(probe: &ProbeState, check: &CheckState) -> Markup {
 }
 
 /// Whom to ask and where to read what to do.
-pub(super) fn links(check: &CheckState) -> Markup {
-    let runbook = &check.info.runbook;
+pub(super) fn links(probe: &ProbeState, check: &CheckState) -> Markup {
+    let runbook = runbooks::address(probe, check);
     // A configuration is trusted, but a link that runs a script is never meant.
-    let is_link = ["https://", "http://"].iter().any(|scheme| runbook.starts_with(scheme));
+    let is_link = ["https://", "http://", "runbooks/"].iter().any(|start| runbook.starts_with(start));
     html! {
         @if !check.info.owner.is_empty() { span { (check.info.owner) } }
         @if is_link { a href=(runbook) rel="noreferrer" { "Runbook" } }
-        @else if !runbook.is_empty() { span { (runbook) } }
+        @else { span { (runbook) } }
     }
 }
 

@@ -141,7 +141,7 @@ fn blocker(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
             }
             p .who {
                 span { (check.info.severity) }
-                (rows::links(check))
+                (rows::links(probe, check))
             }
         }
     }

@@ -1,0 +1,146 @@
+//! Runbooks as pages: Markdown, with the names of the check that somebody looks into in place of the placeholders.
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html::push_html};
+
+use super::{ago, capital, guard, shape};
+use crate::{
+    board::{CheckState, ProbeState, Snapshot},
+    server::{
+        answer::{self, Answer},
+        runbooks::{OVERVIEW, Runbook},
+    },
+};
+
+/// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from, and `host` is
+/// where the reader reached this server.
+pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, host: Option<&str>) -> Answer {
+    let place = Place::new(all, query, host);
+    let content = html! {
+        @if let Some((probe, check)) = place.check { (verdict(probe, check, Timestamp::now())) }
+        (markdown(runbook.text, &place))
+    };
+    frame(StatusCode::OK, runbook.name, &content)
+}
+
+/// The list of all of them.
+pub(in crate::server) fn list() -> Answer {
+    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::default()))
+}
+
+/// The list, for who asks for a page that there is not.
+pub(in crate::server) fn none(name: &str) -> Answer {
+    let content = html! {
+        p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
+        (markdown(OVERVIEW, &Place::default()))
+    };
+    frame(StatusCode::NOT_FOUND, "No such runbook", &content)
+}
+
+/// What the placeholders of a page stand for.
+#[derive(Default)]
+struct Place<'a> {
+    instance: Option<&'a str>,
+    check: Option<(&'a ProbeState, &'a CheckState)>,
+}
+
+impl<'a> Place<'a> {
+    /// Only a check that exists fills anything in, so that no link can put words into commands that people copy.
+    fn new(all: &'a Snapshot, query: &str, host: Option<&'a str>) -> Self {
+        let value = |wanted: &str| {
+            url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == wanted).map(|(_, value)| value)
+        };
+        let (probe, check) = (value("probe"), value("check"));
+        let is_meant = |(p, c): &(&ProbeState, &CheckState)| {
+            probe.as_deref() == Some(&p.info.name) && check.as_deref() == Some(&c.info.name)
+        };
+        let is_plain = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+        Self { instance: host.filter(is_plain), check: all.checks().find(is_meant) }
+    }
+
+    fn fill<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
+        let names = self.check.map(|(probe, check)| [("PROBE", &*probe.info.name), ("CHECK", &*check.info.name)]);
+        let all = names.into_iter().flatten().chain(self.instance.map(|instance| ("INSTANCE", instance)));
+        all.fold(text, |text, (word, name)| match text.contains(word) {
+            true => text.replace(word, name).into(),
+            false => text,
+        })
+    }
+}
+
+fn frame(status: StatusCode, title: &str, content: &Markup) -> Answer {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" type="image/svg+xml" href="../assets/starting.svg";
+                link rel="stylesheet" href="../assets/style.css";
+                link rel="stylesheet" href="../assets/runbook.css";
+            }
+            body .runbook {
+                (PreEscaped(include_str!("shapes.svg")))
+                main {
+                    nav aria-label="Other views" { a href="../" { "Status" } a href="./" { "Runbooks" } }
+                    article { (content) }
+                }
+            }
+        }
+    };
+    let mut answer = answer::of(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
+    guard(&mut answer);
+    answer
+}
+
+/// How the check that the reader came from is now.
+fn verdict(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
+    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let (p, c) = (&*probe.info.name, &*check.info.name);
+    html! {
+        div .now.(check.status) {
+            p .state { (shape(check.status)) (capital(check.status.as_str())) " for " (ago(check.since, now)) }
+            p .what {
+                a href={ "../api/v1/checks/" (encode(p)) "/" (encode(c)) } { (p) "/" wbr; (c) }
+                span .why { (check.summary()) }
+            }
+        }
+    }
+}
+
+/// Text as HTML: headings can be linked to, what is wide scrolls in its own box, and HTML within it stays text.
+fn markdown(text: &'static str, place: &Place<'_>) -> Markup {
+    let parser = Parser::new_ext(text, Options::ENABLE_TABLES);
+    let mut events: Vec<Event<'_>> = Vec::new();
+    for event in parser {
+        match event {
+            Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
+            Event::Code(text) => events.push(Event::Code(place.fill(text))),
+            Event::Text(text) => {
+                if let Some(Event::Start(Tag::Heading { id, .. })) = events.last_mut() {
+                    *id = Some(text.to_ascii_lowercase().replace(' ', "-").into());
+                }
+                events.push(Event::Text(place.fill(text)));
+            }
+            Event::Start(Tag::Table(columns)) => {
+                events.extend([Event::Html("<div class=\"wide\">".into()), Event::Start(Tag::Table(columns))]);
+            }
+            Event::End(TagEnd::Table) => events.extend([Event::End(TagEnd::Table), Event::Html("</div>".into())]),
+            Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }) => {
+                // In the repository they are files, here they are addresses.
+                let dest_url = dest_url.replace("README.md", "./").replace(".md", "").into();
+                events.push(Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }));
+            }
+            other => events.push(other),
+        }
+    }
+    let mut html = String::new();
+    push_html(&mut html, events.into_iter());
+    PreEscaped(html)
+}

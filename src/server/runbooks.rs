@@ -1,0 +1,84 @@
+//! The runbooks, built in so that the link of an alert opens whenever there is a daemon to alert about. Which alert
+//! covers which check is written here and, as an expression, in the alert rules; a test holds the two together.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    board::{CheckState, ProbeState},
+    check::Status,
+};
+
+/// The page of one alert.
+#[derive(Debug)]
+pub(super) struct Runbook {
+    /// The alert's name.
+    pub name: &'static str,
+    /// In Markdown.
+    pub text: &'static str,
+}
+
+/// What stands before the list: how to read the pages, and what holds for all of them.
+pub(super) static OVERVIEW: &str = include_str!("../../alerts/runbooks/README.md");
+
+/// The list of pages, each a file of that name.
+macro_rules! runbooks {
+    ($($name:literal)+) => {
+        static ALL: &[Runbook] = &[$(
+            Runbook { name: $name, text: include_str!(concat!("../../alerts/runbooks/", $name, ".md")) },
+        )+];
+    };
+}
+
+runbooks! {
+    "ReadinessProbeDown"
+    "ReadinessLatencyHigh"
+    "ReadinessErrorRateHigh"
+    "ReadinessThroughputOutOfBounds"
+    "ReadinessPoolSaturated"
+    "ReadinessValueOutOfBounds"
+    "ReadinessCertificateExpiring"
+    "ReadinessBackupStale"
+    "ReadinessBackupMissed"
+    "ReadinessCheckFailing"
+    "ReadinessCheckUnknown"
+    "ReadinessCheckStale"
+    "ReadinessExporterDown"
+    "ReadinessConfigReloadFailed"
+    "ReadinessProbeOverrun"
+    "ReadinessPanicked"
+    "ReadinessStateWriteFailing"
+    "ReadinessHeartbeat"
+}
+
+/// The page of a name; people type it in lower case too.
+pub(super) fn named(name: &str) -> Option<&'static Runbook> {
+    ALL.iter().find(|page| page.name.eq_ignore_ascii_case(name))
+}
+
+/// Where to read what to do about a check: the address that its configuration gives, or that of the page here, seen
+/// from the root of the server.
+pub(super) fn address(probe: &ProbeState, check: &CheckState) -> String {
+    if !check.info.runbook.is_empty() {
+        return check.info.runbook.clone();
+    }
+    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let alert = covering(check.info.kind, check.status);
+    format!("runbooks/{alert}?probe={}&check={}", encode(&probe.info.name), encode(&check.info.name))
+}
+
+/// The alert about checks of a kind.
+fn covering(kind: &str, status: Status) -> &'static str {
+    match kind {
+        _ if status == Status::Unknown => "ReadinessCheckUnknown",
+        "health" => "ReadinessProbeDown",
+        "latency" => "ReadinessLatencyHigh",
+        "error_rate" => "ReadinessErrorRateHigh",
+        "throughput" => "ReadinessThroughputOutOfBounds",
+        "pool" => "ReadinessPoolSaturated",
+        "value" => "ReadinessValueOutOfBounds",
+        "certificate" => "ReadinessCertificateExpiring",
+        "freshness" => "ReadinessBackupStale",
+        "schedule" => "ReadinessBackupMissed",
+        _ => "ReadinessCheckFailing",
+    }
+}
