@@ -33,11 +33,7 @@ pub(super) struct Asset {
 
 static ASSETS: &[Asset] = &[
     Asset { path: "/assets/style.css", media: "text/css; charset=utf-8", content: include_str!("page/style.css") },
-    Asset {
-        path: "/assets/runbook.css",
-        media: "text/css; charset=utf-8",
-        content: include_str!("page/runbook.css"),
-    },
+    Asset { path: "/assets/runbook.css", media: "text/css; charset=utf-8", content: include_str!("page/runbook.css") },
     Asset {
         path: "/assets/script.js",
         media: "text/javascript; charset=utf-8",

@@ -35,6 +35,8 @@ mod postgres;
 #[cfg(test)]
 mod prometheus_agreement;
 #[cfg(test)]
+mod runbooks;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod secrets;

@@ -192,7 +192,7 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() {
 }
 
 /// Every text and every meaningful line against what is behind it, as WCAG computes it; gives what is too weak.
-const CONTRAST: &str = "
+pub(crate) const CONTRAST: &str = "
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
     const rgb = (color) => {
         canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
@@ -219,9 +219,10 @@ const CONTRAST: &str = "
         judge(e.closest('li'), getComputedStyle(e).stroke, 3, `line ${e.getAttribute('class')}`);
     }
     for (const e of document.querySelectorAll('.i')) judge(e.parentElement, getComputedStyle(e).color, 3, 'shape');
-    const input = document.querySelector('#q');
-    judge(input, getComputedStyle(input, '::placeholder').color, 4.5, 'placeholder');
-    judge(input.parentElement, getComputedStyle(input).borderColor, 3, 'border of the input');
+    for (const input of document.querySelectorAll('#q')) {
+        judge(input, getComputedStyle(input, '::placeholder').color, 4.5, 'placeholder');
+        judge(input.parentElement, getComputedStyle(input).borderColor, 3, 'border of the input');
+    }
     return {weak: [...weak], pairs};";
 
 #[tokio::test]

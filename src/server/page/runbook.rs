@@ -144,3 +144,28 @@ fn markdown(text: &'static str, place: &Place<'_>) -> Markup {
     push_html(&mut html, events.into_iter());
     PreEscaped(html)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_within_a_page_stays_text_and_links_become_addresses() {
+        let html = markdown(
+            "# An alert\n\n<script>alert(1)</script>\n\na <b>c</b> [d](Other.md#mitigation) [e](README.md)\n",
+            &Place::default(),
+        );
+        let html = html.into_string();
+        assert!(html.contains("<h1 id=\"an-alert\">") && html.contains("&lt;script&gt;alert(1)"), "{html}");
+        assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
+        assert!(html.contains("href=\"Other#mitigation\"") && html.contains("href=\"./\""), "{html}");
+    }
+
+    #[test]
+    fn an_address_with_odd_signs_fills_in_nothing() {
+        let all = crate::board::Board::default().snapshot();
+        let filled = |host| Place::new(&all, "", Some(host)).fill("http://INSTANCE/".into()).into_string();
+        assert_eq!(filled("[::1]:10980"), "http://[::1]:10980/");
+        assert_eq!(filled("a;reboot"), "http://INSTANCE/");
+    }
+}

@@ -98,6 +98,19 @@ impl Home {
         self.command(arguments).output().unwrap()
     }
 
+    /// A script of the shell, as one runs it beside the daemon.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_readiness-exporter")).parent().unwrap();
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::iter::once(program.to_owned()).chain(std::env::split_paths(&places));
+        let mut command = Command::new("sh");
+        command.args(["-euc", script]).env_clear().envs(self.environment.iter().cloned());
+        command.env("PATH", std::env::join_paths(places).unwrap()).env("HOME", self.folder.path());
+        command.env("READINESS_CONFIG", self.path("readiness.yaml")).current_dir(self.folder.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn serve(&self) -> Daemon {
         self.serve_with(&[])
     }

@@ -108,7 +108,8 @@ impl Postgres {
         self.try_sql(sql).unwrap_or_else(|said| panic!("{sql}: {said}"))
     }
 
-    fn try_sql(&self, sql: &str) -> Result<String, String> {
+    /// What the client says otherwise is an error.
+    pub(crate) fn try_sql(&self, sql: &str) -> Result<String, String> {
         let output =
             self.client("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, "postgres"]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

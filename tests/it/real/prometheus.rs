@@ -134,7 +134,7 @@ impl Prometheus {
     }
 
     /// HTTP/1.0, so that no answer comes in chunks.
-    async fn get(&self, path: &str) -> Option<String> {
+    pub(crate) async fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").as_bytes()).await.ok()?;
         let mut text = String::new();

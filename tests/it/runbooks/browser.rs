@@ -1,0 +1,47 @@
+//! The pages in a real browser, as a phone and as a desk show them.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::files;
+use crate::{board, browser::Browser, door::Door, page::CONTRAST};
+
+/// What reaches beyond the window; what scrolls within a box of its own may be wider than that.
+const STICKS_OUT: &str = "
+    const wide = document.documentElement.clientWidth;
+    return [...document.querySelectorAll('main *')]
+        .filter(e => !e.closest('pre *, .wide *') && e.getBoundingClientRect().right > wide + 0.5)
+        .map(e => e.tagName + ': ' + e.textContent.slice(0, 40))
+        .concat(document.documentElement.scrollWidth > wide ? ['the page scrolls sideways'] : [])";
+
+#[tokio::test]
+async fn every_page_fits_a_phone_and_can_be_read_in_light_and_dark() {
+    let door = Door::open(board::busy(Timestamp::now())).await;
+    let browser = Browser::open().await;
+    for page in files() {
+        let name = if page.name == "README" { "" } else { &*page.name };
+        browser.client.goto(&format!("http://{}/runbooks/{name}?probe=api&check=latency", door.address)).await.unwrap();
+        for width in [320, 390, 1280] {
+            browser.width(width).await;
+            browser.until(&format!("innerWidth == {width}")).await;
+            assert_eq!(browser.eval(STICKS_OUT).await, json!([]), "{name} at {width}");
+        }
+        for scheme in ["light", "dark"] {
+            browser.scheme(scheme).await;
+            browser.until(&format!("matchMedia('(prefers-color-scheme: {scheme})').matches")).await;
+            assert_eq!(browser.eval(CONTRAST).await["weak"], json!([]), "{name} in {scheme}");
+        }
+        let long = browser.eval("return [...document.querySelectorAll('pre')].filter(e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX != 'auto').length").await;
+        assert_eq!(long, json!(0), "what is long scrolls in its box");
+    }
+    let complaints = browser.console().await;
+    assert!(complaints.is_empty(), "{complaints:#?}");
+    // From the status page there and on to the list.
+    browser.client.goto(&format!("http://{}/", door.address)).await.unwrap();
+    browser.until("document.querySelector('footer a[href=\"runbooks/\"]')").await;
+    browser.eval("document.querySelector('footer a[href=\"runbooks/\"]').click()").await;
+    browser.until("document.querySelector('h1').textContent == 'Runbooks'").await;
+    browser.eval("document.querySelector('a[href=\"ReadinessProbeDown\"]').click()").await;
+    browser.until("document.querySelector('h1').textContent == 'ReadinessProbeDown'").await;
+    browser.close().await;
+}
