@@ -21,6 +21,7 @@ RUN touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
 
 # Copied files are older than the empty ones were; cargo must see that they are others.
 COPY src src
+COPY alerts/runbooks alerts/runbooks
 ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
     && READINESS_REVISION="$REVISION" cargo build --release --locked --target host-tuple
