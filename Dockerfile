@@ -19,9 +19,10 @@ COPY src/build.rs src/
 RUN touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --target host-tuple
 
-# Copied files are older than the empty ones were; cargo must see that they are others.
-COPY src src
+# The program, with the runbooks of alerts/ built in. Copied files are older than the empty ones were: cargo must see
+# that they are others.
 COPY alerts/runbooks alerts/runbooks
+COPY src src
 ARG REVISION=unknown
 RUN touch src/lib.rs src/main.rs \
     && READINESS_REVISION="$REVISION" cargo build --release --locked --target host-tuple

@@ -1,8 +1,10 @@
 //! What ships under `deploy/` and in the Dockerfile, held to the tools that will read it and to the program it runs.
 
+mod compose;
 mod dockerfile;
 mod healthcheck;
 mod image;
 mod kubernetes;
+mod monitoring;
 mod systemd;
 mod tools;

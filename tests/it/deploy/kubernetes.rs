@@ -13,7 +13,7 @@ fn kustomized(folder: &str) -> String {
     output(tool("kubectl").args(["kustomize", &format!("deploy/kubernetes/{folder}")]))
 }
 
-fn rendered(folder: &str) -> Vec<Value> {
+pub(super) fn rendered(folder: &str) -> Vec<Value> {
     read(&kustomized(folder))
 }
 
@@ -28,19 +28,19 @@ fn rules() -> String {
 
 #[test]
 fn every_manifest_fits_the_published_schemas() {
-    let all = [kustomized("standalone"), kustomized("example"), rules()].join("\n---\n");
+    let all = [kustomized("standalone"), kustomized("example"), kustomized("monitoring"), rules()].join("\n---\n");
     let said = filter(tool("python3").arg("tests/it/deploy/manifests.py"), &all);
     assert_eq!(said, format!("{} manifests\n", read(&all).len()));
 }
 
-fn one<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
+pub(super) fn one<'a>(manifests: &'a [Value], kind: &str) -> &'a Value {
     let mut found = manifests.iter().filter(|manifest| manifest["kind"] == kind);
     let first = found.next().unwrap_or_else(|| panic!("no {kind}"));
     assert!(found.next().is_none(), "more than one {kind}");
     first
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
