@@ -135,6 +135,27 @@ fn every_page_has_the_same_headings_and_says_something_under_each() {
 }
 
 #[test]
+fn every_page_says_how_long_its_alert_waits() {
+    let words = [
+        ("0s", "at once"),
+        ("30s", "30 seconds"),
+        ("1m", "a minute"),
+        ("2m", "two minutes"),
+        ("5m", "five minutes"),
+        ("10m", "ten minutes"),
+        ("20m", "20 minutes"),
+    ];
+    let (rules, pages) = (rules(), pages());
+    for page in &pages {
+        let text = page.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for wait in rules[&page.name].lines().filter_map(|line| line.strip_prefix("    for: ")) {
+            let (_, told) = words.iter().find(|(written, _)| *written == wait).expect(wait);
+            assert!(text.contains(told), "{} waits for {wait}", page.name);
+        }
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let files = files();
     for page in &files {
@@ -147,6 +168,19 @@ fn every_link_leads_somewhere() {
             assert!(anchor.is_empty() || anchors.into_iter().any(|one| one == anchor), "{}: {target}", page.name);
         }
     }
+}
+
+#[test]
+fn every_dashboard_in_a_page_is_one() {
+    let folder = alerts().parent().unwrap().join("grafana/dashboards");
+    let texts = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let read =
+        |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap()["uid"].as_str().unwrap().to_owned();
+    let uids: BTreeSet<String> = texts.map(read).collect();
+    let pages = files();
+    let named = pages.iter().flat_map(|page| page.text.split("`/d/").skip(1));
+    let named: BTreeSet<String> = named.map(|rest| rest.split('`').next().unwrap().to_owned()).collect();
+    assert_eq!(named, uids);
 }
 
 #[test]
