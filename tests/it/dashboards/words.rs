@@ -127,11 +127,14 @@ fn runbooks_are_named_as_the_alerts_name_them() {
         alerts.extend(kind.captures_iter(&expression).map(|found| (found[1].to_owned(), text(rule, "alert"))));
     }
     assert!(alerts.len() >= 9, "{alerts:?}");
+    assert!(text_of_rules.contains("alert: ReadinessCheckFailing\n"), "what covers the other kinds");
     let mut tables = 0;
     for dashboard in all() {
         for panel in dashboard.charts() {
             let named = runbooks(panel);
             tables += usize::from(!named.is_empty());
+            let rest = strings(panel, "text").contains(&"ReadinessCheckFailing");
+            assert_eq!(rest, !named.is_empty(), "{} {}", dashboard.name, panel["title"]);
             assert!(named.is_empty() || named == alerts, "{} {}: {named:?}", dashboard.name, panel["title"]);
         }
     }
