@@ -110,6 +110,8 @@ families! {
         "When a check last passed; 0 if it never did.";
     CHECK_HEADROOM: Gauge "readiness_check_headroom_ratio" ["probe", "check", "measure"]
         "How far a measure is from its limit: 1 far from it, 0 at it, negative beyond it.";
+    CHECK_WINDOW: Gauge "readiness_check_window_seconds" ["probe", "check"]
+        "How far back a check looks, if it looks back: for as long after an outage it still sees it.";
 
     LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "quantile"]
         "Latency at a quantile over the window of the check; quantile 1 is the maximum.";
@@ -149,12 +151,20 @@ families! {
         "Age of the newest complete backup at the last run of the probe.";
     BACKUP_SIZE: Gauge "readiness_backup_size_bytes" ["probe", "location", "type"]
         "Size of the newest complete backup.";
+    BACKUP_SIZE_LIMIT: Gauge "readiness_backup_size_limit_bytes" ["probe", "location", "type", "bound", "level"]
+        "Limit on the size of the newest complete backup.";
     BACKUP_COUNT: Gauge "readiness_backup_count" ["probe", "location", "type"]
         "Complete backups that are there.";
+    BACKUP_COUNT_LIMIT: Gauge "readiness_backup_count_limit" ["probe", "location", "type", "bound", "level"]
+        "Limit on the number of complete backups.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
         "When the oldest complete backup that is there was made." lasting;
+    BACKUP_SPAN_LIMIT: Gauge "readiness_backup_span_limit_seconds" ["probe", "location", "type", "level"]
+        "Limit on how far back the oldest complete backup must reach.";
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
         "Runs of the backup schedule without a backup, up to now.";
+    BACKUP_MISSED_LIMIT: Gauge "readiness_backup_missed_runs_limit" ["probe", "location", "type", "level"]
+        "Limit on the runs of the backup schedule without a backup.";
 
     CONFIG_RELOAD_SUCCESSFUL: Gauge "readiness_config_last_reload_successful" []
         "Whether the last attempt to load the configuration worked.";

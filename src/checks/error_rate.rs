@@ -60,7 +60,7 @@ impl<F: Facts> Check<F> for ErrorRate {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        limits(&self.max)
+        limits(&self.max).into_iter().chain([window::shown(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -134,6 +134,7 @@ mod tests {
     use crate::{
         check::Outcome,
         checks::fixture::{Nothing, TIMING, failed, worked},
+        family::CHECK_WINDOW,
         probe::Reason,
     };
 
@@ -175,7 +176,8 @@ mod tests {
         let verdict = last(&mut check, ".x..");
         assert_eq!(verdict.samples, [Sample::new(&ERROR_RATIO, [], 0.25)]);
         assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs in 5m)");
-        assert_eq!(Check::<Nothing>::limits(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5)]);
+        let window = Sample::new(&CHECK_WINDOW, [], 300.0);
+        assert_eq!(Check::<Nothing>::limits(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5), window]);
     }
 
     #[test]

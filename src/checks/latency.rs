@@ -79,7 +79,7 @@ impl<F: Facts> Check<F> for Latency {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        self.quantiles().limits()
+        self.quantiles().limits().into_iter().chain([window::shown(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
         let limits = Check::<Nothing>::limits(&check);
         let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
-        let expected = [("0.5 warn", 1.0), ("0.5 fail", 2.0), ("0.999 fail", 2.0), ("1 fail", 2.0)];
+        let expected = [("0.5 warn", 1.0), ("0.5 fail", 2.0), ("0.999 fail", 2.0), ("1 fail", 2.0), ("", 300.0)];
         assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));
     }
 

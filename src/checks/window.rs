@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     check::{Outcome, Verdict},
+    family::{CHECK_WINDOW, Sample},
     probe::{Invalid, Timing},
     units::Period,
 };
@@ -147,6 +148,11 @@ pub(crate) fn five_minutes() -> Period {
 /// One: how many samples a verdict needs unless the settings say otherwise.
 pub(crate) fn one() -> NonZeroU32 {
     NonZeroU32::MIN
+}
+
+/// The length of a window as a sample: so long does an outage go on being seen.
+pub(crate) fn shown(window: Period) -> Sample {
+    Sample::new(&CHECK_WINDOW, [], window.seconds())
 }
 
 /// The verdict while a window holds fewer runs than are needed.

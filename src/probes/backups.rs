@@ -47,7 +47,7 @@ use self::{
 use crate::{
     check::Offer,
     checks::health::Health,
-    family::{self, Sample},
+    family::Sample,
     probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
     shared::Shared,
     units::Period,
@@ -174,8 +174,10 @@ impl Probe for BackupsProbe {
     type Facts = BackupFacts;
 
     fn label_limit(&self, limit: &mut Sample) {
-        if *limit.family == family::BACKUP_MAX_AGE {
-            limit.labels = self.settings.labels();
+        // Every limit of a backup is one of this place and type.
+        if limit.family.labels.get(1) == Some(&"location") {
+            let own = std::mem::take(&mut limit.labels);
+            limit.labels = self.settings.labels().into_iter().chain(own).collect();
         }
     }
 

@@ -3,6 +3,8 @@
 //! Every module is marked as a test, for clippy lets only tests unwrap.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod backups;

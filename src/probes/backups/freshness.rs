@@ -49,8 +49,8 @@ impl Check<BackupFacts> for Freshness {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        // Only the probe knows the place and the type.
-        vec![Sample::new(&family::BACKUP_MAX_AGE, ["".into(), "".into()], self.max_age.end())]
+        // Only the probe knows the place and the type: it puts them first.
+        vec![Sample::new(&family::BACKUP_MAX_AGE, [], self.max_age.end())]
     }
 }
 

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::facts::{BackupFacts, Set};
 use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    limit::{Max, Min},
+    family::{BACKUP_COUNT_LIMIT, BACKUP_SPAN_LIMIT, Sample},
+    limit::{Bound, Max, Min},
     probe::{Invalid, Observation, Reason, Timing},
     units::Period,
 };
@@ -58,6 +59,17 @@ impl CheckKind<BackupFacts> for Retention {
 impl Check<BackupFacts> for Retention {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min_count.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
+        let max = self.max_count.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
+        let count = |(bound, (level, at)): (Bound, (&'static str, f64))| {
+            Sample::new(&BACKUP_COUNT_LIMIT, [bound.as_str().into(), level.into()], at)
+        };
+        let span = self.min_span.into_iter().flat_map(|span| span.levels());
+        let span = span.map(|(level, at)| Sample::new(&BACKUP_SPAN_LIMIT, [level.into()], at));
+        min.chain(max).map(count).chain(span).collect()
     }
 }
 

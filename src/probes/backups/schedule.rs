@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    family,
+    family::{self, Sample},
     limit::Max,
     probe::{Invalid, Observation, Reason, Timing},
     units::Period,
@@ -79,6 +79,11 @@ impl CheckKind<BackupFacts> for Schedule {
 impl Check<BackupFacts> for Schedule {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.at))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let sample = |(level, at): (&'static str, f64)| Sample::new(&family::BACKUP_MISSED_LIMIT, [level.into()], at);
+        self.max_missed.levels().map(sample).collect()
     }
 }
 

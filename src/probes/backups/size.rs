@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::facts::{BackupFacts, Set};
 use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    limit::{Max, Min},
+    family::{BACKUP_SIZE_LIMIT, Sample},
+    limit::{Bound, Max, Min},
     probe::{Invalid, Observation, Reason, Timing},
     units::{Ratio, Size},
 };
@@ -79,6 +80,15 @@ impl CheckKind<BackupFacts> for BackupSize {
 impl Check<BackupFacts> for BackupSize {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
         BackupFacts::judge(seen, |set| self.judge_set(set))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
+        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
+        let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
+            Sample::new(&BACKUP_SIZE_LIMIT, [bound.as_str().into(), level.into()], at)
+        };
+        min.chain(max).map(sample).collect()
     }
 }
 

@@ -177,13 +177,36 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
 }
 
 #[tokio::test]
-async fn the_limit_on_the_age_carries_place_and_type_from_the_first_scrape() {
-    let check: Freshness = from_value(json!({"max_age": "26h"})).unwrap();
-    let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
-    let mut limit = crate::check::Check::limits(&check).remove(0);
-    probe.label_limit(&mut limit);
-    assert_eq!((limit.family, limit.value), (&family::BACKUP_MAX_AGE, 93_600.0));
-    assert_eq!(limit.labels, Box::from(["nas".into(), "full".into()]));
+async fn limits_carry_place_and_type_from_the_first_scrape() {
+    fn check<C: crate::check::Check<BackupFacts> + serde::de::DeserializeOwned>(
+        settings: serde_json::Value,
+    ) -> Vec<String> {
+        let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
+        let said = |mut limit: family::Sample| {
+            probe.label_limit(&mut limit);
+            assert_eq!(limit.labels.len() + 1, limit.family.labels.len(), "{}", limit.family.name);
+            let name = limit.family.name.trim_start_matches("readiness_backup_");
+            format!("{name} {} {}", limit.labels.join(" "), limit.value)
+        };
+        from_value::<C>(settings).unwrap().limits().into_iter().map(said).collect()
+    }
+    assert_eq!(check::<Freshness>(json!({"max_age": "26h"})), ["max_age_seconds nas full 93600"]);
+    assert_eq!(
+        check::<Schedule>(json!({"every": "1d", "max_missed": {"warn": 0, "fail": 1}})),
+        ["missed_runs_limit nas full warn 0", "missed_runs_limit nas full fail 1"]
+    );
+    assert_eq!(
+        check::<BackupSize>(json!({"min": "1KiB", "max": "1MiB"})),
+        ["size_limit_bytes nas full min fail 1024", "size_limit_bytes nas full max fail 1048576"]
+    );
+    assert_eq!(
+        check::<Retention>(json!({"min_count": 3, "max_count": 9, "min_span": "1d"})),
+        [
+            "count_limit nas full min fail 3",
+            "count_limit nas full max fail 9",
+            "span_limit_seconds nas full fail 86400"
+        ]
+    );
 }
 
 #[test]

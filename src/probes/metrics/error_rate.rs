@@ -112,7 +112,7 @@ impl Check<Page> for ErrorRate {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        limits(&self.max)
+        limits(&self.max).into_iter().chain([window::shown(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {

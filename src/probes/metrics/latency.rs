@@ -138,7 +138,7 @@ impl Check<Page> for Latency {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        self.quantiles().limits()
+        self.quantiles().limits().into_iter().chain([window::shown(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {

@@ -97,7 +97,7 @@ impl Check<Page> for Throughput {
         let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
             Sample::new(&THROUGHPUT_LIMIT, [bound.as_str().into(), level.into()], at)
         };
-        min.chain(max).map(sample).collect()
+        min.chain(max).map(sample).chain([window::shown(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -155,7 +155,7 @@ mod tests {
         let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
         let limits: Vec<_> = check.limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect();
-        assert_eq!(limits, ["min fail 1", "max warn 4", "max fail 8"]);
+        assert_eq!(limits, ["min fail 1", "max warn 4", "max fail 8", " 300"]);
         assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 

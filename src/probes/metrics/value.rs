@@ -134,7 +134,8 @@ impl Check<Page> for Value {
         let sample = |(bound, (level, at)): (&'static str, (&'static str, f64))| {
             Sample::new(&VALUE_LIMIT, [bound.into(), level.into()], at)
         };
-        min.chain(max).chain(equals).map(sample).collect()
+        let window = self.rate.then(|| window::shown(self.window));
+        min.chain(max).chain(equals).map(sample).chain(window).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -263,6 +264,8 @@ mod tests {
             ["min fail 1", "max warn 5", "max fail 9"]
         );
         assert_eq!(limits(json!({"series": "x", "equals": 3})), ["equals fail 3"]);
+        let rate = json!({"series": "x", "max": 3, "rate": true, "window": "1m"});
+        assert_eq!(limits(rate), ["max fail 3", " 60"], "only a rate looks back");
     }
 
     #[test]
