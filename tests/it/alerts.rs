@@ -126,8 +126,8 @@ fn every_alert_is_tested_to_fire_and_to_stay_silent_for_each_of_its_severities()
     assert_eq!(fires, names);
     // What always fires is never silent.
     assert_eq!(silent, names.iter().filter(|name| *name != "ReadinessHeartbeat").cloned().collect());
+    let status = Regex::new(r#"^\(readiness_check_status\{status="(\w+)"\} == 1\)"#).unwrap();
     for rule in rules() {
-        let status = Regex::new(r#"^\(readiness_check_status\{status="(\w+)"\} == 1\)"#).unwrap();
         if let Some(found) = status.captures(&rule.expression) {
             assert!(statuses.contains(&(rule.alert.clone(), found[1].to_owned())), "{} of {}", &found[1], rule.alert);
         }
@@ -210,9 +210,9 @@ const TARGET: [&str; 2] = ["job", "instance"];
 fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_look() {
     let severities = ["critical", "warning", "info", "none"];
     let one_step_lower = r#"{{ if eq $labels.severity "critical" }}warning{{ else }}info{{ end }}"#;
+    let join = Regex::new(r"group_left \(([^)]+)\)").unwrap();
     for Rule { alert, expression, labels, annotations, .. } in rules() {
-        let joined = Regex::new(r"group_left \(([^)]+)\)").unwrap();
-        let joined: Vec<_> = joined
+        let joined: Vec<_> = join
             .captures(&expression)
             .iter()
             .flat_map(|f| f[1].split(", ").map(str::to_owned).collect::<Vec<_>>())
