@@ -75,6 +75,8 @@ fn every_metric_is_on_a_dashboard() {
         "readiness_probe_success",
         // Computed from the time of the backup, so that it grows while the probe can't look.
         "readiness_backup_age_seconds",
+        // For the alerts: how long an outage goes on being seen.
+        "readiness_check_window_seconds",
     ]);
     let shown: BTreeSet<_> =
         asked().iter().flat_map(|(_, expression)| selectors(expression)).map(|(metric, _)| metric).collect();
@@ -121,7 +123,9 @@ fn runbooks_are_named_as_the_alerts_name_them() {
     let rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
     let mut alerts = BTreeSet::new();
     // Those two are about checks of every kind, and only look at a health check.
-    for rule in rules.filter(|rule| !["ReadinessCheckUnknown", "ReadinessCheckStale"].contains(&&*text(rule, "alert")))
+    let alerting = rules.filter(|rule| rule["alert"].is_string());
+    for rule in
+        alerting.filter(|rule| !["ReadinessCheckUnknown", "ReadinessCheckStale"].contains(&&*text(rule, "alert")))
     {
         let expression = text(rule, "expr");
         alerts.extend(kind.captures_iter(&expression).map(|found| (found[1].to_owned(), text(rule, "alert"))));
