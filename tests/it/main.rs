@@ -27,6 +27,8 @@ mod faults;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod newcomer;
+#[cfg(test)]
 mod nginx;
 #[cfg(test)]
 mod page;
