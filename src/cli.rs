@@ -44,11 +44,12 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("READINE
 
 const AFTER_HELP: &str = "\
 Start here:
-  readiness-exporter demo                          see it at work, nothing to set up
-  readiness-exporter validate --config.file x.yaml find out what is wrong with a configuration
-  readiness-exporter check --wait 5m               wait in a deploy pipeline until everything passes
+  readiness-exporter demo                           see it at work
+  readiness-exporter validate --config.file x.yaml  list what is wrong with x.yaml
+  readiness-exporter check --wait 5m                wait until everything passes
 
-Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage, 3 something can't be judged.";
+Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
+3 something can't be judged.";
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]

@@ -26,7 +26,7 @@ Checks that need more than one run, such as a rate over a window, are pending af
 
 Exit codes: 0 all pass (or warn), 1 something fails, 2 bad configuration or usage, 3 something can't be judged.")]
 pub(super) struct Check {
-    /// Only checks whose PROBE/CHECK matches, as in 'orders-*/health'; may be given several times
+    /// Only checks whose PROBE/CHECK matches, as in '*/health'; may be given several times
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
     /// Only checks of this category; may be given several times

@@ -121,7 +121,7 @@ impl Clone {
         shell.args(["--preserve-status", "--signal=INT", "--kill-after=10", "8", "bash", "-euo", "pipefail", "-c"]);
         shell.arg(script).current_dir(self.path());
         shell.env_clear().env("PATH", path).env("HOME", self.path()).env("TMPDIR", self.path());
-        shell.env("READINESS_SERVER__LISTEN", "127.0.0.1:0");
+        shell.env("READINESS_SERVER__LISTEN", "127.0.0.1:0").env("SERVICE_URL", self.service.url());
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         shell
     }
@@ -159,6 +159,37 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
     }
     assert!(ran >= 5, "only {ran} commands were found");
     assert!(fs::metadata(root().join("tests/run")).is_ok());
+}
+
+/// The commands that a text names between backquotes.
+fn mentions(text: &str) -> Vec<String> {
+    let after = text.split("`readiness-exporter ").skip(1);
+    after.filter_map(|rest| Some(format!("readiness-exporter {}", rest.split_once('`')?.0))).collect()
+}
+
+#[test]
+fn every_command_that_a_text_or_the_help_names_runs() {
+    let clone = Clone::new();
+    let own = clone.configuration();
+    fs::copy(&own, clone.path().join("x.yaml")).unwrap();
+    let help = said(&clone.run("readiness-exporter --help", None)).0;
+    let start =
+        help.lines().skip_while(|line| *line != "Start here:").skip(1).map_while(|line| line.strip_prefix("  "));
+    let mut named: Vec<(String, PathBuf)> =
+        start.map(|line| (line.split_once("  ").unwrap().0.to_owned(), own.clone())).collect();
+    assert!(named.len() >= 3, "{help}");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    named.extend(mentions(&readme).into_iter().map(|command| (command, own.clone())));
+    let examples = fs::read_dir(root().join("config/examples")).unwrap().map(|entry| entry.unwrap().path());
+    for file in examples.chain([root().join("config/readiness.yaml")]) {
+        let text = fs::read_to_string(&file).unwrap();
+        named.extend(mentions(&text).into_iter().map(|command| (command, file.clone())));
+    }
+    assert!(named.len() >= 8, "{named:?}");
+    for (command, file) in named {
+        let output = clone.run(&command, Some(&file));
+        assert_eq!(output.status.code(), Some(0), "`{command}` with {}: {:?}", file.display(), said(&output));
+    }
 }
 
 #[test]
