@@ -224,30 +224,41 @@ impl Outcome {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}{}", self.name, self.unit.show(self.value), self.against())
+        write!(f, "{} is {}{}", self.name, self.unit.shown(self.value), self.against())
     }
 }
 
 impl Measure {
     /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
     #[must_use]
-    pub fn against(&self) -> String {
-        if self.value.is_nan() {
-            return ", which no limit can judge".to_owned();
+    pub fn against(&self) -> Against<'_> {
+        Against(self)
+    }
+}
+
+/// See [`Measure::against`].
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a>(&'a Measure);
+
+impl fmt::Display for Against<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(measure) = self;
+        if measure.value.is_nan() {
+            return f.write_str(", which no limit can judge");
         }
-        let limit = match self.outcome() {
-            Outcome::Fail(_) => self.fail,
-            Outcome::Warn => self.warn,
-            _ => self.warn.or(self.fail),
+        let limit = match measure.outcome() {
+            Outcome::Fail(_) => measure.fail,
+            Outcome::Warn => measure.warn,
+            _ => measure.warn.or(measure.fail),
         };
-        let Some(limit) = limit else { return String::new() };
-        let word = match (self.outcome(), self.bound) {
+        let Some(limit) = limit else { return Ok(()) };
+        let word = match (measure.outcome(), measure.bound) {
             (Outcome::Warn | Outcome::Fail(_), Bound::Max) => "above the limit of",
             (Outcome::Warn | Outcome::Fail(_), Bound::Min) => "below the limit of",
             (_, Bound::Max) => "within the limit of",
             (_, Bound::Min) => "no less than",
         };
-        format!(", {word} {}", self.unit.show(limit))
+        write!(f, ", {word} {}", measure.unit.shown(limit))
     }
 }
 

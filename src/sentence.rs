@@ -11,6 +11,10 @@ const LONGEST: usize = 1_000;
 /// The text as one line: blanks for line ends, visible escapes for what can't be seen, cut where it is too long.
 pub(crate) fn sentence(text: impl Into<String>) -> String {
     let text = text.into();
+    // Most are plain.
+    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text;
+    }
     if text.len() <= LONGEST && !text.chars().any(is_unseen) {
         return text;
     }

@@ -3,10 +3,14 @@
 //! A bare number where a unit is needed is refused rather than guessed: `timeout: 5` has meant seconds to one
 //! reader and milliseconds to the next.
 
+mod shown;
+
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+pub use self::shown::Shown;
 
 /// A length of time, written with a unit: `500ms`, `90s`, `1h30m`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -237,55 +241,6 @@ pub enum Unit {
     PerSecond,
 }
 
-impl Unit {
-    /// Writes a number the way a person would say it.
-    #[must_use]
-    pub fn show(self, value: f64) -> String {
-        if !value.is_finite() {
-            return value.to_string();
-        }
-        let sign = if value < 0.0 { "-" } else { "" };
-        let size = value.abs();
-        match self {
-            Self::Seconds => format!("{sign}{}", show_seconds(size)),
-            Self::Bytes => format!("{sign}{}", Size(size as u64)),
-            Self::Ratio => format!("{}%", significant(value * 100.0)),
-            Self::Number => significant(value),
-            Self::PerSecond => format!("{}/s", significant(value)),
-        }
-    }
-}
-
-fn show_seconds(seconds: f64) -> String {
-    match seconds {
-        0.0 => "0s".to_owned(),
-        s if s < 0.001 => format!("{}us", significant(s * 1e6)),
-        s if s < 1.0 => format!("{}ms", significant(s * 1e3)),
-        s if s < 60.0 => format!("{}s", significant(s)),
-        // Two units are enough for a person: 2h5m, 3d4h.
-        s => {
-            let step = match s {
-                s if s < 3_600.0 => 1,
-                s if s < 86_400.0 => 60,
-                _ => 3_600,
-            };
-            Period(Duration::from_secs((s as u64 / step) * step)).to_string()
-        }
-    }
-}
-
-/// Three significant digits for small numbers, whole numbers for large ones, no trailing zeros.
-fn significant(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        v if v >= 1.0 => 2,
-        _ => 3,
-    };
-    let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,23 +275,6 @@ mod tests {
         assert_eq!("0.07".parse::<Ratio>().unwrap().to_string(), "7%");
         for text in ["150%", "-1%", "NaN", "inf", "5", "%"] {
             assert!(text.parse::<Ratio>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_shown_as_a_person_says_them() {
-        for (unit, value, shown) in [
-            (Unit::Seconds, 0.4123, "412ms"),
-            (Unit::Seconds, 0.00002, "20us"),
-            (Unit::Seconds, 7_512.0, "2h5m"),
-            (Unit::Seconds, -3.0, "-3s"),
-            (Unit::Ratio, 0.0425, "4.25%"),
-            (Unit::Bytes, 10_485_760.0, "10MiB"),
-            (Unit::Number, 1_234.0, "1234"),
-            (Unit::PerSecond, 12.5, "12.5/s"),
-            (Unit::Number, f64::NAN, "NaN"),
-        ] {
-            assert_eq!(unit.show(value), shown);
         }
     }
 }

@@ -13,7 +13,7 @@
 //! | the clock went back | runs that now lie in the future are forgotten |
 //! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
 
-use std::num::NonZeroU32;
+use std::{fmt::Write, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,8 @@ impl Runs {
         }
         let failed = self.0.values().filter(|failed| **failed > 0).count();
         let mut verdict = judge_ratio(max, failed as f64 / runs as f64);
-        verdict.summary.push_str(&format!(" ({failed} of {runs} run{} in {span})", if runs == 1 { "" } else { "s" }));
+        // Writing to a String never fails.
+        let _ = write!(verdict.summary, " ({failed} of {runs} run{} in {span})", if runs == 1 { "" } else { "s" });
         verdict
     }
 }

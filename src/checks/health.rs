@@ -29,7 +29,7 @@ impl<F: Facts> Check<F> for Health {
     fn judge(&mut self, seen: &Observation<F>) -> Verdict {
         match &seen.failure {
             None => {
-                let took = Unit::Seconds.show(seen.duration.as_secs_f64());
+                let took = Unit::Seconds.shown(seen.duration.as_secs_f64());
                 Verdict::new(Outcome::Pass, format!("worked in {took}"))
             }
             Some(failure) => Verdict::new(Outcome::Fail(failure.reason), failure.to_string()),

@@ -14,7 +14,7 @@
 //! | the clock went back | runs that now lie in the future are forgotten |
 //! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
 
-use std::num::NonZeroU32;
+use std::{fmt::Write, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -199,7 +199,8 @@ impl Runs {
         let mut sorted: Vec<u32> = self.0.values().copied().collect();
         sorted.sort_unstable();
         let mut verdict = limits.verdict(|quantile| interpolate(&sorted, quantile) / 1e6);
-        verdict.summary.push_str(&format!(" ({runs} run{} in {span})", if runs == 1 { "" } else { "s" }));
+        // Writing to a String never fails.
+        let _ = write!(verdict.summary, " ({runs} run{} in {span})", if runs == 1 { "" } else { "s" });
         verdict
     }
 }

@@ -1,23 +1,58 @@
 //! What it costs and whether it keeps time: `cargo bench` runs all of it, `cargo bench -- NAME` one part.
 //!
-//! Figures of these machines are noisy: quote ratios and percentiles, not single times.
+//! Figures of these machines are noisy: quote ratios and percentiles, not single times. Where a limit is a ratio, both
+//! sides are measured in turns in the same run.
 
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a program that measures, run by hand: what goes wrong ends it"
 )]
 
+mod daemon;
+mod floor;
 mod lateness;
+mod peers;
+mod postgres;
+mod probes;
+mod rehearsal;
+mod table;
+mod target;
+
+/// Real programs, as the tests start them.
+#[path = "../it/real"]
+mod real {
+    #![expect(dead_code, reason = "the tests need more of it")]
+
+    pub(crate) mod postgres;
+    mod process;
+
+    pub(crate) use self::process::{children, free_port, reap, signal};
+}
+
+/// A part's name, and what runs it and tells whether its limits hold.
+type Part = (&'static str, fn() -> bool);
+
+const PARTS: &[Part] = &[
+    ("lateness", lateness::run),
+    ("probes/http", probes::http),
+    ("probes/https", probes::https),
+    ("probes/tcp", probes::tcp),
+    ("probes/postgres", postgres::run),
+];
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    type Part = (&'static str, fn() -> bool);
-    let parts: [Part; 1] = [("lateness", lateness::run)];
+    if let [word, file, rounds] = &*wanted
+        && word == rehearsal::WORD
+    {
+        return rehearsal::process(file.as_ref(), rounds.parse().expect("a number"));
+    }
     let mut good = true;
-    for (name, run) in parts {
+    for (name, run) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
             println!("== {name}");
             good &= run();
