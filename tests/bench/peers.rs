@@ -42,10 +42,8 @@ pub(crate) fn blackbox(floor: &Floor, kind: &str, target: &Target, pace: Pace) -
 pub(crate) fn postgres_exporter(floor: &Floor, server: &Postgres, role: &str, password: &str) -> Option<f64> {
     let port = free_port();
     let mut command = Command::new("prometheus-postgres-exporter");
-    let source = format!(
-        "host=127.0.0.1 port={} user={role} password='{password}' dbname=postgres sslmode=disable",
-        server.port
-    );
+    let password = password.replace(' ', "%20");
+    let source = format!("postgresql://{role}:{password}@127.0.0.1:{}/postgres?sslmode=disable", server.port);
     command.env("DATA_SOURCE_NAME", source).arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let peer = Peer::start(command, port)?;
     Some(peer.cost(floor, "/metrics", "pg_up 1", Pace::BackToBack))
