@@ -10,7 +10,7 @@ use crate::{
     floor::{Floor, Pace},
     peers,
     probes::TURNS,
-    real::postgres::{PASSWORD, Postgres},
+    real::postgres::Postgres,
     rehearsal,
     table::{self, Limit, Row},
 };
@@ -27,7 +27,7 @@ pub(crate) fn run() -> bool {
     for (pace, name) in [(Pace::BackToBack, "back to back"), (Pace::Paced, "50 a second")] {
         let figures = (0..TURNS).map(|_| cost(&floor, &server, pace)).collect();
         let peer = match pace {
-            Pace::BackToBack => peers::postgres_exporter(&floor, &server, ROLE, PASSWORD),
+            Pace::BackToBack => peers::postgres_exporter(&floor, &server),
             Pace::Paced => None,
         };
         let what = format!("postgres, {name}");
