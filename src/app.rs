@@ -34,7 +34,7 @@ use crate::{
     node::{Place, Problems},
     scheduler::{Room, Scheduler, log_change},
     server::{self, Reload},
-    settings::Settings,
+    settings::{Effective, Settings},
     shared::Shared,
     state::{Found, OpenError, Saved, Store},
 };
@@ -210,7 +210,7 @@ struct Daemon {
     shared: Arc<Shared>,
     load: Load,
     store: Option<Arc<Store>>,
-    effective: Arc<ArcSwap<String>>,
+    effective: Arc<ArcSwap<Effective>>,
     writing: Option<JoinHandle<()>>,
     /// The last write of the state failed.
     unsaved: Arc<AtomicBool>,

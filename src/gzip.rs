@@ -1,4 +1,4 @@
-//! One gzip stream made of parts that were packed at different times.
+//! One gzip stream made of parts that were packed at different times, each piece by piece; and the way back.
 //!
 //! RFC 1952 frames one deflate stream; deflate blocks may follow each other once the first part ends on a byte (a
 //! sync flush). Two gzip members would be shorter to write, but many readers stop after the first.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, Crc, FlushCompress};
+use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
 
 /// Where a part stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,33 +23,60 @@ pub(crate) type Sum = Arc<Crc>;
 /// Magic, deflate, no flags, no time, no extra flags, unknown system: the same bytes for the same page.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// Packs one part.
-pub(crate) fn pack(text: &[u8], place: Place) -> (Vec<u8>, Sum) {
-    let mut crc = Crc::new();
-    crc.update(text);
-    let mut packed = Vec::with_capacity(text.len() / 8 + 128);
-    let flush = match place {
-        Place::First => {
-            packed.extend(HEADER);
-            FlushCompress::Sync
-        }
-        Place::Last => FlushCompress::Finish,
-    };
-    // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
-    let mut deflate = Compress::new(Compression::fast(), false);
-    loop {
-        packed.reserve(text.len() / 16 + 1024);
-        let rest = usize::try_from(deflate.total_in()).ok().and_then(|done| text.get(done..)).unwrap_or_default();
-        let room = packed.capacity() - packed.len();
-        let before = packed.len();
-        // Errors are defined for reading only; a part that could not be packed would show in the trailer.
-        let ended = deflate.compress_vec(rest, &mut packed, flush).is_err();
-        // Room that is left over says that everything came out.
-        if ended || packed.len() - before < room {
-            break;
+/// So much is unpacked at once.
+const PIECE: usize = 64 << 10;
+
+/// Packs one part as it comes.
+pub(crate) struct Packer {
+    deflate: Compress,
+    crc: Crc,
+    packed: Vec<u8>,
+    place: Place,
+}
+
+impl Packer {
+    pub(crate) fn new(place: Place) -> Self {
+        let packed = if place == Place::First { HEADER.to_vec() } else { Vec::new() };
+        // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
+        Self { deflate: Compress::new(Compression::fast(), false), crc: Crc::new(), packed, place }
+    }
+
+    /// Takes in what follows.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        self.crc.update(text);
+        self.run(text, FlushCompress::None);
+    }
+
+    /// The part, packed.
+    pub(crate) fn finish(mut self) -> (Bytes, Sum) {
+        self.run(&[], if self.place == Place::First { FlushCompress::Sync } else { FlushCompress::Finish });
+        // Without the room that was left over: a page is kept.
+        (Bytes::from(self.packed.into_boxed_slice()), Arc::new(self.crc))
+    }
+
+    fn run(&mut self, text: &[u8], flush: FlushCompress) {
+        let start = self.deflate.total_in();
+        loop {
+            self.packed.reserve(text.len() / 16 + 1024);
+            let done = usize::try_from(self.deflate.total_in() - start).unwrap_or(usize::MAX);
+            let rest = text.get(done..).unwrap_or_default();
+            let room = self.packed.capacity() - self.packed.len();
+            let before = self.packed.len();
+            // Errors are defined for reading only; a part that could not be packed would show in the trailer.
+            let ended = self.deflate.compress_vec(rest, &mut self.packed, flush).is_err();
+            // Room that is left over says that everything came out.
+            if ended || self.packed.len() - before < room {
+                break;
+            }
         }
     }
-    (packed, Arc::new(crc))
+}
+
+/// Packs one part that is there as a whole.
+pub(crate) fn pack(text: &[u8], place: Place) -> (Bytes, Sum) {
+    let mut packer = Packer::new(place);
+    packer.push(text);
+    packer.finish()
 }
 
 /// What ends a stream of two parts.
@@ -64,11 +91,56 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
 
 /// A stream of one part.
 pub(crate) fn whole(text: &[u8]) -> Vec<u8> {
-    let (mut bytes, first) = pack(text, Place::First);
+    let (first, sum) = pack(text, Place::First);
     let (rest, last) = pack(&[], Place::Last);
-    bytes.extend(rest);
-    bytes.extend(trailer(&first, &last));
-    bytes
+    [first, rest, trailer(&sum, &last)].concat()
+}
+
+/// Unpacks a first part again, piece by piece: for who takes it as it is, when it is too large to be kept so.
+pub(crate) struct Unpacker {
+    inflate: Decompress,
+    packed: Bytes,
+    left: u32,
+}
+
+impl Unpacker {
+    /// Unpacks what [`Packer::finish`] gave for a [`Place::First`].
+    pub(crate) fn new(part: &Bytes, sum: &Sum) -> Self {
+        let packed = part.slice(HEADER.len().min(part.len())..);
+        Self { inflate: Decompress::new(false), packed, left: sum.amount() }
+    }
+
+    /// Bytes that are still to come.
+    pub(crate) fn left(&self) -> u64 {
+        u64::from(self.left)
+    }
+}
+
+impl Iterator for Unpacker {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut piece = Vec::with_capacity(PIECE.min(self.left as usize));
+        let before = self.inflate.total_in();
+        // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
+        let result = self.inflate.decompress_vec(&self.packed, &mut piece, FlushDecompress::None);
+        let read = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
+        drop(self.packed.split_to(read.min(self.packed.len())));
+        if result.is_err() || piece.is_empty() {
+            return None;
+        }
+        self.left = self.left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
+        Some(Bytes::from(piece))
+    }
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unpacker").field("left", &self.left).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -77,20 +149,38 @@ mod tests {
 
     use super::*;
 
+    fn long() -> String {
+        (0..20_000).map(|n| format!("series{{n=\"{n}\"}} {}\n", n * 7919 % 1000)).collect()
+    }
+
     #[test]
     fn two_parts_are_one_stream() {
-        let long: String = (0..20_000).map(|n| format!("series{{n=\"{n}\"}} {}\n", n * 7919 % 1000)).collect();
+        let long = long();
         for (first, last) in [("", ""), ("a", ""), ("", "b"), (long.as_str(), "tail"), ("head", long.as_str())] {
-            let (mut bytes, one) = pack(first.as_bytes(), Place::First);
-            let (more, two) = pack(last.as_bytes(), Place::Last);
-            bytes.extend(more);
-            bytes.extend(trailer(&one, &two));
+            let (one, first_sum) = pack(first.as_bytes(), Place::First);
+            let (two, last_sum) = pack(last.as_bytes(), Place::Last);
+            let bytes = [one, two, trailer(&first_sum, &last_sum)].concat();
             let mut text = String::new();
             // A reader of a single member checks the trailer and that nothing is left over.
             let mut reader = flate2::bufread::GzDecoder::new(bytes.as_slice());
             reader.read_to_string(&mut text).unwrap();
             assert_eq!(text, format!("{first}{last}"));
             assert!(reader.into_inner().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_was_packed_in_pieces_comes_back_in_pieces() {
+        let long = long();
+        for text in ["", "a", &long] {
+            let mut packer = Packer::new(Place::First);
+            text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
+            let (part, sum) = packer.finish();
+            let unpacker = Unpacker::new(&part, &sum);
+            assert_eq!(unpacker.left(), text.len() as u64);
+            let pieces: Vec<_> = unpacker.collect();
+            assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
+            assert_eq!(pieces.concat(), text.as_bytes());
         }
     }
 }

@@ -36,7 +36,16 @@ pub struct Entry {
 }
 
 /// Reads the settings of a probe (the node below its kind's name) and of its checks.
-pub type Read = fn(&Node, &[CheckNode<'_>], Timing, &mut Problems) -> Option<Box<dyn Written>>;
+pub type Read = fn(&Node, &[CheckNode<'_>], Timing, &mut Problems) -> Option<(Box<dyn Written>, Effect)>;
+
+/// What settings come to, with every default filled in and secrets hidden: to be shown. Trees like these are larger
+/// than all that is kept of a probe.
+pub struct Effect {
+    /// The probe's settings.
+    pub probe: serde_json::Value,
+    /// Those of each check, in their order.
+    pub checks: Vec<serde_json::Value>,
+}
 
 /// A check that a kind can feed, its facts forgotten.
 pub struct Offered {
@@ -60,10 +69,6 @@ pub struct CheckNode<'a> {
 
 /// Settings of a probe and its checks that hold together.
 pub trait Written: Send + Sync {
-    /// The probe's settings with every default filled in and secrets hidden.
-    fn effective(&self) -> &serde_json::Value;
-    /// The same for each check, in their order.
-    fn effective_checks(&self) -> &[serde_json::Value];
     /// Makes what runs.
     ///
     /// # Errors
@@ -140,9 +145,7 @@ impl Entry {
 
 struct Settings<K: Kind> {
     kind: K,
-    effective: serde_json::Value,
     checks: Vec<Box<dyn Check<FactsOf<K>>>>,
-    effective_checks: Vec<serde_json::Value>,
     timing: Timing,
 }
 
@@ -151,7 +154,7 @@ fn read<K: Kind>(
     checks: &[CheckNode<'_>],
     timing: Timing,
     problems: &mut Problems,
-) -> Option<Box<dyn Written>> {
+) -> Option<(Box<dyn Written>, Effect)> {
     let offers = K::checks();
     // Checks are read even when the probe is broken: all that is wrong is listed at once.
     let ready: Vec<_> = checks
@@ -167,21 +170,17 @@ fn read<K: Kind>(
         problems.invalid(settings, invalid);
         return None;
     }
-    let ready: Vec<_> = ready.into_iter().collect::<Option<_>>()?;
-    let effective = serde_json::to_value(&kind).unwrap_or_default();
-    let (checks, effective_checks) = ready.into_iter().map(|ready| (ready.check, ready.effective)).unzip();
-    Some(Box::new(Settings { kind, effective, checks, effective_checks, timing }))
+    let mut effect = Effect { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
+    // Of the right size: these are kept as long as the probe.
+    let mut checks = Vec::with_capacity(ready.len());
+    for ready in ready.into_iter().collect::<Option<Vec<_>>>()? {
+        checks.push(ready.check);
+        effect.checks.push(ready.effective);
+    }
+    Some((Box::new(Settings { kind, checks, timing }), effect))
 }
 
 impl<K: Kind> Written for Settings<K> {
-    fn effective(&self) -> &serde_json::Value {
-        &self.effective
-    }
-
-    fn effective_checks(&self) -> &[serde_json::Value] {
-        &self.effective_checks
-    }
-
     fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
         let probe = self.kind.acquire(wants, shared)?;

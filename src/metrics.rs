@@ -3,11 +3,17 @@
 //! A page is rendered when somebody asks for it and the board has changed since the last one, never more than one at
 //! a time and never under the board's lock: a scrape waits for no probe and no probe for a scrape. What changes
 //! without the board (`process_*`, tasks) is a small tail that is rendered on its own.
+//!
+//! Two ways lead from a snapshot to text. [`Families`] is a collector of the `prometheus` crate, whose encoder defines
+//! what the text page says. The daemon itself writes the same bytes without that crate's tree of owned strings, at a
+//! third of the time; a test holds the two together. A long page is only ever kept packed: as text it would take more
+//! memory than everything else that is known of its probes.
 
-mod openmetrics;
+mod collector;
+mod lines;
+mod paper;
 mod process;
 mod series;
-mod text;
 
 use std::{
     sync::Arc,
@@ -20,11 +26,16 @@ use tokio::{
     sync::{Mutex, watch},
 };
 
+pub use self::collector::Families;
 pub(crate) use self::process::max_files;
-use self::{openmetrics::OpenMetrics, series::Sink, text::Text};
+use self::{
+    lines::Lines,
+    paper::{Paper, Part},
+    process::Process,
+};
 use crate::{
     board::{Board, Snapshot},
-    gzip,
+    gzip::{self, Unpacker},
     renderer::Renderer,
 };
 
@@ -49,7 +60,13 @@ impl Format {
 }
 
 /// A page, in parts that follow each other.
-pub type Page = [Bytes; 3];
+#[derive(Debug, Default)]
+pub struct Page {
+    /// What is only kept packed and was asked for as it is; it comes first.
+    pub(crate) unpacked: Option<Unpacker>,
+    /// What is there.
+    pub(crate) parts: [Bytes; 3],
+}
 
 /// Renders pages and keeps the last of each format and encoding.
 #[derive(Debug)]
@@ -60,34 +77,44 @@ pub struct Metrics {
     cache: Arc<Mutex<Cache>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cache {
-    slots: [Slot; 4],
+    text: Kept,
+    open: Kept,
+    process: Process,
     /// How long the last rendering took, in seconds.
     took: f64,
 }
 
-/// One format in one encoding.
+/// The pages of one format.
 #[derive(Debug, Default)]
-struct Slot {
-    main: Option<(u64, Part)>,
-    tail: Option<(Instant, Part)>,
+struct Kept {
+    plain: Option<(u64, Bytes)>,
+    packed: Option<(u64, Bytes, gzip::Sum)>,
+    tail: Option<Tail>,
+    /// Whether the last page was too long to be kept as text.
+    is_long: bool,
 }
 
-/// A piece of a page, and what a gzip trailer needs to know of it.
-#[derive(Debug, Clone)]
-struct Part {
-    bytes: Bytes,
+/// `process_*` and what ends a page, plain and packed.
+#[derive(Debug)]
+struct Tail {
+    at: Instant,
+    plain: Bytes,
+    packed: Bytes,
     sum: gzip::Sum,
 }
 
 /// `process_*` is read again when it is older than this.
 const TAIL_AGE: Duration = Duration::from_secs(1);
+/// The page of more checks than this, about a megabyte, is only kept packed.
+const MOST_PLAIN: usize = 256;
 
 impl Metrics {
     /// Pages of this board.
     pub(crate) fn new(board: Arc<Board>, renderer: Arc<Renderer>) -> Self {
-        Self { version: board.watch(), board, renderer, cache: Arc::default() }
+        let cache = Cache { text: Kept::default(), open: Kept::default(), process: Process::this(), took: 0.0 };
+        Self { version: board.watch(), board, renderer, cache: Arc::new(Mutex::new(cache)) }
     }
 
     /// The page as of now; `None` only if a bug keeps it from being written.
@@ -95,91 +122,101 @@ impl Metrics {
         // Whoever waits for a rendering that began after it came takes that one: a crowd costs two renderings.
         let wanted = *self.version.borrow();
         let mut cache = Arc::clone(&self.cache).lock_owned().await;
-        let slot = cache.slot(format, gzip);
-        let is_current = slot.main.as_ref().is_some_and(|(version, _)| *version >= wanted);
-        let has_tail = slot.tail.as_ref().is_some_and(|(at, _)| at.elapsed() < TAIL_AGE);
-        if is_current && has_tail {
-            return Some(slot.page(gzip));
+        if let Some(page) = cache.kept(format).page(wanted, gzip) {
+            return Some(page);
         }
         let board = Arc::clone(&self.board);
         let tasks = Handle::current().metrics().num_alive_tasks();
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
         let rendering = self.renderer.run(move || {
-            if !is_current {
-                cache.render(&board, format, gzip);
-            }
-            let slot = cache.slot(format, gzip);
-            slot.tail = Some((Instant::now(), Part::of(tail(format, tasks), gzip, gzip::Place::Last)));
-            slot.page(gzip)
+            cache.render(&board, format, gzip, wanted);
+            cache.tail(format, tasks);
+            cache.kept(format).page(wanted, gzip)
         });
-        rendering.await
+        rendering.await.flatten()
     }
 }
 
 impl Cache {
-    fn slot(&mut self, format: Format, gzip: bool) -> &mut Slot {
-        let [text, text_gzip, open, open_gzip] = &mut self.slots;
-        match (format, gzip) {
-            (Format::Text, false) => text,
-            (Format::Text, true) => text_gzip,
-            (Format::OpenMetrics, false) => open,
-            (Format::OpenMetrics, true) => open_gzip,
+    fn kept(&mut self, format: Format) -> &mut Kept {
+        match format {
+            Format::Text => &mut self.text,
+            Format::OpenMetrics => &mut self.open,
         }
     }
 
-    fn render(&mut self, board: &Board, format: Format, gzip: bool) {
-        let start = Instant::now();
-        let snapshot = board.snapshot();
-        let page = encode(format, |sink| series::write(&snapshot, self.took, sink));
-        let part = Part::of(page, gzip, gzip::Place::First);
-        self.took = start.elapsed().as_secs_f64();
-        self.slot(format, gzip).main = Some((snapshot.version, part));
+    /// Renders what is missing.
+    fn render(&mut self, board: &Board, format: Format, gzip: bool, wanted: u64) {
+        // What is out of date is of no use to anyone, and its memory is.
+        self.text.forget(wanted);
+        self.open.forget(wanted);
+        if !self.kept(format).has(gzip) {
+            let start = Instant::now();
+            let snapshot = board.snapshot();
+            let is_long = snapshot.checks().nth(MOST_PLAIN).is_some();
+            let paper = if gzip || is_long { Paper::packed() } else { Paper::plain() };
+            let mut lines = Lines::new(format, paper);
+            series::write(&snapshot, self.took, &mut lines);
+            let part = lines.finish().finish();
+            self.took = start.elapsed().as_secs_f64();
+            let kept = self.kept(format);
+            match part {
+                Part::Plain(bytes) => kept.plain = Some((snapshot.version, bytes)),
+                Part::Packed(bytes, sum) => kept.packed = Some((snapshot.version, bytes, sum)),
+            }
+            kept.is_long = is_long;
+        }
+    }
+
+    fn tail(&mut self, format: Format, tasks: usize) {
+        let tail = self.process.tail(format, tasks);
+        self.kept(format).tail = Some(Tail::of(tail));
+    }
+}
+
+impl Kept {
+    fn forget(&mut self, older_than: u64) {
+        self.plain.take_if(|(version, _)| *version < older_than);
+        self.packed.take_if(|(version, ..)| *version < older_than);
+    }
+
+    fn has(&self, gzip: bool) -> bool {
+        (self.packed.is_some() && (gzip || self.is_long)) || (self.plain.is_some() && !gzip)
+    }
+
+    /// The page, if it is there and not older than wanted.
+    fn page(&self, wanted: u64, gzip: bool) -> Option<Page> {
+        let tail = self.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
+        let packed = self.packed.as_ref().filter(|(version, ..)| *version >= wanted);
+        let plain = self.plain.as_ref().filter(|(version, _)| *version >= wanted);
+        match (packed, plain) {
+            (Some((_, main, sum)), _) if gzip => {
+                let parts = [main.clone(), tail.packed.clone(), gzip::trailer(sum, &tail.sum)];
+                Some(Page { unpacked: None, parts })
+            }
+            (_, Some((_, main))) if !gzip => {
+                Some(Page { unpacked: None, parts: [main.clone(), tail.plain.clone(), Bytes::new()] })
+            }
+            (Some((_, main, sum)), _) if self.is_long => {
+                let unpacked = Some(Unpacker::new(main, sum));
+                Some(Page { unpacked, parts: [tail.plain.clone(), Bytes::new(), Bytes::new()] })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Tail {
+    fn of(text: String) -> Self {
+        let (packed, sum) = gzip::pack(text.as_bytes(), gzip::Place::Last);
+        Self { at: Instant::now(), plain: Bytes::from(text), packed, sum }
     }
 }
 
 /// The page of one snapshot, for those who don't scrape: no cache, no `process_*`.
 #[must_use]
 pub fn page_of(snapshot: &Snapshot) -> String {
-    encode(Format::Text, |sink| series::write(snapshot, 0.0, sink))
-}
-
-fn encode(format: Format, write: impl FnOnce(&mut dyn Sink)) -> String {
-    match format {
-        Format::Text => {
-            let mut sink = Text::default();
-            write(&mut sink);
-            sink.finish()
-        }
-        Format::OpenMetrics => {
-            let mut sink = OpenMetrics::default();
-            write(&mut sink);
-            sink.finish()
-        }
-    }
-}
-
-fn tail(format: Format, tasks: usize) -> String {
-    let mut text = encode(format, |sink| process::write(tasks, sink));
-    if format == Format::OpenMetrics {
-        text.push_str("# EOF\n");
-    }
-    text
-}
-
-impl Slot {
-    fn page(&self, gzip: bool) -> Page {
-        let (Some((_, main)), Some((_, tail))) = (&self.main, &self.tail) else { return Page::default() };
-        let trailer = if gzip { gzip::trailer(&main.sum, &tail.sum) } else { Bytes::new() };
-        [main.bytes.clone(), tail.bytes.clone(), trailer]
-    }
-}
-
-impl Part {
-    fn of(text: String, gzip: bool, place: gzip::Place) -> Self {
-        if !gzip {
-            return Self { bytes: Bytes::from(text), sum: gzip::Sum::default() };
-        }
-        let (bytes, sum) = gzip::pack(text.as_bytes(), place);
-        Self { bytes: Bytes::from(bytes), sum }
-    }
+    let mut lines = Lines::new(Format::Text, Paper::plain());
+    series::write(snapshot, 0.0, &mut lines);
+    lines.finish().into_text()
 }

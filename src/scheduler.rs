@@ -123,8 +123,7 @@ enum Dependencies {
 
 impl Task {
     async fn run(self) {
-        let name = &*self.info.name;
-        let mut plan = Plan::new(name, self.info.timing, Instant::now());
+        let mut plan = Plan::new(&self.info.name, self.info.timing, Instant::now());
         loop {
             let planned = plan.next();
             tokio::select! {
@@ -132,23 +131,33 @@ impl Task {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep_until(planned) => {}
             }
-            if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
-                self.write(|board| board.skip(name, &other, Timestamp::now()));
-                plan.done(Instant::now(), false);
-                self.rest(&mut plan).await;
-                continue;
-            }
-            let Some(_permits) = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await else { return };
-            let start = Instant::now();
-            let report = self.job.run(Detail::Verdicts).await;
-            let failed = report.failure.is_some();
-            self.write(|board| board.record(name, report, (start - planned).as_secs_f64()));
-            let missed = plan.done(Instant::now(), failed);
-            if missed > 0 {
-                self.board.overrun(name, missed);
-                tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+            // Boxed, so that ten thousand probes that sleep don't hold what only a run needs.
+            if Box::pin(self.once(&mut plan, planned)).await.is_none() {
+                return;
             }
         }
+    }
+
+    /// What is to be done at one slot; `None` at the stop.
+    async fn once(&self, plan: &mut Plan, planned: Instant) -> Option<()> {
+        let name = &*self.info.name;
+        if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
+            self.write(|board| board.skip(name, &other, Timestamp::now()));
+            plan.done(Instant::now(), false);
+            self.rest(plan).await;
+            return Some(());
+        }
+        let _permits = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await?;
+        let start = Instant::now();
+        let report = self.job.run(Detail::Verdicts).await;
+        let failed = report.failure.is_some();
+        self.write(|board| board.record(name, report, (start - planned).as_secs_f64()));
+        let missed = plan.done(Instant::now(), failed);
+        if missed > 0 {
+            self.board.overrun(name, missed);
+            tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+        }
+        Some(())
     }
 
     /// What the dependencies say; waits until each has run once, but no longer than until the deadline.

@@ -29,15 +29,15 @@ use self::{
     connections::{Connections, Ticket},
     routes::Site,
 };
-use crate::board::Board;
+use crate::{board::Board, settings::Effective};
 
 /// What the server shows and what it can ask for.
 #[derive(Debug)]
 pub struct Doors {
     /// The state of everything.
     pub board: Arc<Board>,
-    /// What `/config` shows: [`crate::settings::Settings::effective`], replaced by a reload.
-    pub effective: Arc<ArcSwap<String>>,
+    /// What `/config` shows; replaced by a reload.
+    pub effective: Arc<ArcSwap<Effective>>,
     /// Where `/-/reload` asks for a reload.
     pub reload: mpsc::Sender<Reload>,
     /// Whether `/-/reload` is switched on.

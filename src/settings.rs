@@ -26,7 +26,7 @@ use crate::{
     probe::{Invalid, Phase, Timing},
 };
 
-pub use schema::schema;
+pub use self::{effective::Effective, schema::schema};
 
 /// Where settings come from. The later ones win: the files, the environment, the flags.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
     let mut problems = Problems::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let (scalars, server) = scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
-    let probes = probe::load(documents, &scalars, &mut problems);
+    let (probes, shown) = probe::load(documents, &scalars, &mut problems);
     if !problems.is_empty() {
         return Err(problems.close());
     }
@@ -68,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
         problems.push(Place::default(), message, None);
         return Err(problems);
     }
-    let effective = Arc::new(effective::of(&scalars, &server, &probes));
+    let effective = Arc::new(effective::of(&scalars, &server, &shown));
     Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
 }
 
@@ -96,8 +96,8 @@ pub struct Settings {
     pub concurrency: Concurrency,
     /// Every probe, in the order of the files.
     pub probes: Vec<ProbeSettings>,
-    /// The whole of it as YAML, with every default filled in and secrets hidden: what `/config` shows.
-    pub effective: Arc<String>,
+    /// The whole of it as it takes effect.
+    pub effective: Arc<Effective>,
 }
 
 /// Settings of the daemon's own doors.
@@ -134,6 +134,9 @@ pub struct ProbeSettings {
     /// Equal for two configurations in which this probe and its checks say the same, secrets included: then a
     /// reload leaves it running.
     pub fingerprint: [u8; 32],
+    /// A digest of what it is configured to do, secrets left out: what was saved under another one is not taken back
+    /// after a restart.
+    pub identity: [u8; 16],
 }
 
 /// What everyone may know of a probe; no secrets.

@@ -3,13 +3,12 @@
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use crate::{
     board::Board,
     family::Sample,
     node::{Place, Problems},
-    settings::{Concurrency, ProbeInfo, ProbeSettings, Server, Settings},
+    settings::{Concurrency, Effective, ProbeInfo, ProbeSettings, Server, Settings},
     shared::Shared,
     state::Kept,
 };
@@ -19,7 +18,7 @@ pub(super) struct Generation {
     pub(super) server: Server,
     pub(super) state: Option<PathBuf>,
     pub(super) concurrency: Concurrency,
-    pub(super) effective: Arc<String>,
+    pub(super) effective: Arc<Effective>,
     members: Vec<Member>,
     by_name: HashMap<String, usize>,
 }
@@ -104,11 +103,10 @@ impl Generation {
 
 impl Member {
     fn acquire(probe: ProbeSettings, shared: &Arc<Shared>, problems: &mut Problems) -> Option<Self> {
-        let ProbeSettings { info, written, fingerprint } = probe;
-        let identity = identity(&info, written.effective(), written.effective_checks());
+        let ProbeSettings { info, written, fingerprint, identity } = probe;
         match written.acquire(shared) {
             Ok(job) => {
-                let kept = Kept { name: info.name.clone(), identity, job };
+                let kept = Kept { info: Arc::clone(&info), identity, job };
                 Some(Self { info, kept, fingerprint })
             }
             Err(invalid) => {
@@ -117,18 +115,4 @@ impl Member {
             }
         }
     }
-}
-
-/// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
-/// file.
-fn identity(info: &ProbeInfo, probe: &serde_json::Value, checks: &[serde_json::Value]) -> String {
-    let mut digest = Sha256::new();
-    digest.update(info.kind);
-    digest.update(probe.to_string());
-    for (info, check) in info.checks.iter().zip(checks) {
-        digest.update([0]);
-        digest.update(&info.name);
-        digest.update(check.to_string());
-    }
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

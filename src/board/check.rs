@@ -69,7 +69,7 @@ impl CheckState {
             verdict: None,
             lasting: Vec::new(),
             limits: limits.into(),
-            recent: VecDeque::new(),
+            recent: VecDeque::with_capacity(RECENT),
             note: note.to_owned(),
             resume: None,
         }
@@ -119,7 +119,15 @@ impl CheckState {
             }
         }
         let status = self.next_status(outcome.status());
-        self.verdict = Some(verdict);
+        // In the memory of the verdict before: ten thousand new ones would lie scattered among what runs need.
+        self.verdict = Some(match self.verdict.take() {
+            Some(mut kept) => {
+                kept.summary.clone_from(&verdict.summary);
+                kept.measures.clone_from(&verdict.measures);
+                Verdict { summary: kept.summary, measures: kept.measures, ..verdict }
+            }
+            None => verdict,
+        });
         self.turn(status, at)
     }
 

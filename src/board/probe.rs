@@ -78,7 +78,8 @@ impl ProbeState {
             overruns: 0,
             last: None,
             attended: None,
-            recent: VecDeque::new(),
+            // At once as large as it gets: memory that grows with the runs would lie scattered among what they need.
+            recent: VecDeque::with_capacity(RECENT),
             lasting: Vec::new(),
         }
     }
@@ -123,14 +124,10 @@ impl ProbeState {
             self.lasting = lasting;
         }
         self.attended = Some(at);
-        self.last = Some(LastRun {
-            at,
-            duration: report.duration,
-            lateness,
-            phases: report.phases,
-            failure: report.failure,
-            samples,
-        });
+        // In the memory of the run before, for the same reason.
+        let mut phases = self.last.take().map(|last| last.phases).unwrap_or_default();
+        phases.clone_from(&report.phases);
+        self.last = Some(LastRun { at, duration: report.duration, lateness, phases, failure: report.failure, samples });
         self.checks.iter_mut().zip(report.verdicts).filter_map(|(check, verdict)| check.record(verdict, at)).collect()
     }
 

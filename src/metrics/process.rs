@@ -1,11 +1,11 @@
-//! `process_*`: what this process costs, read from /proc; and how many tasks it runs.
+//! `process_*`: what this process costs, read from /proc.
 //!
 //! Own lines rather than the `prometheus` crate's collector, which counts CPU in whole seconds: too coarse to see what
 //! a daemon costs that needs a few milliseconds a second. Where there is no /proc, nothing is exposed.
 
 use std::fs;
 
-use super::series::Sink;
+use super::{Format, lines::Lines, paper::Paper, series::Sink};
 use crate::family::{Family, TASKS, Type};
 
 /// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
@@ -27,25 +27,49 @@ process! {
     START: Gauge "process_start_time_seconds" "When the process started, since the epoch.";
 }
 
-pub(super) fn write(tasks: usize, sink: &mut dyn Sink) {
-    sink.family(&TASKS, &[]);
-    sink.sample(&[], tasks as f64);
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let kilobytes = |key| field(&status, key).map(|kilobytes| kilobytes * 1024.0);
-    for (family, value) in [
-        (&CPU, cpu(&stat)),
-        (&RESIDENT, kilobytes("VmRSS:")),
-        (&VIRTUAL, kilobytes("VmSize:")),
-        (&THREADS, field(&status, "Threads:")),
-        // The listing itself holds one open.
-        (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
-        (&MAX_FDS, max_files()),
-        (&START, start(&stat)),
-    ] {
-        if let Some(value) = value {
-            sink.family(family, &[]);
-            sink.sample(&[], value);
+/// This process.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// When it started, which is dear to find out: /proc/stat counts every interrupt.
+    start: Option<f64>,
+}
+
+impl Process {
+    pub(super) fn this() -> Self {
+        Self { start: start(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
+    }
+
+    /// What ends a page.
+    pub(super) fn tail(&self, format: Format, tasks: usize) -> String {
+        let mut lines = Lines::new(format, Paper::plain());
+        self.write(tasks, &mut lines);
+        let mut text = lines.finish().into_text();
+        if format == Format::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    fn write(&self, tasks: usize, sink: &mut dyn Sink) {
+        sink.family(&TASKS, &[]);
+        sink.sample(&[], tasks as f64);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let kilobytes = |key| field(&status, key).map(|kilobytes| kilobytes * 1024.0);
+        for (family, value) in [
+            (&CPU, cpu(&stat)),
+            (&RESIDENT, kilobytes("VmRSS:")),
+            (&VIRTUAL, kilobytes("VmSize:")),
+            (&THREADS, field(&status, "Threads:")),
+            // The listing itself holds one open.
+            (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
+            (&MAX_FDS, max_files()),
+            (&START, self.start),
+        ] {
+            if let Some(value) = value {
+                sink.family(family, &[]);
+                sink.sample(&[], value);
+            }
         }
     }
 }

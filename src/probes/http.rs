@@ -61,7 +61,7 @@ pub struct Http {
     pub body: Option<Secret>,
     /// User and password for basic authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub basic_auth: Option<BasicAuth>,
+    pub basic_auth: Option<Box<BasicAuth>>,
     /// Token for bearer authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token: Option<Secret>,
@@ -80,7 +80,7 @@ pub struct Http {
     pub tls: Tls,
     /// A forward proxy to go through.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<Box<Proxy>>,
     /// Which addresses of the host to use.
     #[serde(default)]
     pub address_family: AddressFamily,
@@ -155,7 +155,7 @@ impl Http {
     fn credentials(&self) -> Credentials<'_> {
         Credentials {
             headers: &self.headers,
-            basic_auth: self.basic_auth.as_ref(),
+            basic_auth: self.basic_auth.as_deref(),
             bearer_token: self.bearer_token.as_ref(),
             bearer_token_file: self.bearer_token_file.as_ref(),
         }

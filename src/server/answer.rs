@@ -15,21 +15,40 @@ use hyper::{
 };
 use serde::Serialize;
 
+use crate::{gzip::Unpacker, metrics::Page};
+
 pub(super) type Answer = Response<Parts>;
 
-/// A body in parts that are kept elsewhere too, so that a large page is never copied.
+/// A body in parts that are kept elsewhere too, so that a large page is never copied, after one that is unpacked as
+/// the client reads it.
 #[derive(Debug, Default)]
-pub(super) struct Parts(VecDeque<Bytes>);
+pub(super) struct Parts {
+    unpacked: Option<Unpacker>,
+    ready: VecDeque<Bytes>,
+}
 
 impl<const N: usize> From<[Bytes; N]> for Parts {
     fn from(parts: [Bytes; N]) -> Self {
-        Self(parts.into_iter().filter(|part| !part.is_empty()).collect())
+        Self { unpacked: None, ready: parts.into_iter().filter(|part| !part.is_empty()).collect() }
+    }
+}
+
+impl From<Unpacker> for Parts {
+    fn from(unpacked: Unpacker) -> Self {
+        Self { unpacked: Some(unpacked), ready: VecDeque::new() }
+    }
+}
+
+impl From<Page> for Parts {
+    fn from(page: Page) -> Self {
+        Self { unpacked: page.unpacked, ..Self::from(page.parts) }
     }
 }
 
 impl Parts {
     fn len(&self) -> u64 {
-        self.0.iter().map(|part| part.len() as u64).sum()
+        let ready: u64 = self.ready.iter().map(|part| part.len() as u64).sum();
+        self.unpacked.as_ref().map_or(0, Unpacker::left) + ready
     }
 }
 
@@ -38,11 +57,13 @@ impl Body for Parts {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+        let unpacked = self.unpacked.as_mut().and_then(Iterator::next);
+        let part = unpacked.or_else(|| self.ready.pop_front());
+        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -17,7 +17,7 @@ use super::{
     query::Filter,
     runbooks,
 };
-use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer};
+use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer, settings::Effective};
 
 /// Everything that can be asked for.
 #[derive(Debug)]
@@ -272,7 +272,7 @@ fn broken() -> Answer {
     answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
 }
 
-fn config(effective: &str) -> Answer {
+fn config(effective: &Effective) -> Answer {
     // As application/yaml browsers would store it rather than show it.
-    answer::of(StatusCode::OK, "text/plain; charset=utf-8", [Bytes::from(effective.to_owned())])
+    answer::of(StatusCode::OK, "text/plain; charset=utf-8", effective.unpack())
 }

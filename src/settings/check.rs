@@ -15,7 +15,7 @@ use super::{
 use crate::{
     check::{Category, Severity},
     checks,
-    kind::{CheckNode, Offered, Written},
+    kind::{CheckNode, Effect, Offered, Written},
     node::{Entry, Node, Place, Problems, Value, list, nearest},
     probe::{Invalid, Timing},
 };
@@ -78,7 +78,7 @@ impl Checks {
         known: &Known,
         timing: Timing,
         problems: &mut Problems,
-    ) -> Option<Box<dyn Written>> {
+    ) -> Option<(Box<dyn Written>, Effect)> {
         let nodes = self.infos.iter().zip(&self.settings);
         let checks: Vec<_> = nodes.map(|(info, settings)| CheckNode { kind: info.kind, settings }).collect();
         (known.kind.read)(settings, &checks, timing, problems)

@@ -1,16 +1,51 @@
 //! The configuration as it takes effect: every default filled in, secrets hidden by their type; and what tells two
 //! configurations of a probe apart.
+//!
+//! It is kept packed, and while it is put together never more than one probe is a tree: either would take more memory
+//! than all that is kept of the probes.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CheckInfo, ProbeInfo, ProbeSettings, Server, scalars::Scalars};
-use crate::{node::to_yaml, units::Period};
+use super::{CheckInfo, ProbeInfo, Server, scalars::Scalars};
+use crate::{
+    gzip::{self, Place, Sum, Unpacker},
+    kind::Effect,
+    node::to_yaml,
+    units::Period,
+};
 
-/// The whole configuration as YAML, in the order and with the words of its files. A text, because as a tree ten
-/// thousand probes would take as much memory as everything else of them.
-pub(super) fn of(scalars: &Scalars, server: &Server, probes: &[ProbeSettings]) -> String {
+/// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
+#[derive(Debug)]
+pub struct Effective {
+    packed: bytes::Bytes,
+    sum: Sum,
+}
+
+impl Effective {
+    /// The text, piece by piece.
+    pub(crate) fn unpack(&self) -> Unpacker {
+        Unpacker::new(&self.packed, &self.sum)
+    }
+}
+
+impl From<&str> for Effective {
+    fn from(text: &str) -> Self {
+        let (packed, sum) = gzip::pack(text.as_bytes(), Place::First);
+        Self { packed, sum }
+    }
+}
+
+impl std::fmt::Display for Effective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: Vec<_> = self.unpack().collect();
+        f.write_str(&String::from_utf8_lossy(&bytes.concat()))
+    }
+}
+
+/// The whole configuration in the order and with the words of its files; `probes` are lines of [`line`].
+pub(super) fn of(scalars: &Scalars, server: &Server, probes: &str) -> Effective {
     #[derive(Serialize)]
     struct Whole<'a> {
         service: &'a str,
@@ -20,30 +55,31 @@ pub(super) fn of(scalars: &Scalars, server: &Server, probes: &[ProbeSettings]) -
         defaults: &'a super::scalars::Defaults,
         probes: Probes<'a>,
     }
-    to_yaml(&Whole {
+    let text = to_yaml(&Whole {
         service: &scalars.service,
         server,
         state: &scalars.state,
         concurrency: scalars.concurrency,
         defaults: &scalars.defaults,
         probes: Probes(probes),
-    })
+    });
+    Effective::from(&*text)
 }
 
 /// Written one after the other, so that only one of them is a tree at a time.
-struct Probes<'a>(&'a [ProbeSettings]);
+struct Probes<'a>(&'a str);
 
 impl Serialize for Probes<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.iter().map(probe))
+        to.collect_seq(self.0.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_default()))
     }
 }
 
-fn probe(probe: &ProbeSettings) -> Value {
-    let info = &probe.info;
+/// Adds one probe, as a line of JSON.
+pub(super) fn line(info: &ProbeInfo, effect: Effect, lines: &mut String) {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
-    map.insert(info.kind.into(), probe.written.effective().clone());
+    map.insert(info.kind.into(), effect.probe);
     let timing = info.timing;
     for (key, period) in
         [("interval", timing.interval), ("timeout", timing.timeout), ("retry_interval", timing.retry_interval)]
@@ -54,15 +90,16 @@ fn probe(probe: &ProbeSettings) -> Value {
     map.insert("service".into(), json!(info.service));
     map.insert("labels".into(), json!(info.labels));
     map.insert("enabled".into(), json!(info.enabled));
-    let checks = info.checks.iter().zip(probe.written.effective_checks());
+    let checks = info.checks.iter().zip(effect.checks);
     map.insert("checks".into(), checks.map(|(info, settings)| check(info, settings)).collect());
-    map.into()
+    lines.push_str(&Value::from(map).to_string());
+    lines.push('\n');
 }
 
-fn check(info: &CheckInfo, settings: &Value) -> Value {
+fn check(info: &CheckInfo, settings: Value) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
-    map.insert(info.kind.into(), settings.clone());
+    map.insert(info.kind.into(), settings);
     if let Ok(Value::Object(rest)) = serde_json::to_value(info) {
         map.extend(rest.into_iter().filter(|(key, _)| key != "kind" && key != "name"));
     }
@@ -73,4 +110,20 @@ fn check(info: &CheckInfo, settings: &Value) -> Value {
 pub(super) fn fingerprint(info: &ProbeInfo, canonical: &str) -> [u8; 32] {
     let known = serde_json::to_vec(info).unwrap_or_default();
     Sha256::new().chain_update(known).chain_update([0]).chain_update(canonical).finalize().into()
+}
+
+/// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
+/// file.
+pub(super) fn identity(info: &ProbeInfo, effect: &Effect) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(info.kind);
+    digest.update(effect.probe.to_string());
+    for (info, check) in info.checks.iter().zip(&effect.checks) {
+        digest.update([0]);
+        digest.update(&info.name);
+        digest.update(check.to_string());
+    }
+    let mut identity = [0; 16];
+    identity.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    identity
 }

@@ -66,9 +66,12 @@ pub(super) struct Known {
 }
 
 /// Reads every probe of the documents.
-pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Problems) -> Vec<ProbeSettings> {
+///
+/// The text is what they come to: see [`effective::line`].
+pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Problems) -> (Vec<ProbeSettings>, String) {
     let known = probes::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
-    let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), problems };
+    let mut reader =
+        Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown: String::new(), problems };
     let mut found = Vec::new();
     for mut document in documents {
         let entries = take(&mut document, "probes");
@@ -82,7 +85,7 @@ pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Probl
         }
     }
     depends::hold(&reader.graph, reader.problems);
-    found
+    (found, reader.shown)
 }
 
 struct Reader<'a> {
@@ -91,6 +94,7 @@ struct Reader<'a> {
     /// Where each name is written.
     names: HashMap<String, Place>,
     graph: Vec<depends::Probe>,
+    shown: String,
     problems: &'a mut Problems,
 }
 
@@ -144,6 +148,9 @@ impl Reader<'_> {
         let enabled = enabled.unwrap_or(true);
         // What is never observed is never judged: it must not hold up the overall verdict.
         let switched = |info: CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info });
+        // Of the right size, which a collection in the place of what it is made of has not.
+        let mut infos = Vec::with_capacity(checks.infos.len());
+        infos.extend(checks.infos.into_iter().map(switched));
         let info = ProbeInfo {
             name,
             kind: known.kind.name,
@@ -153,10 +160,13 @@ impl Reader<'_> {
             depends_on,
             enabled,
             phases: known.kind.phases,
-            checks: checks.infos.into_iter().map(switched).collect(),
+            checks: infos,
         };
+        let (written, effect) = written?;
         let fingerprint = effective::fingerprint(&info, &canonical);
-        Some(ProbeSettings { info: Arc::new(info), written: written?, fingerprint })
+        let identity = effective::identity(&info, &effect);
+        effective::line(&info, effect, &mut self.shown);
+        Some(ProbeSettings { info: Arc::new(info), written, fingerprint, identity })
     }
 
     fn name(&mut self, name: Option<String>, common: &Node, place: Place) -> String {

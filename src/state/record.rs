@@ -11,6 +11,7 @@ use crate::{
     family::{self, Sample},
     kind::Job,
     probe::Reason,
+    settings::ProbeInfo,
 };
 
 /// Everything that is saved.
@@ -25,10 +26,10 @@ pub struct Saved {
 /// A probe that runs, with what tells whether it is still the same after a restart.
 #[derive(Clone)]
 pub struct Kept {
-    /// Its name.
-    pub name: String,
-    /// A digest of what it is configured to do, secrets left out: what was saved under another one is not taken back.
-    pub identity: String,
+    /// What everyone may know of it.
+    pub info: Arc<ProbeInfo>,
+    /// As [`crate::settings::ProbeSettings::identity`].
+    pub identity: [u8; 16],
     /// Itself.
     pub job: Arc<dyn Job>,
 }
@@ -64,7 +65,7 @@ impl Saved {
     /// Takes down the board and what the checks keep.
     #[must_use]
     pub fn capture(snapshot: &Snapshot, jobs: &[Kept], now: Timestamp) -> Self {
-        let jobs: BTreeMap<&str, &Kept> = jobs.iter().map(|kept| (&*kept.name, kept)).collect();
+        let jobs: BTreeMap<&str, &Kept> = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
         let probe = |state: &Arc<ProbeState>| {
             let kept = jobs.get(&*state.info.name)?;
             Some((state.info.name.clone(), SavedProbe::capture(state, kept)))
@@ -76,11 +77,18 @@ impl Saved {
     pub fn restore(self, board: &Board, jobs: &[Kept]) {
         let mut probes = self.probes;
         for kept in jobs {
-            let Some(saved) = probes.remove(&kept.name).filter(|saved| saved.identity == kept.identity) else {
+            let Some(saved) = probes.remove(&kept.info.name).filter(|saved| saved.identity == kept.written_identity())
+            else {
                 continue;
             };
-            board.restore(&kept.name, |state| saved.restore(state, &*kept.job));
+            board.restore(&kept.info.name, |state| saved.restore(state, &*kept.job));
         }
+    }
+}
+
+impl Kept {
+    fn written_identity(&self) -> String {
+        self.identity.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -89,7 +97,7 @@ impl SavedProbe {
         let mut windows = kept.job.save().into_iter();
         let failures = Reason::ALL.iter().map(|reason| (*reason, state.failures(*reason)));
         Self {
-            identity: kept.identity.clone(),
+            identity: kept.written_identity(),
             runs: state.runs,
             failures: failures.filter(|(_, count)| *count > 0).collect(),
             overruns: state.overruns,

@@ -32,7 +32,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
-        let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".to_owned()));
+        let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".into()));
         let doors = Doors { board, effective, reload, lifecycle };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], doors, stop.clone()));

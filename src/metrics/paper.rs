@@ -1,0 +1,68 @@
+//! What a page is written on: text that is kept as it is, or packed while it is written.
+//!
+//! A page of ten thousand probes is 35 MB of text that packs to 2 MB: it never exists as a whole.
+
+use bytes::Bytes;
+
+use crate::gzip::{Packer, Place, Sum};
+
+/// A page or the main part of one.
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    /// As it is.
+    Plain(Bytes),
+    /// Packed, with what a gzip trailer needs to know of it.
+    Packed(Bytes, Sum),
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Paper {
+    text: String,
+    packer: Option<Packer>,
+}
+
+/// So much text is packed at once.
+const PIECE: usize = 32 << 10;
+
+impl Paper {
+    /// Keeps the text.
+    pub(super) fn plain() -> Self {
+        Self::default()
+    }
+
+    /// Packs it.
+    pub(super) fn packed() -> Self {
+        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Packer::new(Place::First)) }
+    }
+
+    /// Where to write a line.
+    pub(super) fn text(&mut self) -> &mut String {
+        &mut self.text
+    }
+
+    /// A line is complete.
+    pub(super) fn turn(&mut self) {
+        if let Some(packer) = self.packer.as_mut().filter(|_| self.text.len() > PIECE) {
+            packer.push(self.text.as_bytes());
+            self.text.clear();
+        }
+    }
+
+    /// What was written.
+    pub(super) fn finish(self) -> Part {
+        match self.packer {
+            Some(mut packer) => {
+                packer.push(self.text.as_bytes());
+                let (bytes, sum) = packer.finish();
+                Part::Packed(bytes, sum)
+            }
+            None => Part::Plain(Bytes::from(self.text.into_boxed_str().into_boxed_bytes())),
+        }
+    }
+
+    /// What was written on a paper that keeps the text.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+}
