@@ -13,12 +13,16 @@
 )]
 
 mod daemon;
+mod exporter;
 mod floor;
 mod lateness;
+mod memory;
 mod peers;
 mod postgres;
 mod probes;
 mod rehearsal;
+mod scrape;
+mod startup;
 mod table;
 mod target;
 
@@ -38,6 +42,9 @@ type Part = (&'static str, fn() -> bool);
 
 const PARTS: &[Part] = &[
     ("lateness", lateness::run),
+    ("memory", memory::run),
+    ("scrape", scrape::run),
+    ("startup", startup::run),
     ("probes/http", probes::http),
     ("probes/https", probes::https),
     ("probes/tcp", probes::tcp),
