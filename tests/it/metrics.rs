@@ -5,6 +5,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -110,6 +111,28 @@ async fn both_formats_packed_or_not_say_the_same() {
         assert_eq!(packed.header("content-encoding"), Some("gzip"));
         assert_eq!(packed.header("vary"), Some("accept, accept-encoding"));
         assert_eq!(samples(&packed.gunzip()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_rendered_once_for_each_change_however_long_it_is() {
+    for probes in [1, 200] {
+        let (board, now) = (board::large(probes, Timestamp::now()), Timestamp::now());
+        let door = Door::open(Arc::clone(&board)).await;
+        let board_of = |page: &str| -> Vec<String> {
+            let varies = |line: &&str| line.contains("process_") || line.contains("readiness_tasks");
+            page.lines().filter(|line| !varies(line)).map(str::to_owned).collect()
+        };
+        let first = board_of(&door.get("/metrics").await.text());
+        // A second rendering would say how long the first one took.
+        assert!(first.contains(&"readiness_scrape_render_duration_seconds 0".to_owned()), "{probes}");
+        assert_eq!(board_of(&door.get("/metrics").await.text()), first, "{probes} probes");
+        board.skip("service-0000", "another", now);
+        let packed = board_of(&door.ask("GET", "/metrics", "Accept-Encoding: gzip\r\n").await.gunzip());
+        assert_ne!(packed, first, "{probes} probes");
+        if probes > 1 {
+            assert_eq!(board_of(&door.get("/metrics").await.text()), packed, "a long page is kept once, packed");
+        }
     }
 }
 
