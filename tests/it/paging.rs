@@ -1,8 +1,8 @@
 //! The whole chain: the daemon, the shipped rules in a real Prometheus, the shipped example in a real Alertmanager, and
 //! a webhook that remembers every notification. One fault is one page; where nothing is wrong nobody is told anything.
 //!
-//! Only addresses and waiting times are replaced: Prometheus scrapes and evaluates every second, and what the rules
-//! wait for (`for`, `keep_firing_for`) passes fifteen times as fast. By hand, at the pace at which figures are published:
+//! Only addresses and waiting times are replaced: Prometheus scrapes and evaluates every second, and what the rules wait
+//! for and look back over passes fifteen times as fast. By hand, at the pace at which figures are published:
 //!
 //! ```sh
 //! READINESS_PAGING_INTERVAL=5 cargo test --test it paging::one_fault -- --nocapture     # as shipped, every 5 s
@@ -61,16 +61,18 @@ impl Pace {
         Duration::from_secs(30) + Duration::from_secs(15 * 60) / self.hurry
     }
 
-    /// Rules whose waiting times pass faster.
+    /// Rules for which time passes faster: what they wait for, and how far they look back.
     fn hurried(self, rules: &str) -> String {
-        let waits = Regex::new(r"(?m)^( +(?:keep_firing_)?for: )(\d+)(s|m|h)$").unwrap();
-        let hurried = waits.replace_all(rules, |found: &regex::Captures<'_>| {
-            let unit = match &found[3] {
+        let times = Regex::new(r"(?m)(?<before>^ +(?:keep_firing_)?for: |\[)(?<count>\d+)(?<unit>[smh])(?<after>$|\])")
+            .unwrap();
+        let hurried = times.replace_all(rules, |found: &regex::Captures<'_>| {
+            let unit = match &found["unit"] {
                 "s" => 1_000,
                 "m" => 60_000,
                 _ => 3_600_000,
             };
-            format!("{}{}ms", &found[1], found[2].parse::<u32>().unwrap() * unit / self.hurry)
+            let milliseconds = found["count"].parse::<u32>().unwrap() * unit / self.hurry;
+            format!("{}{milliseconds}ms{}", &found["before"], &found["after"])
         });
         hurried.into_owned()
     }
@@ -207,8 +209,8 @@ fn alerts() -> PathBuf {
 #[test]
 fn waiting_times_are_found_wherever_a_rule_has_them() {
     let pace = Pace { interval: Duration::from_secs(1), hurry: 15 };
-    let hurried = pace.hurried("    for: 30s\n    keep_firing_for: 5m\n    for: 0s\n  # for: a word\n");
-    assert_eq!(hurried, "    for: 2000ms\n    keep_firing_for: 20000ms\n    for: 0ms\n  # for: a word\n");
+    let hurried = pace.hurried("    for: 30s\n    keep_firing_for: 5m\n    for: 0s\n    expr: rate(x[15m])\n");
+    assert_eq!(hurried, "    for: 2000ms\n    keep_firing_for: 20000ms\n    for: 0ms\n    expr: rate(x[60000ms])\n");
     for file in shipped_rules() {
         let rules = pace.hurried(&fs::read_to_string(&file).unwrap());
         let left: Vec<_> =
