@@ -114,7 +114,6 @@ pub(super) struct Outcome {
 }
 
 #[test]
-#[ignore = "until the daemon serves the runbooks"]
 fn one_fault_is_one_page() {
     let faults: Vec<_> = ROWS.iter().map(|row| (row, (row.fault)().of_service(row.name))).collect();
     let mut faults: Vec<_> = faults.into_iter().map(|(row, fault)| (row, fault.serve(), fault)).collect();

@@ -9,7 +9,6 @@ use crate::{
 };
 
 #[test]
-#[ignore = "until the daemon serves the runbooks"]
 fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
     let home = Bystanders::new().beside("");
     let address = format!("127.0.0.1:{}", free_port());
