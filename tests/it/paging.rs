@@ -1,8 +1,8 @@
 //! The whole chain: the daemon, the shipped rules in a real Prometheus, the shipped example in a real Alertmanager, and
 //! a webhook that remembers every notification. One fault is one page; where nothing is wrong nobody is told anything.
 //!
-//! Only addresses and waiting times are replaced: Prometheus scrapes and evaluates every second, and what the rules wait
-//! for and look back over passes fifteen times as fast. By hand, at the pace at which figures are published:
+//! Only addresses and waiting times are replaced: Prometheus scrapes and evaluates every two seconds, and what the
+//! rules wait for and look back over passes ten times as fast. By hand, at the pace at which figures are published:
 //!
 //! ```sh
 //! READINESS_PAGING_INTERVAL=5 cargo test --test it paging::one_fault -- --nocapture     # as shipped, every 5 s
@@ -52,7 +52,7 @@ impl Pace {
     fn wanted() -> Self {
         match number("READINESS_PAGING_INTERVAL") {
             Some(seconds) => Self { interval: Duration::from_secs(seconds), hurry: 1 },
-            None => Self { interval: Duration::from_secs(1), hurry: 15 },
+            None => Self { interval: Duration::from_secs(2), hurry: 10 },
         }
     }
 
@@ -120,7 +120,7 @@ impl Chain {
         let prometheus = runtime.block_on(Prometheus::configured(&text));
         let chain = Self { pace, pager, prometheus, runtime, _alertmanager: alertmanager, rules: folder };
         wait_until("Prometheus sees every daemon", || {
-            let up = chain.number("count(up{job=\"readiness\"} == 1)");
+            let up = chain.number("count(max_over_time(up{job=\"readiness\"}[1m]) == 1)");
             if up == Some(daemons.len() as f64) { Ok(()) } else { Err(format!("{up:?}: {}", chain.prometheus.log())) }
         });
         // The rules come when there is something to judge: finding its targets takes Prometheus seconds, in which some
@@ -144,6 +144,12 @@ impl Chain {
     /// The one number that an expression gives, if it gives one.
     fn number(&self, expression: &str) -> Option<f64> {
         self.runtime.block_on(self.prometheus.number(expression))
+    }
+
+    /// The alerts that Prometheus knows beside the heartbeat, those too that wait yet.
+    fn waiting(&self) -> Vec<String> {
+        let alerts = self.runtime.block_on(self.prometheus.values("ALERTS{alertname!=\"ReadinessHeartbeat\"}"));
+        alerts.into_keys().collect()
     }
 
     /// How long the last evaluation of all rules took.
@@ -175,7 +181,7 @@ impl Chain {
     }
 
     /// Lets so many evaluations pass since a moment, and gives the notifications about an instance that there are then.
-    /// At the fast pace twenty are five minutes of what the rules wait for.
+    /// At the fast pace fifteen are five minutes of what the rules wait for.
     fn after_evaluations(&self, count: u32, start: Instant, daemon: SocketAddr) -> Vec<Notification> {
         std::thread::sleep((self.pace.interval * count).saturating_sub(start.elapsed()));
         self.about(daemon)
@@ -208,9 +214,9 @@ fn alerts() -> PathBuf {
 
 #[test]
 fn waiting_times_are_found_wherever_a_rule_has_them() {
-    let pace = Pace { interval: Duration::from_secs(1), hurry: 15 };
+    let pace = Pace { interval: Duration::from_secs(2), hurry: 10 };
     let hurried = pace.hurried("    for: 30s\n    keep_firing_for: 5m\n    for: 0s\n    expr: rate(x[15m])\n");
-    assert_eq!(hurried, "    for: 2000ms\n    keep_firing_for: 20000ms\n    for: 0ms\n    expr: rate(x[60000ms])\n");
+    assert_eq!(hurried, "    for: 3000ms\n    keep_firing_for: 30000ms\n    for: 0ms\n    expr: rate(x[90000ms])\n");
     for file in shipped_rules() {
         let rules = pace.hurried(&fs::read_to_string(&file).unwrap());
         let left: Vec<_> =

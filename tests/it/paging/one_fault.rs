@@ -121,9 +121,12 @@ fn one_fault_is_one_page() {
         drop(Calm::of(daemon));
     }
     let daemons: Vec<_> = faults.iter().map(|(_, daemon, _)| daemon.address).collect();
-    let watched = faults.iter().filter_map(|(row, _, fault)| Some((row.name, fault.blackbox.as_ref()?)));
-    let blackbox = comparison::Blackboxes::of(watched);
-    let chain = Chain::with(Pace::wanted(), &daemons, &blackbox.scrape(), comparison::RULE);
+    let pace = Pace::wanted();
+    // Only for figures: what it takes to unpack a bomb each time would slow everybody down.
+    let compared = faults.iter().filter(|_| pace.hurry == 1);
+    let compared = compared.filter_map(|(row, _, fault)| Some((row.name, fault.blackbox.as_ref()?)));
+    let blackbox = comparison::Blackboxes::of(compared);
+    let chain = Chain::with(pace, &daemons, &blackbox.scrape(), comparison::RULE);
     // Who is done goes on being watched, so that nobody's end is anybody's fault.
     let outcomes: Vec<_> = std::thread::scope(|scope| {
         let chain = &chain;
@@ -154,7 +157,7 @@ impl Row {
         let broke = Instant::now();
         fault.breaks(daemon);
         let paged = self.page.and_then(|_| chain.next(at, 0));
-        chain.after_evaluations(45, broke, at);
+        chain.after_evaluations(35, broke, at);
         let during = chain.after_evaluations(10, paged.as_ref().map_or(broke, |paged| paged.at), at);
         expect(during.len() == usize::from(self.page.is_some()), "one page while it is broken", &during);
         let evaluation = chain.evaluation();
@@ -168,7 +171,7 @@ impl Row {
         let repaired = Instant::now();
         fault.repair(daemon);
         let over = self.page.and_then(|_| chain.next(at, during.len()));
-        let all = chain.after_evaluations(20, Instant::now(), at);
+        let all = chain.after_evaluations(15, Instant::now(), at);
         let after = all.get(during.len()..).unwrap_or_default();
         let alerts = || after.iter().flat_map(|notification| &notification.alerts);
         expect(!alerts().any(Alert::fires), "nothing new is notified after the repair", after);

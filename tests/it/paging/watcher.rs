@@ -22,7 +22,7 @@ fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
 
     daemon.kill();
     chain.next(at, 0).expect("a page");
-    let during = chain.after_evaluations(20, Instant::now(), at);
+    let during = chain.after_evaluations(10, Instant::now(), at);
     assert!(during.len() == 1 && during[0].alerts.len() == 1, "{during:#?}");
     let alert = &during[0].alerts[0];
     assert_eq!((alert.name(), alert.label("severity"), alert.fires()), ("ReadinessExporterDown", "critical", true));
@@ -36,7 +36,7 @@ fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
     let daemon = home.serve_with(&listen);
     chain.next(at, 1).expect("an all-clear");
     drop(Calm::of(&daemon));
-    let all = chain.after_evaluations(20, Instant::now(), at);
+    let all = chain.after_evaluations(10, Instant::now(), at);
     assert!(all.len() == 2 && !all[1].fires(), "{all:#?}");
     assert_eq!(all[1].alerts[0].name(), "ReadinessExporterDown");
     assert_eq!(chain.notifications().len(), 2, "{:#?}", chain.notifications());
