@@ -48,8 +48,9 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            // Alertmanagers are found only seconds after the first alert: what nobody took is sent again.
-            .arg("--rules.alert.resend-delay=5s")
+            // Alertmanagers are found only seconds after the first alert: what nobody took is sent again. An alert
+            // ends by itself after four times as long, on a busy machine too early if this were much shorter.
+            .arg("--rules.alert.resend-delay=20s")
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
