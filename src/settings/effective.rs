@@ -44,7 +44,7 @@ impl std::fmt::Display for Effective {
     }
 }
 
-/// The whole configuration in the order and with the words of its files; `probes` are lines of [`line`].
+/// The whole configuration in the order and with the words of its files; `probes` are lines of [`line()`].
 pub(super) fn of(scalars: &Scalars, server: &Server, probes: &str) -> Effective {
     #[derive(Serialize)]
     struct Whole<'a> {

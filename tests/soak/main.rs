@@ -135,7 +135,7 @@ fn configuration(groups: &[Group], state: &Path, generation: usize) -> String {
     };
     let probes: String = groups.iter().flat_map(|group| (0..group.probes).map(move |n| probe(group, n))).collect();
     format!(
-        "server: {{listen: ['127.0.0.1:0'], lifecycle: true}}\nstate: {}\ndefaults: {{interval: {}s, timeout: {}s}}\nprobes:\n{probes}",
+        "server: {{listen: ['127.0.0.1:0'], lifecycle: true}}\nstate: {}\nconcurrency: {{per_host: 64}}\ndefaults: {{interval: {}s, timeout: {}s}}\nprobes:\n{probes}",
         state.join("state").display(),
         targets::INTERVAL.as_secs(),
         targets::TIMEOUT.as_secs(),

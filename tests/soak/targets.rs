@@ -1,6 +1,9 @@
 //! What is watched: listeners of this process that behave well or badly, each group of probes at one of them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -56,8 +59,9 @@ pub(crate) async fn start(stay: &CancellationToken) -> Vec<Group> {
         ("counted", 50, "pass", Manner::Metrics, &metrics),
     ];
     let mut groups = Vec::new();
-    for (name, probes, status, manner, kind) in plan {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    for (host, (name, probes, status, manner, kind)) in (10..).zip(plan) {
+        // Each is a host of its own: one that hangs fills its own room for connections, not that of the others.
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, host), 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(serve(listener, address, manner, stay.clone()));
         groups.push(Group { name, probes, status, probe: kind(address) });
