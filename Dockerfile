@@ -1,7 +1,10 @@
 # The daemon as one static program in an image without anything else: no shell, no libraries, no package manager.
 #
 #   docker build -t readiness-exporter:0.1.0 --build-arg REVISION="$(git rev-parse --short=12 HEAD)" .
-#   docker run --rm -p 10980:10980 --read-only --tmpfs /tmp readiness-exporter:0.1.0 demo --web.listen-address 0.0.0.0:10980
+#   docker run --rm -p 127.0.0.1:10980:10980 --read-only --tmpfs /tmp readiness-exporter:0.1.0 demo \
+#     --web.listen-address 0.0.0.0:10980
+#
+# Without 127.0.0.1 everyone who reaches this machine reads its pages, /config among them: there is no password yet.
 #
 # The base is pinned by its tag. To pin it to the byte, write the digest that
 #   docker buildx imagetools inspect rust:1.95.0-slim-bookworm

@@ -111,13 +111,10 @@ impl Site {
             },
             Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
             Route::Moved(to) => moved(to),
-            Route::Runbooks => page::runbook::list(),
+            Route::Runbooks => page::runbook::list(host(headers)),
             Route::Runbook(name) => match runbooks::named(name) {
-                Some(runbook) => {
-                    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-                    page::runbook::one(runbook, &self.snapshot(), query, host)
-                }
-                None => page::runbook::none(name),
+                Some(runbook) => page::runbook::one(runbook, &self.snapshot(), query, host(headers)),
+                None => page::runbook::none(name, host(headers)),
             },
         }
     }
@@ -260,6 +257,11 @@ fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
     if gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
+}
+
+/// Where the client says that it reached this server.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok())
 }
 
 fn moved(to: &'static str) -> Answer {

@@ -103,10 +103,12 @@ impl Clone {
         let text = fs::read_to_string(root().join("README.md")).unwrap();
         let yaml = blocks(&text, "yaml").into_iter().find(|block| block.contains("probes:")).unwrap();
         assert!(yaml.contains("127.0.0.1:8080") && yaml.contains("/backups/"), "{yaml}");
+        assert!(yaml.contains("- health: {failure_threshold: 2}"), "one lost packet is no outage: {yaml}");
         let yaml = yaml
             .replace("127.0.0.1:8080", &self.service.address.to_string())
             .replace("/backups/", &format!("{}/backups/", self.path().display()))
             .replace("interval: 10s", "interval: 1s")
+            .replace("retry_interval: 2s", "retry_interval: 1s")
             .replace("min_samples: 20", "min_samples: 2")
             .replace("\n      - integrity", "");
         let file = self.path().join("my-service.yaml");

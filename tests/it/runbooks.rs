@@ -311,4 +311,8 @@ async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_othe
     let address = format!("http://{}/api", "test");
     let check = door.get("/runbooks/ReadinessProbeDown").await.text();
     assert!(check.contains(&address), "the address that the reader used");
+    for path in ["/runbooks/", "/runbooks/nothing"] {
+        let list = door.get(path).await.text();
+        assert!(list.contains(&format!("{address}/v1/checks/PROBE/CHECK")) && !list.contains("INSTANCE"), "{path}");
+    }
 }

@@ -27,16 +27,16 @@ pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, hos
     frame(StatusCode::OK, runbook.name, &content)
 }
 
-/// The list of all of them.
-pub(in crate::server) fn list() -> Answer {
-    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::default()))
+/// The list of all of them, for a reader who reached this server as `host`.
+pub(in crate::server) fn list(host: Option<&str>) -> Answer {
+    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::at(host)))
 }
 
 /// The list, for who asks for a page that there is not.
-pub(in crate::server) fn none(name: &str) -> Answer {
+pub(in crate::server) fn none(name: &str, host: Option<&str>) -> Answer {
     let content = html! {
         p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
-        (markdown(OVERVIEW, &Place::default()))
+        (markdown(OVERVIEW, &Place::at(host)))
     };
     frame(StatusCode::NOT_FOUND, "No such runbook", &content)
 }
@@ -49,6 +49,12 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// No check, only where the server was reached; an address with odd signs fills nothing in.
+    fn at(host: Option<&'a str>) -> Self {
+        let is_plain = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+        Self { instance: host.filter(is_plain), check: None }
+    }
+
     /// Only a check that exists fills anything in, so that no link can put words into commands that people copy.
     fn new(all: &'a Snapshot, query: &str, host: Option<&'a str>) -> Self {
         let value = |wanted: &str| {
@@ -58,8 +64,7 @@ impl<'a> Place<'a> {
         let is_meant = |(p, c): &(&ProbeState, &CheckState)| {
             probe.as_deref() == Some(&p.info.name) && check.as_deref() == Some(&c.info.name)
         };
-        let is_plain = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
-        Self { instance: host.filter(is_plain), check: all.checks().find(is_meant) }
+        Self { check: all.checks().find(is_meant), ..Self::at(host) }
     }
 
     fn fill<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {

@@ -97,12 +97,15 @@ impl Scene {
     }
 }
 
-/// Scrapes each target under its job's name, with the rules that ship: alerts are shown, too.
+/// Scrapes each target under its job's name, with the rules that ship: alerts are shown, too. Like those of a cluster, the
+/// targets have labels of their own, which what is aggregated has not: each vector must say what it is matched on.
 fn configuration(jobs: &[(&str, String)]) -> String {
     let rules = folder().join("../alerts/rules/*.yaml");
     let jobs = jobs.iter();
-    let jobs =
-        jobs.map(|(job, target)| format!("- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"]}}]}}\n"));
+    let jobs = jobs.map(|(job, target)| {
+        let labels = format!("{{namespace: shops, pod: {job}-0}}");
+        format!("- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"], labels: {labels}}}]}}\n")
+    });
     format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s}}\n\
          rule_files: [\"{}\"]\nscrape_configs:\n{}",

@@ -69,6 +69,28 @@ fn rules_routes_and_dashboards_are_mounted_from_where_they_are_kept() {
     assert!(text("deploy/compose/compose.yaml").contains("../../grafana/dashboards:/etc/grafana/dashboards:ro"));
 }
 
+/// Prometheus takes both, and what is only for the texts of alerts goes neither to Alertmanager nor to another store.
+#[test]
+fn the_external_labels_of_the_examples_stay_at_home() {
+    let readme = text("README.md");
+    let block = readme.split("```yaml\n").find(|block| block.starts_with("# prometheus.yml")).unwrap();
+    let examples = [block.split("```").next().unwrap().to_owned(), text("deploy/compose/prometheus.yml")];
+    for example in examples {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prometheus.yml");
+        fs::write(&file, &example).unwrap();
+        output(Command::new(program("promtool", "prometheus")).args(["check", "config"]).arg(&file));
+        let read: Value = serde_saphyr::from_str(&example).unwrap();
+        let names: Vec<_> = read["global"]["external_labels"].as_object().unwrap().keys().map(String::as_str).collect();
+        let dropped = serde_json::json!([{"action": "labeldrop", "regex": names.join("|")}]);
+        assert_eq!(read["alerting"]["alert_relabel_configs"], dropped, "{example}");
+        for other in read["remote_write"].as_array().into_iter().flatten() {
+            assert_eq!(other["write_relabel_configs"], dropped, "{example}");
+        }
+        assert!(example.contains("write_relabel_configs: [{action: labeldrop, regex: "), "{example}");
+    }
+}
+
 /// A program that ends with the test.
 struct Running(Child);
 

@@ -70,6 +70,14 @@ fn the_image_has_no_shell_no_root_and_checks_its_own_health() {
 }
 
 #[test]
+fn nobody_is_told_to_publish_the_port_to_the_network() {
+    let texts = ["Dockerfile", "README.md"].map(text);
+    let published: Vec<_> = texts.iter().flat_map(|text| text.split(" -p ").skip(1)).collect();
+    assert_eq!(published.len(), 2, "one `docker run` each");
+    assert!(published.iter().all(|rest| rest.starts_with("127.0.0.1:10980:10980 ")), "{published:?}");
+}
+
+#[test]
 fn what_it_is_built_of_is_pinned() {
     for stage in stages() {
         let base = all(&stage, "FROM")[0].split(' ').next().unwrap().to_owned();

@@ -96,6 +96,28 @@ fn the_standalone_daemon_is_restricted_and_its_probes_are_about_itself() {
 }
 
 #[test]
+fn who_keeps_the_state_on_a_volume_is_told_a_strategy_that_can_end() {
+    let advice = "strategy: {type: Recreate, rollingUpdate: null}";
+    for file in ["README.md", "standalone/deployment.yaml"] {
+        let told = text(&format!("deploy/kubernetes/{file}"));
+        assert!(told.split("PersistentVolumeClaim").skip(1).all(|after| after.contains(advice)), "{file}");
+        assert!(told.contains("PersistentVolumeClaim"), "{file}");
+    }
+    // As a patch over the folder it leaves nothing of the other strategy, which the cluster would refuse beside it.
+    let overlay = tempfile::tempdir().unwrap();
+    let base = overlay.path().join("base");
+    fs::create_dir(&base).unwrap();
+    for entry in fs::read_dir(root().join("deploy/kubernetes/standalone")).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), base.join(entry.file_name())).unwrap();
+    }
+    let head = "apiVersion: apps/v1, kind: Deployment, metadata: {name: readiness-exporter}";
+    let patch = format!("resources: [base]\npatches:\n  - patch: |\n      {{{head}, spec: {{{advice}}}}}\n");
+    fs::write(overlay.path().join("kustomization.yaml"), patch).unwrap();
+    let manifests = read(&output(tool("kubectl").arg("kustomize").arg(overlay.path())));
+    assert_eq!(one(&manifests, "Deployment")["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
+#[test]
 fn the_network_policy_is_about_the_daemon_alone() {
     let manifests = rendered("standalone");
     let policy = &one(&manifests, "NetworkPolicy")["spec"];
