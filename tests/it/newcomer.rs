@@ -188,7 +188,13 @@ fn every_command_that_a_text_or_the_help_names_runs() {
         named.extend(mentions(&text).into_iter().map(|command| (command, file.clone())));
     }
     assert!(named.len() >= 8, "{named:?}");
-    for (command, file) in named {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"));
+    serve.arg("--config.file").arg(&own).env_clear().env("READINESS_SERVER__LISTEN", "127.0.0.1:0");
+    let daemon = Daemon::start(serve);
+    for (mut command, file) in named {
+        if command == "readiness-exporter healthcheck" {
+            command += &format!(" --web.listen-address {}", daemon.address);
+        }
         let output = clone.run(&command, Some(&file));
         assert_eq!(output.status.code(), Some(0), "`{command}` with {}: {:?}", file.display(), said(&output));
     }

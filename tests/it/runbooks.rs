@@ -247,11 +247,10 @@ async fn a_check_links_to_the_page_of_the_alert_that_the_rules_give_its_kind() {
     let covering = |kind: &str| {
         let matcher = format!("readiness_check_info{{kind=\"{kind}\"}}");
         let is_about = |rule: &str| {
-            let expression = rule.split("for:").next().unwrap();
-            expression
-                .trim_start_matches(['\n', ' '])
-                .starts_with("expr: |\n      (readiness_check_status{status=\"fail\"} == 1)")
-                && expression.contains(&matcher)
+            let expression = rule.split("for:").next().unwrap().trim_start_matches(['\n', ' ']);
+            // The first check that is named is the one it is about.
+            expression.starts_with("expr: |\n      (readiness_check_status{status=\"fail\"} == 1)")
+                && expression.find("readiness_check_info").is_some_and(|at| expression[at..].starts_with(&matcher))
         };
         let found = rules().into_iter().find(|(_, rule)| is_about(rule)).map(|(alert, _)| alert);
         found.unwrap_or_else(|| "ReadinessCheckFailing".to_owned())
