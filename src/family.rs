@@ -111,7 +111,7 @@ families! {
     CHECK_HEADROOM: Gauge "readiness_check_headroom_ratio" ["probe", "check", "measure"]
         "How far a measure is from its limit: 1 far from it, 0 at it, negative beyond it.";
     CHECK_WINDOW: Gauge "readiness_check_window_seconds" ["probe", "check"]
-        "How far back a check looks, if it looks back: for as long after an outage it still sees it.";
+        "How far back a check looks in whose eyes an outage of its probe looks bad: for as long after one it still sees it.";
 
     LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "quantile"]
         "Latency at a quantile over the window of the check; quantile 1 is the maximum.";
@@ -146,24 +146,26 @@ families! {
     BACKUP_LAST_SUCCESS: Gauge "readiness_backup_last_success_timestamp_seconds" ["probe", "location", "type"]
         "When the newest complete backup was made; absent if there never was one." lasting;
     BACKUP_MAX_AGE: Gauge "readiness_backup_max_age_seconds" ["probe", "location", "type"]
-        "Limit on the age of the newest complete backup.";
+        "Limit on the age of the newest complete backup: the recovery point objective.";
     BACKUP_AGE: Gauge "readiness_backup_age_seconds" ["probe", "location", "type"]
         "Age of the newest complete backup at the last run of the probe.";
+    BACKUP_AGE_LIMIT: Gauge "readiness_backup_age_limit_seconds" ["probe", "check", "location", "type", "level"]
+        "Limit on the age of the newest complete backup, by level.";
     BACKUP_SIZE: Gauge "readiness_backup_size_bytes" ["probe", "location", "type"]
         "Size of the newest complete backup.";
-    BACKUP_SIZE_LIMIT: Gauge "readiness_backup_size_limit_bytes" ["probe", "location", "type", "bound", "level"]
+    BACKUP_SIZE_LIMIT: Gauge "readiness_backup_size_limit_bytes" ["probe", "check", "location", "type", "bound", "level"]
         "Limit on the size of the newest complete backup.";
     BACKUP_COUNT: Gauge "readiness_backup_count" ["probe", "location", "type"]
         "Complete backups that are there.";
-    BACKUP_COUNT_LIMIT: Gauge "readiness_backup_count_limit" ["probe", "location", "type", "bound", "level"]
+    BACKUP_COUNT_LIMIT: Gauge "readiness_backup_count_limit" ["probe", "check", "location", "type", "bound", "level"]
         "Limit on the number of complete backups.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
         "When the oldest complete backup that is there was made." lasting;
-    BACKUP_SPAN_LIMIT: Gauge "readiness_backup_span_limit_seconds" ["probe", "location", "type", "level"]
+    BACKUP_SPAN_LIMIT: Gauge "readiness_backup_span_limit_seconds" ["probe", "check", "location", "type", "level"]
         "Limit on how far back the oldest complete backup must reach.";
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
         "Runs of the backup schedule without a backup, up to now.";
-    BACKUP_MISSED_LIMIT: Gauge "readiness_backup_missed_runs_limit" ["probe", "location", "type", "level"]
+    BACKUP_MISSED_LIMIT: Gauge "readiness_backup_missed_runs_limit" ["probe", "check", "location", "type", "level"]
         "Limit on the runs of the backup schedule without a backup.";
 
     CONFIG_RELOAD_SUCCESSFUL: Gauge "readiness_config_last_reload_successful" []

@@ -150,7 +150,8 @@ pub(crate) fn one() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// The length of a window as a sample: so long does an outage go on being seen.
+/// The length of a window as a sample, for a check in whose eyes an outage of its probe looks bad: so long does it go on
+/// being seen.
 pub(crate) fn shown(window: Period) -> Sample {
     Sample::new(&CHECK_WINDOW, [], window.seconds())
 }

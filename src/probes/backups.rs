@@ -175,7 +175,7 @@ impl Probe for BackupsProbe {
 
     fn label_limit(&self, limit: &mut Sample) {
         // Every limit of a backup is one of this place and type.
-        if limit.family.labels.get(1) == Some(&"location") {
+        if limit.family.labels.contains(&"location") {
             let own = std::mem::take(&mut limit.labels);
             limit.labels = self.settings.labels().into_iter().chain(own).collect();
         }

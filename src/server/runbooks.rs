@@ -47,6 +47,7 @@ runbooks! {
     "ReadinessProbeOverrun"
     "ReadinessPanicked"
     "ReadinessStateWriteFailing"
+    "ReadinessCheckGone"
     "ReadinessHeartbeat"
 }
 

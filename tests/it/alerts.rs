@@ -14,7 +14,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What the contract promises of the things that can be checked by now.
-const PROMISED: [&str; 18] = [
+const PROMISED: [&str; 19] = [
     "ReadinessProbeDown",
     "ReadinessLatencyHigh",
     "ReadinessErrorRateHigh",
@@ -32,6 +32,7 @@ const PROMISED: [&str; 18] = [
     "ReadinessProbeOverrun",
     "ReadinessPanicked",
     "ReadinessStateWriteFailing",
+    "ReadinessCheckGone",
     "ReadinessHeartbeat",
 ];
 
@@ -248,13 +249,15 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_look() {
     }
 }
 
+/// How long a rule waits, by the key that says so.
+fn seconds(rule: &Rule, key: &str) -> u32 {
+    let text = rule.text[key].as_str().unwrap_or("0s");
+    let (number, unit) = text.split_at(text.len() - 1);
+    number.parse::<u32>().unwrap() * if unit == "m" { 60 } else { 1 }
+}
+
 #[test]
 fn a_warning_waits_longer_than_a_failure_and_health_pages_at_once() {
-    let seconds = |rule: &Rule, key: &str| {
-        let text = rule.text[key].as_str().unwrap_or("0s");
-        let (number, unit) = text.split_at(text.len() - 1);
-        number.parse::<u32>().unwrap() * if unit == "m" { 60 } else { 1 }
-    };
     let all = rules();
     let with = |status: &str| {
         let start = format!("(readiness_check_status{{status=\"{status}\"}} == 1)");
@@ -274,6 +277,19 @@ fn a_warning_waits_longer_than_a_failure_and_health_pages_at_once() {
     );
 }
 
+#[test]
+fn nothing_is_called_resolved_only_because_the_daemon_died() {
+    let all = rules();
+    let (down, others): (Vec<_>, Vec<_>) = all.iter().partition(|rule| rule.alert == "ReadinessExporterDown");
+    let told = seconds(down[0], "for");
+    assert!(told >= 120, "a restart is shorter");
+    // What fires always has no end.
+    for rule in others.iter().filter(|rule| rule.alert != "ReadinessHeartbeat") {
+        // A minute for the groups are not evaluated at one moment, nor faster than that by default.
+        assert!(seconds(rule, "keep_firing_for") >= told + 60, "{}", rule.alert);
+    }
+}
+
 /// How the README words the severity of an alert, from its rules.
 fn severity(alert: &str) -> &'static str {
     let mine: Vec<_> = rules().into_iter().filter(|rule| rule.alert == alert).collect();
@@ -282,6 +298,7 @@ fn severity(alert: &str) -> &'static str {
         None => "the check's; for a warning one step lower",
         Some("critical") => "critical",
         Some("warning") => "warning",
+        Some("info") => "info",
         Some("none") => "none",
         Some(_) => "one step below the check's",
     }

@@ -50,7 +50,9 @@ impl Check<BackupFacts> for Freshness {
 
     fn limits(&self) -> Vec<Sample> {
         // Only the probe knows the place and the type: it puts them first.
-        vec![Sample::new(&family::BACKUP_MAX_AGE, [], self.max_age.end())]
+        let sample = |(level, at): (&'static str, f64)| Sample::new(&family::BACKUP_AGE_LIMIT, [level.into()], at);
+        let objective = Sample::new(&family::BACKUP_MAX_AGE, [], self.max_age.end());
+        self.max_age.levels().map(sample).chain([objective]).collect()
     }
 }
 

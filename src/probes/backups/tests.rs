@@ -184,13 +184,21 @@ async fn limits_carry_place_and_type_from_the_first_scrape() {
         let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
         let said = |mut limit: family::Sample| {
             probe.label_limit(&mut limit);
-            assert_eq!(limit.labels.len() + 1, limit.family.labels.len(), "{}", limit.family.name);
+            let others = limit.family.labels.iter().filter(|label| !["probe", "check"].contains(label));
+            assert_eq!(limit.labels.len(), others.count(), "{}", limit.family.name);
             let name = limit.family.name.trim_start_matches("readiness_backup_");
             format!("{name} {} {}", limit.labels.join(" "), limit.value)
         };
         from_value::<C>(settings).unwrap().limits().into_iter().map(said).collect()
     }
-    assert_eq!(check::<Freshness>(json!({"max_age": "26h"})), ["max_age_seconds nas full 93600"]);
+    assert_eq!(
+        check::<Freshness>(json!({"max_age": {"warn": "25h", "fail": "26h"}})),
+        [
+            "age_limit_seconds nas full warn 90000",
+            "age_limit_seconds nas full fail 93600",
+            "max_age_seconds nas full 93600"
+        ]
+    );
     assert_eq!(
         check::<Schedule>(json!({"every": "1d", "max_missed": {"warn": 0, "fail": 1}})),
         ["missed_runs_limit nas full warn 0", "missed_runs_limit nas full fail 1"]

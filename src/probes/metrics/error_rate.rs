@@ -112,7 +112,9 @@ impl Check<Page> for ErrorRate {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        limits(&self.max).into_iter().chain([window::shown(self.window)]).collect()
+        // A scrape that fails adds nothing to the counters.
+        let window = self.total.is_none().then(|| window::shown(self.window));
+        limits(&self.max).into_iter().chain(window).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -219,6 +221,16 @@ mod tests {
         let mut check: ErrorRate = from_value(json!({"max": "40%"})).unwrap();
         assert_eq!(check.judge(&scrape(0, "")).outcome, Outcome::Pass);
         assert_eq!(check.judge(&failed(10, Reason::Refused)).outcome, Outcome::Fail(Reason::Limit));
+    }
+
+    #[test]
+    fn only_scrapes_go_on_seeing_an_outage() {
+        let sees = |settings| {
+            let limits = from_value::<ErrorRate>(settings).unwrap().limits();
+            limits.iter().any(|limit| *limit.family == crate::family::CHECK_WINDOW)
+        };
+        assert!(sees(json!({"max": "5%"})));
+        assert!(!sees(json!({"errors": "e", "total": "t", "max": "5%"})));
     }
 
     #[test]

@@ -138,7 +138,9 @@ impl Check<Page> for Latency {
     }
 
     fn limits(&self) -> Vec<Sample> {
-        self.quantiles().limits().into_iter().chain([window::shown(self.window)]).collect()
+        // A scrape that fails adds nothing to the buckets.
+        let window = self.histogram.is_none().then(|| window::shown(self.window));
+        self.quantiles().limits().into_iter().chain(window).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {

@@ -134,7 +134,8 @@ impl Check<Page> for Value {
         let sample = |(bound, (level, at)): (&'static str, (&'static str, f64))| {
             Sample::new(&VALUE_LIMIT, [bound.into(), level.into()], at)
         };
-        let window = self.rate.then(|| window::shown(self.window));
+        // Who was away for a while has gained less.
+        let window = (self.rate && self.min.is_some()).then(|| window::shown(self.window));
         min.chain(max).chain(equals).map(sample).chain(window).collect()
     }
 
@@ -264,8 +265,9 @@ mod tests {
             ["min fail 1", "max warn 5", "max fail 9"]
         );
         assert_eq!(limits(json!({"series": "x", "equals": 3})), ["equals fail 3"]);
-        let rate = json!({"series": "x", "max": 3, "rate": true, "window": "1m"});
-        assert_eq!(limits(rate), ["max fail 3", " 60"], "only a rate looks back");
+        let rate = |bound: &str| json!({"series": "x", bound: 3, "rate": true, "window": "1m"});
+        assert_eq!(limits(rate("min")), ["min fail 3", " 60"], "an outage makes a rate small");
+        assert_eq!(limits(rate("max")), ["max fail 3"], "and never large");
     }
 
     #[test]

@@ -137,7 +137,8 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_text_is_complete() {
         let link = if name == "ReadinessProbeDown" {
             "https://wiki.example.com/down".to_owned()
         } else {
-            format!("http://{target}/runbooks/{name}")
+            let of = check.split_once('/').map(|(probe, check)| format!("?probe={probe}&check={check}"));
+            format!("http://{target}/runbooks/{name}{}", of.unwrap_or_default())
         };
         assert_eq!(text("runbook_url"), link);
         assert!(text("dashboard_url").starts_with("https://grafana.example.com/d/readiness-"), "{alert}");

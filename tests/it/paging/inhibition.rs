@@ -18,7 +18,11 @@ fn notifies(cause: &[&str], others: &[&[&str]], expected: &[&str]) {
         let names = alerts.map(|alert| format!("{} {}", alert.name(), alert.label("service")));
         names.collect::<BTreeSet<_>>()
     };
-    let add = |labels: &[&str]| alertmanager.add(&[labels, &["severity=critical", "job=readiness"]].concat());
+    let add = |labels: &[&str]| {
+        let severity: &[_] =
+            if labels.iter().any(|label| label.starts_with("severity=")) { &[] } else { &["severity=critical"] };
+        alertmanager.add(&[labels, severity, &["job=readiness"]].concat());
+    };
     add(&[cause, &["service=cause"]].concat());
     wait_until("the cause is notified", || if heard().is_empty() { Err(String::new()) } else { Ok(()) });
     // Each in a group of its own, so that none waits for another.
@@ -50,6 +54,18 @@ fn a_probe_that_is_down_mutes_what_it_feeds_and_nothing_else() {
             "ReadinessLatencyHigh 3",
             "ReadinessProbeDown cause",
         ],
+    );
+}
+
+#[test]
+fn a_probe_whose_failure_is_a_ticket_mutes_no_page() {
+    notifies(
+        &["alertname=ReadinessProbeDown", "instance=a", PROBE, "check=health", "status=fail", "severity=warning"],
+        &[
+            &["alertname=ReadinessErrorRateHigh", "instance=a", PROBE, "check=error_rate", "status=fail"],
+            &["alertname=ReadinessLatencyHigh", "instance=a", PROBE, "check=latency", "severity=warning"],
+        ],
+        &["Marker last", "ReadinessErrorRateHigh 0", "ReadinessProbeDown cause"],
     );
 }
 

@@ -219,7 +219,9 @@ impl Page {
             }
         }
         let link = alert.annotation("runbook_url");
-        if link != self.runbook.map_or(format!("http://{instance}/runbooks/{}", self.alert), str::to_owned) {
+        let (probe, check) = self.check.split_once('/').unwrap();
+        let served = format!("http://{instance}/runbooks/{}?probe={probe}&check={check}", self.alert);
+        if link != self.runbook.map_or(served, str::to_owned) {
             wrong.push("it is not the runbook of the alert".to_owned());
         } else if self.runbook.is_none() && !opens(link, self.alert) {
             wrong.push("the runbook does not open".to_owned());

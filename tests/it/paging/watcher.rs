@@ -5,8 +5,27 @@ use std::time::Instant;
 use super::{Chain, Pace, opens};
 use crate::{
     faults::{Bystanders, Calm},
-    real::free_port,
+    real::{free_port, pager::Notification},
 };
+
+#[test]
+fn a_daemon_that_dies_during_a_fault_resolves_nothing() {
+    let bystanders = Bystanders::new();
+    let down =
+        format!("\n    - name: down\n      interval: 1s\n      tcp: {{address: \"127.0.0.1:{}\"}}\n", free_port());
+    let (daemon, other) = (bystanders.beside(&down).serve(), bystanders.beside("").serve());
+    let at = daemon.address;
+    let chain = Chain::watching(Pace::wanted(), &[at, other.address]);
+    let told = chain.next(at, 0).expect("a page");
+    assert!(told.fires() && told.alerts[0].name() == "ReadinessProbeDown", "{told:#?}");
+
+    daemon.kill();
+    let next = chain.next(at, 1).expect("a second page");
+    assert!(next.fires() && next.alerts[0].name() == "ReadinessExporterDown", "{next:#?}");
+    // Longer than the alert of the fault is held.
+    let all = chain.after_evaluations(15, Instant::now(), at);
+    assert!(all.len() == 2 && all.iter().all(Notification::fires), "{all:#?}");
+}
 
 #[test]
 fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {

@@ -109,10 +109,12 @@ fn counting_goes_on_after_a_restart() {
 
 #[test]
 fn without_a_histogram_the_scrapes_are_judged() {
-    let mut check: Latency = from_value(json!({"p50": "1s"})).unwrap();
-    assert_eq!(check.judge(&scrape(0, "")).samples[0].value, 0.005);
-    assert_eq!(check.judge(&failed(10, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+    let mut bare: Latency = from_value(json!({"p50": "1s"})).unwrap();
+    assert_eq!(bare.judge(&scrape(0, "")).samples[0].value, 0.005);
+    assert_eq!(bare.judge(&failed(10, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
     let mut after: Latency = from_value(json!({"p50": "1s", "min_samples": 3})).unwrap();
-    after.restore(check.save().unwrap());
+    after.restore(bare.save().unwrap());
     assert_ne!(after.judge(&scrape(20, "")).outcome, Outcome::Pending);
+    let sees = |check: &Latency| check.limits().iter().any(|limit| *limit.family == crate::family::CHECK_WINDOW);
+    assert!(sees(&bare) && !sees(&check(json!({}))), "only scrapes go on seeing an outage");
 }
