@@ -26,6 +26,9 @@ use crate::{
 
 /// Top-level keys of the contract that this version can't do yet.
 const NOT_YET: [&str; 2] = ["slos", "checklists"];
+/// Labels that Prometheus itself gives to every series. With `honor_labels` those of a series win, and an info series
+/// with another job than the rest of its probe is found by no alert.
+const TARGET: [&str; 2] = ["job", "instance"];
 /// What a name looks like.
 pub(super) const NAME: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
 /// Longer names make no readable label.
@@ -231,6 +234,11 @@ impl Reader<'_> {
                 format!("`{key}` is not a label name: letters, digits and `_`, not a digit first")
             } else if ours.contains(&**key) {
                 format!("the label `{key}` is already used by the daemon itself")
+            } else if TARGET.contains(&&**key) {
+                format!(
+                    "the label `{key}` says where Prometheus scraped a series, and alerts go by it: choose another \
+                     name, such as `service_{key}`"
+                )
             } else {
                 continue;
             };

@@ -19,7 +19,8 @@ use crate::real::{
     until,
 };
 
-/// A service whose every number is bad, a port where nobody listens, and an old backup.
+/// A service whose every number is bad, a port where nobody listens, and an old backup. One probe has labels of its own,
+/// which are named like those of other series: they are for queries by hand, and no alert may stumble over them.
 const BROKEN: &str = "
     - name: down
       tcp: {address: \"127.0.0.1:${NOBODY}\"}
@@ -27,7 +28,7 @@ const BROKEN: &str = "
         - health: {owner: team-a, runbook: \"https://wiki.example.com/down\"}
     - name: shop
       metrics: {url: \"${SHOP}\"}
-      labels: {tier: gold}
+      labels: {tier: gold, status: odd, alertname: odd, le: \"1\", quantile: \"0.95\", namespace: odd, exported_job: odd}
       checks:
         - error_rate: {errors: orders_failed_total, total: orders_total, max: 5%, window: 2s}
         - throughput: {series: orders_total, min: {warn: 5000, fail: 2000}, window: 2s}

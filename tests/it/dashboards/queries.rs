@@ -23,7 +23,8 @@ use crate::{
 };
 
 /// One probe for each family that the demo doesn't show, one that is down, and backups that were never made. `api` is
-/// also the name of a probe of the demo: two daemons may well name theirs alike.
+/// also the name of a probe of the demo: two daemons may well name theirs alike. One has labels of its own, which are
+/// named like those of other series.
 const SHOP: &str = "
     - name: api
       http: {url: \"http://127.0.0.1:${NOBODY}/health\"}
@@ -33,6 +34,7 @@ const SHOP: &str = "
         - error_rate: {max: 5%, window: 5m}
     - name: site
       tcp: {address: \"localhost:${TLS}\", address_family: ip4, tls: {ca: \"${HOME_FOLDER}/ca.pem\"}}
+      labels: {status: odd, alertname: odd, le: \"1\", quantile: \"0.95\", namespace: odd}
       checks: [{certificate: {min_remaining: {warn: 30d, fail: 7d}}}]
     - name: numbers
       metrics: {url: \"http://127.0.0.1:${PLAIN}/metrics\"}
@@ -104,7 +106,7 @@ fn configuration(jobs: &[(&str, String)]) -> String {
     let jobs = jobs.iter();
     let jobs = jobs.map(|(job, target)| {
         let labels = format!("{{namespace: shops, pod: {job}-0}}");
-        format!("- {{job_name: {job}, static_configs: [{{targets: [\"{target}\"], labels: {labels}}}]}}\n")
+        format!("- {{job_name: {job}, honor_labels: true, static_configs: [{{targets: [\"{target}\"], labels: {labels}}}]}}\n")
     });
     format!(
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s}}\n\
