@@ -18,6 +18,7 @@ use crate::{
     family::Sample,
     node::{Node, Problems},
     probe::{Broken, Context, Facts, FactsOf, Failure, Invalid, Kind, Observation, Phase, Probe, Reason, Timing},
+    secret::Hidden,
     shared::Shared,
 };
 
@@ -183,15 +184,20 @@ fn read<K: Kind>(
 impl<K: Kind> Written for Settings<K> {
     fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
+        let written = self.kind.hidden();
         let probe = self.kind.acquire(wants, shared)?;
-        let checks = Mutex::new(self.checks);
-        Ok(Arc::new(Watch { probe, checks, timing: self.timing, shared: Arc::clone(shared) }))
+        let (checks, read) = (Mutex::new(self.checks), Mutex::default());
+        Ok(Arc::new(Watch { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
     }
 }
 
 struct Watch<P: Probe> {
     probe: P,
     checks: Mutex<Vec<Box<dyn Check<P::Facts>>>>,
+    /// Secrets of the settings, which the target may say back.
+    written: Hidden,
+    /// Those that were last read from files.
+    read: Mutex<Hidden>,
     timing: Timing,
     shared: Arc<Shared>,
 }
@@ -218,7 +224,7 @@ impl<P: Probe> Job for Watch<P> {
                 (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
                 _ => None,
             };
-            Report {
+            let mut report = Report {
                 at: seen.at,
                 duration: seen.duration,
                 verdicts,
@@ -227,7 +233,10 @@ impl<P: Probe> Job for Watch<P> {
                 failure: seen.failure,
                 panics,
                 facts,
-            }
+            };
+            let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            [&self.written, &read].into_iter().filter(|hidden| !hidden.is_empty()).for_each(|it| report.hide(it));
+            report
         })
     }
 
@@ -257,6 +266,10 @@ impl<P: Probe> Watch<P> {
         let outcome = tokio::time::timeout(self.timing.timeout, run).await;
         let elapsed = start.elapsed();
         let phases = cx.phases();
+        let read = cx.hidden();
+        if !read.is_empty() {
+            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        }
         let outcome = match outcome {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
@@ -270,6 +283,20 @@ impl<P: Probe> Watch<P> {
             Err(Broken { failure, facts }) => (facts, Some(failure)),
         };
         Observation { at, duration: elapsed, timing: self.timing, phases, facts, failure }
+    }
+}
+
+impl Report {
+    /// The one place that everything passes in which a target is quoted.
+    fn hide(&mut self, hidden: &Hidden) {
+        let Self { failure, samples, verdicts, facts, .. } = self;
+        let details = failure.iter_mut().map(|failure| &mut failure.detail);
+        details.chain(verdicts.iter_mut().map(|verdict| &mut verdict.summary)).for_each(|text| hidden.hide(text));
+        let measures = verdicts.iter_mut().flat_map(|verdict| &mut verdict.measures);
+        measures.for_each(|measure| hidden.hide_in(&mut measure.name));
+        let samples = samples.iter_mut().chain(verdicts.iter_mut().flat_map(|verdict| &mut verdict.samples));
+        samples.flat_map(|sample| &mut sample.labels).for_each(|label| hidden.hide_in(label));
+        facts.iter_mut().for_each(|facts| hidden.hide_all(facts));
     }
 }
 

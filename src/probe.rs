@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{check::Offer, family::Sample, sentence::sentence, shared::Shared};
+use crate::{check::Offer, family::Sample, secret::Hidden, sentence::sentence, shared::Shared};
 
 /// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
 ///
@@ -47,6 +47,12 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
         let _ = wants;
         Ok(())
+    }
+
+    /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
+    /// files are told to [`Context::hide`] when they are read.
+    fn hidden(&self) -> Hidden {
+        Hidden::default()
     }
 
     /// Makes the probe. `wants` is what its checks ask of the facts, so that nothing is fetched in vain.
@@ -130,13 +136,26 @@ pub struct Context {
     pub shared: Arc<Shared>,
     start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
+    hidden: Mutex<Hidden>,
 }
 
 impl Context {
     /// A context for one run.
     #[must_use]
     pub fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
-        Self { timeout, shared, start: Instant::now(), phases: Mutex::default() }
+        Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), hidden: Mutex::default() }
+    }
+
+    /// Keeps what was read just now out of everything that this run brings back, and those after it until it is read
+    /// again.
+    pub fn hide(&self, add: impl FnOnce(&mut Hidden)) {
+        add(&mut self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What was told to [`Context::hide`].
+    #[must_use]
+    pub fn hidden(&self) -> Hidden {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How much of the timeout is left: for a probe that has several tries to share out.

@@ -3,12 +3,15 @@
 //! `Debug`, `Serialize` and so every log, dump, `/config` and API answer show `<secret>`. What comes from a file is
 //! read when it is needed, so a rotated password is picked up without a restart.
 
+mod hidden;
+
 use std::{borrow::Cow, fmt, path::PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::hidden::Hidden;
 use crate::probe::{Failure, Reason};
 
 const HIDDEN: &str = "<secret>";

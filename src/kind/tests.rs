@@ -67,7 +67,10 @@ async fn run(acts: Acts) -> Report {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
-    Watch { probe: acts, checks: Mutex::new(checks), timing, shared: Arc::default() }.run(Detail::Verdicts).await
+    let (written, read) = (Hidden::default(), Mutex::default());
+    Watch { probe: acts, checks: Mutex::new(checks), written, read, timing, shared: Arc::default() }
+        .run(Detail::Verdicts)
+        .await
 }
 
 #[tokio::test(start_paused = true)]

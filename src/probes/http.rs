@@ -38,7 +38,7 @@ use crate::{
     checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
     dial::AddressFamily,
     probe::{Invalid, Kind, Phase, Timing},
-    secret::{Secret, SecretFile},
+    secret::{Hidden, Secret, SecretFile},
     shared::Shared,
     tls::Tls,
     units::Size,
@@ -144,6 +144,13 @@ impl Kind for Http {
             return Err(Invalid::at("method", "an answer to HEAD has no body for a `response` check to look at"));
         }
         Ok(())
+    }
+
+    fn hidden(&self) -> Hidden {
+        let mut hidden = self.credentials().hidden(&self.url);
+        self.body.iter().for_each(|body| hidden.sent(body.expose()));
+        self.proxy.iter().for_each(|proxy| proxy.hide(&mut hidden));
+        hidden
     }
 
     fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {

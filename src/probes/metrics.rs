@@ -37,7 +37,7 @@ use crate::{
     check::Offer,
     checks::health::Health,
     probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
-    secret::{Secret, SecretFile},
+    secret::{Hidden, Secret, SecretFile},
     shared::Shared,
     tls::Tls,
     units::Size,
@@ -121,6 +121,10 @@ impl Kind for Metrics {
         self.credentials().validate(&OURS)
     }
 
+    fn hidden(&self) -> Hidden {
+        self.credentials().hidden(&self.url)
+    }
+
     fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
         let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
@@ -172,7 +176,7 @@ impl MetricsProbe {
         let url = &self.settings.url;
         let client = self.client.get(&cx.shared).await?;
         let mut request = client.get(url.url().clone()).headers(self.headers.clone());
-        if let Some(authorization) = self.settings.credentials().authorization().await? {
+        if let Some(authorization) = self.settings.credentials().authorization(cx).await? {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let answer = cx.phase(Phase::Request, request.send()).await;

@@ -28,7 +28,7 @@ use crate::{
     check::Offer,
     checks::{error_rate::ErrorRate, health::Health, latency::Latency},
     probe::{Broken, Context, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
-    secret::{Secret, SecretFile, SecretSource},
+    secret::{Hidden, Secret, SecretFile, SecretSource},
     shared::Shared,
     units::Period,
 };
@@ -114,6 +114,13 @@ impl Kind for Postgres {
         Ok(())
     }
 
+    fn hidden(&self) -> Hidden {
+        let mut hidden = Hidden::default();
+        let written = self.written(self.dsn.as_ref()).ok().and_then(|target| target.password);
+        written.iter().chain(&self.password).for_each(|password| hidden.secret(password.expose()));
+        hidden
+    }
+
     fn acquire(self, _wants: Vec<()>, _shared: &Arc<Shared>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
@@ -135,7 +142,7 @@ impl Postgres {
     }
 
     /// Where to connect to now.
-    async fn target(&self) -> Result<Target, Failure> {
+    async fn target(&self, cx: &Context) -> Result<Target, Failure> {
         let file = match &self.dsn_file {
             Some(file) => Some(file.read().await?),
             None => None,
@@ -145,6 +152,11 @@ impl Postgres {
         let mut target = target.map_err(|invalid| Failure::new(Reason::Parse, format!("the DSN: {invalid}")))?;
         if let Some(source) = SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
             target.password = Some(source.read().await?);
+        }
+        if let Some(password) =
+            target.password.as_ref().filter(|_| self.dsn_file.is_some() || self.password_file.is_some())
+        {
+            cx.hide(|hidden| hidden.secret(password.expose()));
         }
         Ok(target)
     }
@@ -174,7 +186,7 @@ impl Probe for PostgresProbe {
         }
         link.backoff.begin(Instant::now())?;
         let connected = async {
-            let target = self.settings.target().await?;
+            let target = self.settings.target(cx).await?;
             let mut session = Session::open(cx, target).await?;
             let facts = session.query(cx).await?;
             Ok((session, facts))

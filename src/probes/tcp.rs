@@ -22,7 +22,7 @@ use crate::{
     family::Sample,
     pattern::Pattern,
     probe::{Broken, Context, Facts, Failure, Invalid, Kind, Phase, Probe, Reason, Timing},
-    secret::Secret,
+    secret::{Hidden, Secret},
     shared::Shared,
     tls::{Certificates, Tls},
 };
@@ -106,6 +106,12 @@ impl Kind for Tcp {
             return Err(Invalid::at("address", "a `certificate` check needs an encrypted connection: add `tls: {}`"));
         }
         Ok(())
+    }
+
+    fn hidden(&self) -> Hidden {
+        let mut hidden = Hidden::default();
+        self.send.iter().for_each(|send| hidden.sent(send.expose()));
+        hidden
     }
 
     fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<TcpProbe, Invalid> {

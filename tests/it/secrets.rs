@@ -1,5 +1,7 @@
 //! Secrets in every place that takes one show up in no log line, page, state or output, at the loudest log level.
 
+mod echoed;
+
 use std::{fs, io::Write, process::Stdio};
 
 use crate::real::{

@@ -12,9 +12,10 @@ use hyper::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Target;
 use crate::{
-    probe::{Failure, Invalid, Reason},
-    secret::{Secret, SecretFile, SecretSource},
+    probe::{Context, Failure, Invalid, Reason},
+    secret::{Hidden, Secret, SecretFile, SecretSource},
 };
 
 /// User and password for basic authentication; the password in place or in a file.
@@ -92,15 +93,34 @@ impl Credentials<'_> {
     }
 
     /// The value of `Authorization`, its secret read just now.
-    pub(crate) async fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
+    pub(crate) async fn authorization(&self, cx: &Context) -> Result<Option<HeaderValue>, Failure> {
         if let Some(auth) = self.basic_auth {
             let password = auth.read_password().await?;
+            if auth.password.is_none() {
+                cx.hide(|hidden| hidden.basic(&auth.username, password.expose()));
+            }
             return basic(&auth.username, &password).map(Some);
         }
-        match SecretSource::of(self.bearer_token, self.bearer_token_file) {
-            Some(source) => secret_value(&format!("Bearer {}", source.read().await?.expose())).map(Some),
-            None => Ok(None),
+        let Some(source) = SecretSource::of(self.bearer_token, self.bearer_token_file) else { return Ok(None) };
+        let token = source.read().await?;
+        if self.bearer_token.is_none() {
+            cx.hide(|hidden| hidden.secret(token.expose()));
         }
+        secret_value(&format!("Bearer {}", token.expose())).map(Some)
+    }
+
+    /// What a target is told of them, as far as it is written.
+    pub(crate) fn hidden(&self, url: &Target) -> Hidden {
+        let mut hidden = Hidden::default();
+        hidden.query(url.url().query().unwrap_or_default());
+        self.headers.iter().for_each(|(name, value)| hidden.header(name, value.expose()));
+        if let Some(BasicAuth { username, password: Some(password), .. }) = self.basic_auth {
+            hidden.basic(username, password.expose());
+        }
+        if let Some(token) = self.bearer_token {
+            hidden.secret(token.expose());
+        }
+        hidden
     }
 }
 

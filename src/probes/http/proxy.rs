@@ -12,7 +12,7 @@ use super::{body::excerpt, credentials::basic, target::Target};
 use crate::{
     dial,
     probe::{Failure, Reason},
-    secret::Secret,
+    secret::{Hidden, Secret},
 };
 
 /// An `http://` proxy; its user and password are used, but never shown.
@@ -35,6 +35,11 @@ impl Proxy {
     /// Who we are to it.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         self.login.as_ref().map(|(user, password)| basic(user, password)).transpose()
+    }
+
+    /// What it is told of us.
+    pub(super) fn hide(&self, hidden: &mut Hidden) {
+        self.login.iter().for_each(|(user, password)| hidden.basic(user, password.expose()));
     }
 
     /// Asks for a tunnel. What the target says afterwards is not read.

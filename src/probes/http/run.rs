@@ -66,7 +66,7 @@ impl HttpProbe {
     }
 
     async fn ask(&self, cx: &Context, facts: &mut HttpFacts) -> Result<(), Failure> {
-        let authorization = self.settings.credentials().authorization().await?;
+        let authorization = self.settings.credentials().authorization(cx).await?;
         let mut hop = Hop::first(&self.settings);
         loop {
             let answer = self.fetch(cx, &hop, authorization.as_ref(), facts).await?;
