@@ -130,8 +130,14 @@ fn one_fault_is_one_page() {
     // Who is done goes on being watched, so that nobody's end is anybody's fault.
     let outcomes: Vec<_> = std::thread::scope(|scope| {
         let chain = &chain;
-        let running: Vec<_> =
-            faults.iter_mut().map(|(row, daemon, fault)| scope.spawn(move || row.run(chain, daemon, fault))).collect();
+        // Spread over the time between two evaluations, for how long a page takes depends on the moment.
+        let running: Vec<_> = (0..)
+            .zip(faults.iter_mut())
+            .map(|(n, (row, daemon, fault))| {
+                let wait = pace.interval * n / ROWS.len() as u32;
+                scope.spawn(move || row.run(chain, daemon, fault, wait))
+            })
+            .collect();
         running.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     println!("{}", comparison::table(&outcomes, &chain.notifications()));
@@ -142,8 +148,8 @@ fn one_fault_is_one_page() {
 }
 
 impl Row {
-    /// Breaks it, repairs it, and takes down who was told what.
-    fn run(&self, chain: &Chain, daemon: &Daemon, fault: &mut Fault) -> Outcome {
+    /// Breaks it after a while, repairs it, and takes down who was told what.
+    fn run(&self, chain: &Chain, daemon: &Daemon, fault: &mut Fault, wait: Duration) -> Outcome {
         let (at, service) = (daemon.address, self.name);
         let mut complaints = Vec::new();
         let mut expect = |good: bool, what: &str, seen: &[Notification]| {
@@ -154,6 +160,7 @@ impl Row {
         let before = chain.about(at);
         expect(before.is_empty(), "nothing is notified before it breaks", &before);
 
+        std::thread::sleep(wait);
         let broke = Instant::now();
         fault.breaks(daemon);
         let paged = self.page.and_then(|_| chain.next(at, 0));
