@@ -297,6 +297,17 @@ async fn pages_are_served_as_safely_as_the_status_page_and_name_what_there_is() 
 }
 
 #[tokio::test]
+async fn a_name_that_is_itself_a_placeholder_stays_as_it_is() {
+    let board = Arc::new(Board::default());
+    let check = board::check("PROBE-INSTANCE", "health", Category::Health, Severity::Critical);
+    board.lay(vec![(board::probe("CHECK", "http", &[], vec![check]), vec![])], |_| false, Timestamp::now());
+    let door = Door::open(board).await;
+    let page = door.get("/runbooks/ReadinessProbeDown?probe=CHECK&check=PROBE-INSTANCE").await.text();
+    assert!(page.contains("readiness-exporter explain CHECK\n"), "{page}");
+    assert!(page.contains("/api/v1/checks/CHECK/PROBE-INSTANCE"), "{page}");
+}
+
+#[tokio::test]
 async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_other() {
     let door = Door::open(board::busy(Timestamp::now())).await;
     let from = |probe: &str, check: &str| format!("/runbooks/ReadinessBackupStale?probe={probe}&check={check}");

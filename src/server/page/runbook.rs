@@ -68,12 +68,20 @@ impl<'a> Place<'a> {
     }
 
     fn fill<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
-        let names = self.check.map(|(probe, check)| [("PROBE", &*probe.info.name), ("CHECK", &*check.info.name)]);
-        let all = names.into_iter().flatten().chain(self.instance.map(|instance| ("INSTANCE", instance)));
-        all.fold(text, |text, (word, name)| match text.contains(word) {
-            true => text.replace(word, name).into(),
-            false => text,
-        })
+        let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+        let words = text.split_inclusive(ends).map(|piece| piece.split_at(piece.trim_end_matches(ends).len()));
+        // In one pass: a name may itself be made of these words.
+        let filled: String = words.flat_map(|(word, end)| [self.stands_for(word).unwrap_or(word), end]).collect();
+        if *filled == *text { text } else { filled.into() }
+    }
+
+    fn stands_for(&self, word: &str) -> Option<&str> {
+        match word {
+            "PROBE" => self.check.map(|(probe, _)| &*probe.info.name),
+            "CHECK" => self.check.map(|(_, check)| &*check.info.name),
+            "INSTANCE" => self.instance,
+            _ => None,
+        }
     }
 }
 
