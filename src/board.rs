@@ -7,6 +7,7 @@ mod check;
 mod probe;
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -201,6 +202,14 @@ impl Snapshot {
     /// What stands in the way of being ready: see [`CheckState::blocks`].
     pub fn blockers(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
         self.checks().filter(|(_, check)| check.blocks())
+    }
+
+    /// The same, the worst first; of those alike, the one that broke last: it is the news.
+    #[must_use]
+    pub fn blockers_worst_first(&self) -> Vec<(&ProbeState, &CheckState)> {
+        let mut blockers: Vec<_> = self.blockers().collect();
+        blockers.sort_by_key(|(_, check)| (check.status.rank(), check.info.severity, Reverse(check.since)));
+        blockers
     }
 
     /// The overall verdict.

@@ -28,7 +28,8 @@ struct Overall<'a> {
     revision: &'static str,
     probes: usize,
     checks: BTreeMap<Status, usize>,
-    blockers: Vec<Summary<'a>>,
+    #[serde(flatten)]
+    blockers: Blockers<'a>,
     configuration: Configuration,
     panics: u64,
 }
@@ -42,8 +43,24 @@ struct Configuration {
 #[derive(Serialize)]
 struct Readiness<'a> {
     ready: bool,
-    blockers: Vec<Summary<'a>>,
+    #[serde(flatten)]
+    blockers: Blockers<'a>,
 }
+
+/// What stands in the way. Who asks a gate reads the first reasons and not ten thousand of them.
+#[derive(Serialize)]
+struct Blockers<'a> {
+    /// How many there are.
+    blocking: usize,
+    /// The worst of them.
+    blockers: Vec<Summary<'a>>,
+    /// Where the rest is, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<String>,
+}
+
+/// So many reasons are listed.
+const LISTED: usize = 100;
 
 /// A check in a list.
 #[derive(Serialize)]
@@ -183,8 +200,14 @@ pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> Answer {
     }
 }
 
-fn blockers(all: &Snapshot) -> Vec<Summary<'_>> {
-    all.blockers().map(|(probe, check)| summary(probe, check)).collect()
+fn blockers(all: &Snapshot) -> Blockers<'_> {
+    let found = all.blockers_worst_first();
+    let left = found.len().saturating_sub(LISTED);
+    Blockers {
+        blocking: found.len(),
+        blockers: found.iter().take(LISTED).map(|(probe, check)| summary(probe, check)).collect(),
+        more: (left > 0).then(|| format!("and {left} more: /api/v1/checks has them all")),
+    }
 }
 
 fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {

@@ -6,7 +6,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use readiness_exporter::{board::Board, check::Status};
+use readiness_exporter::{
+    board::Board,
+    check::{Category, Severity, Status},
+    probe::Reason,
+};
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -101,10 +106,31 @@ async fn ready_says_what_stands_in_the_way() {
         assert!(!blockers.contains(check), "{check} in {blockers:?}");
     }
     board.lay(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
-    assert_eq!(door.get("/ready").await.status, 200);
+    let ready = door.get("/ready").await;
+    assert_eq!((ready.status, &ready.json()["blocking"], &ready.json()["more"]), (200, &0.into(), &Value::Null));
     assert_eq!(door.get("/-/ready").await.status, 503, "nothing has run yet");
     board.record("one", board::report(now, vec![]), 0.0);
     assert_eq!(door.get("/-/ready").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
+    let (now, probes) = (Timestamp::now(), 10_000);
+    let board = std::sync::Arc::new(Board::default());
+    let check = || board::check("health", "health", Category::Health, Severity::Critical);
+    let lay = |n| (board::probe(&format!("service-{n}"), "http", &[], vec![check()]), vec![]);
+    board.lay((0..probes).map(lay).collect(), |_| false, now);
+    board.record("service-7777", board::failed(now, Reason::Refused, "refused", 0), 0.0);
+    let door = Door::open(board).await;
+    for path in ["/ready", "/api/v1/status"] {
+        let answer = door.get(path).await;
+        assert!(answer.body.len() < 200_000, "{path}: {} bytes", answer.body.len());
+        let answer = answer.json();
+        let listed = answer["blockers"].as_array().unwrap();
+        assert_eq!((listed.len(), &answer["blocking"]), (100, &probes.into()), "{path}");
+        assert_eq!((&listed[0]["check"], &listed[0]["status"]), (&"service-7777/health".into(), &"fail".into()));
+        assert_eq!(answer["more"], "and 9900 more: /api/v1/checks has them all", "{path}");
+    }
 }
 
 #[tokio::test]

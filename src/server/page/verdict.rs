@@ -1,7 +1,5 @@
 //! The band at the top and the list below it: is it ready, and if not, why not and since when.
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -114,9 +112,7 @@ impl Overall {
     }
 
     pub(super) fn blockers(self, all: &Snapshot, now: Timestamp) -> Markup {
-        let mut blockers: Vec<_> = all.blockers().collect();
-        // The worst first; of those alike, the one that broke last: it is the news.
-        blockers.sort_by_key(|(_, check)| (check.status.rank(), check.info.severity, Reverse(check.since)));
+        let blockers = all.blockers_worst_first();
         html! {
             @if !blockers.is_empty() {
                 h2 { "In the way" }
