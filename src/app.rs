@@ -6,29 +6,22 @@
 
 mod generation;
 mod once;
+mod saving;
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    task::{JoinError, JoinHandle},
+    task::JoinError,
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::generation::Generation;
 pub use self::once::Rehearsal;
+use self::{generation::Generation, saving::Saving};
 use crate::{
     board::Board,
     node::{Place, Problems},
@@ -36,7 +29,7 @@ use crate::{
     server::{self, Reload},
     settings::{Effective, Settings},
     shared::Shared,
-    state::{Found, OpenError, Saved, Store},
+    state::{Found, OpenError, Store},
 };
 
 /// Reads the configuration afresh; called for the start and for each reload.
@@ -141,13 +134,11 @@ impl App {
             scheduler: Scheduler::new(Arc::clone(&self.board), shutdown.clone()),
             room: Room::new(self.generation.concurrency),
             generation: self.generation,
+            saving: self.store.map(|store| Saving::new(store, Arc::clone(&self.board))),
             board: self.board,
             shared: self.shared,
             load: self.load,
-            store: self.store,
             effective,
-            writing: None,
-            unsaved: Arc::default(),
         };
         daemon.start_all();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -209,11 +200,8 @@ struct Daemon {
     board: Arc<Board>,
     shared: Arc<Shared>,
     load: Load,
-    store: Option<Arc<Store>>,
+    saving: Option<Saving>,
     effective: Arc<ArcSwap<Effective>>,
-    writing: Option<JoinHandle<()>>,
-    /// The last write of the state failed.
-    unsaved: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -282,45 +270,15 @@ impl Daemon {
         }
     }
 
-    /// Writes the state in the background, unless the write before is still under way.
     fn write_state(&mut self) {
-        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
-            return;
+        if let Some(saving) = &mut self.saving {
+            saving.write(self.generation.kept());
         }
-        self.writing = self.start_write();
     }
 
     async fn write_last_state(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            let _ = writing.await;
+        if let Some(saving) = &mut self.saving {
+            saving.write_last(self.generation.kept()).await;
         }
-        if let Some(writing) = self.start_write() {
-            let _ = writing.await;
-        }
-    }
-
-    fn start_write(&self) -> Option<JoinHandle<()>> {
-        let store = Arc::clone(self.store.as_ref()?);
-        let (board, kept, unsaved) = (Arc::clone(&self.board), self.generation.kept(), Arc::clone(&self.unsaved));
-        Some(tokio::task::spawn_blocking(move || {
-            let saved = Saved::capture(&board.snapshot(), &kept, Timestamp::now());
-            let result = store.write(&saved);
-            let was_unsaved = unsaved.swap(result.is_err(), Ordering::Relaxed);
-            match &result {
-                // A full disk stays full for many writes: it is said once.
-                Err(error) if was_unsaved => tracing::debug!(%error, "the state still can't be written"),
-                Err(error) => {
-                    let folder = store.folder().display();
-                    let text = "the state can't be written; a restart would begin from the last one that could";
-                    tracing::warn!(%folder, %error, "{text}");
-                }
-                Ok(()) if was_unsaved => tracing::info!("the state is written again"),
-                Ok(()) => {}
-            }
-            board.own(|own| match result {
-                Ok(()) => own.state_writes += 1,
-                Err(_) => own.state_failures += 1,
-            });
-        }))
     }
 }

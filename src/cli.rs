@@ -22,6 +22,7 @@ use crate::{
     app::Load,
     node::Problems,
     settings::{self, Flags, Sources},
+    shared::THREADS,
     telemetry::{self, Format},
 };
 
@@ -198,9 +199,9 @@ fn complain(problem: &str) -> Exit {
 /// Everything on one thread. Runs wait far more than they work, and handing them from one thread to another costs more
 /// than most of them do; what takes long (pages, files, look-ups) has threads of its own.
 fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
     let done = runtime.block_on(work);
-    // A name look-up that hangs must not hold up the exit.
+    // A look-up or a file that hangs must not hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     Ok(done)
 }

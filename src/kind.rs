@@ -301,7 +301,10 @@ impl Report {
 }
 
 fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
-    let during = phases.last().map(|(phase, _)| format!(" (in phase {phase})")).unwrap_or_default();
+    let during = match phases.last() {
+        Some((phase, _)) => format!(" (in phase {phase})"),
+        None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
+    };
     Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::units::Period(timeout)))
 }
 

@@ -1,28 +1,56 @@
-//! What probes share because it is costly: the system's TLS roots, TLS clients and the right to resolve names.
+//! What probes share because it is costly: the system's TLS roots, TLS clients, and threads for what blocks.
+//!
+//! What blocks may hang, and nothing can cancel it then: a look-up at a dead nameserver, a file of a dead mount. Each
+//! sort has room of its own, so that none takes the threads of another, nor those that write the state.
 
-use std::sync::{Arc, OnceLock};
+mod joint;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::joint::Joint;
 use crate::{
     probe::{Failure, Reason},
+    secret::Secret,
     tls,
 };
+
+/// Look-ups of names at once.
+const LOOKUPS: usize = 16;
+/// Small files (secrets, certificates) being read at once.
+const FILES: usize = 64;
+/// Runs of `backups` probes that list or read at once.
+const BACKUPS: usize = 64;
+
+/// So many threads may block: all of the above, and some that write the state and read the configuration.
+pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + 16;
 
 /// One for the process, handed to every probe.
 #[derive(Debug)]
 pub struct Shared {
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
-    /// Name look-ups that may run at once: they occupy threads that nothing can cancel, and a dead DNS server must
-    /// not use up those that read files.
-    pub lookups: Arc<Semaphore>,
+    pub(crate) lookups: Arc<Semaphore>,
+    pub(crate) secrets: Joint<PathBuf, Secret>,
+    pub(crate) backups: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { roots: OnceLock::new(), lookups: Arc::new(Semaphore::new(16)), tls: tls::Cache::default() }
+        let room = |threads| Arc::new(Semaphore::new(threads));
+        let files = room(FILES);
+        Self {
+            roots: OnceLock::new(),
+            lookups: room(LOOKUPS),
+            secrets: Joint::new(Arc::clone(&files)),
+            backups: room(BACKUPS),
+            tls: tls::Cache::new(files),
+        }
     }
 }
 

@@ -187,7 +187,7 @@ impl Probe for BackupsProbe {
         let listing = cx.phase(Phase::List, async {
             let mut memory = Arc::clone(&self.memory).lock_owned().await;
             let (settings, halted) = (Arc::clone(&self.settings), halted.clone());
-            on_a_thread(move || {
+            on_a_thread(&cx.shared, move || {
                 let set = settings.list(&mut memory.growth, Timestamp::now(), &halted)?;
                 Ok((set, memory))
             })
@@ -197,7 +197,7 @@ impl Probe for BackupsProbe {
         if let Some(want) = self.want {
             // A quarter of the time is left for everything else: a run that times out has seen nothing at all.
             let until = start + cx.timeout * 3 / 4;
-            let reading = on_a_thread(move || memory.verifier.verify(&files, want, until, &halted));
+            let reading = on_a_thread(&cx.shared, move || memory.verifier.verify(&files, want, until, &halted));
             set.verified = cx.phase(Phase::Read, reading).await?;
         }
         Ok(BackupFacts { sets: vec![set] })
@@ -303,8 +303,15 @@ impl Halted {
 }
 
 async fn on_a_thread<T: Send + 'static>(
+    shared: &Shared,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
+    let permit = Arc::clone(&shared.backups).acquire_owned().await;
+    let work = move || {
+        // Held until the work ends, however long ago the run was dropped.
+        let _permit = permit;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // A panic is a bug and is counted as one where panics of probes are caught.

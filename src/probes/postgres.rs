@@ -144,14 +144,14 @@ impl Postgres {
     /// Where to connect to now.
     async fn target(&self, cx: &Context) -> Result<Target, Failure> {
         let file = match &self.dsn_file {
-            Some(file) => Some(file.read().await?),
+            Some(file) => Some(file.read(&cx.shared).await?),
             None => None,
         };
         // The message names the key at fault and never quotes what was written.
         let target = self.written(file.as_ref().or(self.dsn.as_ref()));
         let mut target = target.map_err(|invalid| Failure::new(Reason::Parse, format!("the DSN: {invalid}")))?;
         if let Some(source) = SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
-            target.password = Some(source.read().await?);
+            target.password = Some(source.read(&cx.shared).await?);
         }
         if let Some(password) =
             target.password.as_ref().filter(|_| self.dsn_file.is_some() || self.password_file.is_some())

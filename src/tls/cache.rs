@@ -15,6 +15,7 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
@@ -22,12 +23,15 @@ use super::{
 };
 use crate::{
     probe::{Failure, Reason},
-    shared::Shared,
+    shared::{Joint, Shared},
 };
 
 /// One for the process. It grows with the number of different settings, not with the number of probes.
-#[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<HashMap<Tls, Arc<Client>>>);
+#[derive(Debug)]
+pub(crate) struct Cache {
+    made: Mutex<HashMap<Tls, Arc<Client>>>,
+    making: Joint<Tls, Arc<Client>>,
+}
 
 /// What one set of TLS settings comes to.
 #[derive(Debug)]
@@ -63,9 +67,8 @@ impl Tls {
         if without_files && let Some(client) = shared.tls.get(self) {
             return Ok(client);
         }
-        let (tls, shared) = (self.clone(), Arc::clone(shared));
-        let work = tokio::task::spawn_blocking(move || shared.tls.current(&tls, &shared));
-        work.await.map_err(|error| Failure::from_error(Reason::Internal, "loading the TLS settings", &error))?
+        let (tls, kept) = (self.clone(), Arc::clone(shared));
+        shared.tls.making.run(self.clone(), move || kept.tls.current(&tls, &kept)).await
     }
 
     fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
@@ -76,8 +79,13 @@ impl Tls {
 }
 
 impl Cache {
+    /// Nothing made yet; `room` bounds how many threads read files.
+    pub(crate) fn new(room: Arc<Semaphore>) -> Self {
+        Self { made: Mutex::default(), making: Joint::new(room) }
+    }
+
     fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tls).cloned()
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(tls).cloned()
     }
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
@@ -87,7 +95,7 @@ impl Cache {
             return Ok(client);
         }
         let client = Arc::new(build(tls, shared, stamps)?);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
         Ok(client)
     }
 }

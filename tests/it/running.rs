@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -173,6 +174,25 @@ fn a_drain_waits_for_nobody_longer_than_five_seconds() {
     daemon.terminate();
     drop(clients);
     assert!(home.path("state/state.json").exists(), "the state is written at the end");
+}
+
+#[test]
+fn files_that_do_not_open_hold_up_neither_other_probes_nor_a_reload_nor_the_end() {
+    let service = Service::start();
+    let asks =
+        |n| format!("- name: asks-{n}\n  http: {{url: \"${{SHOP}}\", bearer_token_file: \"${{HOME_FOLDER}}/token\"}}");
+    let asking: Vec<_> = (0..8).map(asks).collect();
+    let home = home(&service, &[SHOP, &asking.join("\n")]);
+    fs::create_dir(home.path("state")).unwrap();
+    // Whoever opens a FIFO waits for its other end.
+    for name in ["token", "state/state.json.new"] {
+        assert!(Command::new("mkfifo").arg(home.path(name)).status().unwrap().success());
+    }
+    let daemon = home.serve();
+    assert!(daemon.wait_for("asks-7/health", "fail auth").summary.contains("is not a file"));
+    assert_eq!(daemon.ask("POST", "/-/reload").status, 200);
+    daemon.wait_for("shop/health", "pass");
+    daemon.terminate();
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::Target;
 use crate::{
     probe::{Context, Failure, Invalid, Reason},
     secret::{Hidden, Secret, SecretFile, SecretSource},
+    shared::Shared,
 };
 
 /// User and password for basic authentication; the password in place or in a file.
@@ -95,14 +96,14 @@ impl Credentials<'_> {
     /// The value of `Authorization`, its secret read just now.
     pub(crate) async fn authorization(&self, cx: &Context) -> Result<Option<HeaderValue>, Failure> {
         if let Some(auth) = self.basic_auth {
-            let password = auth.read_password().await?;
+            let password = auth.read_password(&cx.shared).await?;
             if auth.password.is_none() {
                 cx.hide(|hidden| hidden.basic(&auth.username, password.expose()));
             }
             return basic(&auth.username, &password).map(Some);
         }
         let Some(source) = SecretSource::of(self.bearer_token, self.bearer_token_file) else { return Ok(None) };
-        let token = source.read().await?;
+        let token = source.read(&cx.shared).await?;
         if self.bearer_token.is_none() {
             cx.hide(|hidden| hidden.secret(token.expose()));
         }
@@ -136,9 +137,9 @@ impl BasicAuth {
         Ok(())
     }
 
-    async fn read_password(&self) -> Result<Secret, Failure> {
+    async fn read_password(&self, shared: &Shared) -> Result<Secret, Failure> {
         match SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
-            Some(source) => source.read().await,
+            Some(source) => source.read(shared).await,
             None => Ok(Secret::from(String::new())),
         }
     }

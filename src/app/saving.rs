@@ -1,0 +1,120 @@
+//! Writes the state in the background: one write at a time, each outcome counted. A disk that hangs holds up neither
+//! the daemon nor its end.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+
+use crate::{
+    board::Board,
+    state::{Kept, Saved, Store},
+};
+
+/// So long may the last write take, with the one before that is still under way.
+const LAST: Duration = Duration::from_millis(1_500);
+
+/// See the module.
+pub(super) struct Saving {
+    store: Arc<Store>,
+    board: Arc<Board>,
+    writing: Option<JoinHandle<()>>,
+    /// The last write failed.
+    unsaved: Arc<AtomicBool>,
+}
+
+impl Saving {
+    pub(super) fn new(store: Arc<Store>, board: Arc<Board>) -> Self {
+        Self { store, board, writing: None, unsaved: Arc::default() }
+    }
+
+    /// Begins a write. While the one before is still under way there is none, which counts as a failure.
+    pub(super) fn write(&mut self, kept: Vec<Kept>) {
+        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+            self.count(Err(too_slow()));
+            return;
+        }
+        self.writing = Some(self.begin(kept));
+    }
+
+    /// Writes once more, but not for long: whoever ends the daemon kills it if it doesn't end.
+    pub(super) async fn write_last(&mut self, kept: Vec<Kept>) {
+        let last = async {
+            if let Some(writing) = self.writing.take() {
+                let _ = writing.await;
+            }
+            let _ = self.begin(kept).await;
+        };
+        if tokio::time::timeout(LAST, last).await.is_err() {
+            self.count(Err(too_slow()));
+        }
+    }
+
+    fn begin(&self, kept: Vec<Kept>) -> JoinHandle<()> {
+        let Self { store, board, unsaved, .. } = self;
+        let own =
+            Self { store: Arc::clone(store), board: Arc::clone(board), writing: None, unsaved: Arc::clone(unsaved) };
+        tokio::task::spawn_blocking(move || {
+            let saved = Saved::capture(&own.board.snapshot(), &kept, Timestamp::now());
+            own.count(own.store.write(&saved));
+        })
+    }
+
+    fn count(&self, result: io::Result<()>) {
+        let was_unsaved = self.unsaved.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            // A full disk stays full for many writes: it is said once.
+            Err(error) if was_unsaved => tracing::debug!(%error, "the state still can't be written"),
+            Err(error) => {
+                let folder = self.store.folder().display();
+                let text = "the state can't be written; a restart would begin from the last one that could";
+                tracing::warn!(%folder, %error, "{text}");
+            }
+            Ok(()) if was_unsaved => tracing::info!("the state is written again"),
+            Ok(()) => {}
+        }
+        self.board.own(|own| match result {
+            Ok(()) => own.state_writes += 1,
+            Err(_) => own.state_failures += 1,
+        });
+    }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the write before it is still under way; its disk or mount may hang")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_counted_at_each_write_and_holds_up_the_end_for_a_moment_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join("state.json.new");
+        // Whoever opens a FIFO to write waits for a reader.
+        assert!(std::process::Command::new("mkfifo").arg(&draft).status().unwrap().success());
+        let (store, board) = (Arc::new(Store::open(folder.path()).unwrap()), Arc::new(Board::default()));
+        let mut saving = Saving::new(store, Arc::clone(&board));
+        saving.write(Vec::new());
+        let failures = || board.snapshot().own.state_failures;
+        assert_eq!(failures(), 0);
+        for expected in [1, 2] {
+            saving.write(Vec::new());
+            assert_eq!(failures(), expected);
+        }
+        // The clock doesn't run by itself while a thread is at work.
+        tokio::join!(saving.write_last(Vec::new()), tokio::time::advance(LAST));
+        assert_eq!(failures(), 3);
+        drop(File::open(draft).unwrap());
+    }
+}
