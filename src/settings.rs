@@ -72,13 +72,21 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
     Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
 }
 
-/// Where a daemon with these settings listens, as far as they can be read: mistakes elsewhere in them don't matter, and
-/// without any address it is the default.
-#[must_use]
-pub fn listen(sources: &Sources) -> Vec<SocketAddr> {
+/// Where a daemon with these settings listens; mistakes elsewhere in them don't matter.
+///
+/// # Errors
+/// What is wrong with files that can't be read and might have named an address, where nothing that goes before them
+/// does.
+pub fn listen(sources: &Sources) -> Result<Vec<SocketAddr>, Problems> {
     let mut problems = Problems::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
-    scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen
+    let is_written =
+        documents.iter().filter_map(|document| document.get("server")).any(|it| it.get("listen").is_some());
+    let is_above = !sources.flags.listen.is_empty() || sources.environment.contains_key("READINESS_SERVER__LISTEN");
+    if !problems.is_empty() && !is_written && !is_above {
+        return Err(problems.close());
+    }
+    Ok(scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen)
 }
 
 /// Refuses a number that must not be zero.

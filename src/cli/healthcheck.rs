@@ -1,13 +1,15 @@
 //! `healthcheck`: asks the daemon beside it whether it runs, for container engines that have no shell to do so. It
 //! judges the daemon and never what the daemon watches: a service that fails is no reason to restart its watcher.
 
+mod beside;
+
 use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 
 use super::{Common, Exit, complain};
@@ -16,7 +18,8 @@ use crate::settings::{self, Flags};
 /// Arguments of `healthcheck`.
 #[derive(Debug, Args)]
 pub(super) struct Healthcheck {
-    /// Ask here, if `serve` was told so. Default: the first address of the configuration
+    /// Ask here. Default: where the only daemon beside it listens; where there are several, or --config.file says which
+    /// one is meant, the first address of the configuration
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Option<String>,
 }
@@ -28,23 +31,51 @@ const STATUS_LINE_BYTES: usize = 1 << 10;
 
 impl Healthcheck {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
-        let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
-        // The daemon goes on with what it has read while somebody edits the file: no mistake there may fail this.
-        let listen = settings::listen(&common.sources(flags));
-        let Some(address) = listen.first().map(|address| reachable(*address)) else {
+        let addresses = self.addresses(common)?;
+        let Some(first) = addresses.first() else {
             return Ok(complain("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
         };
-        match ask(address).with_context(|| format!("the daemon at {address} is not healthy")) {
-            Ok(()) => {
-                writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
-                Ok(Exit::Good)
-            }
-            Err(error) => {
-                complain(&format!("{error:#}"));
-                Ok(Exit::Fails)
+        let mut failure = None;
+        // The demo listens as the service that it watches, too.
+        for address in addresses.iter().map(|address| reachable(*address)) {
+            match ask(address) {
+                Ok(()) => {
+                    writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
+                    return Ok(Exit::Good);
+                }
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
+        let why = failure.map(|error| format!(": {error:#}")).unwrap_or_default();
+        complain(&format!("the daemon at {} is not healthy{why}", reachable(*first)));
+        Ok(Exit::Fails)
     }
+
+    /// Where to ask. The daemon goes on with what it has read while somebody edits the file, or has taken it away: what is
+    /// there now must not fail this, and never means the default port.
+    fn addresses(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+        // Who names a file may mean a daemon that is dead, with another one beside it.
+        if self.listen.is_some() || common.config_file.is_some() {
+            return self.configured(common).or_else(|error| some(beside::addresses()).ok_or(error));
+        }
+        some(beside::addresses()).map_or_else(|| self.configured(common), Ok)
+    }
+
+    /// The first address that flags, environment or file give.
+    fn configured(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+        let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
+        let listen = settings::listen(&common.sources(flags)).map_err(|problems| {
+            anyhow!(
+                "can't tell where the daemon listens: {problems}\nset --web.listen-address or \
+                 READINESS_SERVER__LISTEN, which go before the file"
+            )
+        })?;
+        Ok(listen.into_iter().take(1).collect())
+    }
+}
+
+fn some(addresses: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
+    Some(addresses).filter(|addresses| !addresses.is_empty())
 }
 
 /// Where a daemon that listens on every address can be asked from beside it.
