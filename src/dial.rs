@@ -6,7 +6,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::Arc,
     time::Duration,
 };
 
@@ -60,24 +59,23 @@ pub fn broken(what: &str, error: &io::Error) -> Failure {
     Failure::from_error(reason, what, error)
 }
 
-/// The addresses of a name, as the system's resolver gives them; few look-ups run at once.
+/// The addresses of a name, as the system's resolver gives them. Runs that want the same name at the same time look it
+/// up once.
 ///
 /// # Errors
 /// `resolve`.
-pub(crate) async fn resolve(host: &str, port: u16, shared: &Arc<Shared>) -> Result<Vec<SocketAddr>, Failure> {
-    let internal = |error: &dyn std::error::Error| Failure::new(Reason::Internal, format!("resolving {host}: {error}"));
-    let permit = Arc::clone(&shared.lookups).acquire_owned().await.map_err(|error| internal(&error))?;
+pub(crate) async fn resolve(host: &str, port: u16, shared: &Shared) -> Result<Vec<SocketAddr>, Failure> {
     let name = host.to_owned();
-    let lookup = tokio::task::spawn_blocking(move || {
-        // Held until the system's resolver gives up, however long ago the run was dropped.
-        let _permit = permit;
-        (name.as_str(), port).to_socket_addrs().map(Iterator::collect)
-    });
-    let found: Vec<_> = lookup.await.map_err(|error| internal(&error))?.map_err(|error| {
-        let text = error.to_string();
-        let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-        Failure::new(Reason::Resolve, format!("the name {host} can't be resolved: {text}"))
-    })?;
+    let lookup = move || {
+        let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
+            let text = error.to_string();
+            let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+            Failure::new(Reason::Resolve, format!("the name {name} can't be resolved: {text}"))
+        });
+        found.map(Iterator::collect)
+    };
+    let mut found: Vec<SocketAddr> = shared.names.run(host.to_owned(), lookup).await?;
+    found.iter_mut().for_each(|address| address.set_port(port));
     Ok(found)
 }
 
@@ -156,5 +154,32 @@ impl std::fmt::Display for AddressFamily {
             Self::Ip4 => "IPv4",
             Self::Ip6 => "IPv6",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn names_that_hang_take_no_room_from_others() {
+        let shared = Shared::default();
+        let (answer, silence) = mpsc::channel::<()>();
+        let silence = Arc::new(Mutex::new(silence));
+        for _ in 0..3 {
+            for host in 0..40 {
+                let silence = Arc::clone(&silence);
+                let hanging = shared.names.run(format!("{host}.dead.example"), move || {
+                    let _ = silence.lock().map(|silence| silence.recv());
+                    Ok(Vec::new())
+                });
+                assert!(timeout(Duration::from_millis(1), hanging).await.is_err());
+            }
+        }
+        let found = timeout(Duration::from_secs(20), resolve("localhost", 80, &shared)).await;
+        drop(answer);
+        assert!(found.unwrap().unwrap().iter().all(|address| address.port() == 80 && address.ip().is_loopback()));
     }
 }

@@ -6,6 +6,7 @@
 mod joint;
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
@@ -20,8 +21,8 @@ use crate::{
     tls,
 };
 
-/// Look-ups of names at once.
-const LOOKUPS: usize = 16;
+/// Names being looked up at once: so many less one may have a nameserver that is silent.
+const LOOKUPS: usize = 128;
 /// Small files (secrets, certificates) being read at once.
 const FILES: usize = 64;
 /// Runs of `backups` probes that list or read at once.
@@ -34,7 +35,8 @@ pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + 16;
 #[derive(Debug)]
 pub struct Shared {
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
-    pub(crate) lookups: Arc<Semaphore>,
+    /// The addresses of names, with port 0.
+    pub(crate) names: Joint<String, Vec<SocketAddr>>,
     pub(crate) secrets: Joint<PathBuf, Secret>,
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
@@ -46,7 +48,7 @@ impl Default for Shared {
         let files = room(FILES);
         Self {
             roots: OnceLock::new(),
-            lookups: room(LOOKUPS),
+            names: Joint::new(room(LOOKUPS)),
             secrets: Joint::new(Arc::clone(&files)),
             backups: room(BACKUPS),
             tls: tls::Cache::new(files),

@@ -126,9 +126,8 @@ mod tests {
             assert!(timeout(SOON, hanging()).await.is_err());
         }
         assert_eq!(joint.run("healthy", || Ok(2)).await.unwrap(), 2, "there is room beside what hangs");
-        let late = hanging();
-        end.send(()).unwrap();
-        assert_eq!((late.await.unwrap(), begun.load(Ordering::SeqCst)), (1, 1));
+        let (late, ()) = tokio::join!(hanging(), async { end.send(()).unwrap() });
+        assert_eq!((late.unwrap(), begun.load(Ordering::SeqCst)), (1, 1));
         assert_eq!(joint.run("dead", || Ok(3)).await.unwrap(), 3, "what has ended is begun anew");
         assert_eq!(joint.room.available_permits(), 2);
     }
