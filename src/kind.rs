@@ -271,6 +271,10 @@ impl<P: Probe> Watch<P> {
             *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
         }
         let outcome = match outcome {
+            // Brought back when time was up: what is looked at last isn't cut short, nor is one that a busy thread held up.
+            Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
+                Err(Broken { failure: timed_out(self.timing.timeout, &phases), facts: Some(facts) })
+            }
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 *panics += 1;

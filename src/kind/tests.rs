@@ -10,6 +10,7 @@ use crate::{check::CheckKind, checks::health::Health};
 enum Acts {
     Work,
     Hang,
+    Late,
     Panic,
 }
 
@@ -42,6 +43,10 @@ impl Probe for Acts {
         match self {
             Self::Work => Ok(Nothing {}),
             Self::Hang => cx.phase(Phase::Request, std::future::pending()).await,
+            Self::Late => {
+                cx.phase(Phase::Request, tokio::time::advance(Duration::from_secs(3))).await;
+                Ok(Nothing {})
+            }
             Self::Panic => panic!("of the probe"),
         }
     }
@@ -81,6 +86,14 @@ async fn a_slow_probe_times_out_and_says_in_which_phase() {
     assert_eq!(report.duration.as_secs(), 2);
     assert_eq!(report.phases[1].0, Phase::Request);
     assert_eq!(report.phases[1].1.as_secs(), 2, "the time that it had counts");
+    assert_eq!(report.verdicts[0].outcome, Outcome::Fail(Reason::Timeout));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_brought_back_when_time_is_up_has_timed_out() {
+    let report = run(Acts::Late).await;
+    assert_eq!(report.duration.as_secs(), 3);
+    assert_eq!(report.failure.unwrap().detail, "not done within 2s (in phase request)");
     assert_eq!(report.verdicts[0].outcome, Outcome::Fail(Reason::Timeout));
 }
 
