@@ -63,8 +63,7 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
         return Verdict::new(Outcome::Unknown(Reason::Empty), "there is no pool to judge");
     }
     if pools.len() > MOST {
-        let message = format!("there are {} pools, more than {MOST}: narrow what this check selects", pools.len());
-        return Verdict::new(Outcome::Unknown(Reason::Limit), message);
+        return too_many(pools.len());
     }
     let alone = pools.len() == 1;
     let mut measures = Vec::new();
@@ -88,6 +87,13 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
         _ => {}
     }
     verdict.with(pools.iter().flat_map(|pool| pool.samples(limits)))
+}
+
+/// What is said of more pools than one check judges.
+#[must_use]
+pub fn too_many(count: usize) -> Verdict {
+    let message = format!("there are {count} pools, more than {MOST}: narrow what this check selects");
+    Verdict::new(Outcome::Unknown(Reason::Limit), message)
 }
 
 impl Pool {

@@ -11,6 +11,8 @@
 //! | a `used` without the same labels as a `size`, or the other way round, or several | unknown (`empty`), unless another pool fails |
 //! | no series for `idle` or `waiting` with these labels | it is not known, and not judged |
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +77,7 @@ impl Check<Page> for Pool {
         }
         let (pools, unmatched) = self.pools(&page.series);
         let limits = Limits { utilization: self.max_utilization, waiting: self.max_waiting };
-        let verdict = judging::judge(&pools, &limits);
+        let verdict = pools.map_or_else(judging::too_many, |pools| judging::judge(&pools, &limits));
         match unmatched {
             Some(why) if !matches!(verdict.outcome, Outcome::Fail(_)) => {
                 Verdict { outcome: Outcome::Unknown(Reason::Empty), summary: why, ..verdict }
@@ -91,22 +93,29 @@ impl Check<Page> for Pool {
 }
 
 impl Pool {
-    /// Every pool, and what could not be made one.
-    fn pools(&self, page: &[Series]) -> (Vec<judging::Pool>, Option<String>) {
-        let used: Vec<_> = self.used.of(page).map(|series| (labels(series, &self.used), series)).collect();
-        let sizes: Vec<_> = self.size.of(page).map(|series| (labels(series, &self.size), series)).collect();
-        let alike = |of: &[(Labels<'_>, &Series)], labels: &Labels<'_>| of.iter().filter(|(l, _)| l == labels).count();
-        let odd = used.iter().chain(&sizes).find(|(labels, _)| alike(&used, labels) != 1 || alike(&sizes, labels) != 1);
-        let odd = odd.map(|(_, series)| {
+    /// Every pool, unless there are too many, and what could not be made one.
+    fn pools(&self, page: &[Series]) -> (Result<Vec<judging::Pool>, usize>, Option<String>) {
+        let (used, sizes) = (self.used.of(page), self.size.of(page));
+        let used: Vec<_> = used.map(|series| (labels(series, &self.used), series)).collect();
+        let sizes: Vec<_> = sizes.map(|series| (labels(series, &self.size), series)).collect();
+        let (of_used, of_size) = (by_labels(&used), by_labels(&sizes));
+        let is_odd = |(labels, _): &&(Labels<'_>, _)| {
+            [&of_used, &of_size].iter().any(|side| side.get(labels.as_slice()).is_none_or(|(_, count)| *count != 1))
+        };
+        let odd = used.iter().chain(&sizes).find(is_odd).map(|(_, series)| {
             format!(
                 "`{}` has no single counterpart with the same labels: a pool needs one of `used` and one of `size`",
                 series.id
             )
         });
+        let count = sizes.iter().filter(|(labels, _)| of_used.contains_key(labels.as_slice())).count();
+        if count > judging::MOST {
+            return (Err(count), odd);
+        }
         let mut pools = Vec::new();
         let named = names(&sizes);
         for ((labels, size), name) in sizes.iter().zip(named) {
-            let Some((_, used)) = used.iter().find(|(l, _)| l == labels) else { continue };
+            let Some((used, _)) = of_used.get(labels.as_slice()) else { continue };
             let other = |selector: &Option<Selector>| {
                 let selector = selector.as_ref()?;
                 selector.of(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
@@ -114,8 +123,19 @@ impl Pool {
             let (idle, waiting) = (other(&self.idle), other(&self.waiting));
             pools.push(judging::Pool { name, used: used.value, idle, waiting, max: size.value });
         }
-        (pools, odd)
+        (Ok(pools), odd)
     }
+}
+
+/// The first series and how many there are, for each set of labels.
+type ByLabels<'a, 'b> = HashMap<&'b [(&'a str, &'a str)], (&'a Series, usize)>;
+
+fn by_labels<'a, 'b>(all: &'b [(Labels<'a>, &'a Series)]) -> ByLabels<'a, 'b> {
+    let mut found = HashMap::with_capacity(all.len());
+    for (labels, series) in all {
+        found.entry(labels.as_slice()).or_insert((*series, 0)).1 += 1;
+    }
+    found
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -205,6 +225,19 @@ mod tests {
         let mut check: Pool = from_value(json!({"used": "c{state=\"used\"}", "size": "c{state=\"max\"}"})).unwrap();
         let page = "c{db=\"a\",state=\"used\"} 3\nc{db=\"a\",state=\"max\"} 4\nc{db=\"a\",state=\"idle\"} 1\n";
         assert_eq!(used(&check.judge(&scrape(0, page))), [("a".to_owned(), 0.75)]);
+    }
+
+    #[test]
+    fn tens_of_thousands_of_series_are_joined_at_once() {
+        const MANY: usize = 24_000;
+        let numbered = |name: &str| (0..MANY).map(|n| format!("{name}{{a=\"{n}\"}} 1\n")).collect::<String>();
+        let page = scrape(0, &(numbered("used") + &numbered("size")));
+        let start = std::time::Instant::now();
+        let verdict = check().judge(&page);
+        assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Limit));
+        assert!(verdict.summary.contains("24000 pools"), "{}", verdict.summary);
+        // Each with each takes much longer, with optimization too.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[test]
