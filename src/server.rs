@@ -7,6 +7,7 @@ mod accept;
 mod answer;
 mod api;
 mod connections;
+mod crowd;
 mod page;
 mod query;
 mod routes;

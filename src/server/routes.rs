@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Body,
@@ -13,18 +12,20 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     Doors, accept,
     answer::{self, Answer},
-    api, page,
+    api,
+    crowd::Crowd,
+    page,
     query::Filter,
     runbooks,
 };
-use crate::{board::Snapshot, gzip, metrics::Metrics, renderer::Renderer, settings::Effective};
+use crate::{board::Snapshot, metrics::Metrics, renderer::Renderer, settings::Effective};
 
 /// Everything that can be asked for.
 #[derive(Debug)]
 pub(super) struct Site {
     doors: Doors,
     metrics: Metrics,
-    renderer: Arc<Renderer>,
+    crowd: Crowd,
 }
 
 /// What a path leads to.
@@ -53,7 +54,8 @@ const RELOAD: Duration = Duration::from_secs(60);
 impl Site {
     pub(super) fn new(doors: Doors) -> Self {
         let renderer = Arc::<Renderer>::default();
-        Self { metrics: Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer)), doors, renderer }
+        let metrics = Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer));
+        Self { metrics, crowd: Crowd::new(Arc::clone(&doors.board), renderer), doors }
     }
 
     /// Answers any request, always.
@@ -106,7 +108,9 @@ impl Site {
             Route::Config => config(&self.doors.effective.load()),
             Route::Status => api::status(&self.snapshot()),
             Route::Checks => match query.parse::<Filter>() {
-                Ok(filter) => self.render(headers, move |all| api::checks(all, &filter)).await,
+                Ok(filter) => {
+                    self.render(("/api/v1/checks", query), headers, move |all| api::checks(all, &filter)).await
+                }
                 Err(unknown) => answer::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
             },
             Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
@@ -141,23 +145,18 @@ impl Site {
             Ok(filter) => (filter, None),
             Err(unknown) => (Filter::default(), Some(unknown.to_string())),
         };
-        self.render(headers, move |all| page::answer(all, &filter, unknown.as_deref())).await
+        self.render(("/", query), headers, move |all| page::answer(all, &filter, unknown.as_deref())).await
     }
 
-    /// Makes something large, away from the threads that serve everyone else, and packs it for who takes it packed.
+    /// Makes something large, and packs it for who takes it packed.
     async fn render(
         &self,
+        (path, query): (&'static str, &str),
         headers: &HeaderMap,
         make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
     ) -> Answer {
         let gzip = accept::gzip(headers);
-        let board = Arc::clone(&self.doors.board);
-        let work = move || {
-            let (media, text) = make(&board.snapshot());
-            let bytes = if gzip { gzip::whole(text.as_bytes()) } else { text.into_bytes() };
-            (media, Bytes::from(bytes))
-        };
-        let Some((media, bytes)) = self.renderer.run(work).await else {
+        let Some((media, bytes)) = self.crowd.page((path, query.to_owned(), gzip), make).await else {
             return broken();
         };
         let mut answer = answer::of(StatusCode::OK, media, [bytes]);
