@@ -3,7 +3,10 @@
 //! A check is pure: facts in, verdict out. It may keep a window of what it saw, and knows no clock but the
 //! observation's.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
@@ -177,8 +180,11 @@ impl Verdict {
         });
         match worst {
             Some(worst) => {
-                let (outcome, summary) = (worst.outcome(), worst.to_string());
-                Self { outcome, summary, measures, samples: Vec::new() }
+                // Long enough at once for what is said of nearly every run.
+                let mut summary = String::with_capacity(96);
+                // Writing to a String never fails.
+                let _ = write!(summary, "{worst}");
+                Self { outcome: worst.outcome(), summary, measures, samples: Vec::new() }
             }
             None => Self::new(Outcome::Unknown(Reason::Empty), "nothing was measured"),
         }

@@ -31,11 +31,17 @@ pub enum AddressFamily {
     Ip6,
 }
 
-/// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`.
+/// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`; tells which address
+/// it was that accepted.
 ///
 /// # Errors
 /// `resolve`, `refused`, `unreachable`, `timeout` or, when this process is out of file descriptors, `limit`, naming every address that was tried.
-pub async fn connect(cx: &Context, host: &str, port: u16, family: AddressFamily) -> Result<TcpStream, Failure> {
+pub async fn connect(
+    cx: &Context,
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = match bare.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
@@ -83,13 +89,13 @@ pub(crate) async fn resolve(host: &str, port: u16, shared: &Shared) -> Result<Ve
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut failures = Vec::new();
     for (at, address) in addresses.iter().enumerate() {
         // Each gets an even share of the time that is left, so that a dead one can't use up that of the next.
         let share = cx.remaining() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
         match one(*address, share).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok((stream, *address)),
             Err(failure) => failures.push((*address, failure)),
         }
     }

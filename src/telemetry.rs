@@ -5,7 +5,7 @@ mod queue;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use self::queue::Ending;
 
@@ -25,8 +25,8 @@ pub enum Format {
 /// # Errors
 /// The level can't be understood, or something in this process logs already.
 pub fn start(level: &str, format: Format) -> Result<Ending, String> {
-    let filter = EnvFilter::builder()
-        .parse(level)
+    let filter: Targets = level
+        .parse()
         .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;
     let (queue, ending) = queue::start().map_err(|error| format!("can't log: {error}"))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -141,8 +141,8 @@ const LARGEST: usize = 64 << 10;
 impl TcpProbe {
     async fn run(&self, cx: &Context, facts: &mut TcpFacts) -> Result<(), Failure> {
         let Tcp { address, tls, address_family, .. } = &self.0;
-        let stream = dial::connect(cx, address.host(), address.port(), *address_family).await?;
-        facts.remote = stream.peer_addr().ok();
+        let (stream, remote) = dial::connect(cx, address.host(), address.port(), *address_family).await?;
+        facts.remote = Some(remote);
         let Some(tls) = tls else { return self.converse(cx, stream, facts).await };
         let handshake = cx.phase(Phase::Tls, tls.handshake(stream, address.host(), &[], &cx.shared)).await;
         facts.certificates = handshake.presented.as_ref().and_then(Certificates::of);

@@ -19,7 +19,9 @@ use hyper::{
     header::CONTENT_ENCODING,
 };
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use super::body::{Body, Collector};
 use crate::{
@@ -60,11 +62,12 @@ pub(super) enum Sender {
 /// What drives a connection; done when the connection is.
 pub(super) type Driver = BoxFuture<'static, ()>;
 
+/// A connection that stands, encrypted or not.
+pub(super) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
+
 /// Starts HTTP on a fresh connection.
-pub(super) async fn open<S>(stream: S, two: bool) -> Result<(Sender, Driver), Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
+    let encrypted = matches!(stream, Either::Left(_));
     let stream = TokioIo::new(stream);
     // How a connection ended, the exchange hears too.
     if two {
@@ -73,13 +76,18 @@ where
         let (sender, connection) = builder.handshake(stream).await.map_err(|error| failure(&error))?;
         return Ok((Sender::Two(sender), Box::pin(side.drive(connection))));
     }
-    let (sender, connection) = http1::Builder::new()
+    let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
         .max_header_size(LARGEST_HEAD)
         .handshake(stream)
         .await
         .map_err(|error| failure(&error))?;
-    Ok((Sender::One(sender), Box::pin(async { drop(connection.await) })))
+    // TLS ends with a goodbye. A plain connection ends when its socket is closed, and needs no shutdown before.
+    let drive = poll_fn(move |cx| match encrypted {
+        true => Pin::new(&mut connection).poll(cx).map(drop),
+        false => connection.poll_without_shutdown(cx).map(drop),
+    });
+    Ok((Sender::One(sender), Box::pin(drive)))
 }
 
 /// Sends a request and reads its answer to the end, in the phases `request` and `response`.

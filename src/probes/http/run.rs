@@ -38,7 +38,7 @@ struct Kept {
 
 /// A connection that stands.
 struct Link {
-    stream: Either<TlsStream<TcpStream>, TcpStream>,
+    stream: exchange::Stream,
     form: Form,
 }
 
@@ -154,8 +154,8 @@ impl HttpProbe {
         let Http { proxy, address_family, http_version, .. } = &self.settings;
         let target = &*hop.target;
         let nearest = proxy.as_ref().map_or(target, |proxy| proxy.target());
-        let mut stream = dial::connect(cx, nearest.host(), nearest.port(), *address_family).await?;
-        facts.remote = stream.peer_addr().ok();
+        let (mut stream, remote) = dial::connect(cx, nearest.host(), nearest.port(), *address_family).await?;
+        facts.remote = Some(remote);
         if !target.is_https() {
             let form = match (proxy, http_version) {
                 (Some(_), _) => Form::Proxied,

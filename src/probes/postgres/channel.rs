@@ -61,7 +61,7 @@ impl Channel {
             return Ok(Self::plain(stream));
         }
         let address = target.hostaddr.as_ref().unwrap_or(&target.host);
-        let mut stream = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
+        let (mut stream, _) = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
         if target.sslmode == SslMode::Disable {
             return Ok(Self::plain(stream));
         }
