@@ -1,17 +1,47 @@
-//! Vocabulary of matching: a regular expression as an operator writes it, of bounded size, over any bytes.
+//! Vocabulary of matching: a regular expression as an operator writes it, over any bytes, of bounded size and time.
+//!
+//! Matching happens on the thread that everything else runs on, so no pair of expression and text may take long. A text
+//! that is short for the expression is simply searched. Of a longer one, a part at a time is looked at by a lazy DFA
+//! with little memory: it takes nanoseconds a byte, and gives up early on the few expressions that are too much for it,
+//! such as `a[ab]{3000}c`, which would take minutes for 1 MiB.
 
 use std::{borrow::Cow, fmt};
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::{
+    Input, MatchErrorKind,
+    hybrid::dfa,
+    nfa::thompson::{self, NFA, WhichCaptures},
+    util::syntax,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A regular expression in the syntax of the crate `regex`: no look-around, linear time.
 #[derive(Clone)]
-pub struct Pattern(Regex);
+pub struct Pattern {
+    regex: Regex,
+    /// States of the automaton: a byte takes up to so many steps.
+    states: usize,
+}
+
+/// The text is too long for an expression like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it would take too long: make it simpler, for example with smaller counts in {{}}, or the text shorter")]
+pub struct TooLong;
 
 /// Memory for one compiled expression: `\w{1000}` needs more than this and is nothing to run every few seconds.
 const LARGEST: usize = 1 << 20;
+
+/// Steps (bytes of the text times states) that any search may take. Measured: up to 27 ns each, so 50 ms.
+const STEPS: usize = 2_000_000;
+/// The same for `\b` in a text that is not ASCII, of which the lazy DFA knows nothing.
+const STEPS_AT_WORDS: usize = 10 * STEPS;
+
+/// Memory of the lazy DFA. Most expressions need a hundredth; one that needs more, needs it again every few bytes.
+const CACHE: usize = 512 << 10;
+/// An expression that fills the memory and needs a new state more often than this is given up.
+const BYTES_PER_STATE: usize = 1_000;
 
 impl Pattern {
     /// A pattern from its text.
@@ -22,34 +52,64 @@ impl Pattern {
         if text.is_empty() {
             return Err("an empty expression matches everything".to_owned());
         }
-        RegexBuilder::new(text).size_limit(LARGEST).build().map(Self).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => format!("`{text}` needs more than 1MiB of memory: make it smaller"),
+        let too_large = || format!("`{text}` needs more than 1MiB of memory: make it smaller");
+        let regex = RegexBuilder::new(text).size_limit(LARGEST).build().map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => too_large(),
             error => error.to_string(),
-        })
+        })?;
+        let states = automaton(text).ok_or_else(too_large)?.states().len();
+        Ok(Self { regex, states })
     }
 
     /// Whether it matches anywhere.
-    #[must_use]
-    pub fn is_match(&self, bytes: &[u8]) -> bool {
-        self.0.is_match(bytes)
+    ///
+    /// # Errors
+    /// It would take too long to tell.
+    pub fn is_match(&self, bytes: &[u8]) -> Result<bool, TooLong> {
+        let steps = self.states.saturating_mul(bytes.len());
+        if steps <= STEPS {
+            return Ok(self.regex.is_match(bytes));
+        }
+        // Made anew each time: texts like this are rare, and to make it takes less than to search them.
+        let automaton = automaton(self.regex.as_str()).ok_or(TooLong)?;
+        let config = dfa::Config::new()
+            .unicode_word_boundary(true)
+            .cache_capacity(CACHE)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(1))
+            .minimum_bytes_per_state(Some(BYTES_PER_STATE));
+        let dfa = dfa::DFA::builder().configure(config).build_from_nfa(automaton).map_err(|_| TooLong)?;
+        match dfa.try_search_fwd(&mut dfa.create_cache(), &Input::new(bytes).earliest(true)) {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && steps <= STEPS_AT_WORDS => {
+                Ok(self.regex.is_match(bytes))
+            }
+            Err(_) => Err(TooLong),
+        }
     }
+}
+
+/// The same automaton that the crate `regex` makes of it, for bytes.
+fn automaton(text: &str) -> Option<NFA> {
+    let config = thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(LARGEST));
+    thompson::Compiler::new().syntax(syntax::Config::new().utf8(false)).configure(config).build(text).ok()
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(self.regex.as_str())
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.0.as_str(), f)
+        fmt::Debug::fmt(self.regex.as_str(), f)
     }
 }
 
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.0.as_str())
+        to.serialize_str(self.regex.as_str())
     }
 }
 
@@ -73,6 +133,8 @@ impl JsonSchema for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -80,7 +142,51 @@ mod tests {
         for bad in ["(", "", r"\w{2000}", "(?=x)"] {
             assert!(Pattern::new(bad).is_err(), "{bad}");
         }
-        assert!(Pattern::new("^a.c$").unwrap().is_match(b"abc"));
-        assert!(Pattern::new(r"(?-u)\xff").unwrap().is_match(b"\xff"));
+        assert_eq!(Pattern::new("^a.c$").unwrap().is_match(b"abc"), Ok(true));
+        assert_eq!(Pattern::new(r"(?-u)\xff").unwrap().is_match(b"\xff"), Ok(true));
+    }
+
+    /// 1 MiB in which everything that begins goes on for long, and its end.
+    fn long(words: &[&str], end: &str) -> Vec<u8> {
+        let mut random = 1_u64;
+        let mut text = String::new();
+        while text.len() < 1 << 20 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text += words[(random >> 33) as usize % words.len()];
+        }
+        (text + end).into()
+    }
+
+    #[test]
+    fn a_long_text_is_searched_to_its_end() {
+        let (page, foreign) = (long(&["ver", " version: ", "a"], "version: 7 ready"), long(&["日本", "ü"], " ready"));
+        for (pattern, text, found) in [
+            ("version: 7", &page, true),
+            ("version: 8", &page, false),
+            (r"(?s)a.*version: \d ready$", &page, true),
+            (r"(?i)\w+: 7 READY", &page, true),
+            (r"\bready\b", &foreign, true),
+            (r"\bready\b", &page, true),
+            (r"(?-u)\xff", &page, false),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().is_match(text), Ok(found), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_given_up_at_once() {
+        let (page, letters) = (long(&["version: ", "a", "ver", "x"], ""), long(&["a", "b"], ""));
+        for (pattern, text) in [
+            ("version: [a-z: ]{0,1000}ready", &page),
+            ("(?s)version: .{100,200}ready", &page),
+            ("a[ab]{200}c", &letters),
+            ("a[ab]{3000}c", &letters),
+        ] {
+            let (pattern, start) = (Pattern::new(pattern).unwrap(), Instant::now());
+            assert_eq!(pattern.is_match(text), Err(TooLong), "{pattern}");
+            assert!(pattern.is_match(&text[..500]).is_ok(), "{pattern}");
+            // Without optimization; the searches would take minutes.
+            assert!(start.elapsed() < Duration::from_secs(10), "{pattern}: {:?}", start.elapsed());
+        }
     }
 }

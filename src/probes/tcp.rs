@@ -173,7 +173,8 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
     loop {
         let read = stream.read_buf(&mut heard).await.map_err(|error| dial::broken("reading failed", &error))?;
         facts.received = heard.len();
-        if read > 0 && expect.is_match(heard.get(..LARGEST).unwrap_or(&heard)) {
+        let found = if read > 0 { expect.is_match(heard.get(..LARGEST).unwrap_or(&heard)) } else { Ok(false) };
+        if found.map_err(|error| Failure::new(Reason::TooLarge, format!("`{expect}` on the answer: {error}")))? {
             return Ok(());
         }
         let text = || excerpt(&heard);

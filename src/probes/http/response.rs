@@ -10,6 +10,7 @@
 //! | a path selects several values, or a header is there several times | each of them must meet the expectation |
 //! | the body is no JSON, or empty, where a path looks into it | fail (`parse`) |
 //! | a value compared with `min` or `max` is no number (NaN is none) | fail (`body`) |
+//! | a `regex` would take too long on so long a body | unknown (`too_large`), unless another expectation fails |
 //! | the run failed, whatever was seen of the answer | unknown, with the reason of the run: `health` says why |
 
 mod expectation;

@@ -189,3 +189,15 @@ proptest! {
         prop_assert!(verdict.summary.len() < 300);
     }
 }
+
+#[test]
+fn an_expression_that_is_too_much_for_the_body_is_unknown_and_hides_no_failure() {
+    let body: String =
+        (0..1 << 20).map(|n: u32| if n.wrapping_mul(2_654_435_761) >> 30 == 0 { 'a' } else { 'b' }).collect();
+    let expensive = json!({"name": "n", "regex": "a[ab]{2000}c"});
+    let verdict = judge_body(json!([expensive, {"text": "ab"}]), &body, None);
+    assert_eq!(verdict.outcome, Outcome::Unknown(Reason::TooLarge));
+    assert!(verdict.summary.starts_with("n: a body of 1048576 bytes is too long for `a[ab]{2000}c`"));
+    let verdict = judge_body(json!([expensive, {"text": "c"}]), &body, None);
+    assert_eq!(verdict.outcome, Outcome::Fail(Reason::Body));
+}

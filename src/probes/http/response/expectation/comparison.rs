@@ -54,8 +54,13 @@ impl Expectation {
             let shown: Vec<_> = all.iter().take(5).map(compact).collect();
             return Some(excerpt(&format!("one of {}", shown.join(", ")), 100));
         }
-        if let Some(pattern) = self.matches.as_ref().filter(|pattern| !pattern.is_match(text_of(value).as_bytes())) {
-            return Some(format!("a match of `{}`", excerpt(&pattern.to_string(), 60)));
+        if let Some(pattern) = &self.matches {
+            let shown = || excerpt(&pattern.to_string(), 60);
+            match pattern.is_match(text_of(value).as_bytes()) {
+                Ok(true) => {}
+                Ok(false) => return Some(format!("a match of `{}`", shown())),
+                Err(error) => return Some(format!("a match of `{}`, but {error}", shown())),
+            }
         }
         let number = |set: bool| (set && self.number(value).is_none()).then(|| "a number".to_owned());
         number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value))
