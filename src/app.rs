@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::mpsc,
-    task::JoinError,
+    task::{JoinError, JoinHandle},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -144,6 +144,7 @@ impl App {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_write = Instant::now() + STATE_EVERY;
+        let mut loading: Option<Loading> = None;
         loop {
             tokio::select! {
                 biased;
@@ -153,11 +154,13 @@ impl App {
                     shutdown.cancel();
                     break;
                 }
-                Some(reply) = requests.recv() => {
-                    // A configuration in a dead mount must not hold up the end.
-                    let Some(result) = shutdown.run_until_cancelled(daemon.reload()).await else { break };
-                    // Whoever asked may have gone.
-                    let _ = reply.send(result);
+                Some(reply) = requests.recv(), if loading.is_none() => loading = Some(daemon.start_loading(reply)),
+                // Beside the rest: a configuration in a dead mount must hold up neither what ages nor the end.
+                Some(read) = read(&mut loading) => {
+                    if let Some(Loading { reply, .. }) = loading.take() {
+                        // Whoever asked may have gone.
+                        let _ = reply.send(daemon.reload(read));
+                    }
                 }
                 now = tick.tick() => {
                     daemon.age();
@@ -193,6 +196,22 @@ fn restore(store: &Store, board: &Board, generation: &Generation) {
     }
 }
 
+/// A configuration that is being read, and who asked for it.
+struct Loading {
+    settings: JoinHandle<Result<Settings, Problems>>,
+    reply: Reload,
+}
+
+/// What was read, once it is; `None` while nothing is being read.
+async fn read(loading: &mut Option<Loading>) -> Option<Result<Settings, Problems>> {
+    let read = (&mut loading.as_mut()?.settings).await;
+    Some(read.unwrap_or_else(|error| {
+        let mut problems = Problems::default();
+        problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
+        Err(problems)
+    }))
+}
+
 struct Daemon {
     generation: Generation,
     scheduler: Scheduler,
@@ -211,15 +230,13 @@ impl Daemon {
         }
     }
 
-    /// All or nothing: the next generation is acquired while this one runs on.
-    async fn reload(&mut self) -> Result<(), String> {
+    fn start_loading(&self, reply: Reload) -> Loading {
         let load = Arc::clone(&self.load);
-        let settings = tokio::task::spawn_blocking(move || load()).await;
-        let settings = settings.unwrap_or_else(|error| {
-            let mut problems = Problems::default();
-            problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
-            Err(problems)
-        });
+        Loading { settings: tokio::task::spawn_blocking(move || load()), reply }
+    }
+
+    /// All or nothing: the next generation is acquired while this one runs on.
+    fn reload(&mut self, settings: Result<Settings, Problems>) -> Result<(), String> {
         let next = settings.and_then(|settings| Generation::acquire(settings, Some(&self.generation), &self.shared));
         let next = match next {
             Ok(next) => next,

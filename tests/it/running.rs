@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use readiness_exporter::{
@@ -206,11 +206,12 @@ fn an_address_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_can_not_be_read_does_not_hold_up_the_end() {
+async fn a_configuration_that_can_not_be_read_holds_up_neither_the_rest_nor_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("readiness.yaml");
+    let state = folder.path().join("state");
     let text = "server: {listen: [\"127.0.0.1:0\"]}\nprobes: [{name: x, tcp: {address: \"127.0.0.1:1\"}}]";
-    fs::write(&path, text).unwrap();
+    fs::write(&path, format!("{text}\nstate: {}", state.display())).unwrap();
     // Read once, and then as from a mount whose server has gone.
     let (entered, begun) = mpsc::channel();
     let (mount, gone) = mpsc::channel::<()>();
@@ -229,6 +230,12 @@ async fn a_configuration_that_can_not_be_read_does_not_hold_up_the_end() {
     reloads.send(reply).await.unwrap();
     let begun = tokio::task::spawn_blocking(move || begun.recv_timeout(Duration::from_secs(30)));
     begun.await.unwrap().expect("the reload begins");
+    assert!(!state.join("state.json").exists(), "the first is written later");
+    let end = Instant::now() + Duration::from_secs(60);
+    while !state.join("state.json").exists() {
+        assert!(Instant::now() < end, "the state is not written while the reload hangs");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), running).await;
     drop(mount);
