@@ -71,7 +71,9 @@ impl Scheduler {
         let voice = Voice(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
         let task = Task { info, job, room, board, stop, voice: voice.clone() };
-        let handle = self.tasks.spawn(task.run());
+        // Lent to its run: what is handed over to an `async fn` is kept in there twice.
+        let run = async move { task.run().await };
+        let handle = self.tasks.spawn(run);
         self.running.insert(name, Running { id: handle.id(), handle, voice });
     }
 
@@ -122,25 +124,24 @@ enum Dependencies {
 }
 
 impl Task {
-    async fn run(self) {
+    async fn run(&self) {
         let mut plan = Plan::new(&self.info.name, self.info.timing, Instant::now());
         loop {
-            let planned = plan.next();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep_until(planned) => {}
+                () = tokio::time::sleep_until(plan.next()) => {}
             }
             // Boxed, so that ten thousand probes that sleep don't hold what only a run needs.
-            if Box::pin(self.once(&mut plan, planned)).await.is_none() {
+            if Box::pin(self.once(&mut plan)).await.is_none() {
                 return;
             }
         }
     }
 
     /// What is to be done at one slot; `None` at the stop.
-    async fn once(&self, plan: &mut Plan, planned: Instant) -> Option<()> {
-        let name = &*self.info.name;
+    async fn once(&self, plan: &mut Plan) -> Option<()> {
+        let (name, planned) = (&*self.info.name, plan.next());
         if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
             self.write(|board| board.skip(name, &other, Timestamp::now()));
             plan.done(Instant::now(), false);

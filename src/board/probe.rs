@@ -23,7 +23,7 @@ pub struct ProbeState {
     /// Runs so far.
     pub runs: u64,
     /// Failed runs so far by reason, in the order of [`Reason::ALL`].
-    pub failures: [u64; Reason::ALL.len()],
+    pub failures: [u32; Reason::ALL.len()],
     /// Runs left out because the one before had not ended.
     pub overruns: u64,
     /// The last run, unless a restart forgot it.
@@ -87,7 +87,7 @@ impl ProbeState {
     /// Failed runs so far with a reason.
     #[must_use]
     pub fn failures(&self, reason: Reason) -> u64 {
-        self.failures.get(reason as usize).copied().unwrap_or_default()
+        self.failures.get(reason as usize).copied().unwrap_or_default().into()
     }
 
     /// Whether the thing itself is broken, thresholds applied: what depends on this probe is skipped meanwhile. A

@@ -15,7 +15,8 @@ const FIRST_WITHIN: Duration = Duration::from_secs(10);
 /// The plan of one probe: a grid of one interval, shifted by a hash of the name.
 #[derive(Debug)]
 pub(super) struct Plan {
-    timing: Timing,
+    interval: Duration,
+    retry_interval: Duration,
     /// The first slot of the grid.
     grid: Instant,
     next: Instant,
@@ -24,8 +25,9 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(name: &str, timing: Timing, origin: Instant) -> Self {
         let share = share(name);
-        let first = origin + timing.interval.min(FIRST_WITHIN).mul_f64(share);
-        Self { timing, grid: origin + timing.interval.mul_f64(share), next: first }
+        let Timing { interval, retry_interval, .. } = timing;
+        let first = origin + interval.min(FIRST_WITHIN).mul_f64(share);
+        Self { interval, retry_interval, grid: origin + interval.mul_f64(share), next: first }
     }
 
     /// When the next run is to start.
@@ -41,23 +43,23 @@ impl Plan {
     /// The slot of the grid that follows an instant.
     pub(super) fn after(&self, now: Instant) -> Instant {
         let Some(past) = now.checked_duration_since(self.grid) else { return self.grid };
-        let slots = past.as_nanos() / self.timing.interval.as_nanos().max(1) + 1;
+        let slots = past.as_nanos() / self.interval.as_nanos().max(1) + 1;
         // A u32 of intervals is 13 years at the shortest interval.
-        self.grid + self.timing.interval * u32::try_from(slots).unwrap_or(u32::MAX)
+        self.grid + self.interval * u32::try_from(slots).unwrap_or(u32::MAX)
     }
 
     /// A run has ended: plans the next one, sooner while the probe fails, and tells how many slots have passed.
     pub(super) fn done(&mut self, now: Instant, failed: bool) -> u64 {
         let slot = self.after(self.next);
-        let retry = self.next + self.timing.retry_interval;
-        let wanted = if failed && self.timing.retry_interval < self.timing.interval { retry.min(slot) } else { slot };
+        let retry = self.next + self.retry_interval;
+        let wanted = if failed && self.retry_interval < self.interval { retry.min(slot) } else { slot };
         if wanted >= now {
             self.next = wanted;
             return 0;
         }
         let resumed = self.after(now);
         let missed = if slot < now {
-            (resumed - slot).as_nanos() / self.timing.interval.as_nanos().max(1)
+            (resumed - slot).as_nanos() / self.interval.as_nanos().max(1)
         } else {
             // Only the faster retry was missed: nothing that was promised.
             0

@@ -116,7 +116,7 @@ impl SavedProbe {
         state.overruns = self.overruns;
         for (reason, count) in self.failures {
             if let Some(total) = state.failures.get_mut(reason as usize) {
-                *total = count;
+                *total = u32::try_from(count).unwrap_or(u32::MAX);
             }
         }
         state.recent = self.recent.into_iter().map(|(at, duration)| Run { at, duration }).collect();

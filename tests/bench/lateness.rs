@@ -76,7 +76,7 @@ async fn measure(target: SocketAddr) -> bool {
         .iter()
         .filter(|probe| probe.overruns > 0 || probe.runs - before[&probe.info.name] < u64::from(ROUNDS))
         .count();
-    let failed: u64 = end.probes.iter().map(|probe| probe.failures.iter().sum::<u64>()).sum();
+    let failed: u64 = end.probes.iter().map(|probe| u64::from(probe.failures.iter().sum::<u32>())).sum();
     lateness.sort_by(f64::total_cmp);
     let at = |quantile: f64| lateness[((lateness.len() - 1) as f64 * quantile) as usize] * 1e3;
     println!("{} runs measured of {PROBES} probes every {INTERVAL:?}", lateness.len());

@@ -56,7 +56,7 @@ pub(crate) fn process(file: &Path, rounds: u32) {
             let mut failed = 0;
             for _ in 0..rounds {
                 let seen = rehearsal.round(|_| {}).await;
-                failed = seen.probes.iter().flat_map(|probe| probe.failures).sum::<u64>();
+                failed = seen.probes.iter().flat_map(|probe| probe.failures).map(u64::from).sum::<u64>();
             }
             failed
         });
