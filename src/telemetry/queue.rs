@@ -6,10 +6,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -100,19 +100,21 @@ impl Drop for Line<'_> {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // An empty line asks for a sign that everything before it is written.
-        if self.queue.lines.try_send(Vec::new()).is_ok() {
-            let _: Result<(), RecvTimeoutError> = self.done.recv_timeout(LAST_WORDS);
+        let end = Instant::now() + LAST_WORDS;
+        // An empty line asks for a sign that everything before it is written; where many wait, it waits for room.
+        while let Err(TrySendError::Full(_)) = self.queue.lines.try_send(Vec::new()) {
+            if Instant::now() >= end {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
+        let _: Result<(), RecvTimeoutError> = self.done.recv_timeout(end.saturating_duration_since(Instant::now()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Mutex, mpsc},
-        time::Instant,
-    };
+    use std::sync::{Mutex, mpsc};
 
     use super::*;
 
@@ -144,15 +146,18 @@ mod tests {
             queue.make_writer().write_all(format!("{n}\n").as_bytes()).unwrap();
         }
         assert!(start.elapsed() < Duration::from_secs(5));
+        let left_out = queue.left_out.load(Ordering::Relaxed) as usize;
         // One line is on its way already, or not yet.
-        assert!((99..=100).contains(&queue.left_out.load(Ordering::Relaxed)));
-        drop(go_on);
-        while queue.lines.try_send(b"last\n".to_vec()).is_err() {
-            thread::yield_now();
-        }
+        assert!((99..=100).contains(&left_out));
+        let reader = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            drop(go_on);
+        });
         drop(ending);
+        reader.join().unwrap();
         let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
-        assert!(read.starts_with("0\n1\n2\n") && read.ends_with("last\n"), "{read:.100}");
+        assert!(read.starts_with("0\n1\n2\n"), "{read:.100}");
+        assert_eq!(read.lines().count(), WAITING + 100 - left_out);
     }
 
     #[test]
