@@ -116,7 +116,7 @@ impl ProbeState {
         self.runs += 1;
         if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))
         {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
         self.remember(at, report.duration);
         let (lasting, samples): (Vec<_>, Vec<_>) = report.samples.into_iter().partition(|s| s.family.lasting);
