@@ -156,7 +156,7 @@ impl Cache {
             let is_long = snapshot.checks().nth(MOST_PLAIN).is_some();
             let paper = if gzip || is_long { Paper::packed() } else { Paper::plain() };
             let mut lines = Lines::new(format, paper);
-            series::write(&snapshot, self.took, &mut lines);
+            series::write(&snapshot, Some(self.took), &mut lines);
             let part = lines.finish().finish();
             self.took = start.elapsed().as_secs_f64();
             let kept = self.kept(format);
@@ -213,10 +213,11 @@ impl Tail {
     }
 }
 
-/// The page of one snapshot, for those who don't scrape: no cache, no `process_*`.
+/// The page of one snapshot, for those who don't scrape: without what is about a daemon that runs, which would look
+/// as if it had failed.
 #[must_use]
 pub fn page_of(snapshot: &Snapshot) -> String {
     let mut lines = Lines::new(Format::Text, Paper::plain());
-    series::write(snapshot, 0.0, &mut lines);
+    series::write(snapshot, None, &mut lines);
     lines.finish().into_text()
 }

@@ -12,7 +12,7 @@ pub use self::queue::Ending;
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// `ts=.. level=.. msg=..`, as Prometheus and its exporters write.
+    /// `ts=.. level=.. msg=..`, much as Prometheus and its exporters write.
     #[default]
     Logfmt,
     /// One JSON object a line.

@@ -15,7 +15,7 @@ use crate::{
     app::Rehearsal,
     board::{CheckState, ProbeState, Snapshot},
     check::{Category, Severity, Status},
-    settings::{CheckInfo, Flags, ProbeInfo},
+    settings::{CheckInfo, Flags, ProbeInfo, Settings},
     units::Period,
 };
 
@@ -55,10 +55,13 @@ pub(super) enum Format {
     Junit,
     /// For pull requests and tickets.
     Markdown,
-    /// For a push gateway or a textfile collector.
+    /// For a push gateway or a textfile collector; `interval` is then how often you push, for what is older than three is
+    /// called stale.
     Prometheus,
 }
 
+/// So many names help somebody who has mistyped one.
+const MOST_NAMES: usize = 20;
 /// Between two rounds of `--wait`.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,9 +77,10 @@ impl Check {
                 && (self.category.is_empty() || self.category.contains(&check.category))
                 && (self.severity.is_empty() || self.severity.contains(&check.severity))
         };
+        let names = names(&settings);
         let rehearsal = Rehearsal::new(settings, wanted)?;
         if rehearsal.probes() == 0 {
-            return Ok(complain("no check matches: see `validate` for what is configured"));
+            return Ok(complain(&format!("no check matches; there are: {names}")));
         }
         let snapshot = block_on(self.rounds(&rehearsal, wanted))?;
         let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
@@ -109,6 +113,19 @@ impl Check {
 }
 
 type Row<'a> = (&'a ProbeState, &'a CheckState);
+
+/// What `--only` may name, and how many more there are than anybody would read.
+fn names(settings: &Settings) -> String {
+    let checks = |probe: &ProbeInfo| -> Vec<String> {
+        probe.checks.iter().map(|check| format!("{}/{}", probe.name, check.name)).collect()
+    };
+    let all: Vec<_> = settings.probes.iter().flat_map(|probe| checks(&probe.info)).collect();
+    let shown = all.get(..MOST_NAMES).unwrap_or(&all).join(", ");
+    match all.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
 
 fn rows(snapshot: &Snapshot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> impl Iterator<Item = Row<'_>> {
     snapshot.checks().filter(move |(probe, check)| wanted(&probe.info, &check.info))

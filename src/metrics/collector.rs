@@ -41,7 +41,7 @@ impl Collector for Families {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut tree = Tree::default();
-        series::write(&self.board.snapshot(), 0.0, &mut tree);
+        series::write(&self.board.snapshot(), Some(0.0), &mut tree);
         tree.finish()
     }
 }

@@ -23,24 +23,26 @@ pub(super) trait Sink {
     fn sample(&mut self, labels: &[&str], value: f64);
 }
 
-/// Writes everything; `took` is how long the rendering before this one took, in seconds.
-pub(super) fn write(snapshot: &Snapshot, took: f64, sink: &mut dyn Sink) {
+/// Writes everything; `took` is how long the rendering before this one took, in seconds. Without it what is about a
+/// daemon that runs is left out.
+pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink) {
     for family in family::ALL {
         let computed = COMPUTED.iter().find(|(computed, _)| ptr::eq(*computed, *family));
         match computed {
+            Some((_, Fill::Own(_) | Fill::Took)) if took.is_none() => {}
             // The info families may have more labels, and announce themselves.
             Some((_, Fill::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
             Some((_, fill)) => {
                 sink.family(family, &[]);
                 match fill {
                     Fill::Daemon(fill) => fill(snapshot, sink),
-                    Fill::Own(value) => sink.sample(&[], value(&snapshot.own)),
+                    Fill::Own(fill) => fill(&snapshot.own, sink),
                     Fill::Probe(value) => {
                         snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
                     }
                     Fill::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
                     Fill::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
-                    Fill::Took => sink.sample(&[], took),
+                    Fill::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
                     Fill::Info(_) => {}
                 }
             }
@@ -56,8 +58,8 @@ pub(super) fn write(snapshot: &Snapshot, took: f64, sink: &mut dyn Sink) {
 enum Fill {
     /// From everything.
     Daemon(fn(&Snapshot, &mut dyn Sink)),
-    /// One value of the daemon.
-    Own(fn(&Own) -> f64),
+    /// From what is known of the daemon itself.
+    Own(fn(&Own, &mut dyn Sink)),
     /// One value for each probe.
     Probe(fn(&ProbeState) -> f64),
     /// Several samples for each probe.
@@ -96,15 +98,15 @@ static COMPUTED: &[(&Family, Fill)] = &[
         }),
     ),
     (&family::CHECK_HEADROOM, Fill::Checks(headroom)),
-    (&family::CONFIG_RELOAD_SUCCESSFUL, Fill::Own(|own| flag(own.reload_successful))),
-    (&family::CONFIG_RELOAD_TIMESTAMP, Fill::Own(|own| own.reloaded_at)),
+    (&family::CONFIG_RELOAD_SUCCESSFUL, Fill::Own(|own, sink| sink.sample(&[], flag(own.reload_successful)))),
+    (&family::CONFIG_RELOAD_TIMESTAMP, Fill::Own(|own, sink| sink.sample(&[], own.reloaded_at))),
     (&family::SCRAPE_DURATION, Fill::Took),
-    (&family::PANICS, Fill::Own(|own| own.panics as f64)),
+    (&family::PANICS, Fill::Own(|own, sink| sink.sample(&[], own.panics as f64))),
     (
         &family::STATE_WRITES,
-        Fill::Daemon(|all, sink| {
-            sink.sample(&["success"], all.own.state_writes as f64);
-            sink.sample(&["failure"], all.own.state_failures as f64);
+        Fill::Own(|own, sink| {
+            sink.sample(&["success"], own.state_writes as f64);
+            sink.sample(&["failure"], own.state_failures as f64);
         }),
     ),
 ];

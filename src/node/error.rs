@@ -89,7 +89,7 @@ impl de::Error for Error {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         if expected.is_empty() {
-            return Self::new(format!("unknown key `{field}`: no key belongs here"));
+            return Self::new(format!("unknown key `{field}`: no key of its own belongs here"));
         }
         Self::unknown("key", field, expected)
     }

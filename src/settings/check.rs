@@ -2,9 +2,9 @@
 //!
 //! Those keys may stand beside the kind or among its settings: `- health: {severity: critical}` is what people write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
 
 use super::{
@@ -149,7 +149,8 @@ impl<'a> Reader<'a> {
         };
         let (offer, settings) = self.kind(kinds, place)?;
         let (inside, settings) = if matches!(settings.value, Value::Map(_)) {
-            let (inside, rest) = split(settings.clone(), &COMMON);
+            let (inside, mut rest) = split(settings.clone(), &COMMON);
+            self.misspelt(offer, &mut rest);
             (inside, Node { value: Value::Map(rest), ..settings })
         } else {
             (Node::new(place, Value::Map(Vec::new())), settings)
@@ -163,6 +164,22 @@ impl<'a> Reader<'a> {
         let shown = common.get("name").and_then(Node::shown).unwrap_or(offer.name);
         self.unique(values.name.as_deref().unwrap_or(offer.name), shown, named);
         Some((self.info(offer, values), settings))
+    }
+
+    /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
+    fn misspelt(&mut self, offer: &Offered, settings: &mut Vec<Entry>) {
+        settings.retain(|Entry { key, node }| {
+            if nearest(key, COMMON).is_none() {
+                return true;
+            }
+            let own = own_keys(offer);
+            let meant = nearest(key, own.iter().map(String::as_str).chain(COMMON));
+            let is_common = meant.is_some_and(|meant| COMMON.contains(&meant)) && !own.contains(&**key);
+            if is_common {
+                self.problems.unknown_word(node.key, "key", key, COMMON);
+            }
+            !is_common
+        });
     }
 
     /// The keys that every check takes, from both of the places where they may stand.
@@ -274,4 +291,12 @@ fn rules(common: &Common) -> Vec<Invalid> {
         threshold("success_threshold", common.success_threshold),
     ];
     [name, runbook].into_iter().chain(thresholds).flatten().collect()
+}
+
+/// The keys that only this check takes, as its schema lists them.
+fn own_keys(offer: &Offered) -> BTreeSet<String> {
+    let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = (offer.schema)(&mut inline.into_generator());
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+    properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
 }

@@ -231,7 +231,7 @@ impl Reader<'_> {
                 && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
                 && !key.starts_with("__");
             let message = if !valid {
-                format!("`{key}` is not a label name: letters, digits and `_`, not a digit first")
+                format!("`{key}` is not a label name: letters, digits and `_`, neither a digit nor `__` first")
             } else if ours.contains(&**key) {
                 format!("the label `{key}` is already used by the daemon itself")
             } else if TARGET.contains(&&**key) {

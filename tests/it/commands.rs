@@ -69,6 +69,8 @@ fn the_exit_code_tells_what_was_found() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
+    let (_, error) = said(&home.run(&["check", "--only", "godo/*"]));
+    assert!(error.contains("no check matches; there are: ") && error.contains("good/health"), "{error}");
     home.write("readiness.yaml", "probes: [{name: x, htp: {}}]");
     assert_eq!(home.run(&["check"]).status.code(), Some(2));
 }
@@ -174,6 +176,8 @@ fn prometheus_is_a_page_that_promtool_takes() {
     let (_, text) = check(&home, &["--format", "prometheus", "--only", "good/*", "--only", "bad/response"]);
     assert!(!text.contains("probe=\"bad\",check=\"health\""), "not asked for\n{text}");
     assert!(text.contains("readiness_check_status{probe=\"bad\",check=\"response\",status=\"fail\"} 1\n"), "{text}");
+    // Pushed on, it would look like a daemon whose reload has failed.
+    assert!(!text.contains("readiness_config_") && !text.contains("readiness_state_"), "{text}");
     let mut promtool = Command::new(program("promtool", "prometheus"));
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().unwrap();

@@ -119,7 +119,8 @@ impl Check<Page> for Latency {
         let Ok(selector) = histogram.buckets() else { return idle::missing(histogram) };
         let there = self.buckets.scrape(seen, self.window, selector.of(&page.series));
         if !there {
-            return idle::missing(&selector);
+            let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
+            return Verdict::new(Outcome::Unknown(Reason::Empty), message);
         }
         if self.buckets.bounds.len() > MOST_BOUNDS {
             let message = format!("`{histogram}` has more than {MOST_BOUNDS} buckets: select fewer");
