@@ -2,7 +2,7 @@
 //!
 //! Two thousand probes watch targets that are healthy, fail in several ways, hang, or restart; the configuration is
 //! reloaded all the time, now and then with a broken file; twenty clients scrape and others read slowly or never end
-//! their request. At the end memory, descriptors, threads and tasks must be where they were after the first quarter,
+//! their request. At the end memory, descriptors, threads and tasks must be where they were in the quarter before,
 //! no probe may have gone stale at any time, and every verdict must be the one that its target deserves.
 
 #![expect(
@@ -37,6 +37,8 @@ use self::{
 const LOOK: Duration = Duration::from_secs(10);
 /// Between two reloads.
 const RELOAD: Duration = Duration::from_secs(45);
+/// One reload in so many has a broken file.
+const SPOILT: usize = 5;
 const SCRAPERS: usize = 20;
 const SLOW_CLIENTS: usize = 20;
 
@@ -100,7 +102,8 @@ async fn soak(lasts: Duration) -> bool {
     sleep(targets::INTERVAL * 7).await;
     let page = daemon.page().await;
     println!("\n{reloads} reloads, {} scrapes, {} slow clients served or cut off", clients.scrapes(), clients.slow());
-    let problems: Vec<String> = [curve.problems(), verdicts(&groups, &page), clients.problems(), daemon.end()].concat();
+    let problems: Vec<String> =
+        [curve.problems(), verdicts(&groups, &page), clients.problems(), daemon.end(reloads / SPOILT)].concat();
     problems.iter().for_each(|problem| println!("PROBLEM: {problem}"));
     println!("{}", if problems.is_empty() { "flat, and nothing went stale" } else { "not good" });
     problems.is_empty()
@@ -180,23 +183,26 @@ impl Daemon {
         clients::get(self.address, "GET", "/metrics").await.unwrap_or_else(|error| panic!("no page: {error}"))
     }
 
-    /// Every fifth file is broken and must be refused; the others must be taken.
+    /// Some files are broken and must be refused; the others must be taken.
     async fn reload(&self, file: &Path, groups: &[Group], state: &Path, generation: usize) {
         let text = configuration(groups, state, generation);
-        let broken = generation % 5 == 0;
+        let broken = generation.is_multiple_of(SPOILT);
         write(file, &if broken { text.replacen("tcp", "tpc", 1) } else { text });
         let done = clients::get(self.address, "POST", "/-/reload").await;
         assert_eq!(done.is_err(), broken, "reload {generation}: {done:?}");
     }
 
     /// Stops it as an init system does.
-    fn end(mut self) -> Vec<String> {
+    fn end(mut self, refused: usize) -> Vec<String> {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let ended = self.child.wait().expect("it was started here");
         let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let bad: Vec<&str> =
-            log.lines().filter(|line| line.contains("panic") || line.contains("level=error")).collect();
+        let bad = log.lines().filter(|line| line.contains("panic") || line.contains("level=error"));
+        let (refusals, bad): (Vec<&str>, Vec<&str>) = bad.partition(|line| line.contains("is not taken over"));
         let mut problems: Vec<String> = bad.iter().take(5).map(|line| format!("the log says: {line}")).collect();
+        if refusals.len() != refused {
+            problems.push(format!("the log tells of {} refused files, not of {refused}", refusals.len()));
+        }
         if !ended.success() {
             problems.push(format!("the daemon ended with {ended}"));
         }
