@@ -21,7 +21,7 @@ use self::{
 };
 use super::{Exit, block_on};
 use crate::{
-    app::{App, Load},
+    app::{App, BuildError, Load},
     settings::{self, Flags, Sources},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Demo {
     calm: bool,
 }
 
+/// Where the daemon listens, too, when nothing is said.
+const USUAL_PORT: u16 = 10980;
 const CONFIGURATION: &str = include_str!("demo/readiness.yaml");
 
 impl Demo {
@@ -47,8 +49,14 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("readiness-demo-").tempdir()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let target = listener.local_addr()?;
-        let load = configuration(self.listen.map_or_else(free_address, Ok)?, target, folder.path())?;
-        let app = App::build(load).await?;
+        let build = async |port| {
+            let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
+            anyhow::Ok(App::build(configuration(listen, target, folder.path())?).await)
+        };
+        let app = match build(USUAL_PORT).await? {
+            Err(BuildError::Listen { .. }) if self.listen.is_none() => build(0).await??,
+            built => built?,
+        };
         let address = app.addresses().next().map(|address| address.to_string()).unwrap_or_default();
         say(&format!(
             "A small order service runs at http://{target}, watched by readiness-exporter:\n\n  \
@@ -69,15 +77,6 @@ impl Demo {
             result = play_script(&faults, &service), if !self.calm => result?,
         }
         Ok(Exit::Good)
-    }
-}
-
-/// The usual port if nobody has it, else any.
-fn free_address() -> io::Result<SocketAddr> {
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 10980));
-    match std::net::TcpListener::bind(usual) {
-        Ok(_free) => Ok(usual),
-        Err(_) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
     }
 }
 

@@ -106,7 +106,8 @@ mod tests {
         let ask = |query: &str| {
             let (made, changes) = (Arc::clone(&made), Arc::clone(&board));
             crowd.page(("/", query.to_owned(), false), move |_| {
-                // Something always changes.
+                // Long enough for the whole crowd to come; and something always changes.
+                std::thread::sleep(std::time::Duration::from_millis(100));
                 changes.own(|own| own.panics += 1);
                 ("text/html", format!("page {}", made.fetch_add(1, Ordering::Relaxed)))
             })
