@@ -86,7 +86,7 @@ impl Curve {
     pub(crate) fn problems(&self) -> Vec<String> {
         type Figure = (&'static str, f64, fn(&Point) -> f64);
         // By how much the median may rise: connections that happen to be open, and a heap that a reload in the middle of
-        // scrapes raises by a few MiB once. What leaks 150 bytes a run, or two kilobytes a scrape, is beyond it.
+        // scrapes raises by a few MiB once. What leaks 50 bytes a run, or three kilobytes a scrape, is beyond it.
         const FIGURES: [Figure; 4] = [
             ("MiB resident", 1.05, |point| point.resident),
             ("descriptors", 1.05, |point| point.descriptors),
