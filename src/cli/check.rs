@@ -116,12 +116,10 @@ type Row<'a> = (&'a ProbeState, &'a CheckState);
 
 /// What `--only` may name, and how many more there are than anybody would read.
 fn names(settings: &Settings) -> String {
-    let checks = |probe: &ProbeInfo| -> Vec<String> {
-        probe.checks.iter().map(|check| format!("{}/{}", probe.name, check.name)).collect()
-    };
-    let all: Vec<_> = settings.probes.iter().flat_map(|probe| checks(&probe.info)).collect();
-    let shown = all.get(..MOST_NAMES).unwrap_or(&all).join(", ");
-    match all.len().saturating_sub(MOST_NAMES) {
+    let all = || settings.probes.iter().flat_map(|probe| probe.info.checks.iter().map(|check| (&probe.info, check)));
+    let names = all().take(MOST_NAMES).map(|(probe, check)| format!("{}/{}", probe.name, check.name));
+    let shown = names.collect::<Vec<_>>().join(", ");
+    match all().count().saturating_sub(MOST_NAMES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
             }
             let own = own_keys(offer);
             let meant = nearest(key, own.iter().map(String::as_str).chain(COMMON));
-            let is_common = meant.is_some_and(|meant| COMMON.contains(&meant)) && !own.contains(&**key);
+            let is_common = meant.is_some_and(|meant| COMMON.contains(&meant));
             if is_common {
                 self.problems.unknown_word(node.key, "key", key, COMMON);
             }
