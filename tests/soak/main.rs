@@ -2,7 +2,7 @@
 //!
 //! Two thousand probes watch targets that are healthy, fail in several ways, hang, or restart; the configuration is
 //! reloaded all the time, now and then with a broken file; twenty clients scrape and others read slowly or never end
-//! their request. At the end memory, descriptors, threads and tasks must be where they were in the quarter before,
+//! their request. At the end memory, descriptors, threads and tasks must be where they were after the first quarter,
 //! no probe may have gone stale at any time, and every verdict must be the one that its target deserves.
 
 #![expect(
