@@ -8,19 +8,22 @@ mod record;
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Read, Write},
+    io::{self, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest, Sha256};
 
-pub use self::record::{Kept, Saved};
+pub use self::record::{Capture, Kept, Saved};
 
 const FILE: &str = "state.json";
 const DRAFT: &str = "state.json.new";
 const DAMAGED: &str = "state.json.damaged";
 const LOCK: &str = "lock";
 const MAGIC: &str = "readiness-exporter state 1 sha256:";
+
+/// So much is written at once.
+const PIECE: usize = 64 << 10;
 
 /// Larger than ten thousand probes with full windows need.
 const LARGEST: u64 = 1 << 30;
@@ -115,15 +118,37 @@ impl Store {
     ///
     /// # Errors
     /// The file can't be written; the one before is untouched then.
-    pub fn write(&self, saved: &Saved) -> io::Result<()> {
-        let body = serde_json::to_vec(saved)?;
+    pub fn write(&self, state: &Capture<'_>) -> io::Result<()> {
         let draft = self.folder.join(DRAFT);
         let mut file = File::create(&draft)?;
-        file.write_all(format!("{MAGIC}{}\n", checksum(&body)).as_bytes())?;
-        file.write_all(&body)?;
+        // The checksum of what follows is written over the zeros once it is known.
+        file.write_all(format!("{MAGIC}{:064}\n", 0).as_bytes())?;
+        let mut body = BufWriter::with_capacity(PIECE, Summed { file, sum: Sha256::new() });
+        serde_json::to_writer(&mut body, state)?;
+        let Summed { mut file, sum } = body.into_inner().map_err(IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
+        file.write_all(checksum(sum).as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, self.folder.join(FILE))?;
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// A file with the checksum of what was written to it.
+struct Summed {
+    file: File,
+    sum: Sha256,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -144,22 +169,30 @@ fn read(path: &Path) -> Result<Option<Saved>, String> {
         .ok()
         .and_then(|head| head.strip_prefix(MAGIC))
         .ok_or("its first line is not that of a state file of this version")?;
-    if stated != checksum(body) {
+    if stated != checksum(Sha256::new_with_prefix(body)) {
         return Err("its checksum doesn't match its content".to_owned());
     }
     serde_json::from_slice(body).map(Some).map_err(|error| format!("its content can't be understood: {error}"))
 }
 
-fn checksum(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+fn checksum(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::board::Board;
 
     fn saved() -> Saved {
-        Saved { saved_at: jiff::Timestamp::UNIX_EPOCH, probes: Default::default() }
+        Saved { saved_at: Timestamp::UNIX_EPOCH, probes: Default::default() }
+    }
+
+    /// Writes the state of a daemon without probes.
+    fn write(store: &Store) -> io::Result<()> {
+        store.write(&Capture::new(&Board::default().snapshot(), &[], Timestamp::UNIX_EPOCH))
     }
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -172,8 +205,8 @@ mod tests {
     fn what_was_written_is_read_back() {
         let (_folder, store) = store();
         assert!(matches!(store.load(), Found::Nothing));
-        store.write(&saved()).unwrap();
-        store.write(&saved()).unwrap();
+        write(&store).unwrap();
+        write(&store).unwrap();
         assert!(matches!(store.load(), Found::State(found) if *found == saved()));
     }
 
@@ -189,7 +222,7 @@ mod tests {
     #[test]
     fn every_damage_is_noticed_and_set_aside() {
         let (_folder, store) = store();
-        store.write(&saved()).unwrap();
+        write(&store).unwrap();
         let good = fs::read(store.folder.join(FILE)).unwrap();
         let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|cut| good[..cut].to_vec()).collect();
         bad.extend((0..good.len()).map(|at| {
@@ -209,10 +242,10 @@ mod tests {
     #[test]
     fn a_write_that_was_cut_short_leaves_the_state_before_it() {
         let (_folder, store) = store();
-        store.write(&saved()).unwrap();
+        write(&store).unwrap();
         fs::write(store.folder.join(DRAFT), b"readiness-exporter state 1 sha").unwrap();
         assert!(matches!(store.load(), Found::State(_)));
-        store.write(&saved()).unwrap();
+        write(&store).unwrap();
         assert!(matches!(store.load(), Found::State(_)));
     }
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     board::Board,
-    state::{Kept, Saved, Store},
+    state::{Capture, Kept, Store},
 };
 
 /// So long may the last write take, with the one before that is still under way.
@@ -62,8 +62,8 @@ impl Saving {
         let own =
             Self { store: Arc::clone(store), board: Arc::clone(board), writing: None, unsaved: Arc::clone(unsaved) };
         tokio::task::spawn_blocking(move || {
-            let saved = Saved::capture(&own.board.snapshot(), &kept, Timestamp::now());
-            own.count(own.store.write(&saved));
+            let snapshot = own.board.snapshot();
+            own.count(own.store.write(&Capture::new(&snapshot, &kept, Timestamp::now())));
         })
     }
 

@@ -1,9 +1,12 @@
 //! The form in which the board and the windows are saved, and the way there and back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     board::{Board, CheckState, ProbeState, Resume, Run, Snapshot},
@@ -14,13 +17,27 @@ use crate::{
     settings::ProbeInfo,
 };
 
-/// Everything that is saved.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// Everything that was saved.
+#[derive(Debug, PartialEq, Deserialize)]
 pub struct Saved {
     /// When.
     pub saved_at: Timestamp,
     /// By name.
     pub probes: BTreeMap<String, SavedProbe>,
+}
+
+/// What is to be saved, in the form of [`Saved`]. Each probe is taken down as it is written: all of them at once would
+/// take more memory than everything that is known of them.
+#[derive(Serialize)]
+pub struct Capture<'a> {
+    saved_at: Timestamp,
+    #[serde(serialize_with = "Running::serialize")]
+    probes: Running<'a>,
+}
+
+struct Running<'a> {
+    snapshot: &'a Snapshot,
+    jobs: HashMap<&'a str, &'a Kept>,
 }
 
 /// A probe that runs, with what tells whether it is still the same after a restart.
@@ -61,18 +78,25 @@ pub(super) struct SavedCheck {
 
 type SavedSample = (String, Vec<String>, f64);
 
-impl Saved {
-    /// Takes down the board and what the checks keep.
+impl<'a> Capture<'a> {
+    /// The board and what the checks keep.
     #[must_use]
-    pub fn capture(snapshot: &Snapshot, jobs: &[Kept], now: Timestamp) -> Self {
-        let jobs: BTreeMap<&str, &Kept> = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
-        let probe = |state: &Arc<ProbeState>| {
-            let kept = jobs.get(&*state.info.name)?;
-            Some((state.info.name.clone(), SavedProbe::capture(state, kept)))
-        };
-        Self { saved_at: now, probes: snapshot.probes.iter().filter_map(probe).collect() }
+    pub fn new(snapshot: &'a Snapshot, jobs: &'a [Kept], now: Timestamp) -> Self {
+        let jobs = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
+        Self { saved_at: now, probes: Running { snapshot, jobs } }
     }
+}
 
+impl Running<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.snapshot.probes.iter().filter_map(|state| {
+            let name = &*state.info.name;
+            Some((name, SavedProbe::capture(state, self.jobs.get(name)?)))
+        }))
+    }
+}
+
+impl Saved {
     /// Puts back what belongs to probes that are still the same.
     pub fn restore(self, board: &Board, jobs: &[Kept]) {
         let mut probes = self.probes;
