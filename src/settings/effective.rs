@@ -4,17 +4,22 @@
 //! It is kept packed, and while it is put together never more than one probe is a tree: either would take more memory
 //! than all that is kept of the probes.
 
+use std::io::{BufWriter, Write};
+
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{CheckInfo, ProbeInfo, Server, scalars::Scalars};
 use crate::{
-    gzip::{self, Place, Sum, Unpacker},
+    gzip::{Packer, Place, Sum, Unpacker},
     kind::Effect,
-    node::to_yaml,
+    node::write_yaml,
     units::Period,
 };
+
+/// So much text is packed at once.
+const PIECE: usize = 32 << 10;
 
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
@@ -24,6 +29,11 @@ pub struct Effective {
 }
 
 impl Effective {
+    fn packed(packer: Packer) -> Self {
+        let (packed, sum) = packer.finish();
+        Self { packed, sum }
+    }
+
     /// The text, piece by piece.
     pub(crate) fn unpack(&self) -> Unpacker {
         Unpacker::new(&self.packed, &self.sum)
@@ -32,8 +42,9 @@ impl Effective {
 
 impl From<&str> for Effective {
     fn from(text: &str) -> Self {
-        let (packed, sum) = gzip::pack(text.as_bytes(), Place::First);
-        Self { packed, sum }
+        let mut packer = Packer::new(Place::First);
+        packer.push(text.as_bytes());
+        Self::packed(packer)
     }
 }
 
@@ -55,15 +66,22 @@ pub(super) fn of(scalars: &Scalars, server: &Server, probes: &str) -> Effective 
         defaults: &'a super::scalars::Defaults,
         probes: Probes<'a>,
     }
-    let text = to_yaml(&Whole {
+    let whole = Whole {
         service: &scalars.service,
         server,
         state: &scalars.state,
         concurrency: scalars.concurrency,
         defaults: &scalars.defaults,
         probes: Probes(probes),
-    });
-    Effective::from(&*text)
+    };
+    let mut packer = Packer::new(Place::First);
+    let mut text = BufWriter::with_capacity(PIECE, &mut packer);
+    if let Err(error) = write_yaml(&whole, &mut text) {
+        let _ = writeln!(text, "# {error}");
+    }
+    // The rest goes to the packer, which refuses nothing.
+    drop(text);
+    Effective::packed(packer)
 }
 
 /// Written one after the other, so that only one of them is a tree at a time.
