@@ -50,6 +50,8 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 
 /// More than any browser or scraper sends.
 const HEADER_BYTES: usize = 16 << 10;
+/// So much of an answer is made ahead of a client that reads slowly; with the piece that reaches it, twice as much.
+const UNSENT: usize = 64 << 10;
 /// A connection may stay this long, however busy it is: then it may finish and must come again.
 const LIFETIME: Duration = Duration::from_secs(3_600);
 /// What keeps failing is said this often.
@@ -121,6 +123,7 @@ async fn converse(stream: TcpStream, ticket: Ticket, site: Arc<Site>, stop: Canc
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_header_size(HEADER_BYTES)
+        .max_buf_size(UNSENT)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let until = Instant::now() + LIFETIME;
