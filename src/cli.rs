@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     app::Load,
-    node::Problems,
+    node::{Place, Problems},
     settings::{self, Flags, Sources},
     shared::THREADS,
     telemetry::{self, Format},
@@ -51,6 +51,9 @@ Start here:
 
 Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
 3 something can't be judged.";
+
+/// Where the configuration is looked for.
+const USUAL: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
@@ -169,7 +172,11 @@ impl Common {
     /// Reads the configuration whenever it is called.
     fn load(&self, flags: Flags) -> Load {
         // The place is settled once, what is there is read anew.
-        let common = Self { config_file: Some(self.config_path()), ..self.clone() };
+        let path = self.config_path();
+        if self.config_file.is_none() && !path.exists() {
+            return Arc::new(|| Err(nowhere()));
+        }
+        let common = Self { config_file: Some(path), ..self.clone() };
         Arc::new(move || settings::load(&common.sources(flags.clone())))
     }
 
@@ -183,10 +190,17 @@ impl Common {
     }
 
     fn config_path(&self) -> PathBuf {
-        const USUAL: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
         let usual = || USUAL.into_iter().map(PathBuf::from).find(|path| path.exists());
         self.config_file.clone().or_else(usual).unwrap_or_else(|| USUAL[0].into())
     }
+}
+
+fn nowhere() -> Problems {
+    let usual = USUAL.join(" nor at ");
+    let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
+    let mut problems = Problems::default();
+    problems.push(Place::default(), text, None);
+    problems
 }
 
 /// Says what is wrong, where errors belong.

@@ -238,6 +238,21 @@ fn validate_touches_nothing_and_lists_what_is_wrong() {
 }
 
 #[test]
+fn without_a_configuration_both_usual_places_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&[][..], &["validate"], &["check"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let expected = "no configuration at config/readiness.yaml nor at /etc/readiness-exporter/readiness.yaml: \
+                        write one there, or name it with --config.file\n";
+        assert_eq!((output.status.code(), &*said(&output).1), (Some(2), expected), "{arguments:?}");
+    }
+}
+
+#[test]
 fn explain_shows_phases_facts_and_how_each_check_judged() {
     let (_service, home) = mixed();
     let output = home.run(&["explain", "bad"]);

@@ -4,7 +4,7 @@ mod comparison;
 
 use hyper::header::HeaderName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
@@ -42,7 +42,7 @@ pub(super) struct Expectation {
     regex: Option<Pattern>,
     /// A path into the JSON body (RFC 9535), to be compared; each value that it selects must hold.
     #[schemars(with = "Option<String>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "path", skip_serializing_if = "Option::is_none")]
     json: Option<JsonPath>,
 
     /// It is there (`true`) or not (`false`).
@@ -57,7 +57,7 @@ pub(super) struct Expectation {
     /// It is one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     one_of: Option<Vec<Value>>,
-    /// It is text that matches this expression.
+    /// It is text that matches this expression; one that would take too long is `unknown`, as with `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matches: Option<Pattern>,
     /// It is a number not below this.
@@ -99,6 +99,15 @@ pub(super) struct Finding {
 /// `null` is something to compare with, not the lack of it.
 fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(from).map(Some)
+}
+
+/// With the path in the error: the crate says only where it breaks.
+fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JsonPath>, D::Error> {
+    let path = |text: String| {
+        JsonPath::parse(&text)
+            .map_err(|error| de::Error::custom(format!("`{text}` is not a JSON path (RFC 9535): {error}")))
+    };
+    Option::<String>::deserialize(from)?.map(path).transpose()
 }
 
 fn wrong(reason: Reason, text: impl Into<String>) -> Finding {

@@ -163,6 +163,8 @@ fn what_expects_nothing_or_the_impossible_is_refused() {
     for bad in [json!({"json": "$.["}), json!({"regex": "("}), json!({"status": 20}), json!({"txt": "a"})] {
         assert!(from_value::<Response>(json!({"expect": [bad.clone()]})).is_err(), "{bad}");
     }
+    let error = from_value::<Response>(json!({"expect": [{"json": "$.["}]})).unwrap_err().to_string();
+    assert!(error.starts_with("`$.[` is not a JSON path (RFC 9535): at position "), "{error}");
 }
 
 #[test]
@@ -199,5 +201,13 @@ fn an_expression_that_is_too_much_for_the_body_is_unknown_and_hides_no_failure()
     assert_eq!(verdict.outcome, Outcome::Unknown(Reason::TooLarge));
     assert!(verdict.summary.starts_with("n: a body of 1048576 bytes is too long for `a[ab]{2000}c`"));
     let verdict = judge_body(json!([expensive, {"text": "c"}]), &body, None);
+    assert_eq!(verdict.outcome, Outcome::Fail(Reason::Body));
+
+    let document = json!({ "v": body }).to_string();
+    let expensive = json!({"json": "$.v", "matches": "a[ab]{2000}c"});
+    let verdict = judge_body(json!([expensive]), &document, None);
+    assert_eq!(verdict.outcome, Outcome::Unknown(Reason::TooLarge));
+    assert!(verdict.summary.starts_with("$.v: $.v can't be matched: it would take too long"), "{}", verdict.summary);
+    let verdict = judge_body(json!([{"json": "$.v", "matches": "a[ab]{2000}c", "max_length": 9}]), &document, None);
     assert_eq!(verdict.outcome, Outcome::Fail(Reason::Body));
 }

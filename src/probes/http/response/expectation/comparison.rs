@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{super::super::body::excerpt, Expectation, Finding, Held, wrong};
 use crate::{
     check::{Measure, Outcome},
+    pattern::TooLong,
     probe::Reason,
 };
 
@@ -25,9 +26,14 @@ impl Expectation {
         let mut held = Held::default();
         for value in values {
             let shown = if hidden { "<hidden>".to_owned() } else { excerpt(&value.to_string(), 60) };
-            let finding = self
-                .differs(value)
-                .map(|expected| wrong(Reason::Body, format!("{what} is {shown}, expected {expected}")));
+            let finding = match self.differs(value) {
+                Ok(None) => None,
+                Ok(Some(expected)) => Some(wrong(Reason::Body, format!("{what} is {shown}, expected {expected}"))),
+                Err(too_long) => Some(Finding {
+                    outcome: Outcome::Unknown(Reason::TooLarge),
+                    text: format!("{what} can't be matched: {too_long}"),
+                }),
+            };
             held.worsen(finding, None);
             for measure in self.measures(value, hidden) {
                 let text = measure.to_string();
@@ -42,28 +48,27 @@ impl Expectation {
     }
 
     /// What was expected of a value that is something else.
-    fn differs(&self, value: &Value) -> Option<String> {
+    fn differs(&self, value: &Value) -> Result<Option<String>, TooLong> {
         let compact = |value: &Value| excerpt(&value.to_string(), 60);
         if let Some(expected) = self.equals.as_ref().filter(|expected| !self.same(value, expected)) {
-            return Some(compact(expected));
+            return Ok(Some(compact(expected)));
         }
         if let Some(unwanted) = self.not_equals.as_ref().filter(|unwanted| self.same(value, unwanted)) {
-            return Some(format!("anything but {}", compact(unwanted)));
+            return Ok(Some(format!("anything but {}", compact(unwanted))));
         }
         if let Some(all) = self.one_of.as_ref().filter(|all| !all.iter().any(|one| self.same(value, one))) {
             let shown: Vec<_> = all.iter().take(5).map(compact).collect();
-            return Some(excerpt(&format!("one of {}", shown.join(", ")), 100));
-        }
-        if let Some(pattern) = &self.matches {
-            let shown = || excerpt(&pattern.to_string(), 60);
-            match pattern.is_match(text_of(value).as_bytes()) {
-                Ok(true) => {}
-                Ok(false) => return Some(format!("a match of `{}`", shown())),
-                Err(error) => return Some(format!("a match of `{}`, but {error}", shown())),
-            }
+            return Ok(Some(excerpt(&format!("one of {}", shown.join(", ")), 100)));
         }
         let number = |set: bool| (set && self.number(value).is_none()).then(|| "a number".to_owned());
-        number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value))
+        let wrong = number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value));
+        // Last, for it may not come to an end, and what is wrong already is wrong.
+        match self.matches.as_ref().filter(|_| wrong.is_none()) {
+            Some(pattern) if !pattern.is_match(text_of(value).as_bytes())? => {
+                Ok(Some(format!("a match of `{}`", excerpt(&pattern.to_string(), 60))))
+            }
+            _ => Ok(wrong),
+        }
     }
 
     fn wrong_length(&self, value: &Value) -> Option<String> {
