@@ -3,7 +3,7 @@
 //! RFC 1952 frames one deflate stream; deflate blocks may follow each other once the first part ends on a byte (a
 //! sync flush). Two gzip members would be shorter to write, but many readers stop after the first.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
@@ -69,18 +69,6 @@ impl Packer {
                 break;
             }
         }
-    }
-}
-
-/// Better in large pieces: wrap it in a [`io::BufWriter`].
-impl io::Write for Packer {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.push(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

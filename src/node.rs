@@ -14,7 +14,7 @@ use std::fmt::Write;
 pub(crate) use self::problem::list;
 pub use self::{
     problem::{Problem, Problems, nearest},
-    yaml::{to_yaml, write_yaml},
+    yaml::to_yaml,
 };
 
 /// A piece of the configuration with its place.

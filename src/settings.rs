@@ -59,7 +59,8 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
     let mut problems = Problems::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let (scalars, server) = scalars::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
-    let (probes, shown) = probe::load(documents, &scalars, &mut problems);
+    let mut shown = effective::Draft::new(&scalars, &server);
+    let probes = probe::load(documents, &scalars, &mut shown, &mut problems);
     if !problems.is_empty() {
         return Err(problems.close());
     }
@@ -68,7 +69,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
         problems.push(Place::default(), message, None);
         return Err(problems);
     }
-    let effective = Arc::new(effective::of(&scalars, &server, &shown));
+    let effective = Arc::new(shown.finish());
     Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
 }
 

@@ -7,7 +7,6 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
-    io,
     sync::Arc,
 };
 
@@ -302,14 +301,6 @@ fn number(text: &str) -> Option<Value> {
 #[must_use]
 pub fn to_yaml(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
-}
-
-/// A value as YAML, piece by piece.
-///
-/// # Errors
-/// That of the writer, or of a value that YAML can't hold.
-pub fn write_yaml(value: &impl serde::Serialize, to: &mut impl io::Write) -> io::Result<()> {
-    serde_saphyr::to_io_writer(to, value).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -1,25 +1,23 @@
 //! The configuration as it takes effect: every default filled in, secrets hidden by their type; and what tells two
 //! configurations of a probe apart.
 //!
-//! It is kept packed, and while it is put together never more than one probe is a tree: either would take more memory
-//! than all that is kept of the probes.
+//! It is packed while it is put together, one probe after the other: as text it would take more memory than all that is
+//! kept of the probes.
 
-use std::io::{BufWriter, Write};
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{CheckInfo, ProbeInfo, Server, scalars::Scalars};
 use crate::{
-    gzip::{Packer, Place, Sum, Unpacker},
+    gzip::{self, Packer, Place, Sum, Unpacker},
     kind::Effect,
-    node::write_yaml,
+    node::to_yaml,
     units::Period,
 };
 
-/// So much text is packed at once.
-const PIECE: usize = 32 << 10;
+/// What stands above the list of them.
+const PROBES: &str = "probes:\n";
 
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
@@ -29,11 +27,6 @@ pub struct Effective {
 }
 
 impl Effective {
-    fn packed(packer: Packer) -> Self {
-        let (packed, sum) = packer.finish();
-        Self { packed, sum }
-    }
-
     /// The text, piece by piece.
     pub(crate) fn unpack(&self) -> Unpacker {
         Unpacker::new(&self.packed, &self.sum)
@@ -42,9 +35,8 @@ impl Effective {
 
 impl From<&str> for Effective {
     fn from(text: &str) -> Self {
-        let mut packer = Packer::new(Place::First);
-        packer.push(text.as_bytes());
-        Self::packed(packer)
+        let (packed, sum) = gzip::pack(text.as_bytes(), Place::First);
+        Self { packed, sum }
     }
 }
 
@@ -55,46 +47,42 @@ impl std::fmt::Display for Effective {
     }
 }
 
-/// The whole configuration in the order and with the words of its files; `probes` are lines of [`line()`].
-pub(super) fn of(scalars: &Scalars, server: &Server, probes: &str) -> Effective {
-    #[derive(Serialize)]
-    struct Whole<'a> {
-        service: &'a str,
-        server: &'a Server,
-        state: &'a Option<std::path::PathBuf>,
-        concurrency: super::Concurrency,
-        defaults: &'a super::scalars::Defaults,
-        probes: Probes<'a>,
-    }
-    let whole = Whole {
-        service: &scalars.service,
-        server,
-        state: &scalars.state,
-        concurrency: scalars.concurrency,
-        defaults: &scalars.defaults,
-        probes: Probes(probes),
-    };
-    let mut packer = Packer::new(Place::First);
-    let mut text = BufWriter::with_capacity(PIECE, &mut packer);
-    if let Err(error) = write_yaml(&whole, &mut text) {
-        let _ = writeln!(text, "# {error}");
-    }
-    // The rest goes to the packer, which refuses nothing.
-    drop(text);
-    Effective::packed(packer)
-}
+/// The whole configuration in the order and with the words of its files, as far as it is written.
+pub(super) struct Draft(Packer);
 
-/// Written one after the other, so that only one of them is a tree at a time.
-struct Probes<'a>(&'a str);
+impl Draft {
+    /// Everything that comes before the probes.
+    pub(super) fn new(scalars: &Scalars, server: &Server) -> Self {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            service: &'a str,
+            server: &'a Server,
+            state: &'a Option<std::path::PathBuf>,
+            concurrency: super::Concurrency,
+            defaults: &'a super::scalars::Defaults,
+        }
+        let Scalars { service, state, concurrency, defaults, .. } = scalars;
+        let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
+        let mut packer = Packer::new(Place::First);
+        packer.push(head.as_bytes());
+        packer.push(PROBES.as_bytes());
+        Self(packer)
+    }
 
-impl Serialize for Probes<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.0.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_default()))
+    /// Adds one probe.
+    pub(super) fn probe(&mut self, info: &ProbeInfo, effect: Effect) {
+        // As it stands in the whole list.
+        let list = to_yaml(&json!({ "probes": [probe(info, effect)] }));
+        self.0.push(list.strip_prefix(PROBES).unwrap_or(&list).as_bytes());
+    }
+
+    pub(super) fn finish(self) -> Effective {
+        let (packed, sum) = self.0.finish();
+        Effective { packed, sum }
     }
 }
 
-/// Adds one probe, as a line of JSON.
-pub(super) fn line(info: &ProbeInfo, effect: Effect, lines: &mut String) {
+fn probe(info: &ProbeInfo, effect: Effect) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
     map.insert(info.kind.into(), effect.probe);
@@ -110,8 +98,7 @@ pub(super) fn line(info: &ProbeInfo, effect: Effect, lines: &mut String) {
     map.insert("enabled".into(), json!(info.enabled));
     let checks = info.checks.iter().zip(effect.checks);
     map.insert("checks".into(), checks.map(|(info, settings)| check(info, settings)).collect());
-    lines.push_str(&Value::from(map).to_string());
-    lines.push('\n');
+    map.into()
 }
 
 fn check(info: &CheckInfo, settings: Value) -> Value {

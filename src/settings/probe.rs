@@ -68,13 +68,15 @@ pub(super) struct Known {
     pub offers: Vec<Offered>,
 }
 
-/// Reads every probe of the documents.
-///
-/// The text is what they come to: see [`effective::line`].
-pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Problems) -> (Vec<ProbeSettings>, String) {
+/// Reads every probe of the documents; each is added to what is shown.
+pub(super) fn load(
+    documents: Vec<Node>,
+    scalars: &Scalars,
+    shown: &mut effective::Draft,
+    problems: &mut Problems,
+) -> Vec<ProbeSettings> {
     let known = probes::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
-    let mut reader =
-        Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown: String::new(), problems };
+    let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
         let entries = take(&mut document, "probes");
@@ -88,7 +90,7 @@ pub(super) fn load(documents: Vec<Node>, scalars: &Scalars, problems: &mut Probl
         }
     }
     depends::hold(&reader.graph, reader.problems);
-    (found, reader.shown)
+    found
 }
 
 struct Reader<'a> {
@@ -97,7 +99,7 @@ struct Reader<'a> {
     /// Where each name is written.
     names: HashMap<String, Place>,
     graph: Vec<depends::Probe>,
-    shown: String,
+    shown: &'a mut effective::Draft,
     problems: &'a mut Problems,
 }
 
@@ -168,7 +170,7 @@ impl Reader<'_> {
         let (written, effect) = written?;
         let fingerprint = effective::fingerprint(&info, &canonical);
         let identity = effective::identity(&info, &effect);
-        effective::line(&info, effect, &mut self.shown);
+        self.shown.probe(&info, effect);
         Some(ProbeSettings { info: Arc::new(info), written, fingerprint, identity })
     }
 
