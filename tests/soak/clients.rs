@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, sleep, timeout},
 };
 
@@ -20,6 +20,8 @@ use tokio::{
 const EVERY: Duration = Duration::from_secs(5);
 /// As Prometheus' own limit for an interval of 10 s.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A slow client goes and comes back, a little after the daemon has shown it out.
+const GIVE_UP: Duration = Duration::from_secs(75);
 
 /// What all clients have seen so far.
 #[derive(Default)]
@@ -98,20 +100,31 @@ async fn scrape(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
     }
 }
 
+/// A connection whose kernel takes little of an answer: else the daemon would be done with it at once.
+async fn narrow(daemon: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4 << 10)?;
+    socket.connect(daemon).await
+}
+
 /// Half of them never end their request; the others read a page at a few kilobytes a second until they are cut off.
+/// What the daemon's kernel still has for them then would last for minutes.
 async fn dawdle(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
     let mut buffer = [0; 512];
     loop {
-        if let Ok(mut stream) = TcpStream::connect(daemon).await {
+        if let Ok(mut stream) = narrow(daemon).await {
             let request: &[u8] = if n % 2 == 0 {
                 b"GET /metrics HTTP/1.1\r\nhost: "
             } else {
                 b"GET /metrics HTTP/1.1\r\nhost: soak\r\n\r\n"
             };
             let _ = stream.write_all(request).await;
-            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
-                sleep(Duration::from_millis(100)).await;
-            }
+            let reading = async {
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let _ = timeout(GIVE_UP, reading).await;
         }
         clients.slow.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_millis(500)).await;
