@@ -43,6 +43,7 @@ runbooks! {
     "ReadinessCheckUnknown"
     "ReadinessCheckStale"
     "ReadinessExporterDown"
+    "ReadinessExporterRestarting"
     "ReadinessConfigReloadFailed"
     "ReadinessProbeOverrun"
     "ReadinessPanicked"

@@ -14,7 +14,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// What the contract promises of the things that can be checked by now.
-const PROMISED: [&str; 19] = [
+const PROMISED: [&str; 20] = [
     "ReadinessProbeDown",
     "ReadinessLatencyHigh",
     "ReadinessErrorRateHigh",
@@ -28,6 +28,7 @@ const PROMISED: [&str; 19] = [
     "ReadinessCheckUnknown",
     "ReadinessCheckStale",
     "ReadinessExporterDown",
+    "ReadinessExporterRestarting",
     "ReadinessConfigReloadFailed",
     "ReadinessProbeOverrun",
     "ReadinessPanicked",
