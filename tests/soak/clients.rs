@@ -111,6 +111,8 @@ async fn narrow(daemon: SocketAddr) -> io::Result<TcpStream> {
 /// What the daemon's kernel still has for them then would last for minutes.
 async fn dawdle(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
     let mut buffer = [0; 512];
+    // Each has another page before it, as it would be in the long run.
+    sleep(GIVE_UP.mul_f64(n as f64 / 20.0)).await;
     loop {
         if let Ok(mut stream) = narrow(daemon).await {
             let request: &[u8] = if n % 2 == 0 {
