@@ -169,13 +169,10 @@ impl Cli {
 }
 
 impl Common {
-    /// Reads the configuration whenever it is called.
+    /// Reads the configuration whenever it is called, if there is any.
     fn load(&self, flags: Flags) -> Load {
         // The place is settled once, what is there is read anew.
-        let path = self.config_path();
-        if self.config_file.is_none() && !path.exists() {
-            return Arc::new(|| Err(nowhere()));
-        }
+        let Some(path) = self.found() else { return Arc::new(|| Err(nowhere())) };
         let common = Self { config_file: Some(path), ..self.clone() };
         Arc::new(move || settings::load(&common.sources(flags.clone())))
     }
@@ -190,8 +187,13 @@ impl Common {
     }
 
     fn config_path(&self) -> PathBuf {
-        let usual = || USUAL.into_iter().map(PathBuf::from).find(|path| path.exists());
-        self.config_file.clone().or_else(usual).unwrap_or_else(|| USUAL[0].into())
+        self.found().unwrap_or_else(|| USUAL[0].into())
+    }
+
+    /// What is named, or the first of the usual places where something is, readable or not.
+    fn found(&self) -> Option<PathBuf> {
+        let is_missing = |path: &PathBuf| path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        self.config_file.clone().or_else(|| USUAL.into_iter().map(PathBuf::from).find(|path| !is_missing(path)))
     }
 }
 

@@ -66,12 +66,20 @@ impl Pattern {
     /// # Errors
     /// It would take too long to tell.
     pub fn is_match(&self, bytes: &[u8]) -> Result<bool, TooLong> {
-        let steps = self.states.saturating_mul(bytes.len());
+        self.over(bytes.len())?.is_match(bytes)
+    }
+
+    /// A search of several texts, of so many bytes in all.
+    ///
+    /// # Errors
+    /// As with [`Pattern::is_match`].
+    pub fn over(&self, bytes: usize) -> Result<Search<'_>, TooLong> {
+        let (regex, steps) = (&self.regex, self.states.saturating_mul(bytes));
         if steps <= STEPS {
-            return Ok(self.regex.is_match(bytes));
+            return Ok(Search { regex, steps, lazy: None });
         }
         // Made anew each time: texts like this are rare, and to make it takes less than to search them.
-        let automaton = automaton(self.regex.as_str()).ok_or(TooLong)?;
+        let automaton = automaton(regex.as_str()).ok_or(TooLong)?;
         let config = dfa::Config::new()
             .unicode_word_boundary(true)
             .cache_capacity(CACHE)
@@ -79,9 +87,30 @@ impl Pattern {
             .minimum_cache_clear_count(Some(1))
             .minimum_bytes_per_state(Some(BYTES_PER_STATE));
         let dfa = dfa::DFA::builder().configure(config).build_from_nfa(automaton).map_err(|_| TooLong)?;
-        match dfa.try_search_fwd(&mut dfa.create_cache(), &Input::new(bytes).earliest(true)) {
+        let cache = dfa.create_cache();
+        Ok(Search { regex, steps, lazy: Some((dfa, cache)) })
+    }
+}
+
+/// See [`Pattern::over`].
+pub struct Search<'a> {
+    regex: &'a Regex,
+    /// That all texts together may take.
+    steps: usize,
+    /// For texts that are long together.
+    lazy: Option<(dfa::DFA, dfa::Cache)>,
+}
+
+impl Search<'_> {
+    /// As [`Pattern::is_match`], for one of the texts.
+    ///
+    /// # Errors
+    /// It would take too long to tell.
+    pub fn is_match(&mut self, bytes: &[u8]) -> Result<bool, TooLong> {
+        let Some((dfa, cache)) = &mut self.lazy else { return Ok(self.regex.is_match(bytes)) };
+        match dfa.try_search_fwd(cache, &Input::new(bytes).earliest(true)) {
             Ok(found) => Ok(found.is_some()),
-            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && steps <= STEPS_AT_WORDS => {
+            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && self.steps <= STEPS_AT_WORDS => {
                 Ok(self.regex.is_match(bytes))
             }
             Err(_) => Err(TooLong),

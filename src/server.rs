@@ -50,7 +50,8 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 
 /// More than any browser or scraper sends.
 const HEADER_BYTES: usize = 16 << 10;
-/// So much of an answer is made ahead of a client that reads slowly; with the piece that reaches it, twice as much.
+/// So much of an answer is made ahead of a client that reads slowly, and the piece that goes beyond it. It is also the
+/// room for a request, so it is more than [`HEADER_BYTES`].
 const UNSENT: usize = 64 << 10;
 /// A connection may stay this long, however busy it is: then it may finish and must come again.
 const LIFETIME: Duration = Duration::from_secs(3_600);

@@ -21,6 +21,8 @@ const DRAFT: &str = "state.json.new";
 const DAMAGED: &str = "state.json.damaged";
 const LOCK: &str = "lock";
 const MAGIC: &str = "readiness-exporter state 1 sha256:";
+/// Length of the first line: the magic, a checksum and the end of the line.
+const HEAD: u64 = MAGIC.len() as u64 + 64 + 1;
 
 /// So much is written at once.
 const PIECE: usize = 64 << 10;
@@ -121,13 +123,13 @@ impl Store {
     pub fn write(&self, state: &Capture<'_>) -> io::Result<()> {
         let draft = self.folder.join(DRAFT);
         let mut file = File::create(&draft)?;
-        // The checksum of what follows is written over the zeros once it is known.
-        file.write_all(format!("{MAGIC}{:064}\n", 0).as_bytes())?;
+        // The first line comes last: it has the checksum of all others.
+        file.seek(SeekFrom::Start(HEAD))?;
         let mut body = BufWriter::with_capacity(PIECE, Summed { file, sum: Sha256::new() });
         serde_json::to_writer(&mut body, state)?;
         let Summed { mut file, sum } = body.into_inner().map_err(IntoInnerError::into_error)?;
-        file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
-        file.write_all(checksum(sum).as_bytes())?;
+        file.rewind()?;
+        file.write_all(format!("{MAGIC}{}\n", checksum(sum)).as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, self.folder.join(FILE))?;
         File::open(&self.folder)?.sync_all()
@@ -246,6 +248,16 @@ mod tests {
         fs::write(store.folder.join(DRAFT), b"readiness-exporter state 1 sha").unwrap();
         assert!(matches!(store.load(), Found::State(_)));
         write(&store).unwrap();
+        assert!(matches!(store.load(), Found::State(_)));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_leaves_the_state_before_it() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        // Whatever is written to this device, it is full.
+        std::os::unix::fs::symlink("/dev/full", store.folder.join(DRAFT)).unwrap();
+        assert_eq!(write(&store).unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(matches!(store.load(), Found::State(_)));
     }
 }

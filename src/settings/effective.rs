@@ -16,7 +16,7 @@ use crate::{
     units::Period,
 };
 
-/// What stands above the list of them.
+/// What stands above the list of probes.
 const PROBES: &str = "probes:\n";
 
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
@@ -71,9 +71,9 @@ impl Draft {
 
     /// Adds one probe.
     pub(super) fn probe(&mut self, info: &ProbeInfo, effect: Effect) {
-        // As it stands in the whole list.
+        // As it stands in the whole list, of which the first line is there already.
         let list = to_yaml(&json!({ "probes": [probe(info, effect)] }));
-        self.0.push(list.strip_prefix(PROBES).unwrap_or(&list).as_bytes());
+        self.0.push(list.trim_start_matches(PROBES).as_bytes());
     }
 
     pub(super) fn finish(self) -> Effective {

@@ -26,16 +26,17 @@ pub struct Saved {
     pub probes: BTreeMap<String, SavedProbe>,
 }
 
-/// What is to be saved, in the form of [`Saved`]. Each probe is taken down as it is written: all of them at once would
-/// take more memory than everything that is known of them.
+/// What is to be saved, in the form of [`Saved`]. Each probe is taken down as it is written, for all of them at once
+/// would take more memory than everything that is known of them. So on a slow disk a window may know a run or two more
+/// than the board did at `saved_at`.
 #[derive(Serialize)]
 pub struct Capture<'a> {
     saved_at: Timestamp,
-    #[serde(serialize_with = "Running::serialize")]
-    probes: Running<'a>,
+    probes: Probes<'a>,
 }
 
-struct Running<'a> {
+/// Those that run, by name.
+struct Probes<'a> {
     snapshot: &'a Snapshot,
     jobs: HashMap<&'a str, &'a Kept>,
 }
@@ -83,11 +84,11 @@ impl<'a> Capture<'a> {
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, jobs: &'a [Kept], now: Timestamp) -> Self {
         let jobs = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
-        Self { saved_at: now, probes: Running { snapshot, jobs } }
+        Self { saved_at: now, probes: Probes { snapshot, jobs } }
     }
 }
 
-impl Running<'_> {
+impl Serialize for Probes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.snapshot.probes.iter().filter_map(|state| {
             let name = &*state.info.name;

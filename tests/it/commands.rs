@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     io::Write,
+    path::Path,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -239,17 +240,25 @@ fn validate_touches_nothing_and_lists_what_is_wrong() {
 
 #[test]
 fn without_a_configuration_both_usual_places_are_named() {
+    let usual = "/etc/readiness-exporter/readiness.yaml";
+    assert!(!Path::new(usual).exists(), "{usual} is there: it would be run instead");
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [&[][..], &["validate"], &["check"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"))
-            .args(arguments)
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let expected = "no configuration at config/readiness.yaml nor at /etc/readiness-exporter/readiness.yaml: \
-                        write one there, or name it with --config.file\n";
-        assert_eq!((output.status.code(), &*said(&output).1), (Some(2), expected), "{arguments:?}");
+    let says = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"));
+        let output = command.args(arguments).env_clear().current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        said(&output).1
+    };
+    for arguments in [&[][..], &["serve", "--config.check"], &["validate"], &["check"]] {
+        let expected = format!(
+            "no configuration at config/readiness.yaml nor at {usual}: write one there, or name it with --config.file\n"
+        );
+        assert_eq!(says(arguments), expected, "{arguments:?}");
     }
+    // What is there but can't be read is what is meant.
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::os::unix::fs::symlink("gone", folder.path().join("config/readiness.yaml")).unwrap();
+    assert!(says(&["validate"]).starts_with("config/readiness.yaml can't be read: No such file"));
 }
 
 #[test]

@@ -100,6 +100,10 @@ fn a_whole_configuration_loads_with_every_default_filled_in() {
     let shown = settings.effective.to_string();
     let (probe, default) = ("  tcp:\n    address: db:5432", "retry_interval: 20s");
     assert!(shown.contains(probe) && shown.contains(default), "{shown}");
+    // One document, which a daemon could be started with.
+    let shown: serde_json::Value = serde_saphyr::from_str(&shown).unwrap();
+    let names: Vec<_> = shown["probes"].as_array().unwrap().iter().map(|probe| &probe["name"]).collect();
+    assert_eq!(names, infos.iter().map(|info| &*info.name).collect::<Vec<_>>());
 }
 
 #[test]

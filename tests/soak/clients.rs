@@ -40,6 +40,10 @@ impl Clients {
         self.slow.load(Ordering::Relaxed)
     }
 
+    fn problem(&self, text: String) {
+        self.problems.lock().expect("nobody panics with it").push(text);
+    }
+
     pub(crate) fn problems(&self) -> Vec<String> {
         self.problems.lock().expect("nobody panics with it").iter().take(5).cloned().collect()
     }
@@ -93,8 +97,7 @@ async fn scrape(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
         };
         clients.scrapes.fetch_add(1, Ordering::Relaxed);
         if let Some(problem) = problem {
-            let text = format!("a scrape went wrong after {:?}: {problem}", start.elapsed());
-            clients.problems.lock().expect("nobody panics with it").push(text);
+            clients.problem(format!("a scrape went wrong after {:?}: {problem}", start.elapsed()));
         }
         sleep(EVERY.saturating_sub(start.elapsed())).await;
     }
@@ -126,7 +129,10 @@ async fn dawdle(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
                     sleep(Duration::from_millis(100)).await;
                 }
             };
-            let _ = timeout(GIVE_UP, reading).await;
+            let closed = timeout(GIVE_UP, reading).await;
+            if n % 2 == 0 && closed.is_err() {
+                clients.problem(format!("a request that never ends was not cut off within {GIVE_UP:?}"));
+            }
         }
         clients.slow.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_millis(500)).await;

@@ -10,12 +10,12 @@
 //! | a path selects several values, or a header is there several times | each of them must meet the expectation |
 //! | the body is no JSON, or empty, where a path looks into it | fail (`parse`) |
 //! | a value compared with `min` or `max` is no number (NaN is none) | fail (`body`) |
-//! | a `regex` would take too long on so long a body | unknown (`too_large`), unless another expectation fails |
+//! | a `regex` or `matches` would take too long on so long a text | unknown (`too_large`), unless another expectation fails |
 //! | the run failed, whatever was seen of the answer | unknown, with the reason of the run: `health` says why |
 
 mod expectation;
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,10 +84,9 @@ impl Response {
             measures.extend(found.measure);
             findings.extend(found.finding.map(|finding| (expectation.name(), finding)));
         }
-        // What warns is a finding too, but only where nothing is worse.
-        let first =
-            |fails: bool| findings.iter().find(|(_, finding)| matches!(finding.outcome, Outcome::Fail(_)) == fails);
-        let verdict = match first(true).or_else(|| first(false)) {
+        // The first of the worst: what warns is a finding too, but only where nothing is worse.
+        let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.badness()));
+        let verdict = match worst {
             Some((name, Finding { outcome, text })) => Verdict::new(*outcome, format!("{name}: {text}")),
             None if self.expect.len() == 1 => Verdict::new(Outcome::Pass, "the expectation is met"),
             None => Verdict::new(Outcome::Pass, format!("all {} expectations are met", self.expect.len())),

@@ -77,6 +77,8 @@ fn a_kill_in_the_middle_of_a_state_write_loses_and_damages_nothing() {
     }
     println!("{hits} of {rounds} kills met a write");
     home.serve().terminate();
+    let length = fs::metadata(home.path("state/state.json")).unwrap().len();
+    assert!(length > 64 << 10, "{length} bytes are written at once");
 }
 
 #[test]

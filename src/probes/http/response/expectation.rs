@@ -57,7 +57,7 @@ pub(super) struct Expectation {
     /// It is one of these.
     #[serde(skip_serializing_if = "Option::is_none")]
     one_of: Option<Vec<Value>>,
-    /// It is text that matches this expression; one that would take too long is `unknown`, as with `regex`.
+    /// It is text that matches this expression; what would take too long is `unknown`, as with `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matches: Option<Pattern>,
     /// It is a number not below this.

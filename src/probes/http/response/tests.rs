@@ -203,11 +203,20 @@ fn an_expression_that_is_too_much_for_the_body_is_unknown_and_hides_no_failure()
     let verdict = judge_body(json!([expensive, {"text": "c"}]), &body, None);
     assert_eq!(verdict.outcome, Outcome::Fail(Reason::Body));
 
-    let document = json!({ "v": body }).to_string();
-    let expensive = json!({"json": "$.v", "matches": "a[ab]{2000}c"});
-    let verdict = judge_body(json!([expensive]), &document, None);
-    assert_eq!(verdict.outcome, Outcome::Unknown(Reason::TooLarge));
-    assert!(verdict.summary.starts_with("$.v: $.v can't be matched: it would take too long"), "{}", verdict.summary);
-    let verdict = judge_body(json!([{"json": "$.v", "matches": "a[ab]{2000}c", "max_length": 9}]), &document, None);
-    assert_eq!(verdict.outcome, Outcome::Fail(Reason::Body));
+    let warns = json!({"json": "$.n", "max": {"warn": 1, "fail": 9}});
+    let expensive = json!({"json": "$.v[*]", "matches": "^[ab]*$|a[ab]{2000}c"});
+    // One long text, or many that are long together.
+    for pieces in [1, 4_096] {
+        let texts: Vec<_> = body.as_bytes().chunks(body.len() / pieces).map(String::from_utf8_lossy).collect();
+        let document = json!({ "v": texts, "n": 5 }).to_string();
+        let start = std::time::Instant::now();
+        for expect in [json!([warns, expensive]), json!([expensive, warns])] {
+            let verdict = judge_body(expect, &document, None);
+            assert_eq!(verdict.outcome, Outcome::Unknown(Reason::TooLarge), "{pieces}: {}", verdict.summary);
+            assert!(verdict.summary.starts_with("$.v[*]: 1048576 bytes are too long for `"), "{}", verdict.summary);
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{pieces}: {:?}", start.elapsed());
+        let fails = json!({"json": "$.v[*]", "matches": "a[ab]{2000}c", "max_length": 9});
+        assert_eq!(judge_body(json!([fails]), &document, None).outcome, Outcome::Fail(Reason::Body));
+    }
 }

@@ -1,13 +1,12 @@
 //! The comparisons of an expectation: what must hold of each value of a header or of a JSON path.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use serde_json::Value;
 
 use super::{super::super::body::excerpt, Expectation, Finding, Held, wrong};
 use crate::{
     check::{Measure, Outcome},
-    pattern::TooLong,
     probe::Reason,
 };
 
@@ -25,15 +24,10 @@ impl Expectation {
         }
         let mut held = Held::default();
         for value in values {
-            let shown = if hidden { "<hidden>".to_owned() } else { excerpt(&value.to_string(), 60) };
-            let finding = match self.differs(value) {
-                Ok(None) => None,
-                Ok(Some(expected)) => Some(wrong(Reason::Body, format!("{what} is {shown}, expected {expected}"))),
-                Err(too_long) => Some(Finding {
-                    outcome: Outcome::Unknown(Reason::TooLarge),
-                    text: format!("{what} can't be matched: {too_long}"),
-                }),
-            };
+            let shown = shown(value, hidden);
+            let finding = self
+                .differs(value)
+                .map(|expected| wrong(Reason::Body, format!("{what} is {shown}, expected {expected}")));
             held.worsen(finding, None);
             for measure in self.measures(value, hidden) {
                 let text = measure.to_string();
@@ -44,31 +38,51 @@ impl Expectation {
                 held.worsen(finding, Some(measure));
             }
         }
+        held.worsen(self.unmatched(what, values, hidden), None);
         held
     }
 
-    /// What was expected of a value that is something else.
-    fn differs(&self, value: &Value) -> Result<Option<String>, TooLong> {
+    /// The first value that does not match, or that all together are too long to tell.
+    fn unmatched(&self, what: &str, values: &[&Value], hidden: bool) -> Option<Finding> {
+        let pattern = self.matches.as_ref()?;
+        let texts: Vec<_> = values.iter().map(|value| text_of(value)).collect();
+        let length = texts.iter().map(|text| text.len()).sum();
+        let first = pattern.over(length).and_then(|mut search| {
+            for (value, text) in values.iter().zip(&texts) {
+                if !search.is_match(text.as_bytes())? {
+                    return Ok(Some(value));
+                }
+            }
+            Ok(None)
+        });
+        let pattern = excerpt(&pattern.to_string(), 60);
+        match first {
+            Ok(value) => value.map(|value| {
+                let shown = shown(value, hidden);
+                wrong(Reason::Body, format!("{what} is {shown}, expected a match of `{pattern}`"))
+            }),
+            Err(error) => Some(Finding {
+                outcome: Outcome::Unknown(Reason::TooLarge),
+                text: format!("{length} bytes are too long for `{pattern}`: {error}"),
+            }),
+        }
+    }
+
+    /// What was expected of a value that is something else, matches aside.
+    fn differs(&self, value: &Value) -> Option<String> {
         let compact = |value: &Value| excerpt(&value.to_string(), 60);
         if let Some(expected) = self.equals.as_ref().filter(|expected| !self.same(value, expected)) {
-            return Ok(Some(compact(expected)));
+            return Some(compact(expected));
         }
         if let Some(unwanted) = self.not_equals.as_ref().filter(|unwanted| self.same(value, unwanted)) {
-            return Ok(Some(format!("anything but {}", compact(unwanted))));
+            return Some(format!("anything but {}", compact(unwanted)));
         }
         if let Some(all) = self.one_of.as_ref().filter(|all| !all.iter().any(|one| self.same(value, one))) {
             let shown: Vec<_> = all.iter().take(5).map(compact).collect();
-            return Ok(Some(excerpt(&format!("one of {}", shown.join(", ")), 100)));
+            return Some(excerpt(&format!("one of {}", shown.join(", ")), 100));
         }
         let number = |set: bool| (set && self.number(value).is_none()).then(|| "a number".to_owned());
-        let wrong = number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value));
-        // Last, for it may not come to an end, and what is wrong already is wrong.
-        match self.matches.as_ref().filter(|_| wrong.is_none()) {
-            Some(pattern) if !pattern.is_match(text_of(value).as_bytes())? => {
-                Ok(Some(format!("a match of `{}`", excerpt(&pattern.to_string(), 60))))
-            }
-            _ => Ok(wrong),
-        }
+        number(self.min.is_some() || self.max.is_some()).or_else(|| self.wrong_length(value))
     }
 
     fn wrong_length(&self, value: &Value) -> Option<String> {
@@ -120,8 +134,7 @@ impl Expectation {
 }
 
 impl Held {
-    /// The first failure stays, and a warning only until there is a failure; of several values of one path the
-    /// measure with the least headroom is kept.
+    /// The first of the worst findings stays; of several values of one path the measure with the least headroom.
     fn worsen(&mut self, finding: Option<Finding>, measure: Option<Measure>) {
         let badness = |finding: &Option<Finding>| finding.as_ref().map_or(0, |finding| finding.outcome.badness());
         if badness(&finding) > badness(&self.finding) {
@@ -135,6 +148,10 @@ impl Held {
     }
 }
 
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn shown(value: &Value, hidden: bool) -> String {
+    if hidden { "<hidden>".to_owned() } else { excerpt(&value.to_string(), 60) }
+}
+
+fn text_of(value: &Value) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| value.to_string().into(), Cow::from)
 }
