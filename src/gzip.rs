@@ -2,10 +2,13 @@
 //!
 //! RFC 1952 frames one deflate stream; deflate blocks may follow each other once the first part ends on a byte (a
 //! sync flush). Two gzip members would be shorter to write, but many readers stop after the first.
+//!
+//! What is packed is in pieces of one size: pages come and go every few seconds, and as blocks of a megabyte each they
+//! would leave holes that nothing else fits into.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, mem, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
 
 /// Where a part stands in its stream.
@@ -23,22 +26,35 @@ pub(crate) type Sum = Arc<Crc>;
 /// Magic, deflate, no flags, no time, no extra flags, unknown system: the same bytes for the same page.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// So much is unpacked at once.
+/// Bytes of a piece, packed or not.
 const PIECE: usize = 64 << 10;
+
+/// One part, packed.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed {
+    /// Each of [`PIECE`] but the last.
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) sum: Sum,
+}
 
 /// Packs one part as it comes.
 pub(crate) struct Packer {
     deflate: Compress,
     crc: Crc,
-    packed: Vec<u8>,
+    full: Vec<Bytes>,
+    piece: Vec<u8>,
     place: Place,
 }
 
 impl Packer {
     pub(crate) fn new(place: Place) -> Self {
-        let packed = if place == Place::First { HEADER.to_vec() } else { Vec::new() };
+        let mut piece = Vec::with_capacity(PIECE);
+        if place == Place::First {
+            piece.extend(HEADER);
+        }
         // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
-        Self { deflate: Compress::new(Compression::fast(), false), crc: Crc::new(), packed, place }
+        let deflate = Compress::new(Compression::fast(), false);
+        Self { deflate, crc: Crc::new(), full: Vec::new(), piece, place }
     }
 
     /// Takes in what follows.
@@ -48,32 +64,34 @@ impl Packer {
     }
 
     /// The part, packed.
-    pub(crate) fn finish(mut self) -> (Bytes, Sum) {
+    pub(crate) fn finish(mut self) -> Packed {
         self.run(&[], if self.place == Place::First { FlushCompress::Sync } else { FlushCompress::Finish });
         // Without the room that was left over: a page is kept.
-        (Bytes::from(self.packed.into_boxed_slice()), Arc::new(self.crc))
+        if !self.piece.is_empty() {
+            self.full.push(Bytes::from(self.piece.into_boxed_slice()));
+        }
+        Packed { pieces: self.full, sum: Arc::new(self.crc) }
     }
 
     fn run(&mut self, text: &[u8], flush: FlushCompress) {
         let start = self.deflate.total_in();
         loop {
-            self.packed.reserve(text.len() / 16 + 1024);
             let done = usize::try_from(self.deflate.total_in() - start).unwrap_or(usize::MAX);
             let rest = text.get(done..).unwrap_or_default();
-            let room = self.packed.capacity() - self.packed.len();
-            let before = self.packed.len();
             // Errors are defined for reading only; a part that could not be packed would show in the trailer.
-            let ended = self.deflate.compress_vec(rest, &mut self.packed, flush).is_err();
+            let ended = self.deflate.compress_vec(rest, &mut self.piece, flush).is_err();
             // Room that is left over says that everything came out.
-            if ended || self.packed.len() - before < room {
+            if ended || self.piece.len() < self.piece.capacity() {
                 break;
             }
+            let full = mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
+            self.full.push(Bytes::from(full));
         }
     }
 }
 
 /// Packs one part that is there as a whole.
-pub(crate) fn pack(text: &[u8], place: Place) -> (Bytes, Sum) {
+pub(crate) fn pack(text: &[u8], place: Place) -> Packed {
     let mut packer = Packer::new(place);
     packer.push(text);
     packer.finish()
@@ -91,23 +109,26 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
 
 /// A stream of one part.
 pub(crate) fn whole(text: &[u8]) -> Vec<u8> {
-    let (first, sum) = pack(text, Place::First);
-    let (rest, last) = pack(&[], Place::Last);
-    [first, rest, trailer(&sum, &last)].concat()
+    let (first, last) = (pack(text, Place::First), pack(&[], Place::Last));
+    let trailer = trailer(&first.sum, &last.sum);
+    [first.pieces, last.pieces, vec![trailer]].concat().concat()
 }
 
 /// Unpacks a first part again, piece by piece: for who takes it as it is, when it is too large to be kept so.
 pub(crate) struct Unpacker {
     inflate: Decompress,
-    packed: Bytes,
+    packed: VecDeque<Bytes>,
     left: u32,
 }
 
 impl Unpacker {
     /// Unpacks what [`Packer::finish`] gave for a [`Place::First`].
-    pub(crate) fn new(part: &Bytes, sum: &Sum) -> Self {
-        let packed = part.slice(HEADER.len().min(part.len())..);
-        Self { inflate: Decompress::new(false), packed, left: sum.amount() }
+    pub(crate) fn new(part: &Packed) -> Self {
+        let mut packed = VecDeque::from(part.pieces.clone());
+        if let Some(first) = packed.front_mut() {
+            first.advance(HEADER.len().min(first.len()));
+        }
+        Self { inflate: Decompress::new(false), packed, left: part.sum.amount() }
     }
 
     /// Bytes that are still to come.
@@ -124,16 +145,20 @@ impl Iterator for Unpacker {
             return None;
         }
         let mut piece = Vec::with_capacity(PIECE.min(self.left as usize));
-        let before = self.inflate.total_in();
-        // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
-        let result = self.inflate.decompress_vec(&self.packed, &mut piece, FlushDecompress::None);
-        let read = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
-        drop(self.packed.split_to(read.min(self.packed.len())));
-        if result.is_err() || piece.is_empty() {
-            return None;
+        while piece.len() < piece.capacity()
+            && let Some(packed) = self.packed.front_mut()
+        {
+            let before = self.inflate.total_in();
+            // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
+            self.inflate.decompress_vec(packed, &mut piece, FlushDecompress::None).ok()?;
+            let read = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
+            packed.advance(read.min(packed.len()));
+            if packed.is_empty() {
+                self.packed.pop_front();
+            }
         }
         self.left = self.left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-        Some(Bytes::from(piece))
+        Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())
     }
 }
 
@@ -157,9 +182,9 @@ mod tests {
     fn two_parts_are_one_stream() {
         let long = long();
         for (first, last) in [("", ""), ("a", ""), ("", "b"), (long.as_str(), "tail"), ("head", long.as_str())] {
-            let (one, first_sum) = pack(first.as_bytes(), Place::First);
-            let (two, last_sum) = pack(last.as_bytes(), Place::Last);
-            let bytes = [one, two, trailer(&first_sum, &last_sum)].concat();
+            let (one, two) = (pack(first.as_bytes(), Place::First), pack(last.as_bytes(), Place::Last));
+            let trailer = trailer(&one.sum, &two.sum);
+            let bytes = [one.pieces.concat(), two.pieces.concat(), trailer.to_vec()].concat();
             let mut text = String::new();
             // A reader of a single member checks the trailer and that nothing is left over.
             let mut reader = flate2::bufread::GzDecoder::new(bytes.as_slice());
@@ -175,8 +200,10 @@ mod tests {
         for text in ["", "a", &long] {
             let mut packer = Packer::new(Place::First);
             text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
-            let (part, sum) = packer.finish();
-            let unpacker = Unpacker::new(&part, &sum);
+            let part = packer.finish();
+            let (last, full) = part.pieces.split_last().unwrap();
+            assert!(last.len() <= PIECE && full.iter().all(|piece| piece.len() == PIECE));
+            let unpacker = Unpacker::new(&part);
             assert_eq!(unpacker.left(), text.len() as u64);
             let pieces: Vec<_> = unpacker.collect();
             assert!(pieces.iter().all(|piece| piece.len() <= PIECE));

@@ -16,6 +16,7 @@ mod process;
 mod series;
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ use self::{
 };
 use crate::{
     board::{Board, Snapshot},
-    gzip::{self, Unpacker},
+    gzip::{self, Packed, Unpacker},
     renderer::Renderer,
 };
 
@@ -65,7 +66,7 @@ pub struct Page {
     /// What is only kept packed and was asked for as it is; it comes first.
     pub(crate) unpacked: Option<Unpacker>,
     /// What is there.
-    pub(crate) parts: [Bytes; 3],
+    pub(crate) parts: VecDeque<Bytes>,
 }
 
 /// Renders pages and keeps the last of each format and encoding.
@@ -90,7 +91,7 @@ struct Cache {
 #[derive(Debug, Default)]
 struct Kept {
     plain: Option<(u64, Bytes)>,
-    packed: Option<(u64, Bytes, gzip::Sum)>,
+    packed: Option<(u64, Packed)>,
     tail: Option<Tail>,
     /// Whether the last page was too long to be kept as text.
     is_long: bool,
@@ -101,8 +102,7 @@ struct Kept {
 struct Tail {
     at: Instant,
     plain: Bytes,
-    packed: Bytes,
-    sum: gzip::Sum,
+    packed: Packed,
 }
 
 /// `process_*` is read again when it is older than this.
@@ -162,7 +162,7 @@ impl Cache {
             let kept = self.kept(format);
             match part {
                 Part::Plain(bytes) => kept.plain = Some((snapshot.version, bytes)),
-                Part::Packed(bytes, sum) => kept.packed = Some((snapshot.version, bytes, sum)),
+                Part::Packed(packed) => kept.packed = Some((snapshot.version, packed)),
             }
             kept.is_long = is_long;
         }
@@ -177,7 +177,7 @@ impl Cache {
 impl Kept {
     fn forget(&mut self, older_than: u64) {
         self.plain.take_if(|(version, _)| *version < older_than);
-        self.packed.take_if(|(version, ..)| *version < older_than);
+        self.packed.take_if(|(version, _)| *version < older_than);
     }
 
     fn has(&self, gzip: bool) -> bool {
@@ -187,19 +187,19 @@ impl Kept {
     /// The page, if it is there and not older than wanted.
     fn page(&self, wanted: u64, gzip: bool) -> Option<Page> {
         let tail = self.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
-        let packed = self.packed.as_ref().filter(|(version, ..)| *version >= wanted);
+        let packed = self.packed.as_ref().filter(|(version, _)| *version >= wanted);
         let plain = self.plain.as_ref().filter(|(version, _)| *version >= wanted);
         match (packed, plain) {
-            (Some((_, main, sum)), _) if gzip => {
-                let parts = [main.clone(), tail.packed.clone(), gzip::trailer(sum, &tail.sum)];
+            (Some((_, main)), _) if gzip => {
+                let trailer = gzip::trailer(&main.sum, &tail.packed.sum);
+                let parts = main.pieces.iter().chain(&tail.packed.pieces).cloned().chain([trailer]).collect();
                 Some(Page { unpacked: None, parts })
             }
             (_, Some((_, main))) if !gzip => {
-                Some(Page { unpacked: None, parts: [main.clone(), tail.plain.clone(), Bytes::new()] })
+                Some(Page { unpacked: None, parts: [main.clone(), tail.plain.clone()].into() })
             }
-            (Some((_, main, sum)), _) if self.is_long => {
-                let unpacked = Some(Unpacker::new(main, sum));
-                Some(Page { unpacked, parts: [tail.plain.clone(), Bytes::new(), Bytes::new()] })
+            (Some((_, main)), _) if self.is_long => {
+                Some(Page { unpacked: Some(Unpacker::new(main)), parts: [tail.plain.clone()].into() })
             }
             _ => None,
         }
@@ -208,8 +208,8 @@ impl Kept {
 
 impl Tail {
     fn of(text: String) -> Self {
-        let (packed, sum) = gzip::pack(text.as_bytes(), gzip::Place::Last);
-        Self { at: Instant::now(), plain: Bytes::from(text), packed, sum }
+        let packed = gzip::pack(text.as_bytes(), gzip::Place::Last);
+        Self { at: Instant::now(), plain: Bytes::from(text), packed }
     }
 }
 

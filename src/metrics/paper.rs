@@ -4,15 +4,15 @@
 
 use bytes::Bytes;
 
-use crate::gzip::{Packer, Place, Sum};
+use crate::gzip::{Packed, Packer, Place};
 
 /// A page or the main part of one.
 #[derive(Debug, Clone)]
 pub(super) enum Part {
     /// As it is.
     Plain(Bytes),
-    /// Packed, with what a gzip trailer needs to know of it.
-    Packed(Bytes, Sum),
+    /// Packed.
+    Packed(Packed),
 }
 
 /// See the module.
@@ -54,8 +54,7 @@ impl Paper {
         match self.packer {
             Some(mut packer) => {
                 packer.push(self.text.as_bytes());
-                let (bytes, sum) = packer.finish();
-                Part::Packed(bytes, sum)
+                Part::Packed(packer.finish())
             }
             None => Part::Plain(Bytes::from(self.text.into_boxed_str().into_boxed_bytes())),
         }

@@ -41,7 +41,7 @@ impl From<Unpacker> for Parts {
 
 impl From<Page> for Parts {
     fn from(page: Page) -> Self {
-        Self { unpacked: page.unpacked, ..Self::from(page.parts) }
+        Self { unpacked: page.unpacked, ready: page.parts }
     }
 }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CheckInfo, ProbeInfo, Server, scalars::Scalars};
 use crate::{
-    gzip::{self, Packer, Place, Sum, Unpacker},
+    gzip::{self, Packed, Packer, Place, Unpacker},
     kind::Effect,
     node::to_yaml,
     units::Period,
@@ -22,21 +22,19 @@ const PROBES: &str = "probes:\n";
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
 pub struct Effective {
-    packed: bytes::Bytes,
-    sum: Sum,
+    packed: Packed,
 }
 
 impl Effective {
     /// The text, piece by piece.
     pub(crate) fn unpack(&self) -> Unpacker {
-        Unpacker::new(&self.packed, &self.sum)
+        Unpacker::new(&self.packed)
     }
 }
 
 impl From<&str> for Effective {
     fn from(text: &str) -> Self {
-        let (packed, sum) = gzip::pack(text.as_bytes(), Place::First);
-        Self { packed, sum }
+        Self { packed: gzip::pack(text.as_bytes(), Place::First) }
     }
 }
 
@@ -77,8 +75,7 @@ impl Draft {
     }
 
     pub(super) fn finish(self) -> Effective {
-        let (packed, sum) = self.0.finish();
-        Effective { packed, sum }
+        Effective { packed: self.0.finish() }
     }
 }
 
