@@ -145,16 +145,19 @@ impl Iterator for Unpacker {
             return None;
         }
         let mut piece = Vec::with_capacity(PIECE.min(self.left as usize));
-        while piece.len() < piece.capacity()
-            && let Some(packed) = self.packed.front_mut()
-        {
-            let before = self.inflate.total_in();
+        while piece.len() < piece.capacity() {
+            // All may have been read when there is still something to come out.
+            let mut packed = self.packed.pop_front().unwrap_or_default();
+            let (read, written) = (self.inflate.total_in(), piece.len());
             // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
-            self.inflate.decompress_vec(packed, &mut piece, FlushDecompress::None).ok()?;
-            let read = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
+            self.inflate.decompress_vec(&packed, &mut piece, FlushDecompress::None).ok()?;
+            let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
+            if read == 0 && piece.len() == written {
+                break;
+            }
             packed.advance(read.min(packed.len()));
-            if packed.is_empty() {
-                self.packed.pop_front();
+            if !packed.is_empty() {
+                self.packed.push_front(packed);
             }
         }
         self.left = self.left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
@@ -196,8 +199,9 @@ mod tests {
 
     #[test]
     fn what_was_packed_in_pieces_comes_back_in_pieces() {
-        let long = long();
-        for text in ["", "a", &long] {
+        // Of many lengths: pieces of text and of what is packed end at different places.
+        let even = (0..300).map(|n| "series 1\n".repeat(6_000 + n * 37));
+        for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even) {
             let mut packer = Packer::new(Place::First);
             text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
             let part = packer.finish();
