@@ -6,7 +6,7 @@
 //! What is packed is in pieces of one size: pages come and go every few seconds, and as blocks of a megabyte each they
 //! would leave holes that nothing else fits into.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
@@ -28,6 +28,9 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// Bytes of a piece, packed or not.
 const PIECE: usize = 64 << 10;
+/// More than the compressor ever holds back (two blocks of 85 KiB): where a flush has less room than that, a second call
+/// brings out only what is left of the block, says that all is well, and the flush never happens.
+const ROOM: usize = 192 << 10;
 
 /// One part, packed.
 #[derive(Debug, Clone)]
@@ -42,19 +45,20 @@ pub(crate) struct Packer {
     deflate: Compress,
     crc: Crc,
     full: Vec<Bytes>,
-    piece: Vec<u8>,
+    /// What has come out since.
+    packed: Vec<u8>,
     place: Place,
 }
 
 impl Packer {
     pub(crate) fn new(place: Place) -> Self {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut packed = Vec::with_capacity(PIECE + ROOM);
         if place == Place::First {
-            piece.extend(HEADER);
+            packed.extend(HEADER);
         }
         // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
         let deflate = Compress::new(Compression::fast(), false);
-        Self { deflate, crc: Crc::new(), full: Vec::new(), piece, place }
+        Self { deflate, crc: Crc::new(), full: Vec::new(), packed, place }
     }
 
     /// Takes in what follows.
@@ -66,9 +70,8 @@ impl Packer {
     /// The part, packed.
     pub(crate) fn finish(mut self) -> Packed {
         self.run(&[], if self.place == Place::First { FlushCompress::Sync } else { FlushCompress::Finish });
-        // Without the room that was left over: a page is kept.
-        if !self.piece.is_empty() {
-            self.full.push(Bytes::from(self.piece.into_boxed_slice()));
+        if !self.packed.is_empty() {
+            self.full.push(Bytes::copy_from_slice(&self.packed));
         }
         Packed { pieces: self.full, sum: Arc::new(self.crc) }
     }
@@ -79,13 +82,14 @@ impl Packer {
             let done = usize::try_from(self.deflate.total_in() - start).unwrap_or(usize::MAX);
             let rest = text.get(done..).unwrap_or_default();
             // Errors are defined for reading only; a part that could not be packed would show in the trailer.
-            let ended = self.deflate.compress_vec(rest, &mut self.piece, flush).is_err();
+            let ended = self.deflate.compress_vec(rest, &mut self.packed, flush).is_err();
             // Room that is left over says that everything came out.
-            if ended || self.piece.len() < self.piece.capacity() {
+            let ended = ended || self.packed.len() < self.packed.capacity();
+            let full = self.packed.len() / PIECE * PIECE;
+            self.full.extend(self.packed.drain(..full).as_slice().chunks(PIECE).map(Bytes::copy_from_slice));
+            if ended {
                 break;
             }
-            let full = mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-            self.full.push(Bytes::from(full));
         }
     }
 }
@@ -200,8 +204,15 @@ mod tests {
     #[test]
     fn what_was_packed_in_pieces_comes_back_in_pieces() {
         // Of many lengths: pieces of text and of what is packed end at different places.
-        let even = (0..300).map(|n| "series 1\n".repeat(6_000 + n * 37));
-        for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even) {
+        let even = (0..100).map(|n| "series 1\n".repeat(6_000 + n * 37));
+        // Of which much is still inside at the end, more than the room that is left in its piece.
+        let mut random = 1_u64;
+        let mut letter = move || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (random >> 60) as u8)
+        };
+        let uneven = (0..100).map(|n| (0..100_000 + n * 1_003).map(|_| letter()).collect());
+        for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even).chain(uneven) {
             let mut packer = Packer::new(Place::First);
             text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
             let part = packer.finish();

@@ -91,7 +91,7 @@ async fn scrape(daemon: SocketAddr, n: usize, clients: Arc<Clients>) {
     loop {
         let start = Instant::now();
         let problem = match ask(daemon, &request).await {
-            Ok(answer) if answer.starts_with(b"HTTP/1.1 200 ") => None,
+            Ok(answer) if answer.starts_with(b"HTTP/1.1 200 ") => missing(&answer),
             Ok(answer) => Some(String::from_utf8_lossy(&answer).chars().take(100).collect()),
             Err(error) => Some(error.to_string()),
         };
@@ -108,6 +108,14 @@ async fn narrow(daemon: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4 << 10)?;
     socket.connect(daemon).await
+}
+
+/// What an answer lacks that promises more than it brings.
+fn missing(answer: &[u8]) -> Option<String> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let (head, body) = (String::from_utf8_lossy(&answer[..end]), answer.len() - end - 4);
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    (length.parse() != Ok(body)).then(|| format!("a page of {length} bytes ends after {body}"))
 }
 
 /// Half of them never end their request; the others read a page at a few kilobytes a second until they are cut off.
