@@ -25,6 +25,8 @@ mod endurance;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod newcomer;

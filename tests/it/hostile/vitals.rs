@@ -1,0 +1,117 @@
+//! Vital signs of a daemon under attack: latency of `/-/healthy`, resident memory, CPU time, and the verdict of a
+//! healthy neighbour.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::real::daemon::Daemon;
+
+/// Longest time that `/-/healthy` may take while an attack goes on.
+pub(crate) const MAX_LATENCY: Duration = Duration::from_millis(100);
+
+/// Asks `/-/healthy` every few milliseconds until it is told to stop.
+pub(crate) struct Vitals {
+    pid: u32,
+    cpu_at_start: Duration,
+    start: Instant,
+    stop: Arc<AtomicBool>,
+    pulse: JoinHandle<Vec<Duration>>,
+}
+
+/// What was seen between [`Vitals::watch`] and [`Vitals::end`].
+#[derive(Debug)]
+pub(crate) struct Signs {
+    /// Latencies of `/-/healthy`, sorted.
+    pub(crate) latencies: Vec<Duration>,
+    /// Largest resident set since the daemon started.
+    pub(crate) peak_bytes: u64,
+    /// CPU time per second of wall-clock time: 1.0 is one core.
+    pub(crate) cores: f64,
+}
+
+impl Vitals {
+    pub(crate) fn watch(daemon: &Daemon) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (address, stopped) = (daemon.address, Arc::clone(&stop));
+        let pulse = std::thread::spawn(move || {
+            let mut latencies = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                latencies.push(pulse(address));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            latencies
+        });
+        let pid = daemon.pid();
+        Self { pid, cpu_at_start: cpu(pid), start: Instant::now(), stop, pulse }
+    }
+
+    pub(crate) fn end(self) -> Signs {
+        let cores = (cpu(self.pid) - self.cpu_at_start).as_secs_f64() / self.start.elapsed().as_secs_f64();
+        self.stop.store(true, Ordering::Relaxed);
+        let mut latencies = self.pulse.join().unwrap();
+        latencies.sort();
+        Signs { latencies, peak_bytes: peak_bytes(self.pid), cores }
+    }
+}
+
+impl Signs {
+    /// The limit on latency is held by all but one answer in two hundred: the machine that runs the tests has hiccups
+    /// of its own, and an event loop that is held up delays many answers in a row.
+    #[track_caller]
+    pub(crate) fn assert_alive(&self, what: &str) {
+        let count = self.latencies.len();
+        assert!(count >= 20, "{what}: {count} answers are too few to judge");
+        let late = self.latencies.iter().filter(|latency| **latency > MAX_LATENCY).count();
+        let worst = self.latencies[count - 1];
+        println!(
+            "{what}: {count} answers, worst {worst:?}, {late} late, peak {} KiB, {:.2} cores",
+            self.peak_bytes >> 10,
+            self.cores
+        );
+        assert!(
+            late <= count / 200,
+            "{what}: {late} of {count} answers took more than {MAX_LATENCY:?}, the worst {worst:?}"
+        );
+        assert!(worst < 5 * MAX_LATENCY, "{what}: an answer took {worst:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_memory_below(&self, mebibytes: u64) {
+        assert!(self.peak_bytes < mebibytes << 20, "{} MiB resident, above {mebibytes}", self.peak_bytes >> 20);
+    }
+}
+
+fn pulse(address: SocketAddr) -> Duration {
+    let start = Instant::now();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    start.elapsed()
+}
+
+/// CPU time of all threads, in user and kernel mode: fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
+fn cpu(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let ticks: u64 = after_name.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Peak resident set of a process: `VmHWM` of proc_pid_status(5).
+pub(crate) fn peak_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
