@@ -6,6 +6,7 @@
 
 mod generation;
 mod once;
+mod probe_thread;
 mod saving;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,11 +22,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::once::Rehearsal;
-use self::{generation::Generation, saving::Saving};
+use self::{generation::Generation, probe_thread::ProbeThread, saving::Saving};
 use crate::{
     board::Board,
     node::{Place, Problems},
-    scheduler::{Room, Scheduler, log_change},
+    scheduler::{Pulse, Room, Scheduler, log_change},
     server::{self, Reload},
     settings::{Effective, Settings},
     shared::Shared,
@@ -41,6 +42,9 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 /// So long may runs that are under way take to end after a signal; the whole drain stays below five seconds.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// Standstill of the probes' thread from which on it is logged.
+const LOGGED_STANDSTILL: Duration = Duration::from_secs(2);
+
 /// Everything acquired, nothing running yet.
 pub struct App {
     load: Load,
@@ -49,6 +53,7 @@ pub struct App {
     store: Option<Arc<Store>>,
     board: Arc<Board>,
     shared: Arc<Shared>,
+    probes: ProbeThread,
     reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
 }
 
@@ -69,6 +74,9 @@ pub enum BuildError {
     /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] OpenError),
+    /// The system gives no thread to run the probes on.
+    #[error("can't start the thread that runs the probes: {0}; check the limits on processes and open files")]
+    Thread(io::Error),
 }
 
 impl App {
@@ -82,7 +90,7 @@ impl App {
         let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
         let mut listeners = Vec::new();
         for &address in &generation.server.listen {
-            let listener = TcpListener::bind(address).await;
+            let listener = server::listen(address);
             listeners.push(listener.map_err(|error| BuildError::Listen { address, error })?);
         }
         let store = generation.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
@@ -95,7 +103,8 @@ impl App {
         if let Some(store) = &store {
             restore(store, &board, &generation);
         }
-        Ok(Self { load, generation, listeners, store, board, shared, reloads: mpsc::channel(4) })
+        let probes = ProbeThread::start().map_err(BuildError::Thread)?;
+        Ok(Self { load, generation, listeners, store, board, shared, probes, reloads: mpsc::channel(4) })
     }
 
     /// Where the doors are, with the ports that the system chose.
@@ -126,14 +135,17 @@ impl App {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
             reload: sender,
-            lifecycle: self.generation.server.lifecycle,
+            pulse: Arc::clone(self.probes.pulse()),
+            settings: self.generation.server.clone(),
         };
         let mut server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
         let mut closed = None;
         let mut daemon = Daemon {
-            scheduler: Scheduler::new(Arc::clone(&self.board), shutdown.clone()),
+            scheduler: Scheduler::new(Arc::clone(&self.board), self.probes.pulse().runtime().clone(), shutdown.clone()),
+            pulse: Arc::clone(self.probes.pulse()),
+            stands_still: false,
             room: Room::new(self.generation.concurrency),
-            generation: self.generation,
+            generation: Arc::new(self.generation),
             saving: self.store.map(|store| Saving::new(store, Arc::clone(&self.board))),
             board: self.board,
             shared: self.shared,
@@ -164,6 +176,7 @@ impl App {
                 }
                 now = tick.tick() => {
                     daemon.age();
+                    daemon.watch_probes();
                     if now >= next_write {
                         daemon.write_state();
                         next_write = now + STATE_EVERY;
@@ -176,6 +189,7 @@ impl App {
             tracing::warn!("probes were still running after {DRAIN:?} and were dropped");
         }
         daemon.write_last_state().await;
+        self.probes.end().await;
         match closed {
             Some(ended) => ended,
             None => server.await,
@@ -196,15 +210,15 @@ fn restore(store: &Store, board: &Board, generation: &Generation) {
     }
 }
 
-/// A configuration that is being read, and who asked for it.
+/// A configuration that is being read and acquired, and who asked for it.
 struct Loading {
-    settings: JoinHandle<Result<Settings, Problems>>,
+    next: JoinHandle<Result<Generation, Problems>>,
     reply: Reload,
 }
 
 /// What was read, once it is; `None` while nothing is being read.
-async fn read(loading: &mut Option<Loading>) -> Option<Result<Settings, Problems>> {
-    let read = (&mut loading.as_mut()?.settings).await;
+async fn read(loading: &mut Option<Loading>) -> Option<Result<Generation, Problems>> {
+    let read = (&mut loading.as_mut()?.next).await;
     Some(read.unwrap_or_else(|error| {
         let mut problems = Problems::default();
         problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
@@ -213,8 +227,11 @@ async fn read(loading: &mut Option<Loading>) -> Option<Result<Settings, Problems
 }
 
 struct Daemon {
-    generation: Generation,
+    generation: Arc<Generation>,
     scheduler: Scheduler,
+    pulse: Arc<Pulse>,
+    /// Whether a standstill of the probes' thread has been logged and is not over yet.
+    stands_still: bool,
     room: Room,
     board: Arc<Board>,
     shared: Arc<Shared>,
@@ -230,14 +247,15 @@ impl Daemon {
         }
     }
 
+    /// Reads and acquires on a thread of its own: ten thousand probes would hold up the server for a while.
     fn start_loading(&self, reply: Reload) -> Loading {
-        let load = Arc::clone(&self.load);
-        Loading { settings: tokio::task::spawn_blocking(move || load()), reply }
+        let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
+        let next = move || load().and_then(|settings| Generation::acquire(settings, Some(&before), &shared));
+        Loading { next: tokio::task::spawn_blocking(next), reply }
     }
 
-    /// All or nothing: the next generation is acquired while this one runs on.
-    fn reload(&mut self, settings: Result<Settings, Problems>) -> Result<(), String> {
-        let next = settings.and_then(|settings| Generation::acquire(settings, Some(&self.generation), &self.shared));
+    /// All or nothing: the next generation was acquired while this one ran on.
+    fn reload(&mut self, next: Result<Generation, Problems>) -> Result<(), String> {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {
@@ -255,7 +273,7 @@ impl Daemon {
         for key in next.needs_restart(&self.generation) {
             tracing::warn!(key, "a change of this setting takes a restart of the daemon");
         }
-        let before = std::mem::replace(&mut self.generation, next);
+        let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
         if all {
             self.room = Room::new(self.generation.concurrency);
@@ -284,6 +302,18 @@ impl Daemon {
     fn age(&self) {
         for (probe, change) in self.board.age(Timestamp::now()) {
             log_change(&probe, &change);
+        }
+    }
+
+    /// Logs when the probes' thread stops to answer, and when it does again.
+    fn watch_probes(&mut self) {
+        let standstill = self.pulse.standstill();
+        if standstill > LOGGED_STANDSTILL && !self.stands_still {
+            self.stands_still = true;
+            tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
+        } else if standstill.is_zero() && self.stands_still {
+            self.stands_still = false;
+            tracing::info!("the thread of the probes runs again");
         }
     }
 

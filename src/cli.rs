@@ -212,8 +212,9 @@ fn complain(problem: &str) -> Exit {
     Exit::Usage
 }
 
-/// Everything on one thread. Runs wait far more than they work, and handing them from one thread to another costs more
-/// than most of them do; what takes long (pages, files, look-ups) has threads of its own.
+/// Everything on one thread, except that a daemon runs its probes on another one (see the decisions in the crate's head).
+/// Runs wait far more than they work, and handing each from one thread to another costs more than most of them do; what
+/// takes long (pages, files, look-ups) has threads of its own.
 fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
     let done = runtime.block_on(work);

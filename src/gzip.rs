@@ -6,7 +6,7 @@
 //! What is packed is in pieces of one size: pages come and go every few seconds, and as blocks of a megabyte each they
 //! would leave holes that nothing else fits into.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
@@ -111,28 +111,36 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// A stream of one part.
-pub(crate) fn whole(text: &[u8]) -> Vec<u8> {
-    let (first, last) = (pack(text, Place::First), pack(&[], Place::Last));
-    let trailer = trailer(&first.sum, &last.sum);
-    [first.pieces, last.pieces, vec![trailer]].concat().concat()
+/// A stream of one part, in pieces, with the checksum and length of the text.
+pub(crate) fn whole(text: &[u8]) -> Packed {
+    let (mut first, last) = (pack(text, Place::First), pack(&[], Place::Last));
+    first.pieces.extend(last.pieces);
+    first.pieces.push(trailer(&first.sum, &last.sum));
+    first
 }
 
-/// Unpacks a first part again, piece by piece: for who takes it as it is, when it is too large to be kept so.
+/// Text in pieces, each with memory of its own.
+pub(crate) fn pieces(text: &[u8]) -> Vec<Bytes> {
+    text.chunks(PIECE).map(Bytes::copy_from_slice).collect()
+}
+
+/// Decompresses a first part piece by piece: for clients that don't accept gzip, of a page that is too large to be kept
+/// as text.
 pub(crate) struct Unpacker {
     inflate: Decompress,
-    packed: VecDeque<Bytes>,
+    packed: Box<dyn Iterator<Item = Bytes> + Send>,
+    /// Rest of the piece that was read last.
+    rest: Bytes,
     left: u32,
 }
 
 impl Unpacker {
-    /// Unpacks what [`Packer::finish`] gave for a [`Place::First`].
-    pub(crate) fn new(part: &Packed) -> Self {
-        let mut packed = VecDeque::from(part.pieces.clone());
-        if let Some(first) = packed.front_mut() {
-            first.advance(HEADER.len().min(first.len()));
-        }
-        Self { inflate: Decompress::new(false), packed, left: part.sum.amount() }
+    /// Decompresses the pieces that [`Packer::finish`] gave for a [`Place::First`].
+    pub(crate) fn new(pieces: impl Iterator<Item = Bytes> + Send + 'static, sum: &Sum) -> Self {
+        let mut packed = Box::new(pieces);
+        let mut rest = packed.next().unwrap_or_default();
+        rest.advance(HEADER.len().min(rest.len()));
+        Self { inflate: Decompress::new(false), packed, rest, left: sum.amount() }
     }
 
     /// Bytes that are still to come.
@@ -151,18 +159,17 @@ impl Iterator for Unpacker {
         let mut piece = Vec::with_capacity(PIECE.min(self.left as usize));
         while piece.len() < piece.capacity() {
             // All may have been read when there is still something to come out.
-            let mut packed = self.packed.pop_front().unwrap_or_default();
+            if self.rest.is_empty() {
+                self.rest = self.packed.next().unwrap_or_default();
+            }
             let (read, written) = (self.inflate.total_in(), piece.len());
             // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
-            self.inflate.decompress_vec(&packed, &mut piece, FlushDecompress::None).ok()?;
+            self.inflate.decompress_vec(&self.rest, &mut piece, FlushDecompress::None).ok()?;
             let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
             if read == 0 && piece.len() == written {
                 break;
             }
-            packed.advance(read.min(packed.len()));
-            if !packed.is_empty() {
-                self.packed.push_front(packed);
-            }
+            self.rest.advance(read.min(self.rest.len()));
         }
         self.left = self.left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
         Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())
@@ -218,7 +225,7 @@ mod tests {
             let part = packer.finish();
             let (last, full) = part.pieces.split_last().unwrap();
             assert!(last.len() <= PIECE && full.iter().all(|piece| piece.len() == PIECE));
-            let unpacker = Unpacker::new(&part);
+            let unpacker = Unpacker::new(part.pieces.clone().into_iter(), &part.sum);
             assert_eq!(unpacker.left(), text.len() as u64);
             let pieces: Vec<_> = unpacker.collect();
             assert!(pieces.iter().all(|piece| piece.len() <= PIECE));

@@ -37,6 +37,7 @@
 //! | [`state`] | what survives a restart |
 //! | [`metrics`] | the board as pages for Prometheus |
 //! | [`server`] | the doors: routes, pages, API |
+//! | `outgoing` | pages on their way to clients, and a bound on their memory |
 //! | [`app`] | wiring: acquires all that can fail, then runs; reload |
 //! | [`cli`] | arguments, one command a file |
 //! | [`telemetry`] | logging |
@@ -56,6 +57,16 @@
 //!   the one list, each entry parses itself, and a mistake in one check doesn't hide those in the next.
 //! * A run that fails may still bring facts ([`probe::Broken`]): an expired certificate is a certificate.
 //! * The board stands on the settings: what everyone may know of a probe ([`settings::ProbeInfo`]) is what was written.
+//! * A daemon has two runtimes of one thread each: the main thread serves HTTP, receives signals, reloads and ages
+//!   results; the other runs the probes. Measured in a debug build beside two metrics pages of 9 MiB of blank lines and
+//!   two JSON bodies of 8 MiB each 2 s: `/-/healthy` took 87 ms in the median and 2.7 s at worst on one thread, 0.6 ms
+//!   and 77 ms with two. A scrape costs the same, and the second thread takes about 160 KiB. Since an answer no longer
+//!   proves that probes run, `/-/healthy` watches the other runtime ([`scheduler::Pulse`]), and results are aged on the
+//!   main thread: those of a probe thread that stands still turn `unknown`.
+//! * The `Host` header is checked for `/config` and `/-/reload` only: these show the configuration or change something.
+//!   Scrapers, load balancers and people reach the rest under names that nobody has listed.
+//! * A page that is being sent can be withdrawn (`outgoing`) rather than new requests be refused: slow clients lose, and
+//!   neither an operator nor a scraper is locked out by them.
 //! * Metric names live in [`family`], below the checks, rather than in [`metrics`]: a check names the family that its
 //!   number belongs to, and the renderer needs to know no check.
 
@@ -71,6 +82,7 @@ pub mod kind;
 pub mod limit;
 pub mod metrics;
 pub mod node;
+mod outgoing;
 pub mod pattern;
 pub mod probe;
 pub mod probes;

@@ -36,8 +36,10 @@ use self::{
 };
 use crate::{
     board::{Board, Snapshot},
-    gzip::{self, Packed, Unpacker},
+    gzip::{self, Packed, Sum},
+    outgoing::{Content, Outgoing, Source},
     renderer::Renderer,
+    scheduler::Pulse,
 };
 
 /// How a page is written.
@@ -63,10 +65,10 @@ impl Format {
 /// A page, in parts that follow each other.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// What is only kept packed and was asked for as it is; it comes first.
-    pub(crate) unpacked: Option<Unpacker>,
-    /// What is there.
-    pub(crate) parts: VecDeque<Bytes>,
+    /// The main part, which all clients share.
+    pub(crate) main: Option<Source>,
+    /// The small parts that follow it.
+    pub(crate) tail: VecDeque<Bytes>,
 }
 
 /// Renders pages and keeps the last of each format and encoding.
@@ -75,6 +77,7 @@ pub struct Metrics {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
     renderer: Arc<Renderer>,
+    pulse: Arc<Pulse>,
     cache: Arc<Mutex<Cache>>,
 }
 
@@ -82,6 +85,8 @@ pub struct Metrics {
 struct Cache {
     text: Kept,
     open: Kept,
+    /// Pages that clients still read, those of the past too.
+    outgoing: Outgoing,
     process: Process,
     /// How long the last rendering took, in seconds.
     took: f64,
@@ -90,11 +95,18 @@ struct Cache {
 /// The pages of one format.
 #[derive(Debug, Default)]
 struct Kept {
-    plain: Option<(u64, Bytes)>,
-    packed: Option<(u64, Packed)>,
+    plain: Option<Main>,
+    packed: Option<(Main, Sum)>,
     tail: Option<Tail>,
     /// Whether the last page was too long to be kept as text.
     is_long: bool,
+}
+
+/// The main part of a page, and the version of the board that it shows.
+#[derive(Debug)]
+struct Main {
+    version: u64,
+    content: Arc<Content>,
 }
 
 /// `process_*` and what ends a page, plain and packed.
@@ -111,10 +123,16 @@ const TAIL_AGE: Duration = Duration::from_secs(1);
 const MOST_PLAIN: usize = 256;
 
 impl Metrics {
-    /// Pages of this board.
-    pub(crate) fn new(board: Arc<Board>, renderer: Arc<Renderer>) -> Self {
-        let cache = Cache { text: Kept::default(), open: Kept::default(), process: Process::this(), took: 0.0 };
-        Self { version: board.watch(), board, renderer, cache: Arc::new(Mutex::new(cache)) }
+    /// Pages of this board, with the tasks of the server's runtime and of the probes'.
+    pub(crate) fn new(board: Arc<Board>, renderer: Arc<Renderer>, pulse: Arc<Pulse>) -> Self {
+        let cache = Cache {
+            text: Kept::default(),
+            open: Kept::default(),
+            outgoing: Outgoing::default(),
+            process: Process::this(),
+            took: 0.0,
+        };
+        Self { version: board.watch(), board, renderer, pulse, cache: Arc::new(Mutex::new(cache)) }
     }
 
     /// The page as of now; `None` only if a bug keeps it from being written.
@@ -122,16 +140,16 @@ impl Metrics {
         // Whoever waits for a rendering that began after it came takes that one: a crowd costs two renderings.
         let wanted = *self.version.borrow();
         let mut cache = Arc::clone(&self.cache).lock_owned().await;
-        if let Some(page) = cache.kept(format).page(wanted, gzip) {
+        if let Some(page) = cache.page(format, gzip, wanted) {
             return Some(page);
         }
         let board = Arc::clone(&self.board);
-        let tasks = Handle::current().metrics().num_alive_tasks();
+        let tasks = Handle::current().metrics().num_alive_tasks() + self.pulse.tasks();
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
         let rendering = self.renderer.run(move || {
             cache.render(&board, format, gzip, wanted);
             cache.tail(format, tasks);
-            cache.kept(format).page(wanted, gzip)
+            cache.page(format, gzip, wanted)
         });
         rendering.await.flatten()
     }
@@ -161,10 +179,39 @@ impl Cache {
             self.took = start.elapsed().as_secs_f64();
             let kept = self.kept(format);
             match part {
-                Part::Plain(bytes) => kept.plain = Some((snapshot.version, bytes)),
-                Part::Packed(packed) => kept.packed = Some((snapshot.version, packed)),
+                Part::Plain(pieces) => kept.plain = Some(Main::new(snapshot.version, pieces)),
+                Part::Packed(Packed { pieces, sum }) => {
+                    kept.packed = Some((Main::new(snapshot.version, pieces), sum));
+                }
             }
             kept.is_long = is_long;
+        }
+    }
+
+    /// The page, if it is there and not older than wanted.
+    fn page(&self, format: Format, gzip: bool, wanted: u64) -> Option<Page> {
+        let kept = match format {
+            Format::Text => &self.text,
+            Format::OpenMetrics => &self.open,
+        };
+        let tail = kept.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
+        let packed = kept.packed.as_ref().filter(|(main, _)| main.shows(wanted));
+        let plain = kept.plain.as_ref().filter(|main| main.shows(wanted));
+        match (packed, plain) {
+            (Some((main, sum)), _) if gzip => {
+                let trailer = gzip::trailer(sum, &tail.packed.sum);
+                let main = Source::Plain(self.outgoing.send(&main.content));
+                Some(Page { main: Some(main), tail: tail.packed.pieces.iter().cloned().chain([trailer]).collect() })
+            }
+            (_, Some(main)) if !gzip => {
+                let main = Source::Plain(self.outgoing.send(&main.content));
+                Some(Page { main: Some(main), tail: [tail.plain.clone()].into() })
+            }
+            (Some((main, sum)), _) if kept.is_long => {
+                let main = Source::Unpacked(self.outgoing.send_unpacked(&main.content, sum));
+                Some(Page { main: Some(main), tail: [tail.plain.clone()].into() })
+            }
+            _ => None,
         }
     }
 
@@ -176,33 +223,23 @@ impl Cache {
 
 impl Kept {
     fn forget(&mut self, older_than: u64) {
-        self.plain.take_if(|(version, _)| *version < older_than);
-        self.packed.take_if(|(version, _)| *version < older_than);
+        self.plain.take_if(|main| !main.shows(older_than));
+        self.packed.take_if(|(main, _)| !main.shows(older_than));
     }
 
     fn has(&self, gzip: bool) -> bool {
         (self.packed.is_some() && (gzip || self.is_long)) || (self.plain.is_some() && !gzip)
     }
+}
 
-    /// The page, if it is there and not older than wanted.
-    fn page(&self, wanted: u64, gzip: bool) -> Option<Page> {
-        let tail = self.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
-        let packed = self.packed.as_ref().filter(|(version, _)| *version >= wanted);
-        let plain = self.plain.as_ref().filter(|(version, _)| *version >= wanted);
-        match (packed, plain) {
-            (Some((_, main)), _) if gzip => {
-                let trailer = gzip::trailer(&main.sum, &tail.packed.sum);
-                let parts = main.pieces.iter().chain(&tail.packed.pieces).cloned().chain([trailer]).collect();
-                Some(Page { unpacked: None, parts })
-            }
-            (_, Some((_, main))) if !gzip => {
-                Some(Page { unpacked: None, parts: [main.clone(), tail.plain.clone()].into() })
-            }
-            (Some((_, main)), _) if self.is_long => {
-                Some(Page { unpacked: Some(Unpacker::new(main)), parts: [tail.plain.clone()].into() })
-            }
-            _ => None,
-        }
+impl Main {
+    fn new(version: u64, pieces: Vec<Bytes>) -> Self {
+        Self { version, content: Content::new(pieces) }
+    }
+
+    /// Whether it can be sent, and is not older than wanted.
+    fn shows(&self, wanted: u64) -> bool {
+        self.version >= wanted && !self.content.is_withdrawn()
     }
 }
 

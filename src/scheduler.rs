@@ -5,6 +5,7 @@
 //! bounded overall and for each host, so that one hanging host holds up its own probes and no other.
 
 mod plan;
+mod pulse;
 mod room;
 
 use std::{
@@ -15,13 +16,14 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
+    runtime::Handle,
     task::{Id, JoinSet},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
 use self::plan::Plan;
-pub use self::room::Room;
+pub use self::{pulse::Pulse, room::Room};
 use crate::{
     board::{Board, Change},
     check::Status,
@@ -33,6 +35,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Scheduler {
     board: Arc<Board>,
+    runtime: Handle,
     tasks: JoinSet<()>,
     running: HashMap<String, Running>,
     stop: CancellationToken,
@@ -55,10 +58,11 @@ struct Voice(Arc<Mutex<bool>>);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Scheduler {
-    /// A scheduler without probes; `stop` lets runs that are under way end, and begins no new ones.
+    /// A scheduler without probes, which runs them on `runtime`; `stop` lets runs that are under way end, and begins no
+    /// new ones.
     #[must_use]
-    pub fn new(board: Arc<Board>, stop: CancellationToken) -> Self {
-        Self { board, tasks: JoinSet::new(), running: HashMap::new(), stop }
+    pub fn new(board: Arc<Board>, runtime: Handle, stop: CancellationToken) -> Self {
+        Self { board, runtime, tasks: JoinSet::new(), running: HashMap::new(), stop }
     }
 
     /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
@@ -73,7 +77,7 @@ impl Scheduler {
         let task = Task { info, job, room, board, stop, voice: voice.clone() };
         // Lent to its run: what is handed over to an `async fn` is kept in there twice.
         let run = async move { task.run().await };
-        let handle = self.tasks.spawn(run);
+        let handle = self.tasks.spawn_on(run, &self.runtime);
         self.running.insert(name, Running { id: handle.id(), handle, voice });
     }
 

@@ -8,19 +8,20 @@ mod answer;
 mod api;
 mod connections;
 mod crowd;
+mod host;
 mod page;
 mod query;
 mod routes;
 mod runbooks;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
 };
@@ -30,7 +31,11 @@ use self::{
     connections::{Connections, Ticket},
     routes::Site,
 };
-use crate::{board::Board, settings::Effective};
+use crate::{
+    board::Board,
+    scheduler::Pulse,
+    settings::{self, Effective},
+};
 
 /// What the server shows and what it can ask for.
 #[derive(Debug)]
@@ -41,8 +46,10 @@ pub struct Doors {
     pub effective: Arc<ArcSwap<Effective>>,
     /// Where `/-/reload` asks for a reload.
     pub reload: mpsc::Sender<Reload>,
-    /// Whether `/-/reload` is switched on.
-    pub lifecycle: bool,
+    /// Sign of life of the probes' thread.
+    pub pulse: Arc<Pulse>,
+    /// Settings of the server as of the start.
+    pub settings: settings::Server,
 }
 
 /// A wish to reload; the answer is the error as the operator should read it.
@@ -59,6 +66,22 @@ const LIFETIME: Duration = Duration::from_secs(3_600);
 const COMPLAINTS: Duration = Duration::from_secs(60);
 /// How long answers may still be under way after the stop.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// Connections that the kernel keeps until they are accepted. With the usual 128, a burst of clients makes the kernel
+/// ignore the next one, which tries again after a second.
+const BACKLOG: u32 = 1_024;
+
+/// Begins to listen on an address.
+///
+/// # Errors
+/// The address is taken, or is no address of this machine, or needs rights that this process hasn't.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As any server does, so that a restart needn't wait for connections of the past to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until the stop, and then until every answer under way is out, for three seconds at most.
 pub async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: CancellationToken) {
@@ -114,10 +137,12 @@ impl Door {
 async fn converse(stream: TcpStream, ticket: Ticket, site: Arc<Site>, stop: CancellationToken) {
     // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
     let _ = stream.set_nodelay(true);
+    // Read from the socket, because the client could write anything into its `Host` header.
+    let local = stream.local_addr().ok();
     let service = service_fn(|request: Request<Incoming>| {
         ticket.touch();
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request).await) }
+        async move { Ok::<_, Infallible>(site.answer(request, local).await) }
     });
     // The ticket's time takes the place of hyper's header timeout, which knows nothing of slow readers.
     let connection = http1::Builder::new()

@@ -9,6 +9,7 @@ mod depends;
 mod effective;
 mod files;
 mod interpolate;
+mod names;
 mod probe;
 mod scalars;
 mod schema;
@@ -47,6 +48,8 @@ pub struct Flags {
     pub listen: Vec<String>,
     /// `--web.enable-lifecycle`.
     pub lifecycle: bool,
+    /// `--web.external-url`.
+    pub external_url: Option<String>,
     /// `--state.path`.
     pub state: Option<PathBuf>,
 }
@@ -116,6 +119,19 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Whether POST `/-/reload` is switched on.
     pub lifecycle: bool,
+    /// URL under which clients reach this daemon, without a slash at its end.
+    pub external_url: Option<String>,
+    /// Host names, beside that of the external URL, with which `/config` and `/-/reload` may be requested.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Server {
+    /// Whether a host name may be used for `/config` and `/-/reload`.
+    #[must_use]
+    pub fn is_allowed(&self, host: &str) -> bool {
+        let of_url = self.external_url.as_deref().and_then(names::host_of);
+        of_url.iter().chain(&self.allowed_hosts).any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
 }
 
 /// How many runs may be under way at once.

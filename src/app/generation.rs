@@ -73,6 +73,12 @@ impl Generation {
         if self.server.lifecycle != before.server.lifecycle {
             keys.push("server.lifecycle");
         }
+        if self.server.external_url != before.server.external_url {
+            keys.push("server.external_url");
+        }
+        if self.server.allowed_hosts != before.server.allowed_hosts {
+            keys.push("server.allowed_hosts");
+        }
         if self.state != before.state {
             keys.push("state");
         }

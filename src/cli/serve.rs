@@ -28,6 +28,9 @@ pub(super) struct Serve {
     /// Allow POST /-/reload
     #[arg(long = "web.enable-lifecycle")]
     lifecycle: bool,
+    /// URL under which clients reach the daemon; the commands of runbooks use it
+    #[arg(long = "web.external-url", value_name = "URL")]
+    external_url: Option<String>,
     /// Folder for what must survive a restart
     #[arg(long = "state.path", value_name = "FOLDER")]
     state: Option<PathBuf>,
@@ -38,8 +41,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { listen, web_config, lifecycle, state, check } = self;
-        listen.is_empty() && web_config.is_none() && !lifecycle && state.is_none() && !check
+        let Self { listen, web_config, lifecycle, external_url, state, check } = self;
+        listen.is_empty() && web_config.is_none() && !lifecycle && external_url.is_none() && state.is_none() && !check
     }
 
     /// The flags behind the command, filled up with those before it.
@@ -48,6 +51,7 @@ impl Serve {
             listen: if self.listen.is_empty() { before.listen } else { self.listen },
             web_config: self.web_config.or(before.web_config),
             lifecycle: self.lifecycle || before.lifecycle,
+            external_url: self.external_url.or(before.external_url),
             state: self.state.or(before.state),
             check: self.check || before.check,
         }
@@ -57,8 +61,9 @@ impl Serve {
         if self.web_config.is_some() {
             return Ok(complain("--web.config.file is not supported yet"));
         }
-        let overrides = Flags { listen: self.listen, lifecycle: self.lifecycle, state: self.state };
-        if self.check {
+        let Self { listen, lifecycle, external_url, state, check, .. } = self;
+        let overrides = Flags { listen, lifecycle, external_url, state };
+        if check {
             return super::validate::run(common, overrides);
         }
         let load = common.load(overrides);

@@ -4,13 +4,13 @@
 
 use bytes::Bytes;
 
-use crate::gzip::{Packed, Packer, Place};
+use crate::gzip::{self, Packed, Packer, Place};
 
 /// A page or the main part of one.
 #[derive(Debug, Clone)]
 pub(super) enum Part {
-    /// As it is.
-    Plain(Bytes),
+    /// As it is, in pieces.
+    Plain(Vec<Bytes>),
     /// Packed.
     Packed(Packed),
 }
@@ -56,7 +56,7 @@ impl Paper {
                 packer.push(self.text.as_bytes());
                 Part::Packed(packer.finish())
             }
-            None => Part::Plain(Bytes::from(self.text.into_boxed_str().into_boxed_bytes())),
+            None => Part::Plain(gzip::pieces(self.text.as_bytes())),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -15,51 +14,57 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{gzip::Unpacker, metrics::Page};
+use crate::{metrics::Page, outgoing::Source};
 
 pub(super) type Answer = Response<Parts>;
 
-/// A body in parts that are kept elsewhere too, so that a large page is never copied, after one that is unpacked as
-/// the client reads it.
+/// A body: a page that is shared with other clients, and small parts of its own after it.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    unpacked: Option<Unpacker>,
-    ready: VecDeque<Bytes>,
+    shared: Option<Source>,
+    own: VecDeque<Bytes>,
 }
+
+/// The rest of the page has been withdrawn, since newer pages needed the room.
+#[derive(Debug, thiserror::Error)]
+#[error("the client read too slowly: the rest of its page made room for newer pages")]
+pub(super) struct Withdrawn;
 
 impl<const N: usize> From<[Bytes; N]> for Parts {
     fn from(parts: [Bytes; N]) -> Self {
-        Self { unpacked: None, ready: parts.into_iter().filter(|part| !part.is_empty()).collect() }
+        Self { shared: None, own: parts.into_iter().filter(|part| !part.is_empty()).collect() }
     }
 }
 
-impl From<Unpacker> for Parts {
-    fn from(unpacked: Unpacker) -> Self {
-        Self { unpacked: Some(unpacked), ready: VecDeque::new() }
+impl From<Source> for Parts {
+    fn from(shared: Source) -> Self {
+        Self { shared: Some(shared), own: VecDeque::new() }
     }
 }
 
 impl From<Page> for Parts {
     fn from(page: Page) -> Self {
-        Self { unpacked: page.unpacked, ready: page.parts }
+        Self { shared: page.main, own: page.tail }
     }
 }
 
 impl Parts {
     fn len(&self) -> u64 {
-        let ready: u64 = self.ready.iter().map(|part| part.len() as u64).sum();
-        self.unpacked.as_ref().map_or(0, Unpacker::left) + ready
+        let own: u64 = self.own.iter().map(|part| part.len() as u64).sum();
+        self.shared.as_ref().map_or(0, Source::left) + own
     }
 }
 
 impl Body for Parts {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Withdrawn;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let unpacked = self.unpacked.as_mut().and_then(Iterator::next);
-        let part = unpacked.or_else(|| self.ready.pop_front());
-        Poll::Ready(part.map(|part| Ok(Frame::data(part))))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
+        let part = match self.shared.as_mut().filter(|shared| shared.left() > 0) {
+            Some(shared) => shared.next().ok_or(Withdrawn).map(Some),
+            None => Ok(self.own.pop_front()),
+        };
+        Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
     }
 
     fn is_end_stream(&self) -> bool {

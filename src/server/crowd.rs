@@ -1,19 +1,20 @@
-//! Large pages, made away from the threads that serve everyone else: a crowd that asks for the same costs two of them.
+//! Large pages, made away from the thread that serves: however many clients ask for the same, two pages are made.
 //!
-//! Whoever waits for one that was begun after it came takes that one. Nothing is kept for longer than somebody reads it:
-//! a page of ten thousand probes is as large as all that is known of them.
+//! A request shares a page only if it was begun after the request arrived. A page is kept for as long as a client reads
+//! it, compressed, and [`Outgoing`] bounds the memory of all of them.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
 };
 
-use bytes::Bytes;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
+use super::query::Filter;
 use crate::{
     board::{Board, Snapshot},
-    gzip,
+    gzip::{self, Packed, Sum},
+    outgoing::{Content, Outgoing, Source},
     renderer::Renderer,
 };
 
@@ -23,30 +24,43 @@ pub(super) struct Crowd {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
     renderer: Arc<Renderer>,
+    outgoing: Arc<Outgoing>,
     made: Arc<Mutex<Made>>,
 }
 
-/// What is asked for: the path, its query, and whether it is to be packed.
-pub(super) type Wanted = (&'static str, String, bool);
+/// A page by its content, so that parameters without a meaning make no other page of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    pub(super) path: &'static str,
+    pub(super) filter: Filter,
+    /// Remark on a filter that was left out.
+    pub(super) note: Option<String>,
+}
 
-/// A page as media type and bytes.
-type Page = (&'static str, Arc<Vec<u8>>);
+/// A page that can be sent.
+#[derive(Debug, Clone)]
+struct Page {
+    media: &'static str,
+    content: Arc<Content>,
+    sum: Sum,
+}
 
-/// What somebody still reads, and the version of the board that it shows.
+/// The pages that clients still read, and the version of the board that each shows.
 #[derive(Debug, Default)]
-struct Made(HashMap<Wanted, (u64, &'static str, Weak<Vec<u8>>)>);
+struct Made(HashMap<Wanted, (u64, &'static str, Weak<Content>, Sum)>);
 
 impl Crowd {
-    pub(super) fn new(board: Arc<Board>, renderer: Arc<Renderer>) -> Self {
-        Self { version: board.watch(), board, renderer, made: Arc::default() }
+    pub(super) fn new(board: Arc<Board>, renderer: Arc<Renderer>, outgoing: Arc<Outgoing>) -> Self {
+        Self { version: board.watch(), board, renderer, outgoing, made: Arc::default() }
     }
 
     /// The page as of now, as media type and bytes; `None` only if a bug keeps it from being written.
     pub(super) async fn page(
         &self,
         wanted: Wanted,
-        make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
-    ) -> Option<(&'static str, Bytes)> {
+        gzip: bool,
+        make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String) + Send + 'static,
+    ) -> Option<(&'static str, Source)> {
         let since = *self.version.borrow();
         let made = Arc::clone(&self.made).lock_owned().await;
         let page = match made.page(&wanted, since) {
@@ -57,7 +71,11 @@ impl Crowd {
                 self.renderer.run(move || render(made, wanted, &board.snapshot(), make)).await?
             }
         };
-        Some((page.0, Bytes::from_owner(Read(page.1))))
+        let source = match gzip {
+            true => Source::Plain(self.outgoing.send(&page.content)),
+            false => Source::Unpacked(self.outgoing.send_unpacked(&page.content, &page.sum)),
+        };
+        Some((page.media, source))
     }
 }
 
@@ -65,28 +83,21 @@ fn render(
     mut made: OwnedMutexGuard<Made>,
     wanted: Wanted,
     all: &Snapshot,
-    make: impl FnOnce(&Snapshot) -> (&'static str, String),
+    make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String),
 ) -> Page {
-    let (media, text) = make(all);
-    let bytes = Arc::new(if wanted.2 { gzip::whole(text.as_bytes()) } else { text.into_bytes() });
-    made.0.retain(|_, (_, _, bytes)| bytes.strong_count() > 0);
-    made.0.insert(wanted, (all.version, media, Arc::downgrade(&bytes)));
-    (media, bytes)
+    let (media, text) = make(all, wanted.clone());
+    let Packed { pieces, sum } = gzip::whole(text.as_bytes());
+    let content = Content::new(pieces);
+    made.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
+    made.0.insert(wanted, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
+    Page { media, content, sum }
 }
 
 impl Made {
     fn page(&self, wanted: &Wanted, since: u64) -> Option<Page> {
-        let (_, media, bytes) = self.0.get(wanted).filter(|(version, ..)| *version >= since)?;
-        Some((media, bytes.upgrade()?))
-    }
-}
-
-/// Bytes that several read.
-struct Read(Arc<Vec<u8>>);
-
-impl AsRef<[u8]> for Read {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+        let (_, media, content, sum) = self.0.get(wanted).filter(|(version, ..)| *version >= since)?;
+        let content = content.upgrade().filter(|content| !content.is_withdrawn())?;
+        Some(Page { media, content, sum: Arc::clone(sum) })
     }
 }
 
@@ -101,23 +112,26 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_costs_two_pages_and_nothing_is_kept_when_it_has_gone() {
         let board = Arc::new(Board::default());
-        let crowd = Crowd::new(Arc::clone(&board), Arc::default());
+        let crowd = Crowd::new(Arc::clone(&board), Arc::default(), Arc::default());
         let made = Arc::new(AtomicU32::new(0));
         let ask = |query: &str| {
             let (made, changes) = (Arc::clone(&made), Arc::clone(&board));
-            crowd.page(("/", query.to_owned(), false), move |_| {
+            let wanted = Wanted { path: "/", filter: query.parse().unwrap(), note: None };
+            let page = crowd.page(wanted, false, move |_, _| {
                 // Long enough for the whole crowd to come; and something always changes.
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 changes.own(|own| own.panics += 1);
                 ("text/html", format!("page {}", made.fetch_add(1, Ordering::Relaxed)))
-            })
+            });
+            async { page.await.map(|(_, source)| source) }
         };
-        let pages = join_all((0..20).map(|_| ask(""))).await;
+        let text = |source: Option<Source>| String::from_utf8(source.unwrap().collect::<Vec<_>>().concat()).unwrap();
+        let pages = join_all((0..20).map(|n| ask(&format!("meaningless={n}")))).await;
         assert!(pages.iter().flatten().count() == 20 && made.load(Ordering::Relaxed) <= 2, "{made:?} {pages:?}");
-        assert_eq!(ask("q=other").await.unwrap().1, format!("page {}", made.load(Ordering::Relaxed) - 1));
+        assert_eq!(text(ask("q=other").await), format!("page {}", made.load(Ordering::Relaxed) - 1));
         drop(pages);
         let before = made.load(Ordering::Relaxed);
-        assert_eq!(ask("").await.unwrap().1, format!("page {before}"), "it is made anew");
+        assert_eq!(text(ask("").await), format!("page {before}"), "it is made anew");
         assert_eq!(crowd.made.lock().await.0.len(), 1);
     }
 }

@@ -9,8 +9,9 @@ use crate::{
     check::{Category, Severity, Status},
 };
 
-/// Which checks are wanted; what is empty wants all.
-#[derive(Debug, Default, PartialEq)]
+/// Which checks are wanted; what is empty wants all. Queries that mean the same give equal filters, whatever else is in
+/// them: pages are kept by filter, and a client must not be able to have the same page made under many names.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Filter {
     pub(super) statuses: Vec<Status>,
     pub(super) categories: Vec<Category>,
@@ -28,6 +29,14 @@ pub(super) struct Unknown {
     known: String,
 }
 
+impl Unknown {
+    /// The same without the word itself, so that it is alike for all words that mean nothing.
+    pub(super) fn note(&self) -> String {
+        let Self { key, known, .. } = self;
+        format!("the address has a {key} that there is not; there are {known}")
+    }
+}
+
 impl FromStr for Filter {
     type Err = Unknown;
 
@@ -43,8 +52,16 @@ impl FromStr for Filter {
                 _ => {}
             }
         }
+        normalize(&mut filter.statuses);
+        normalize(&mut filter.categories);
+        normalize(&mut filter.severities);
         Ok(filter)
     }
+}
+
+fn normalize<T: Ord>(words: &mut Vec<T>) {
+    words.sort_unstable();
+    words.dedup();
 }
 
 fn known<'a, T: Copy + fmt::Display>(
@@ -85,7 +102,8 @@ mod tests {
     #[test]
     fn words_may_be_joined_or_repeated_and_unknown_ones_are_refused() {
         let filter: Filter = "status=fail,unknown&status=warn&q=Two+Words&t=1".parse().unwrap();
-        assert_eq!(filter.statuses, [Status::Fail, Status::Unknown, Status::Warn]);
+        assert_eq!(filter.statuses, [Status::Warn, Status::Fail, Status::Unknown]);
+        assert_eq!("x=1&status=warn,fail&q=+Two+Words&status=warn,unknown&y=2".parse(), Ok(filter.clone()));
         assert_eq!(filter.text, "Two Words");
         assert_eq!("".parse::<Filter>(), Ok(Filter::default()));
         let error = "status=failed".parse::<Filter>().unwrap_err();

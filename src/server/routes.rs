@@ -1,11 +1,16 @@
 //! Which path is what, and for whom.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::Body,
     header::{self, HeaderValue},
+    http::request,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -13,12 +18,19 @@ use super::{
     Doors, accept,
     answer::{self, Answer},
     api,
-    crowd::Crowd,
-    page,
+    crowd::{Crowd, Wanted},
+    host,
+    page::{self, runbook::Reached},
     query::Filter,
     runbooks,
 };
-use crate::{board::Snapshot, metrics::Metrics, renderer::Renderer, settings::Effective};
+use crate::{
+    board::Snapshot,
+    metrics::Metrics,
+    outgoing::{Content, Outgoing, Source},
+    renderer::Renderer,
+    settings::Effective,
+};
 
 /// Everything that can be asked for.
 #[derive(Debug)]
@@ -26,6 +38,16 @@ pub(super) struct Site {
     doors: Doors,
     metrics: Metrics,
     crowd: Crowd,
+    /// Pages that are being sent, the metrics aside: readers of these never take the room of a scrape.
+    outgoing: Arc<Outgoing>,
+    config: Mutex<SentConfig>,
+}
+
+/// The configuration that was sent last.
+#[derive(Debug, Default)]
+struct SentConfig {
+    effective: Weak<Effective>,
+    content: Weak<Content>,
 }
 
 /// What a path leads to.
@@ -50,16 +72,20 @@ enum Route<'a> {
 const BODY_BYTES: u64 = 4 << 10;
 /// A reload reads files and opens sockets; one that takes longer has gone wrong.
 const RELOAD: Duration = Duration::from_secs(60);
+/// Longest standstill of the probes' thread with which the daemon still counts as healthy.
+const MAX_STANDSTILL: Duration = Duration::from_secs(60);
 
 impl Site {
     pub(super) fn new(doors: Doors) -> Self {
         let renderer = Arc::<Renderer>::default();
-        let metrics = Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer));
-        Self { metrics, crowd: Crowd::new(Arc::clone(&doors.board), renderer), doors }
+        let metrics = Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.pulse));
+        let outgoing = Arc::<Outgoing>::default();
+        let crowd = Crowd::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
+        Self { metrics, crowd, outgoing, config: Mutex::default(), doors }
     }
 
-    /// Answers any request, always.
-    pub(super) async fn answer(&self, request: Request<impl Body>) -> Answer {
+    /// Answers any request, always; `local` is the address at which the connection reached this server.
+    pub(super) async fn answer(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> Answer {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
         let refuse = |status, text: &str| match is_api {
@@ -71,6 +97,8 @@ impl Site {
             // What follows on this connection is the rest of that body.
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             answer
+        } else if head.headers.get_all(header::HOST).iter().count() > 1 {
+            refuse(StatusCode::BAD_REQUEST, "a request has one Host header, not several")
         } else if let Some(route) = Route::of(head.uri.path()) {
             let methods = route.methods();
             if !methods.contains(&head.method) {
@@ -87,7 +115,7 @@ impl Site {
                 let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
                 refuse(StatusCode::NOT_ACCEPTABLE, &text)
             } else {
-                self.follow(route, &head.headers, head.uri.query().unwrap_or_default()).await
+                self.follow(route, &head, local).await
             }
         } else {
             refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
@@ -95,32 +123,54 @@ impl Site {
         answer::finish(answer, &head.method)
     }
 
-    async fn follow(&self, route: Route<'_>, headers: &HeaderMap, query: &str) -> Answer {
+    async fn follow(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> Answer {
+        let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
+        if route.needs_known_host()
+            && let Some(why) = host::refusal(&head.uri, headers, &self.doors.settings)
+        {
+            return answer::text(StatusCode::FORBIDDEN, why);
+        }
+        let reached = Reached { external_url: self.doors.settings.external_url.as_deref(), address: local };
         match route {
             Route::Metrics => self.metrics(headers).await,
             Route::Page => self.page(headers, query).await,
             Route::Asset(asset) => asset.answer(),
-            Route::Healthy => answer::text(StatusCode::OK, "healthy"),
+            Route::Healthy => self.healthy(),
             Route::Started if self.snapshot().has_seen_everything() => answer::text(StatusCode::OK, "ready"),
             Route::Started => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
             Route::Ready => api::ready(&self.snapshot()),
             Route::Reload => self.reload(headers).await,
-            Route::Config => config(&self.doors.effective.load()),
+            Route::Config => self.config(),
             Route::Status => api::status(&self.snapshot()),
             Route::Checks => match query.parse::<Filter>() {
                 Ok(filter) => {
-                    self.render(("/api/v1/checks", query), headers, move |all| api::checks(all, &filter)).await
+                    let wanted = Wanted { path: "/api/v1/checks", filter, note: None };
+                    self.render(wanted, headers, |all, wanted| api::checks(all, &wanted.filter)).await
                 }
                 Err(unknown) => answer::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
             },
             Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
             Route::Moved(to) => moved(to),
-            Route::Runbooks => page::runbook::list(host(headers)),
+            Route::Runbooks => page::runbook::list(reached),
             Route::Runbook(name) => match runbooks::named(name) {
-                Some(runbook) => page::runbook::one(runbook, &self.snapshot(), query, host(headers)),
-                None => page::runbook::none(name, host(headers)),
+                Some(runbook) => page::runbook::one(runbook, &self.snapshot(), query, reached),
+                None => page::runbook::none(name, reached),
             },
         }
+    }
+
+    /// The server answers whatever the probes do, so it must not vouch for them.
+    fn healthy(&self) -> Answer {
+        let standstill = self.doors.pulse.standstill();
+        if standstill < MAX_STANDSTILL {
+            return answer::text(StatusCode::OK, "healthy");
+        }
+        let text = format!(
+            "no probe has run for {} seconds: one of them keeps their thread busy, which is a bug; restart the daemon, \
+             and report the bug with the log",
+            standstill.as_secs()
+        );
+        answer::text(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -141,32 +191,45 @@ impl Site {
 
     async fn page(&self, headers: &HeaderMap, query: &str) -> Answer {
         // Somebody has typed into the address: the page says so rather than an error in plain text.
-        let (filter, unknown) = match query.parse::<Filter>() {
+        let (filter, note) = match query.parse::<Filter>() {
             Ok(filter) => (filter, None),
-            Err(unknown) => (Filter::default(), Some(unknown.to_string())),
+            Err(unknown) => (Filter::default(), Some(unknown.note())),
         };
-        self.render(("/", query), headers, move |all| page::answer(all, &filter, unknown.as_deref())).await
+        let wanted = Wanted { path: "/", filter, note };
+        self.render(wanted, headers, |all, wanted| page::answer(all, &wanted.filter, wanted.note.as_deref())).await
     }
 
-    /// Makes something large, and packs it for who takes it packed.
+    /// Makes something large on the rendering thread.
     async fn render(
         &self,
-        (path, query): (&'static str, &str),
+        wanted: Wanted,
         headers: &HeaderMap,
-        make: impl FnOnce(&Snapshot) -> (&'static str, String) + Send + 'static,
+        make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String) + Send + 'static,
     ) -> Answer {
         let gzip = accept::gzip(headers);
-        let Some((media, bytes)) = self.crowd.page((path, query.to_owned(), gzip), make).await else {
-            return broken();
-        };
-        let mut answer = answer::of(StatusCode::OK, media, [bytes]);
+        let Some((media, source)) = self.crowd.page(wanted, gzip, make).await else { return broken() };
+        let mut answer = answer::of(StatusCode::OK, media, source);
         negotiated(&mut answer, gzip, "accept-encoding");
         page::guard(&mut answer);
         answer
     }
 
+    /// The configuration. Readers of one that a reload has replaced keep its memory, so it is shared and bounded like
+    /// the other pages.
+    fn config(&self) -> Answer {
+        let effective = self.doors.effective.load_full();
+        let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
+        let content = sent.content.upgrade().filter(|content| is_same && !content.is_withdrawn());
+        let content = content.unwrap_or_else(|| Content::new(effective.packed().pieces.clone()));
+        *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
+        let source = Source::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
+        // As application/yaml browsers would store it rather than show it.
+        answer::of(StatusCode::OK, "text/plain; charset=utf-8", source)
+    }
+
     async fn reload(&self, headers: &HeaderMap) -> Answer {
-        if !self.doors.lifecycle {
+        if !self.doors.settings.lifecycle {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
             return answer::text(StatusCode::FORBIDDEN, text);
         }
@@ -226,6 +289,13 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// Whether the address is only for requests that name a host that is known to be this daemon: it changes something,
+    /// or shows the configuration. The rest tells no more than `/metrics`, which scrapers, gates and people reach under
+    /// names that nobody has listed.
+    fn needs_known_host(&self) -> bool {
+        matches!(self, Self::Reload | Self::Config)
+    }
+
     /// The media type of what there is, where it is refused to who doesn't accept it. Health checks never are: what
     /// asks them reads the status alone, and some send strange headers.
     fn media(&self) -> Option<(&'static str, &'static str)> {
@@ -258,11 +328,6 @@ fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
     }
 }
 
-/// Where the client says that it reached this server.
-fn host(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::HOST).and_then(|host| host.to_str().ok())
-}
-
 fn moved(to: &'static str) -> Answer {
     let mut answer = answer::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
     answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
@@ -271,9 +336,4 @@ fn moved(to: &'static str) -> Answer {
 
 fn broken() -> Answer {
     answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
-}
-
-fn config(effective: &Effective) -> Answer {
-    // As application/yaml browsers would store it rather than show it.
-    answer::of(StatusCode::OK, "text/plain; charset=utf-8", effective.unpack())
 }

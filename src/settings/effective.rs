@@ -27,8 +27,13 @@ pub struct Effective {
 
 impl Effective {
     /// The text, piece by piece.
-    pub(crate) fn unpack(&self) -> Unpacker {
-        Unpacker::new(&self.packed)
+    fn unpack(&self) -> Unpacker {
+        Unpacker::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
+    }
+
+    /// The text, compressed as the first part of a stream.
+    pub(crate) fn packed(&self) -> &Packed {
+        &self.packed
     }
 }
 

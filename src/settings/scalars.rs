@@ -10,7 +10,7 @@ use config::{Config, Environment, Map, Source, Value as Layered, ValueKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Concurrency, Flags, Server, files::take};
+use super::{Concurrency, Flags, Server, files::take, names};
 use crate::{
     node::{Entry, Node, Place, Problems, Resolved, Value},
     probe::Invalid,
@@ -23,6 +23,8 @@ pub(super) const KEYS: [&str; 5] = ["service", "server", "state", "defaults", "c
 const SECTIONS: [&str; 3] = ["server", "defaults", "concurrency"];
 /// Keys of `server` that this version can't do yet.
 const NOT_YET: [&str; 2] = ["web_config", "health_listen"];
+/// Settings that are lists: in the environment, their items are separated by commas.
+const LISTS: [&str; 2] = ["server.listen", "server.allowed_hosts"];
 const PREFIX: &str = "READINESS_";
 
 /// The scalar settings as they are written.
@@ -49,6 +51,12 @@ pub(super) struct ServerScalars {
     pub listen: Vec<String>,
     /// Whether POST `/-/reload` is switched on.
     pub lifecycle: bool,
+    /// URL under which clients reach the daemon, as in `https://readiness.example.com`: the commands of runbooks use it.
+    pub external_url: Option<String>,
+    /// Host names with which `/config` and `/-/reload` may be requested, beside the host of `external_url`. Literal
+    /// addresses and `localhost` are always allowed; any other name may belong to a web site that was made to resolve to
+    /// this daemon.
+    pub allowed_hosts: Vec<String>,
 }
 
 /// What probes and checks take unless they say otherwise.
@@ -67,7 +75,12 @@ pub(super) struct Defaults {
 
 impl Default for ServerScalars {
     fn default() -> Self {
-        Self { listen: vec!["0.0.0.0:10980".to_owned()], lifecycle: false }
+        Self {
+            listen: vec!["0.0.0.0:10980".to_owned()],
+            lifecycle: false,
+            external_url: None,
+            allowed_hosts: Vec::new(),
+        }
     }
 }
 
@@ -126,11 +139,7 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Problems) -> Server {
     invalid(section("concurrency"), super::at_least_one("per_host", scalars.concurrency.per_host));
 
     let addresses = section("server").get("listen");
-    let place = |index: usize| match addresses.map(|node| (node, &node.value)) {
-        Some((node, Value::List(items))) => items.get(index).map_or(node.place, |item| item.place),
-        Some((node, _)) => node.place,
-        None => Place::default(),
-    };
+    let place = |index: usize| item_place(addresses, index);
     let mut listen = Vec::new();
     for (index, address) in scalars.server.listen.iter().enumerate() {
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
@@ -148,7 +157,33 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Problems) -> Server {
     if listen.is_empty() && scalars.server.listen.is_empty() {
         problems.push(addresses.map_or(Place::default(), |node| node.place), "at least one address is needed", None);
     }
-    Server { listen, lifecycle: scalars.server.lifecycle }
+    let (external_url, allowed_hosts) = names(&scalars.server, section("server"), problems);
+    Server { listen, lifecycle: scalars.server.lifecycle, external_url, allowed_hosts }
+}
+
+/// The names under which the daemon is reached.
+fn names(server: &ServerScalars, written: &Node, problems: &mut Problems) -> (Option<String>, Vec<String>) {
+    let url = server.external_url.as_deref().and_then(|text| {
+        let place = written.get("external_url").map_or(Place::default(), |node| node.place);
+        names::external_url(text).map_err(|message| problems.push(place, message, None)).ok()
+    });
+    let mut hosts = Vec::new();
+    for (index, text) in server.allowed_hosts.iter().enumerate() {
+        match names::host(text) {
+            Ok(host) => hosts.push(host),
+            Err(message) => problems.push(item_place(written.get("allowed_hosts"), index), message, None),
+        }
+    }
+    (url, hosts)
+}
+
+/// Place of an item of a list.
+fn item_place(list: Option<&Node>, index: usize) -> Place {
+    match list.map(|node| (node, &node.value)) {
+        Some((node, Value::List(items))) => items.get(index).map_or(node.place, |item| item.place),
+        Some((node, _)) => node.place,
+        None => Place::default(),
+    }
 }
 
 /// The values of all layers; the layers themselves hold numbers of it.
@@ -211,7 +246,7 @@ impl Layers {
                 problems.unknown_word(place, "section", section, KEYS);
                 continue;
             }
-            let value = if key == "server.listen" {
+            let value = if LISTS.contains(&&*key) {
                 Value::List(text.split(',').map(|item| filled_in(place, &name, item.trim())).collect())
             } else {
                 filled_in(place, &name, &text).value
@@ -234,6 +269,9 @@ impl Layers {
             (!flags.listen.is_empty()).then(|| Value::List(texts.collect()))
         });
         set("server.lifecycle", "--web.enable-lifecycle", &mut |_| flags.lifecycle.then_some(Value::Bool(true)));
+        set("server.external_url", "--web.external-url", &mut |_| {
+            Some(Value::Text(flags.external_url.as_deref()?.into()))
+        });
         set("state", "--state.path", &mut |_| {
             Some(Value::Text(flags.state.as_ref()?.to_string_lossy().into_owned().into()))
         });

@@ -22,7 +22,8 @@ const LAYERS: &[&[&str]] = &[
     &["probes"],
     &["checks"],
     &["probe", "check", "limit", "units", "secret", "family", "node", "pattern", "dial", "tls", "shared"],
-    &["telemetry", "renderer", "gzip", "sentence"],
+    &["telemetry", "renderer", "outgoing", "sentence"],
+    &["gzip"],
 ];
 
 /// What only one part of the program may know, where in its folder or file, and what it is known by.

@@ -113,6 +113,8 @@ fn environment_is_laid_over_the_files_and_flags_over_both() {
         &[
             ("READINESS_SERVER__LISTEN", "127.0.0.1:1, [::1]:2"),
             ("READINESS_SERVER__LIFECYCLE", "true"),
+            ("READINESS_SERVER__EXTERNAL_URL", "https://variable.example.com"),
+            ("READINESS_SERVER__ALLOWED_HOSTS", "a.example.com, B.example.com"),
             ("READINESS_SERVICE", "billing"),
             ("READINESS_CONCURRENCY__TOTAL", "7"),
             ("READINESS_DEFAULTS__INTERVAL", "25s"),
@@ -125,12 +127,20 @@ fn environment_is_laid_over_the_files_and_flags_over_both() {
     let settings = settings::load(&sources).unwrap();
     assert_eq!(settings.server.listen, ["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()]);
     assert!(settings.server.lifecycle);
+    assert_eq!(settings.server.external_url.as_deref(), Some("https://variable.example.com"));
+    assert_eq!(settings.server.allowed_hosts, ["a.example.com", "b.example.com"]);
     assert_eq!(settings.concurrency, Concurrency { total: 7, per_host: 8 });
     assert_eq!(settings.probes[0].info.service, "billing");
     assert_eq!(settings.probes[0].info.timing.interval, Duration::from_secs(25));
-    sources.flags = Flags { listen: vec![":9".into()], lifecycle: true, state: Some("/elsewhere".into()) };
+    sources.flags = Flags {
+        listen: vec![":9".into()],
+        lifecycle: true,
+        external_url: Some("https://flag.example.com/".into()),
+        state: Some("/elsewhere".into()),
+    };
     let settings = settings::load(&sources).unwrap();
     assert_eq!(settings.server.listen, ["0.0.0.0:9".parse().unwrap()]);
+    assert_eq!(settings.server.external_url.as_deref(), Some("https://flag.example.com"));
     assert_eq!(settings.state, Some("/elsewhere".into()));
 }
 

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use readiness_exporter::{
     board::Board,
+    scheduler::Pulse,
     server::{self, Doors, Reload},
+    settings,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,11 +31,18 @@ impl Door {
     }
 
     pub(crate) async fn with(board: Arc<Board>, lifecycle: bool) -> Self {
+        // The name that `ask` uses.
+        let allowed_hosts = vec!["test".to_owned()];
+        Self::of(board, settings::Server { listen: Vec::new(), lifecycle, external_url: None, allowed_hosts }).await
+    }
+
+    pub(crate) async fn of(board: Arc<Board>, settings: settings::Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
         let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".into()));
-        let doors = Doors { board, effective, reload, lifecycle };
+        let pulse = Arc::new(Pulse::new(tokio::runtime::Handle::current()));
+        let doors = Doors { board, effective, reload, pulse, settings };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], doors, stop.clone()));
         Self { address, stop, reloads, serving }
@@ -45,8 +54,12 @@ impl Door {
 
     /// One request on a connection of its own.
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
+        self.send(&format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n")).await
+    }
+
+    /// Sends just these bytes, and reads to the end of the connection.
+    pub(crate) async fn send(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
         timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes)).await.expect("no answer").unwrap();

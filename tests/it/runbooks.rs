@@ -19,7 +19,7 @@ use readiness_exporter::{
     family,
     probe::Reason,
     probes,
-    settings::CheckInfo,
+    settings::{self, CheckInfo},
 };
 
 use crate::{board, door::Door};
@@ -318,11 +318,28 @@ async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_othe
         let plain = door.get(&from(probe, check)).await.text();
         assert!(plain.contains("readiness-exporter explain PROBE") && !plain.contains("reboot"), "{plain}");
     }
-    let address = format!("http://{}/api", "test");
+    let address = format!("http://{}/api", door.address);
     let check = door.get("/runbooks/ReadinessProbeDown").await.text();
-    assert!(check.contains(&address), "the address that the reader used");
+    assert!(check.contains(&address), "the address that the reader used, whatever its Host header says");
     for path in ["/runbooks/", "/runbooks/nothing"] {
         let list = door.get(path).await.text();
         assert!(list.contains(&format!("{address}/v1/checks/PROBE/CHECK")) && !list.contains("INSTANCE"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn commands_have_the_external_url_and_never_what_the_client_says() {
+    let settings = settings::Server {
+        listen: Vec::new(),
+        lifecycle: false,
+        external_url: Some("https://ready.example.com/team".to_owned()),
+        allowed_hosts: Vec::new(),
+    };
+    let door = Door::of(board::busy(Timestamp::now()), settings).await;
+    for head in ["GET /runbooks/ReadinessProbeDown", "GET http://evil.example/runbooks/ReadinessProbeDown"] {
+        let page =
+            door.send(&format!("{head} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).await.text();
+        assert!(page.contains("curl -s https://ready.example.com/team/api/v1/checks/"), "{page}");
+        assert!(!page.contains("evil.example") && !page.contains("INSTANCE"), "{page}");
     }
 }

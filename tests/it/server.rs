@@ -10,6 +10,7 @@ use readiness_exporter::{
     board::Board,
     check::{Category, Severity, Status},
     probe::Reason,
+    settings,
 };
 use serde_json::Value;
 use tokio::{
@@ -166,6 +167,35 @@ async fn the_configuration_is_shown_as_yaml() {
     let door = Door::open(board::busy(Timestamp::now())).await;
     let text = door.get("/config").await.text();
     assert!(text.contains("service: eventcore") && text.contains("<secret>"), "{text}");
+}
+
+#[tokio::test]
+async fn the_configuration_and_a_reload_need_a_host_name_that_is_known_and_the_refusal_says_how_to_add_one() {
+    let settings = settings::Server {
+        listen: Vec::new(),
+        lifecycle: true,
+        external_url: Some("https://ready.example.com/team".to_owned()),
+        allowed_hosts: vec!["monitor".to_owned()],
+    };
+    let door = Door::of(board::busy(Timestamp::now()), settings).await;
+    let ask = |line: &str, host: &str| {
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let door = &door;
+        async move { door.send(&request).await }
+    };
+    for host in ["127.0.0.1", "[::1]:10980", "localhost:1", "monitor:10980", "Ready.Example.com"] {
+        assert_eq!(ask("GET /config", host).await.status, 200, "{host}");
+    }
+    for line in ["GET /config", "HEAD /config", "POST /-/reload", "PUT /-/reload"] {
+        let answer = ask(line, "rebound.evil.example:10980").await;
+        assert_eq!(answer.status, 403, "{line}");
+        let explains = ["server.allowed_hosts", "server.external_url"].iter().all(|key| answer.text().contains(key));
+        assert!(explains || line.starts_with("HEAD"), "{}", answer.text());
+    }
+    for path in ["/", "/metrics", "/ready", "/-/healthy", "/-/ready", "/api/v1/status", "/runbooks/"] {
+        let status = ask(&format!("GET {path}"), "any.example").await.status;
+        assert!(status == 200 || status == 503 && path.ends_with("ready"), "{path}: {status}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Runbooks as pages: Markdown, with the names of the check that somebody looks into in place of the placeholders.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -16,10 +18,19 @@ use crate::{
     },
 };
 
-/// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from, and `host` is
-/// where the reader reached this server.
-pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, host: Option<&str>) -> Answer {
-    let place = Place::new(all, query, host);
+/// Where clients reach this server. The `Host` header has no say in it: a link or a DNS name could put the address of
+/// another machine, or another command, into commands that people paste.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::server) struct Reached<'a> {
+    /// As configured.
+    pub(in crate::server) external_url: Option<&'a str>,
+    /// This end of the client's connection.
+    pub(in crate::server) address: Option<SocketAddr>,
+}
+
+/// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from.
+pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, reached: Reached<'_>) -> Answer {
+    let place = Place::new(all, query, reached);
     let content = html! {
         @if let Some((probe, check)) = place.check { (verdict(probe, check, Timestamp::now())) }
         (markdown(runbook.text, &place))
@@ -27,36 +38,43 @@ pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, hos
     frame(StatusCode::OK, runbook.name, &content)
 }
 
-/// The list of all of them, for a reader who reached this server as `host`.
-pub(in crate::server) fn list(host: Option<&str>) -> Answer {
-    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::at(host)))
+/// The list of all of them.
+pub(in crate::server) fn list(reached: Reached<'_>) -> Answer {
+    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::at(reached)))
 }
 
 /// The list, for who asks for a page that there is not.
-pub(in crate::server) fn none(name: &str, host: Option<&str>) -> Answer {
+pub(in crate::server) fn none(name: &str, reached: Reached<'_>) -> Answer {
     let content = html! {
         p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
-        (markdown(OVERVIEW, &Place::at(host)))
+        (markdown(OVERVIEW, &Place::at(reached)))
     };
     frame(StatusCode::NOT_FOUND, "No such runbook", &content)
 }
 
+/// Precedes `INSTANCE` where the page has a URL.
+const SCHEME: &str = "http://";
+
 /// What the placeholders of a page stand for.
 #[derive(Default)]
 struct Place<'a> {
-    instance: Option<&'a str>,
+    /// Stands for `http://INSTANCE`.
+    url: Option<String>,
+    /// Stands for `INSTANCE` alone, which commands compare with the label `instance` of a scrape.
+    instance: Option<String>,
     check: Option<(&'a ProbeState, &'a CheckState)>,
 }
 
 impl<'a> Place<'a> {
-    /// No check, only where the server was reached; an address with odd signs fills nothing in.
-    fn at(host: Option<&'a str>) -> Self {
-        let is_plain = |host: &&str| host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
-        Self { instance: host.filter(is_plain), check: None }
+    /// No check, only where the server was reached.
+    fn at(Reached { external_url, address }: Reached<'_>) -> Self {
+        let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
+        let url = external_url.map(str::to_owned).or_else(|| Some(format!("http://{}", address.as_ref()?)));
+        Self { url, instance: address, check: None }
     }
 
     /// Only a check that exists fills anything in, so that no link can put words into commands that people copy.
-    fn new(all: &'a Snapshot, query: &str, host: Option<&'a str>) -> Self {
+    fn new(all: &'a Snapshot, query: &str, reached: Reached<'_>) -> Self {
         let value = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == wanted).map(|(_, value)| value)
         };
@@ -64,14 +82,24 @@ impl<'a> Place<'a> {
         let is_meant = |(p, c): &(&ProbeState, &CheckState)| {
             probe.as_deref() == Some(&p.info.name) && check.as_deref() == Some(&c.info.name)
         };
-        Self { check: all.checks().find(is_meant), ..Self::at(host) }
+        Self { check: all.checks().find(is_meant), ..Self::at(reached) }
     }
 
     fn fill<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
         let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         let words = text.split_inclusive(ends).map(|piece| piece.split_at(piece.trim_end_matches(ends).len()));
         // In one pass: a name may itself be made of these words.
-        let filled: String = words.flat_map(|(word, end)| [self.stands_for(word).unwrap_or(word), end]).collect();
+        let mut filled = String::new();
+        for (word, end) in words {
+            match self.url.as_deref().filter(|_| word == "INSTANCE" && filled.ends_with(SCHEME)) {
+                Some(url) => {
+                    filled.truncate(filled.len() - SCHEME.len());
+                    filled.push_str(url);
+                }
+                None => filled.push_str(self.stands_for(word).unwrap_or(word)),
+            }
+            filled.push_str(end);
+        }
         if *filled == *text { text } else { filled.into() }
     }
 
@@ -79,7 +107,7 @@ impl<'a> Place<'a> {
         match word {
             "PROBE" => self.check.map(|(probe, _)| &*probe.info.name),
             "CHECK" => self.check.map(|(_, check)| &*check.info.name),
-            "INSTANCE" => self.instance,
+            "INSTANCE" => self.instance.as_deref(),
             _ => None,
         }
     }
@@ -175,10 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_odd_signs_fills_in_nothing() {
+    fn commands_have_the_external_url_or_the_address_that_was_reached() {
         let all = crate::board::Board::default().snapshot();
-        let filled = |host| Place::new(&all, "", Some(host)).fill("http://INSTANCE/".into()).into_string();
-        assert_eq!(filled("[::1]:10980"), "http://[::1]:10980/");
-        assert_eq!(filled("a;reboot"), "http://INSTANCE/");
+        let filled = |external_url, address: &str| {
+            let reached = Reached { external_url, address: address.parse().ok() };
+            Place::new(&all, "", reached).fill("curl http://INSTANCE/ instance=INSTANCE".into()).into_string()
+        };
+        assert_eq!(filled(None, "[::1]:10980"), "curl http://[::1]:10980/ instance=[::1]:10980");
+        assert_eq!(filled(None, "[::ffff:10.0.0.1]:1"), "curl http://10.0.0.1:1/ instance=10.0.0.1:1");
+        assert_eq!(filled(None, ""), "curl http://INSTANCE/ instance=INSTANCE");
+        assert_eq!(filled(Some("https://a.b/c"), "10.0.0.1:1"), "curl https://a.b/c/ instance=10.0.0.1:1");
     }
 }

@@ -1,0 +1,169 @@
+//! Pages on their way to clients: shared by all of their readers, and bounded in sum.
+//!
+//! A client may take its time, and a page keeps its memory for as long as one client reads it. Without a bound, a
+//! hundred clients that ask one after the other for pages that differ, and read none, hold a hundred pages. So when
+//! newer pages need the room, the page that was asked for longest ago is withdrawn: the connections of its readers
+//! break off, which a client notices by the missing bytes, and a client that is still there asks again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+
+use crate::gzip::{Sum, Unpacker};
+
+/// Bytes of all pages that are being sent. A compressed page of ten thousand probes has about 2 MiB.
+const MAX_BYTES: usize = 16 << 20;
+/// A page may take up this part of the room by itself: the formats and encodings of one page never drive each other
+/// out, however large the page is.
+const MIN_PAGES: usize = 4;
+
+/// The pages that are being sent, the one that was asked for longest ago first.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing(Mutex<Vec<Weak<Content>>>);
+
+/// The bytes of a page, or of the main part of one.
+#[derive(Debug)]
+pub(crate) struct Content {
+    bytes: usize,
+    /// `None` once it is withdrawn.
+    pieces: Mutex<Option<Vec<Bytes>>>,
+}
+
+/// One client's way through a page.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    content: Option<Arc<Content>>,
+    next: usize,
+    left: u64,
+}
+
+/// What a client receives of a page.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The bytes as they are kept.
+    Plain(Reader),
+    /// The bytes decompressed, for clients that don't accept gzip.
+    Unpacked(Unpacker),
+}
+
+impl Outgoing {
+    /// Begins to send a page to one more client, and withdraws the oldest pages where it takes their room.
+    pub(crate) fn send(&self, content: &Arc<Content>) -> Reader {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
+        let room = MAX_BYTES.max(content.bytes.saturating_mul(MIN_PAGES));
+        let mut sum: usize =
+            content.bytes + pages.iter().filter_map(Weak::upgrade).map(|page| page.bytes).sum::<usize>();
+        for page in pages.iter().filter_map(Weak::upgrade) {
+            if sum <= room {
+                break;
+            }
+            sum -= page.bytes;
+            *page.lock() = None;
+            tracing::debug!(bytes = page.bytes, "a page is withdrawn from clients that read slowly");
+        }
+        pages.push(Arc::downgrade(content));
+        Reader { content: Some(Arc::clone(content)), next: 0, left: content.bytes as u64 }
+    }
+
+    /// The same for a compressed page that goes to a client that doesn't accept gzip.
+    pub(crate) fn send_unpacked(&self, content: &Arc<Content>, sum: &Sum) -> Unpacker {
+        Unpacker::new(self.send(content), sum)
+    }
+}
+
+impl Content {
+    /// A page in pieces. They must not be parts of one allocation, which the last piece would keep.
+    pub(crate) fn new(pieces: Vec<Bytes>) -> Arc<Self> {
+        let bytes = pieces.iter().map(Bytes::len).sum();
+        Arc::new(Self { bytes, pieces: Mutex::new(Some(pieces)) })
+    }
+
+    /// Whether it can't be sent any more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    fn piece(&self, at: usize) -> Option<Bytes> {
+        self.lock().as_ref()?.get(at).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let piece = self.content.as_ref()?.piece(self.next);
+        self.next += 1;
+        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64).min(self.left);
+        if self.left == 0 || piece.is_none() {
+            self.content = None;
+        }
+        piece
+    }
+}
+
+impl Source {
+    /// Bytes that are still to come, or would be if the page had not been withdrawn.
+    pub(crate) fn left(&self) -> u64 {
+        match self {
+            Self::Plain(reader) => reader.left,
+            Self::Unpacked(unpacker) => unpacker.left(),
+        }
+    }
+}
+
+impl Iterator for Source {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Plain(reader) => reader.next(),
+            Self::Unpacked(unpacker) => unpacker.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(bytes: usize) -> Arc<Content> {
+        Content::new(vec![Bytes::from(vec![7; bytes / 2]), Bytes::from(vec![7; bytes / 2])])
+    }
+
+    #[test]
+    fn the_page_that_was_asked_for_longest_ago_makes_room() {
+        let outgoing = Outgoing::default();
+        let pages: Vec<_> = (0..4).map(|_| page(MAX_BYTES / 4)).collect();
+        let mut readers: Vec<_> = pages.iter().map(|page| outgoing.send(page)).collect();
+        // Another reader of a page costs nothing, and makes it the newest.
+        readers.extend((0..100).map(|_| outgoing.send(&pages[0])));
+        assert!(pages.iter().all(|page| !page.is_withdrawn()));
+        assert!(readers[1].next().is_some());
+        let newer = page(MAX_BYTES / 4);
+        let reader = outgoing.send(&newer);
+        let withdrawn: Vec<_> = pages.iter().map(|page| page.is_withdrawn()).collect();
+        assert_eq!(withdrawn, [false, true, false, false]);
+        assert!(readers[1].next().is_none() && readers[1].left > 0, "the reader sees that bytes are missing");
+        assert_eq!(reader.map(|piece| piece.len()).sum::<usize>(), MAX_BYTES / 4);
+        // A page that nobody reads any more takes no room.
+        drop((newer, pages, readers));
+        outgoing.send(&page(2));
+        assert_eq!(outgoing.0.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn formats_of_one_large_page_never_drive_each_other_out() {
+        let outgoing = Outgoing::default();
+        let pages: Vec<_> = (0..MIN_PAGES).map(|_| page(2 * MAX_BYTES)).collect();
+        let readers: Vec<_> = pages.iter().map(|page| outgoing.send(page)).collect();
+        assert!(readers.into_iter().all(|reader| reader.map(|piece| piece.len()).sum::<usize>() == 2 * MAX_BYTES));
+        let _reader = outgoing.send(&page(2 * MAX_BYTES));
+        assert!(pages[0].is_withdrawn() && !pages[1].is_withdrawn());
+    }
+}

@@ -1,0 +1,82 @@
+//! Sign of life of the runtime that runs the probes.
+//!
+//! The HTTP server runs on another thread, so it answers even if a probe never gives the thread of the probes back.
+//! This tells it, so that the server doesn't call such a daemon healthy.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, time::MissedTickBehavior};
+
+/// Interval of the beats.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Pulse {
+    runtime: Handle,
+    start: Instant,
+    /// Time of the last beat, in milliseconds after `start`.
+    last: AtomicU64,
+}
+
+impl Pulse {
+    /// The pulse of a runtime; it counts as alive from this moment.
+    #[must_use]
+    pub fn new(runtime: Handle) -> Self {
+        Self { runtime, start: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// Beats for ever; to be run on the runtime of the probes.
+    pub async fn beat(&self) {
+        let mut tick = tokio::time::interval(BEAT_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.last.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
+    /// Time for which the runtime has been overdue: zero while it beats regularly.
+    #[must_use]
+    pub fn standstill(&self) -> Duration {
+        let since_beat = self.elapsed().saturating_sub(self.last.load(Ordering::Relaxed));
+        Duration::from_millis(since_beat).saturating_sub(BEAT_INTERVAL)
+    }
+
+    /// Tasks of the runtime that are alive.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
+    }
+
+    /// The runtime of the probes.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runtime_that_is_kept_busy_stands_still_and_recovers() {
+        let pulse = std::sync::Arc::new(Pulse::new(Handle::current()));
+        let beating = std::sync::Arc::clone(&pulse);
+        tokio::spawn(async move { beating.beat().await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(pulse.standstill(), Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(1_300));
+        assert!(pulse.standstill() > Duration::from_millis(100), "{:?}", pulse.standstill());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(pulse.standstill(), Duration::ZERO);
+    }
+}
