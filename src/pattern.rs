@@ -92,6 +92,47 @@ impl Pattern {
     }
 }
 
+/// Longest glob, in bytes, and deepest brackets of one. The crate that compiles globs recurses without a bound, and
+/// panics where the regular expression behind a glob is refused.
+const MAX_GLOB: usize = 4 << 10;
+const MAX_GLOB_NESTING: usize = 8;
+
+/// Refuses a glob that can't be compiled safely.
+///
+/// # Errors
+/// The end of a sentence that begins with the glob.
+pub fn check_glob(text: &str) -> Result<(), String> {
+    let nesting = nesting(text, &[]);
+    if text.len() > MAX_GLOB {
+        return Err(format!("has {} bytes; a pattern may have {MAX_GLOB}", text.len()));
+    }
+    if nesting > MAX_GLOB_NESTING {
+        return Err(format!("nests brackets {nesting} levels deep; a pattern may have {MAX_GLOB_NESTING}"));
+    }
+    Ok(())
+}
+
+/// How deep brackets nest in an expression of another language, texts in quotes left out. Parsers and compilers of such
+/// languages recurse, and their stack is not endless.
+pub(crate) fn nesting(text: &str, quotes: &[char]) -> usize {
+    let (mut quote, mut depth, mut deepest) = (None, 0_usize, 0);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            // An escaped quote ends nothing.
+            (_, '\\') => drop(rest.next()),
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, c) if quotes.contains(&c) => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 /// See [`Pattern::over`].
 pub struct Search<'a> {
     regex: &'a Regex,
@@ -165,6 +206,35 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    #[test]
+    fn brackets_in_quotes_do_not_nest() {
+        for (text, deepest) in [
+            ("", 0),
+            ("$.a", 0),
+            ("$[?(@.a)]", 2),
+            ("$['[[[']", 1),
+            (r"$['\'[[[']", 1),
+            ("((", 2),
+            ("()()", 1),
+            ("))(", 1),
+        ] {
+            assert_eq!(nesting(text, &['"', '\'']), deepest, "{text}");
+        }
+    }
+
+    #[test]
+    fn globs_that_pass_compile() {
+        let deep = format!("{}b{}", "{a,".repeat(MAX_GLOB_NESTING), "}".repeat(MAX_GLOB_NESTING));
+        for glob in
+            [&*deep, &"[!a]".repeat(MAX_GLOB / 4), &"?".repeat(MAX_GLOB), &"{a,b}".repeat(MAX_GLOB / 5), "\"[{x}]"]
+        {
+            assert_eq!(check_glob(glob), Ok(()));
+            globset::Glob::new(glob).unwrap().compile_matcher();
+        }
+        assert!(check_glob(&format!("{{{deep}}}")).unwrap_err().contains("9 levels"));
+        assert!(check_glob(&"a".repeat(MAX_GLOB + 1)).unwrap_err().contains("4097 bytes"));
+    }
 
     #[test]
     fn what_is_not_an_expression_or_too_large_is_refused() {

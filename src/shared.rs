@@ -4,6 +4,7 @@
 //! sort has room of its own, so that none takes the threads of another, nor those that write the state.
 
 mod joint;
+mod lane;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +15,10 @@ use std::{
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
-pub(crate) use self::joint::Joint;
+pub(crate) use self::{
+    joint::Joint,
+    lane::{Lane, poll_once},
+};
 use crate::{
     probe::{Failure, Reason},
     secret::Secret,
@@ -29,7 +33,9 @@ const FILES: usize = 64;
 const BACKUPS: usize = 64;
 
 /// So many threads may block: all of the above, and some that write the state and read the configuration.
-pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + 16;
+pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + LANES + 16;
+/// Lanes of [`Shared`]; each occupies a thread while it has work.
+const LANES: usize = 3;
 
 /// One for the process, handed to every probe.
 #[derive(Debug)]
@@ -40,6 +46,12 @@ pub struct Shared {
     pub(crate) secrets: Joint<PathBuf, Secret>,
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
+    /// Key derivations of logins with a usual number of iterations.
+    pub(crate) light_logins: Lane,
+    /// Key derivations of logins with more iterations.
+    pub(crate) heavy_logins: Lane,
+    /// TLS handshakes.
+    pub(crate) handshakes: Lane,
 }
 
 impl Default for Shared {
@@ -52,6 +64,9 @@ impl Default for Shared {
             secrets: Joint::new(Arc::clone(&files)),
             backups: room(BACKUPS),
             tls: tls::Cache::new(files),
+            light_logins: Lane::default(),
+            heavy_logins: Lane::default(),
+            handshakes: Lane::default(),
         }
     }
 }

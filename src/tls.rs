@@ -108,9 +108,12 @@ impl Tls {
 
     /// One TLS handshake over a stream that stands. `host` is verified unless `server_name` is set; `alpn` is what
     /// to offer. What was presented is kept even if it is refused.
+    ///
+    /// The server chooses the size of keys and the number of signatures to verify, so that the work is done in a lane
+    /// of its own, off the event loop.
     pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], shared: &Arc<Shared>) -> Handshake<S>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let host = self.server_name.as_deref().unwrap_or(host);
         let prepared = match server_name(host) {
@@ -122,11 +125,10 @@ impl Tls {
             Err(failure) => return Handshake { stream: Err(failure), presented: None },
         };
         let (config, witness) = client.witnessed(alpn);
-        let stream = TlsConnector::from(config).connect(name, stream).await;
-        Handshake {
-            stream: stream.map_err(|error| failure(&format!("TLS handshake with {host}"), &error)),
-            presented: witness.presented(),
-        }
+        let stream = shared.handshakes.drive(host, TlsConnector::from(config).connect(name, stream)).await;
+        let stream =
+            stream.and_then(|stream| stream.map_err(|error| failure(&format!("TLS handshake with {host}"), &error)));
+        Handshake { stream, presented: witness.presented() }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     app::Rehearsal,
     board::{CheckState, ProbeState, Snapshot},
     check::{Category, Severity, Status},
+    pattern::check_glob,
     settings::{CheckInfo, Flags, ProbeInfo, Settings},
     units::Period,
 };
@@ -69,7 +70,7 @@ impl Check {
     pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
         let only = match globs(&self.only) {
             Ok(only) => only,
-            Err(error) => return Ok(complain(&error.to_string())),
+            Err(error) => return Ok(complain(&error)),
         };
         let settings = common.load(Flags::default())()?;
         let wanted = |probe: &ProbeInfo, check: &CheckInfo| {
@@ -140,15 +141,16 @@ fn exit(rows: &[Row<'_>]) -> Exit {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<Option<GlobSet>, globset::Error> {
+fn globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
     if patterns.is_empty() {
         return Ok(None);
     }
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(Glob::new(pattern)?);
+        check_glob(pattern).map_err(|why| format!("--only: the pattern {why}"))?;
+        set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
     }
-    set.build().map(Some)
+    set.build().map(Some).map_err(|error| error.to_string())
 }
 
 /// Reads a word of the contract, and lists them all where it is none.

@@ -5,6 +5,7 @@
 //! environment is used, so credentials go nowhere but to the configured URL.
 
 mod client;
+mod connect;
 pub mod counters;
 pub mod error_rate;
 pub mod histogram;
@@ -127,7 +128,7 @@ impl Kind for Metrics {
 
     fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
-        let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
+        let client = Client::new(self.url.is_https().then(|| self.tls.clone()), self.url.host());
         Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
     }
 }

@@ -5,11 +5,14 @@
 //! is never used again. Logging in costs both sides a hundred times what the query does, so connections are kept, and
 //! a server that refuses them is not stormed.
 
+mod allowance;
 mod channel;
 mod dsn;
 pub mod facts;
 mod failure;
+mod filter;
 pub mod grants;
+mod login;
 pub mod pool;
 mod session;
 

@@ -13,7 +13,11 @@ use std::{
 use globset::GlobBuilder;
 
 use super::interpolate::Scope;
-use crate::node::{Node, Place, Problems, Value};
+use crate::{
+    node::{Node, Place, Problems, Value},
+    pattern::check_glob,
+    sentence::sentence,
+};
 
 /// Room for more than ten thousand probes in one file.
 const LARGEST: u64 = 8 << 20;
@@ -152,6 +156,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         if text == "**" {
             return Err("`**` is not supported: name the folders, as in conf.d/*/*.yaml".to_owned());
         }
+        check_glob(&text).map_err(|why| format!("`{}` {why}", sentence(&*text)))?;
         let glob = GlobBuilder::new(&text).literal_separator(true).build();
         let glob = glob.map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?.compile_matcher();
         let mut next = Vec::new();

@@ -106,7 +106,11 @@ pub(crate) fn distrust(error: &CertificateError) -> String {
             "the certificate is not made for servers".to_owned()
         }
         error => {
-            let text = error.to_string();
+            let text = match error {
+                // Otherwise it is rendered for debugging.
+                CertificateError::Other(why) => why.to_string(),
+                error => error.to_string(),
+            };
             if text.contains("CaUsedAsEndEntity") {
                 "the server uses a certificate authority's own certificate; give it a certificate of its own".to_owned()
             } else {

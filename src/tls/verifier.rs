@@ -1,6 +1,8 @@
 //! Verifies a server's certificate and remembers what was presented: an expired certificate is refused, but until
 //! when it was valid must not be lost with the connection.
 
+mod chain;
+
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
@@ -65,7 +67,10 @@ impl Verifier {
     ) -> Option<Error> {
         match &self.trusted {
             // Stapled OCSP answers are not looked at.
-            Some(trusted) => trusted.verify_server_cert(leaf, chain, name, &[], now).err(),
+            Some(trusted) => match chain::plain(chain) {
+                Ok(chain) => trusted.verify_server_cert(leaf, &chain, name, &[], now).err(),
+                Err(error) => Some(error),
+            },
             None => Some(CertificateError::UnknownIssuer.into()),
         }
     }

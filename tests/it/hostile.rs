@@ -10,4 +10,7 @@ mod malformed;
 mod raw;
 mod readers;
 mod reloads;
+mod handshakes;
+mod nesting;
+mod postgres;
 mod vitals;

@@ -13,7 +13,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::Halted;
-use crate::probe::{Failure, Reason};
+use crate::{
+    pattern::check_glob,
+    probe::{Failure, Reason},
+    sentence::sentence,
+};
 
 /// One pattern or several.
 #[derive(Debug)]
@@ -162,6 +166,7 @@ impl Glob {
         if rest.is_empty() || rest == [Component::RootDir] {
             return Err(format!("`{text}` names no file: write the folder and a pattern, as in /backups/*.dump"));
         }
+        check_glob(text).map_err(|why| format!("`{}` {why}", sentence(text)))?;
         let pattern = rest.iter().collect::<PathBuf>();
         let deep = rest.iter().any(|part| part.as_os_str() == "**");
         let below = fixed.map(|_| {

@@ -14,6 +14,7 @@ use reqwest::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
+use super::connect::InLane;
 use crate::{
     dial,
     probe::{Failure, Reason},
@@ -26,12 +27,13 @@ use crate::{
 pub(super) struct Client {
     /// None for a connection in the clear.
     tls: Option<Tls>,
+    host: Arc<str>,
     made: Mutex<Option<(Option<Arc<ClientConfig>>, reqwest::Client)>>,
 }
 
 impl Client {
-    pub(super) fn new(tls: Option<Tls>) -> Self {
-        Self { tls, made: Mutex::default() }
+    pub(super) fn new(tls: Option<Tls>, host: &str) -> Self {
+        Self { tls, host: host.into(), made: Mutex::default() }
     }
 
     /// The client as the files are now.
@@ -46,19 +48,22 @@ impl Client {
         {
             return Ok(client.clone());
         }
-        let client = build(config.as_deref(), shared)?;
+        let client = build(config.as_deref(), &self.host, shared)?;
         *made = Some((config, client.clone()));
         Ok(client)
     }
 }
 
-fn build(config: Option<&ClientConfig>, shared: &Arc<Shared>) -> Result<reqwest::Client, Failure> {
-    let builder = reqwest::Client::builder()
+fn build(config: Option<&ClientConfig>, host: &Arc<str>, shared: &Arc<Shared>) -> Result<reqwest::Client, Failure> {
+    let mut builder = reqwest::Client::builder()
         .no_proxy()
         .redirect(Policy::none())
         .referer(false)
         .pool_max_idle_per_host(1)
         .dns_resolver(Arc::new(Resolver(Arc::clone(shared))));
+    if config.is_some() {
+        builder = builder.connector_layer(InLane { host: Arc::clone(host), shared: Arc::clone(shared) });
+    }
     // Without a configuration of ours reqwest looks for a crypto provider that nobody has installed.
     let config = match config {
         Some(config) => config.clone(),

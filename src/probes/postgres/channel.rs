@@ -6,14 +6,12 @@
 use std::{
     future::{Ready, ready},
     io,
+    mem::MaybeUninit,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context as Task, Poll},
+    task::{Context as Task, Poll, ready},
 };
 
+use bytes::BytesMut;
 use rustls::CertificateError;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::{
@@ -22,29 +20,33 @@ use tokio::{
 };
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::dsn::{SslMode, Target};
+use super::{
+    allowance::Allowance,
+    dsn::{SslMode, Target},
+    filter::Filter,
+    login::Gate,
+};
 use crate::{
     dial::{self, AddressFamily},
     probe::{Context, Failure, Phase, Reason},
     tls::{self, Presented},
 };
 
-/// Bytes to and from a server.
+/// Bytes to and from a server. The driver sees only what passes the filter.
 pub(super) struct Channel {
     stream: Pin<Box<dyn Stream>>,
     /// The hash of the server's certificate, for SCRAM to be bound to; `None` where there is no encryption.
     binding: Option<Vec<u8>>,
     encrypted: bool,
+    filter: Filter,
+    /// Bytes that passed the filter and that the driver has not taken yet.
+    screened: BytesMut,
     allowance: Allowance,
+    gate: Gate,
 }
 
-/// How many more bytes a server may send before it is cut off: the driver keeps each message whole, and whoever
-/// answers on that port may announce one of two gigabytes.
-#[derive(Clone, Debug)]
-pub(super) struct Allowance(Arc<AtomicUsize>);
-
-/// A login and an answer take some kilobytes.
-const LARGEST: usize = 4 << 20;
+/// Largest part of a server's messages that is read at once.
+const READ_SIZE: usize = 8 << 10;
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
@@ -90,30 +92,21 @@ impl Channel {
         self.allowance.clone()
     }
 
+    /// To be watched while the driver logs in.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
     fn plain(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::pin(stream), binding: None, encrypted: false, allowance: Allowance::default() }
-    }
-}
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self(Arc::new(AtomicUsize::new(LARGEST)))
-    }
-}
-
-impl Allowance {
-    /// Another run begins.
-    pub(super) fn renew(&self) {
-        self.0.store(LARGEST, Ordering::Relaxed);
-    }
-
-    fn is_used_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-
-    fn spend(&self, bytes: usize) {
-        let left = self.0.load(Ordering::Relaxed);
-        self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
+        Self {
+            stream: Box::pin(stream),
+            binding: None,
+            encrypted: false,
+            filter: Filter::default(),
+            screened: BytesMut::new(),
+            allowance: Allowance::default(),
+            gate: Gate::default(),
+        }
     }
 }
 
@@ -172,14 +165,36 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Failure {
 
 impl AsyncRead for Channel {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.allowance.is_used_up() {
-            let text = format!("the server sent more than {} MiB for one run", LARGEST >> 20);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::QuotaExceeded, text)));
+        let channel = &mut *self;
+        loop {
+            if channel.gate.is_closed() {
+                // The login watches the gate, so nothing has to wake it.
+                return Poll::Pending;
+            }
+            if !channel.screened.is_empty() {
+                let part = channel.screened.split_to(channel.screened.len().min(buffer.remaining()));
+                buffer.put_slice(&part);
+                if channel.screened.is_empty() {
+                    // Ten thousand connections that wait for their next run hold no buffers.
+                    channel.screened = BytesMut::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let mut space = [MaybeUninit::uninit(); READ_SIZE];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(channel.stream.as_mut().poll_read(task, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match channel.filter.screen(read.filled(), &channel.allowance, &mut channel.screened) {
+                Ok(Some(iterations)) => channel.gate.close(iterations),
+                Ok(None) => {}
+                Err(refusal) => {
+                    channel.allowance.refuse(&refusal);
+                    return Poll::Ready(Err(io::Error::other(refusal)));
+                }
+            }
         }
-        let before = buffer.filled().len();
-        let done = self.stream.as_mut().poll_read(task, buffer);
-        self.allowance.spend(buffer.filled().len() - before);
-        done
     }
 }
 

@@ -143,7 +143,7 @@ impl Room {
 }
 
 impl PostgresFacts {
-    pub(super) fn read(row: &Row, encrypted: bool) -> Result<Self, Error> {
+    pub(super) fn read(row: &Row, encrypted: bool) -> Result<Self, Unread> {
         let sees_all: bool = row.try_get("sees_all")?;
         let limit: i64 = row.try_get("connection_limit")?;
         let idle: i64 = row.try_get("idle")?;
@@ -169,14 +169,26 @@ impl PostgresFacts {
             },
             used: row.try_get("used")?,
             idle: sees_all.then_some(idle),
-            groups: list(row.try_get("groups")?),
-            databases: list(row.try_get("databases")?),
-            roles: list(row.try_get("roles")?),
+            groups: list(row, "groups")?,
+            databases: list(row, "databases")?,
+            roles: list(row, "roles")?,
         })
     }
 }
 
-/// The query makes these lists itself, so there is nothing in them that could not be read.
-fn list<T: for<'de> Deserialize<'de>>(json: &str) -> Vec<T> {
-    serde_json::from_str(json).unwrap_or_default()
+/// Why an answer can't be read.
+pub(super) enum Unread {
+    Column(Error),
+    List(&'static str, serde_json::Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Column(error)
+    }
+}
+
+/// A list that the query writes as JSON. A list that can't be read is an error, not an empty one, which would pass.
+fn list<T: for<'de> Deserialize<'de>>(row: &Row, column: &'static str) -> Result<Vec<T>, Unread> {
+    serde_json::from_str(row.try_get(column)?).map_err(|error| Unread::List(column, error))
 }

@@ -7,13 +7,17 @@ use tokio_postgres::{
     error::{DbError, SqlState},
 };
 
+use super::allowance::Allowance;
 use crate::{
     dial,
     probe::{Failure, Reason},
 };
 
-/// What an error means.
-pub(super) fn of(what: &str, error: &Error) -> Failure {
+/// What an error means. A server that was cut off is known by its allowance: the driver may only see the end.
+pub(super) fn of(what: &str, error: &Error, allowance: &Allowance) -> Failure {
+    if let Some(Failure { reason, detail }) = allowance.refusal() {
+        return Failure::new(reason, format!("{what}: {detail}"));
+    }
     if let Some(error) = error.as_db_error() {
         return said(what, error);
     }
@@ -23,7 +27,6 @@ pub(super) fn of(what: &str, error: &Error) -> Failure {
                 Reason::Protocol,
                 format!("{what}: the other end closed the connection; is it PostgreSQL, and does its log say why?"),
             ),
-            io::ErrorKind::QuotaExceeded => Failure::from_error(Reason::TooLarge, what, error),
             _ => dial::broken(what, error),
         };
     }

@@ -6,13 +6,14 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Statement, config::SslMode as DriverMode, config::SslNegotiation};
 
 use super::{
-    channel::{Allowance, Channel, Standing},
+    allowance::Allowance,
+    channel::{Channel, Standing},
     dsn::Target,
-    facts::{PostgresFacts, SQL},
-    failure,
+    facts::{PostgresFacts, SQL, Unread},
+    failure, login,
 };
 use crate::{
-    probe::{Context, Failure, Phase},
+    probe::{Context, Failure, Phase, Reason},
     shared::Shared,
 };
 
@@ -39,12 +40,13 @@ impl Session {
     /// Connects, logs in and prepares the query.
     pub(super) async fn open(cx: &Context, target: Target) -> Result<Self, Failure> {
         let channel = Channel::open(cx, &target).await?;
-        let (encrypted, allowance) = (channel.is_encrypted(), channel.allowance());
+        let (encrypted, allowance, gate) = (channel.is_encrypted(), channel.allowance(), channel.gate());
         let login = cx.phase(Phase::Login, async {
-            let (client, connection) = config(&target, cx.timeout)
-                .connect_raw(channel, Standing)
-                .await
-                .map_err(|error| failure::of(&format!("logging in as {}", target.user), &error))?;
+            let config = config(&target, cx.timeout);
+            let login = async move { config.connect_raw(channel, Standing).await };
+            let (client, connection) = login::drive(login, &gate, &target.host, &cx.shared)
+                .await?
+                .map_err(|error| failure::of(&format!("logging in as {}", target.user), &error, &allowance))?;
             let (leave, left) = oneshot::channel::<()>();
             let driver = tokio::spawn(async move {
                 tokio::pin!(connection);
@@ -56,7 +58,8 @@ impl Session {
             });
             // From here on the driver must end with this future.
             let guard = Guard(Some(driver));
-            let statement = client.prepare(SQL).await.map_err(|error| failure::of("preparing the query", &error))?;
+            let statement = client.prepare(SQL).await;
+            let statement = statement.map_err(|error| failure::of("preparing the query", &error, &allowance))?;
             Ok((client, statement, guard, leave))
         });
         let (client, statement, driver, leave) = login.await?;
@@ -70,13 +73,18 @@ impl Session {
         self.allowance.renew();
         let row = cx.phase(Phase::Query, self.client.query_one(&self.statement, &[])).await;
         self.busy = false;
-        let row = row.map_err(|error| failure::of("the query", &error))?;
-        PostgresFacts::read(&row, self.encrypted).map_err(|error| failure::of("the answer", &error))
+        let row = row.map_err(|error| failure::of("the query", &error, &self.allowance))?;
+        PostgresFacts::read(&row, self.encrypted).map_err(|unread| match unread {
+            Unread::Column(error) => failure::of("the answer", &error, &self.allowance),
+            Unread::List(column, error) => {
+                Failure::from_error(Reason::Parse, &format!("the answer: `{column}`"), &error)
+            }
+        })
     }
 
-    /// The other end is gone.
+    /// The other end is gone. A server that was cut off is still there.
     pub(super) fn is_lost(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() && self.allowance.refusal().is_none()
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::{Answered, Statuses, body::excerpt, facts::PRIVATE};
 use crate::{
     check::{Measure, Outcome},
     limit::{Max, Min},
-    pattern::Pattern,
+    pattern::{Pattern, nesting},
     probe::Reason,
 };
 
@@ -101,9 +101,20 @@ fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Err
     Value::deserialize(from).map(Some)
 }
 
+/// Deepest brackets of a JSON path. The parser recurses, and tries each filter in several ways: every level doubles its
+/// time.
+const MAX_PATH_NESTING: usize = 8;
+
 /// With the path in the error: the crate says only where it breaks.
 fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JsonPath>, D::Error> {
     let path = |text: String| {
+        let nesting = nesting(&text, &['"', '\'']);
+        if nesting > MAX_PATH_NESTING {
+            let text = excerpt(&text, 60);
+            return Err(de::Error::custom(format!(
+                "`{text}` nests brackets {nesting} levels deep; a JSON path may have {MAX_PATH_NESTING}"
+            )));
+        }
         JsonPath::parse(&text)
             .map_err(|error| de::Error::custom(format!("`{text}` is not a JSON path (RFC 9535): {error}")))
     };
