@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::{check::CheckKind, checks::health::Health};
+use crate::{check::CheckKind, checks::health::Health, secret::Hidden};
 
 /// A probe that does what its settings say.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -72,8 +72,9 @@ async fn run(acts: Acts) -> Report {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
-    let (written, read) = (Hidden::default(), Mutex::default());
-    Watch { probe: acts, checks: Mutex::new(checks), written, read, timing, shared: Arc::default() }
+    let shared = Arc::<Shared>::default();
+    let written = shared.registry.hold(Hidden::default());
+    Watch { probe: acts, checks: Mutex::new(checks), written, read: Mutex::default(), timing, shared }
         .run(Detail::Verdicts)
         .await
 }

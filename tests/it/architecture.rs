@@ -21,7 +21,20 @@ const LAYERS: &[&[&str]] = &[
     &["kind"],
     &["probes"],
     &["checks"],
-    &["probe", "check", "limit", "units", "secret", "family", "node", "pattern", "dial", "tls", "shared"],
+    &[
+        "probe",
+        "check",
+        "limit",
+        "units",
+        "secret",
+        "family",
+        "node",
+        "pattern",
+        "dial",
+        "tls",
+        "shared",
+        "bounded_file",
+    ],
     &["telemetry", "renderer", "gzip", "sentence"],
 ];
 
