@@ -24,6 +24,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::hidden::Hidden;
+#[cfg(test)]
+pub(crate) use self::redactor::tests::{WAYS, encoded};
 pub(crate) use self::{
     redactor::Redactor,
     registry::{Held, Registry},

@@ -165,4 +165,4 @@ fn replaced(text: &str, mut places: Vec<Range<usize>>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

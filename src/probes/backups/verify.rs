@@ -34,6 +34,8 @@ use jiff::Timestamp;
 pub(super) struct Verifier {
     known: HashMap<PathBuf, (Identity, Finding)>,
     reading: Option<Reading>,
+    /// Bytes that the last run read that had too little time.
+    read_each_run: Option<u64>,
 }
 
 /// What must be the same for a finding to hold on.
@@ -102,6 +104,11 @@ impl Verifier {
         Ok(verified)
     }
 
+    /// Bytes that a run reads in the time that it has, once one had too little.
+    pub(super) fn read_each_run(&self) -> Option<u64> {
+        self.read_each_run
+    }
+
     fn look(&mut self, file: &File, want: Want, until: Instant, halted: &Halted) -> Result<Finding, Failure> {
         let identity = Identity::of(file, want)?;
         if let Some((known, finding)) = self.known.get(&file.path)
@@ -121,6 +128,7 @@ impl Verifier {
                 Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
             },
         };
+        let before = reading.done;
         while Instant::now() < until {
             halted.check()?;
             match reading.step() {
@@ -137,6 +145,7 @@ impl Verifier {
             }
         }
         let done = reading.done;
+        self.read_each_run = Some(done - before).filter(|read| *read > 0).or(self.read_each_run);
         self.reading = Some(reading);
         Ok(Finding::Reading(done))
     }

@@ -134,7 +134,7 @@ fn ten_thousand_secrets_cost_about_as_much_as_ten() {
 }
 
 /// Encodings of a target, each with what chooses between its variants.
-fn encoded(secret: &str, user: &str, way: usize, choices: &[Index]) -> String {
+pub(crate) fn encoded(secret: &str, user: &str, way: usize, choices: &[Index]) -> String {
     let choose = |at: usize, of: usize| choices[at % choices.len()].index(of);
     let each = |letter: &dyn Fn(char, usize) -> String| {
         secret.chars().enumerate().map(|(at, c)| letter(c, choose(at, 3))).collect::<String>()
@@ -180,9 +180,8 @@ fn encoded(secret: &str, user: &str, way: usize, choices: &[Index]) -> String {
     }
 }
 
-/// Every way in which a reader of a text might get back at the secret, simpler than what is tested: by the very text
-/// that the target sent.
-const WAYS: usize = 19;
+/// The number of encodings.
+pub(crate) const WAYS: usize = 19;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
