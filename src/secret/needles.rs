@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret, SecretSlice};
 /// Bytes of the shortest text that is looked for. A shorter one (`ok`, `1`) guards nothing, and a finding without it
 /// would say nothing.
 pub(super) const MIN_LENGTH: usize = 4;
-/// Bits of the filter for each text: about one position in thirty passes it in vain.
-const BITS_PER_TEXT: usize = 32;
+/// Bits of the filter for each text, of which two are set: about one position in a thousand passes it in vain.
+const BITS_PER_TEXT: usize = 64;
 const MIN_BITS: usize = 512;
 
 /// See the module.
@@ -92,24 +92,30 @@ impl Needles {
                 .is_some_and(|(first, _)| first.bytes().starts_with(piece))
     }
 
-    fn may_begin(&self, text: &[u8]) -> bool {
+    /// Whether any text may begin with the first bytes of this one.
+    #[inline]
+    pub(super) fn may_begin(&self, text: &[u8]) -> bool {
         let Some(first) = text.first_chunk::<MIN_LENGTH>() else { return false };
-        let bit = self.bit(*first);
-        self.filter.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+        let is_set = |bit: usize| self.filter.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
+        let [one, two] = self.bits(*first);
+        is_set(one) && is_set(two)
     }
 
     fn mark(&mut self, text: &[u8]) {
         let Some(first) = text.first_chunk::<MIN_LENGTH>() else { return };
-        let bit = self.bit(*first);
-        if let Some(word) = self.filter.get_mut(bit / 64) {
-            *word |= 1 << (bit % 64);
+        for bit in self.bits(*first) {
+            if let Some(word) = self.filter.get_mut(bit / 64) {
+                *word |= 1 << (bit % 64);
+            }
         }
     }
 
     /// Multiplicative hash of the first bytes; the size of the filter is a power of two.
-    fn bit(&self, first: [u8; MIN_LENGTH]) -> usize {
-        let hash = u64::from(u32::from_le_bytes(first)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        usize::try_from(hash).unwrap_or_default() & (self.filter.len() * 64).saturating_sub(1)
+    #[inline]
+    fn bits(&self, first: [u8; MIN_LENGTH]) -> [usize; 2] {
+        let hash = u64::from(u32::from_le_bytes(first)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mask = (self.filter.len() * 64).saturating_sub(1);
+        [hash >> 40, hash >> 16 & 0xff_ffff].map(|half| usize::try_from(half).unwrap_or_default() & mask)
     }
 
     fn grow(&mut self) {

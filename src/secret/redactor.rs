@@ -24,8 +24,9 @@ const MAX_PIECE: usize = 1_000;
 /// Bytes that are looked at, in all forms, for each byte of a text. A text that takes more was made to take time.
 const MAX_WORK_RATIO: usize = 128;
 const MIN_WORK: usize = 64 << 10;
-/// Bytes that are looked at for all findings and labels of a run together: some 20 ms of a processor.
-const MAX_WORK: usize = 2 << 20;
+/// Bytes that are looked at for all findings and labels of a run together: some 20 ms of a processor. A thousand labels
+/// of a hundred bytes take half of it.
+const MAX_WORK: usize = 1 << 20;
 
 /// The secrets that are looked for in what one run brought.
 pub(crate) struct Redactor<'a> {
@@ -50,8 +51,13 @@ impl<'a> Redactor<'a> {
             return false;
         }
         let most = most.min(text.len().saturating_mul(MAX_WORK_RATIO).max(MIN_WORK));
-        let (places, work) = self.search(View::of(text), most);
+        let (found, work) = self.search(View::of(text, false), most);
         self.left.set(self.left.get().saturating_sub(work));
+        // Where they are is only asked where there are any.
+        let places = match found {
+            Some(found) if !found.is_empty() => self.search(View::of(text, true), most).0,
+            found => found,
+        };
         let Some(places) = places else {
             // It can't be told what is in it.
             *text = MARK.to_owned();
@@ -92,7 +98,7 @@ impl<'a> Redactor<'a> {
     /// The places of secrets, unless that takes too much work; and the work that it took.
     fn search(&self, text: View, most: usize) -> (Option<Vec<Range<usize>>>, usize) {
         let (mut places, mut work) = (Vec::new(), 0);
-        let mut seen = HashSet::from([text.fingerprint()]);
+        let mut seen = HashSet::new();
         // The form with the fewest layers taken off comes first, so that each is decoded as far as may be.
         let mut forms = VecDeque::from([(text, MAX_LAYERS)]);
         while let Some((view, layers)) = forms.pop_front() {
@@ -102,7 +108,8 @@ impl<'a> Redactor<'a> {
             }
             self.search_form(&view, &mut places);
             if layers > 0 {
-                let new = view.decoded().into_iter().filter(|view| seen.insert(view.fingerprint()));
+                let new =
+                    view.decoded().into_iter().filter(|view| view.fingerprint().is_none_or(|print| seen.insert(print)));
                 forms.extend(new.map(|view| (view, layers - 1)));
             }
         }
@@ -111,7 +118,10 @@ impl<'a> Redactor<'a> {
 
     fn search_form(&self, view: &View, places: &mut Vec<Range<usize>>) {
         let folded = view.folded();
-        for at in 0..folded.len() {
+        for (at, first) in folded.windows(MIN_LENGTH).enumerate() {
+            if !self.sets.iter().any(|needles| needles.may_begin(first)) {
+                continue;
+            }
             let rest = folded.get(at..).unwrap_or_default();
             let longest = self.sets.iter().filter_map(|needles| needles.longest(rest)).max();
             places.extend(longest.map(|length| view.place(at..at + length)));

@@ -20,14 +20,21 @@ const BEFORE_CUT: [&[u8]; 2] = [b"\"", "\u{fffd}".as_bytes()];
 const MIN_BASE64: usize = 6;
 /// Hexadecimal digits that hold the shortest secret.
 const MIN_HEX: usize = 8;
+/// No letter of an alphabet, and one that may stand between two letters.
+const NO_LETTER: u8 = 0xff;
+const BETWEEN: u8 = 0xfe;
 /// Stands between two decoded pieces, so that no secret is found across them.
 const BREAK: u8 = 0;
 
-/// Bytes with the place that each has in the original text.
+/// Bytes with the place that each has in the original text, if that is wanted: most texts hold no secret, and to know
+/// that takes no places.
 #[derive(Default)]
 pub(super) struct View {
     pub(super) bytes: Vec<u8>,
     places: Vec<Range<u32>>,
+    placed: bool,
+    /// Whether the same may come out of decoding in another order, too.
+    is_unescaped: bool,
 }
 
 /// A letter of an encoding: its value and its position in the view.
@@ -35,14 +42,17 @@ type Letter = (u8, usize);
 
 impl View {
     /// The text itself.
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str, placed: bool) -> Self {
         let bytes = text.as_bytes().to_vec();
-        let places = (0..).zip(&bytes).map(|(at, _)| at..at + 1).collect();
-        Self { bytes, places }
+        let places = if placed { (0..).zip(&bytes).map(|(at, _)| at..at + 1).collect() } else { Vec::new() };
+        Self { bytes, places, placed, is_unescaped: false }
     }
 
     /// The place in the original text of a part of this view.
     pub(super) fn place(&self, part: Range<usize>) -> Range<usize> {
+        if !self.placed {
+            return 0..0;
+        }
         // Decoding keeps the order.
         let places = self.places.get(part).unwrap_or_default();
         let start = places.first().map_or(0, |place| place.start);
@@ -51,10 +61,14 @@ impl View {
     }
 
     /// Tells two views apart: the same bytes of the same places are found by decoding in another order, too.
-    pub(super) fn fingerprint(&self) -> u64 {
+    /// `None` where there is no other order.
+    pub(super) fn fingerprint(&self) -> Option<u64> {
+        if !self.is_unescaped {
+            return None;
+        }
         let mut hasher = DefaultHasher::new();
         (&self.bytes, self.places.first(), self.places.last()).hash(&mut hasher);
-        hasher.finish()
+        Some(hasher.finish())
     }
 
     /// The bytes as they are compared: without difference in case, and with one kind of blank, for a form has `+` and
@@ -67,12 +81,15 @@ impl View {
     pub(super) fn decoded(&self) -> Vec<Self> {
         let mut views = Vec::new();
         views.extend(Family::ALL.iter().filter_map(|family| escapes::decoded(self, *family)));
-        let letters = self.runs(base64_value, MIN_BASE64, |byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t'));
+        let letters = self.runs(&BASE64, MIN_BASE64);
         // A secret in the middle of what was encoded may start at any letter of a group of four.
-        views.extend((0..4).map(|skipped| self.unpacked(&letters, skipped, 6)));
-        let digits = self.runs(hex_value, MIN_HEX, |byte| matches!(byte, b' ' | b':' | b'-' | b','));
-        views.extend((0..2).map(|skipped| self.unpacked(&digits, skipped, 4)));
-        views.retain(|view| !view.bytes.is_empty());
+        if !letters.is_empty() {
+            views.extend((0..4).map(|skipped| self.unpacked(&letters, skipped, 6)));
+        }
+        let digits = self.runs(&HEX, MIN_HEX);
+        if !digits.is_empty() {
+            views.extend((0..2).map(|skipped| self.unpacked(&digits, skipped, 4)));
+        }
         views
     }
 
@@ -95,20 +112,22 @@ impl View {
     }
 
     fn push(&mut self, byte: u8, place: Range<usize>) {
-        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         self.bytes.push(byte);
-        self.places.push(short(place.start)..short(place.end));
+        if self.placed {
+            let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+            self.places.push(short(place.start)..short(place.end));
+        }
     }
 
     /// Runs of letters that are long enough, across what may stand between two of them.
-    fn runs(&self, value: fn(u8) -> Option<u8>, min: usize, between: fn(u8) -> bool) -> Vec<Vec<Letter>> {
+    fn runs(&self, alphabet: &[u8; 256], min: usize) -> Vec<Vec<Letter>> {
         let (mut runs, mut run) = (Vec::new(), Vec::new());
         for (at, byte) in self.bytes.iter().enumerate() {
-            match value(*byte) {
-                Some(value) => run.push((value, at)),
-                None if between(*byte) => {}
-                None if run.len() >= min => runs.push(std::mem::take(&mut run)),
-                None => run.clear(),
+            match alphabet.get(usize::from(*byte)).copied().unwrap_or(NO_LETTER) {
+                BETWEEN => {}
+                NO_LETTER if run.len() >= min => runs.push(std::mem::take(&mut run)),
+                NO_LETTER => run.clear(),
+                value => run.push((value, at)),
             }
         }
         if run.len() >= min {
@@ -119,7 +138,8 @@ impl View {
 
     /// Bytes of runs of letters of so many bits each, the first letters left out.
     fn unpacked(&self, runs: &[Vec<Letter>], skipped: usize, bits: u32) -> Self {
-        let mut view = Self::default();
+        let mut view = Self { placed: self.placed, ..Self::default() };
+        view.bytes.reserve(self.bytes.len());
         for run in runs {
             let (mut held, mut count, mut start) = (0_u32, 0, None);
             for (value, at) in run.iter().skip(skipped) {
@@ -157,24 +177,47 @@ pub(super) fn fold(byte: u8) -> u8 {
     }
 }
 
-/// RFC 4648, sections 4 and 5.
-fn base64_value(byte: u8) -> Option<u8> {
+/// RFC 4648, sections 4 and 5; line ends may stand between two letters.
+const fn base64_value(byte: u8) -> u8 {
     match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        b' ' | b'\n' | b'\r' | b'\t' => BETWEEN,
+        _ => NO_LETTER,
     }
 }
 
-fn hex_value(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+const fn hex_value(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        b' ' | b':' | b'-' | b',' => BETWEEN,
+        _ => NO_LETTER,
+    }
 }
+
+/// Fills the table of an alphabet: a look into it is what most of the time goes into.
+macro_rules! alphabet {
+    ($value:ident) => {{
+        let (mut table, mut byte) = ([NO_LETTER; 256], 0);
+        #[expect(clippy::indexing_slicing, reason = "the compiler fills the table and checks it")]
+        while byte < 256 {
+            table[byte] = $value(byte as u8);
+            byte += 1;
+        }
+        table
+    }};
+}
+
+static BASE64: [u8; 256] = alphabet!(base64_value);
+static HEX: [u8; 256] = alphabet!(hex_value);
 
 /// A text with its escapes taken off, one family at a time, for a secret that holds some itself.
 pub(super) fn unescaped(text: &str) -> impl Iterator<Item = Vec<u8>> {
-    let view = View::of(text);
+    let view = View::of(text, false);
     Family::ALL.iter().filter_map(move |family| escapes::decoded(&view, *family)).map(|view| view.bytes)
 }

@@ -54,7 +54,7 @@ pub(super) fn decoded(view: &View, family: Family) -> Option<View> {
     if !view.bytes.contains(&first) {
         return None;
     }
-    let mut out = View::default();
+    let mut out = View { placed: view.placed, is_unescaped: true, ..View::default() };
     let (mut at, mut changed) = (0, false);
     while let Some(rest) = view.bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let found = if rest.first() == Some(&first) { escape(rest) } else { None };
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> String {
-        let view = View::of(text);
+        let view = View::of(text, true);
         let mut views = Family::ALL.iter().filter_map(|family| decoded(&view, *family));
         views.next().map_or_else(|| "-".into(), |view| String::from_utf8_lossy(&view.bytes).into_owned())
     }
