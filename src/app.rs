@@ -198,7 +198,11 @@ impl App {
 }
 
 fn restore(store: &Store, board: &Board, generation: &Generation) {
-    match store.load() {
+    if let Some(risk) = store.risk() {
+        tracing::warn!(folder = %store.folder().display(), risk, "the state folder is not safe");
+    }
+    let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
+    match store.load(checks) {
         Found::Nothing => tracing::info!("no saved state: a first start"),
         Found::State(saved) => {
             tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");

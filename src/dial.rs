@@ -42,11 +42,29 @@ pub async fn connect(
     port: u16,
     family: AddressFamily,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
+    connect_unless(cx, host, port, family, |_| None).await
+}
+
+/// As [`connect`], and refuses the whole name if any of its addresses is forbidden: a name that has a forbidden address
+/// beside a good one was made to lead there. Nothing is sent to any of them then.
+///
+/// # Errors
+/// As [`connect`], and `status` for a forbidden address.
+pub(crate) async fn connect_unless(
+    cx: &Context,
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+    forbidden: impl Fn(IpAddr) -> Option<Failure>,
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = match bare.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => cx.phase(Phase::Resolve, resolve(bare, port, &cx.shared)).await?,
     };
+    if let Some(failure) = found.iter().find_map(|address| forbidden(address.ip())) {
+        return Err(failure);
+    }
     let addresses: Vec<_> = found.into_iter().filter(|address| family.takes(*address)).collect();
     if addresses.is_empty() {
         return Err(Failure::new(Reason::Resolve, format!("{host} has no {family} address")));

@@ -3,6 +3,7 @@
 //! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
 
 use std::{
+    collections::HashSet,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,7 +19,7 @@ use crate::{
     family::Sample,
     node::{Node, Problems},
     probe::{Broken, Context, Facts, FactsOf, Failure, Invalid, Kind, Observation, Phase, Probe, Reason, Timing},
-    secret::Hidden,
+    secret::{Held, Redactor},
     shared::Shared,
 };
 
@@ -184,7 +185,7 @@ fn read<K: Kind>(
 impl<K: Kind> Written for Settings<K> {
     fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
-        let written = self.kind.hidden();
+        let written = shared.registry.hold(self.kind.hidden());
         let probe = self.kind.acquire(wants, shared)?;
         let (checks, read) = (Mutex::new(self.checks), Mutex::default());
         Ok(Arc::new(Watch { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
@@ -195,9 +196,9 @@ struct Watch<P: Probe> {
     probe: P,
     checks: Mutex<Vec<Box<dyn Check<P::Facts>>>>,
     /// Secrets of the settings, which the target may say back.
-    written: Hidden,
+    written: Held,
     /// Those that were last read from files.
-    read: Mutex<Hidden>,
+    read: Mutex<Vec<Held>>,
     timing: Timing,
     shared: Arc<Shared>,
 }
@@ -234,14 +235,16 @@ impl<P: Probe> Job for Watch<P> {
                 panics,
                 facts,
             };
-            let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            [&self.written, &read].into_iter().filter(|hidden| !hidden.is_empty()).for_each(|it| report.hide(it));
+            self.redact(|redactor| report.hide(redactor));
             report
         })
     }
 
     fn save(&self) -> Vec<Option<serde_json::Value>> {
-        self.checks().iter().map(|check| check.save()).collect()
+        let mut saved: Vec<_> = self.checks().iter().map(|check| check.save()).collect();
+        // A window may be kept by labels that the target chose.
+        self.redact(|redactor| saved.iter_mut().flatten().for_each(|window| redactor.hide_all(window)));
+        saved
     }
 
     fn restore(&self, check: usize, saved: serde_json::Value) {
@@ -257,6 +260,11 @@ impl<P: Probe> Watch<P> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.registry.redact(read.iter().chain([&self.written]), work);
+    }
+
     async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
         let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
         let (at, start) = (Timestamp::now(), Instant::now());
@@ -266,7 +274,7 @@ impl<P: Probe> Watch<P> {
         let outcome = tokio::time::timeout(self.timing.timeout, run).await;
         let elapsed = start.elapsed();
         let phases = cx.phases();
-        let read = cx.hidden();
+        let read = cx.take_held();
         if !read.is_empty() {
             *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
         }
@@ -292,15 +300,33 @@ impl<P: Probe> Watch<P> {
 
 impl Report {
     /// The one place that everything passes in which a target is quoted.
-    fn hide(&mut self, hidden: &Hidden) {
+    fn hide(&mut self, redactor: &Redactor<'_>) {
         let Self { failure, samples, verdicts, facts, .. } = self;
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
-        details.chain(verdicts.iter_mut().map(|verdict| &mut verdict.summary)).for_each(|text| hidden.hide(text));
-        let measures = verdicts.iter_mut().flat_map(|verdict| &mut verdict.measures);
-        measures.for_each(|measure| hidden.hide_in(&mut measure.name));
-        let samples = samples.iter_mut().chain(verdicts.iter_mut().flat_map(|verdict| &mut verdict.samples));
-        samples.flat_map(|sample| &mut sample.labels).for_each(|label| hidden.hide_in(label));
-        facts.iter_mut().for_each(|facts| hidden.hide_all(facts));
+        let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
+        details.chain(summaries).for_each(|text| _ = redactor.hide(text));
+        hide_labels(samples, redactor);
+        for verdict in verdicts {
+            hide_labels(&mut verdict.samples, redactor);
+            let hidden =
+                verdict.measures.iter_mut().filter_map(|it| redactor.hide_in(&mut it.name).then_some(())).count();
+            if hidden > 0 {
+                let mut seen = HashSet::new();
+                verdict.measures.retain(|measure| seen.insert(measure.name.clone()));
+            }
+        }
+        facts.iter_mut().for_each(|facts| redactor.hide_all(facts));
+    }
+}
+
+/// Series that differ only in a secret become one: Prometheus refuses a whole page with two of the same name and
+/// labels.
+fn hide_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
+    let labels = samples.iter_mut().flat_map(|sample| &mut sample.labels);
+    let hidden = labels.filter_map(|label| redactor.hide_in(label).then_some(())).count();
+    if hidden > 0 {
+        let mut seen = HashSet::new();
+        samples.retain(|sample| seen.insert((sample.family.name, sample.labels.clone())));
     }
 }
 

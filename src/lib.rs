@@ -24,6 +24,7 @@
 //! | [`probe`] | vocabulary of observing: what a probe is, what a run brings back, why it may fail |
 //! | [`check`] | vocabulary of judging: what a check is, what it says |
 //! | [`limit`], [`units`], [`secret`] | vocabulary of quantities, bounds on them, and what must never be shown |
+//! | `bounded_file` | opening and reading files that somebody else may have chosen: regular ones only, up to a limit |
 //! | `sentence` | vocabulary of findings: what a target says, made fit to be read |
 //! | [`family`] | vocabulary of exposing: every metric family, by name |
 //! | [`node`] | vocabulary of writing: a piece of the configuration with its place, and the list of what is wrong |
@@ -72,6 +73,7 @@
 
 pub mod app;
 pub mod board;
+mod bounded_file;
 pub mod check;
 pub mod checks;
 pub mod cli;

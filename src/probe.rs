@@ -14,7 +14,13 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::{check::Offer, family::Sample, secret::Hidden, sentence::sentence, shared::Shared};
+use crate::{
+    check::Offer,
+    family::Sample,
+    secret::{Held, Hidden},
+    sentence::sentence,
+    shared::Shared,
+};
 
 /// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
 ///
@@ -136,26 +142,28 @@ pub struct Context {
     pub shared: Arc<Shared>,
     start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
-    hidden: Mutex<Hidden>,
+    held: Mutex<Vec<Held>>,
 }
 
 impl Context {
     /// A context for one run.
     #[must_use]
     pub fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
-        Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), hidden: Mutex::default() }
+        Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
     }
 
-    /// Keeps what was read just now out of everything that this run brings back, and those after it until it is read
-    /// again.
+    /// Keeps what was read just now out of everything that any run brings back from now on, until it is read again
+    /// and for a while after that. To be called before it is sent anywhere.
     pub fn hide(&self, add: impl FnOnce(&mut Hidden)) {
-        add(&mut self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut hidden = Hidden::default();
+        add(&mut hidden);
+        let held = self.shared.registry.hold(hidden);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
     }
 
-    /// What was told to [`Context::hide`].
-    #[must_use]
-    pub fn hidden(&self) -> Hidden {
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What was told to [`Context::hide`], to be held until the next run.
+    pub(crate) fn take_held(&self) -> Vec<Held> {
+        std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How much of the timeout is left: for a probe that has several tries to share out.

@@ -4,13 +4,19 @@
 //! read when it is needed, so a rotated password is picked up without a restart.
 
 mod hidden;
+mod needles;
+mod redactor;
+mod registry;
+mod view;
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     fmt,
-    fs::{self, File},
-    io::{self, Read},
+    fs::Metadata,
+    io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -18,7 +24,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::hidden::Hidden;
+#[cfg(test)]
+pub(crate) use self::redactor::tests::{WAYS, encoded};
+pub(crate) use self::{
+    redactor::Redactor,
+    registry::{Held, Registry},
+};
 use crate::{
+    bounded_file::{self, Refusal, Stamp},
     probe::{Failure, Reason},
     shared::Shared,
 };
@@ -79,7 +92,7 @@ impl JsonSchema for Secret {
 pub struct SecretFile(pub PathBuf);
 
 /// Larger than any password or token, small enough to never hurt.
-const LARGEST: u64 = 64 << 10;
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 impl SecretFile {
     /// Reads the secret; one line end at its end is not part of it. Runs that read the same file at the same time
@@ -88,35 +101,54 @@ impl SecretFile {
     /// # Errors
     /// `not_found`, `permission`, `too_large` or `auth` (empty, no file or not UTF-8), naming the file.
     pub async fn read(&self, shared: &Shared) -> Result<Secret, Failure> {
-        let path = self.0.clone();
-        shared.secrets.run(self.0.clone(), move || read(&path)).await
+        let (path, warned) = (self.0.clone(), Arc::clone(&shared.exposed));
+        shared.secrets.run(self.0.clone(), move || read(&path, &warned)).await
     }
 }
 
-fn read(path: &Path) -> Result<Secret, Failure> {
+fn read(path: &Path, exposed: &Exposed) -> Result<Secret, Failure> {
     let shown = path.display();
-    let failure = |error: io::Error| {
-        let reason = match error.kind() {
-            io::ErrorKind::NotFound => Reason::NotFound,
-            io::ErrorKind::PermissionDenied => Reason::Permission,
-            _ => Reason::Auth,
+    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| {
+        let reason = match &refusal {
+            Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => Reason::NotFound,
+            Refusal::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Reason::Permission,
+            Refusal::Io(_) | Refusal::NotRegular(_) => Reason::Auth,
+            Refusal::TooLarge(_) => Reason::TooLarge,
         };
-        Failure::new(reason, format!("secret file {shown} can't be read: {error}"))
-    };
-    if !fs::metadata(path).map_err(failure)?.is_file() {
-        // Opening a FIFO would wait for a writer.
-        return Err(Failure::new(Reason::Auth, format!("secret file {shown} is not a file")));
-    }
-    let mut text = String::new();
-    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text)).map_err(failure)?;
-    if text.len() as u64 > LARGEST {
-        return Err(Failure::new(Reason::TooLarge, format!("secret file {shown} is larger than 64KiB")));
-    }
+        Failure::new(reason, format!("secret file {shown} {refusal}"))
+    })?;
+    exposed.warn(path, &found);
+    let wrong = |why: &str| Failure::new(Reason::Auth, format!("secret file {shown} {why}"));
+    // The error of the conversion holds the bytes: it is not told.
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text: was it saved as UTF-16?"))?;
     let secret = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     if secret.is_empty() {
-        return Err(Failure::new(Reason::Auth, format!("secret file {shown} is empty")));
+        return Err(wrong("is empty"));
     }
     Ok(Secret::from(secret.to_owned()))
+}
+
+/// Files with secrets that everybody can read, each warned of once until it changes.
+#[derive(Debug, Default)]
+pub(crate) struct Exposed(Mutex<HashMap<PathBuf, Stamp>>);
+
+impl Exposed {
+    /// Warns in the log of a file that was just read.
+    pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
+        let stamp = Stamp::of(found);
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.get(path).is_some_and(|known| *known == stamp) {
+            return;
+        }
+        match bounded_file::exposure(path, found) {
+            Some(advice) => {
+                warned.insert(path.to_owned(), stamp);
+                drop(warned);
+                tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
+            }
+            None => drop(warned.remove(path)),
+        }
+    }
 }
 
 /// Two keys for one secret: written in place (usually as `${NAME}`) or in a file. At most one is set.
@@ -163,7 +195,9 @@ mod tests {
         let (folder, shared) = (tempfile::tempdir().unwrap(), Shared::default());
         let file = SecretFile(folder.path().join("password"));
         assert_eq!(file.read(&shared).await.unwrap_err().reason, Reason::NotFound);
-        for (text, secret) in [("one\n", "one"), ("two\r\n", "two"), ("th ree", "th ree"), ("\n\n", "\n")] {
+        for (text, secret) in
+            [("one\n", "one"), ("two\r\n", "two"), ("th ree", "th ree"), ("\n\n", "\n"), ("\u{feff}four\n", "four")]
+        {
             std::fs::write(&file.0, text).unwrap();
             assert_eq!(file.read(&shared).await.unwrap().expose(), secret);
         }
@@ -182,7 +216,7 @@ mod tests {
             let reading = SecretFile(path).read(&Shared::default()).await;
             let failure = reading.unwrap_err();
             assert_eq!(failure.reason, Reason::Auth);
-            assert!(failure.detail.ends_with("is not a file"), "{failure}");
+            assert!(failure.detail.ends_with("not a regular file"), "{failure}");
         }
     }
 }

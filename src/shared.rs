@@ -21,7 +21,7 @@ pub(crate) use self::{
 };
 use crate::{
     probe::{Failure, Reason},
-    secret::Secret,
+    secret::{Exposed, Registry, Secret},
     tls,
 };
 
@@ -44,6 +44,10 @@ pub struct Shared {
     /// The addresses of names, with port 0.
     pub(crate) names: Joint<String, Vec<SocketAddr>>,
     pub(crate) secrets: Joint<PathBuf, Secret>,
+    /// Secrets of all probes, hidden wherever a target is quoted.
+    pub(crate) registry: Arc<Registry>,
+    /// Files with secrets that everybody can read.
+    pub(crate) exposed: Arc<Exposed>,
     pub(crate) backups: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
     /// Key derivations of logins with a usual number of iterations.
@@ -62,6 +66,8 @@ impl Default for Shared {
             roots: OnceLock::new(),
             names: Joint::new(room(LOOKUPS)),
             secrets: Joint::new(Arc::clone(&files)),
+            registry: Arc::default(),
+            exposed: Arc::default(),
             backups: room(BACKUPS),
             tls: tls::Cache::new(files),
             light_logins: Lane::default(),

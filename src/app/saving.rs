@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,12 +19,16 @@ use crate::{
     state::{Capture, Kept, Store},
 };
 
-/// So long may the last write take, with the one before that is still under way.
-const LAST: Duration = Duration::from_millis(1_500);
+/// Longest time that the last write may take, with the one before that is still under way.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Writes one state; may block.
+type Write = dyn Fn(&Capture<'_>) -> io::Result<()> + Send + Sync;
 
 /// See the module.
 pub(super) struct Saving {
-    store: Arc<Store>,
+    folder: PathBuf,
+    write: Arc<Write>,
     board: Arc<Board>,
     writing: Option<JoinHandle<()>>,
     /// The last write failed.
@@ -32,7 +37,12 @@ pub(super) struct Saving {
 
 impl Saving {
     pub(super) fn new(store: Arc<Store>, board: Arc<Board>) -> Self {
-        Self { store, board, writing: None, unsaved: Arc::default() }
+        let folder = store.folder().to_owned();
+        Self::with(folder, Arc::new(move |state: &Capture<'_>| store.write(state)), board)
+    }
+
+    fn with(folder: PathBuf, write: Arc<Write>, board: Arc<Board>) -> Self {
+        Self { folder, write, board, writing: None, unsaved: Arc::default() }
     }
 
     /// Begins a write. While the one before is still under way there is none, which counts as a failure.
@@ -52,18 +62,22 @@ impl Saving {
             }
             let _ = self.begin(kept).await;
         };
-        if tokio::time::timeout(LAST, last).await.is_err() {
+        if tokio::time::timeout(LAST_WRITE_TIMEOUT, last).await.is_err() {
             self.count(Err(too_slow()));
         }
     }
 
     fn begin(&self, kept: Vec<Kept>) -> JoinHandle<()> {
-        let Self { store, board, unsaved, .. } = self;
-        let own =
-            Self { store: Arc::clone(store), board: Arc::clone(board), writing: None, unsaved: Arc::clone(unsaved) };
+        let own = Self {
+            folder: self.folder.clone(),
+            write: Arc::clone(&self.write),
+            board: Arc::clone(&self.board),
+            writing: None,
+            unsaved: Arc::clone(&self.unsaved),
+        };
         tokio::task::spawn_blocking(move || {
             let snapshot = own.board.snapshot();
-            own.count(own.store.write(&Capture::new(&snapshot, &kept, Timestamp::now())));
+            own.count((own.write)(&Capture::new(&snapshot, &kept, Timestamp::now())));
         })
     }
 
@@ -73,7 +87,7 @@ impl Saving {
             // A full disk stays full for many writes: it is said once.
             Err(error) if was_unsaved => tracing::debug!(%error, "the state still can't be written"),
             Err(error) => {
-                let folder = self.store.folder().display();
+                let folder = self.folder.display();
                 let text = "the state can't be written; a restart would begin from the last one that could";
                 tracing::warn!(%folder, %error, "{text}");
             }
@@ -93,18 +107,20 @@ fn too_slow() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::sync::{Mutex, mpsc};
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_hangs_is_counted_at_each_write_and_holds_up_the_end_for_a_moment_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let draft = folder.path().join("state.json.new");
-        // Whoever opens a FIFO to write waits for a reader.
-        assert!(std::process::Command::new("mkfifo").arg(&draft).status().unwrap().success());
-        let (store, board) = (Arc::new(Store::open(folder.path()).unwrap()), Arc::new(Board::default()));
-        let mut saving = Saving::new(store, Arc::clone(&board));
+        let (disk, answers) = mpsc::channel::<()>();
+        let answers = Mutex::new(answers);
+        let hang = move |_: &Capture<'_>| {
+            let _ = answers.lock().map(|answers| answers.recv());
+            Ok(())
+        };
+        let board = Arc::new(Board::default());
+        let mut saving = Saving::with("/state".into(), Arc::new(hang), Arc::clone(&board));
         saving.write(Vec::new());
         let failures = || board.snapshot().own.state_failures;
         assert_eq!(failures(), 0);
@@ -113,8 +129,8 @@ mod tests {
             assert_eq!(failures(), expected);
         }
         // The clock doesn't run by itself while a thread is at work.
-        tokio::join!(saving.write_last(Vec::new()), tokio::time::advance(LAST));
+        tokio::join!(saving.write_last(Vec::new()), tokio::time::advance(LAST_WRITE_TIMEOUT));
         assert_eq!(failures(), 3);
-        drop(File::open(draft).unwrap());
+        drop(disk);
     }
 }

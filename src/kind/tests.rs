@@ -2,7 +2,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::{check::CheckKind, checks::health::Health};
+use crate::{
+    check::CheckKind,
+    checks::health::Health,
+    secret::{Hidden, WAYS, encoded},
+};
+use proptest::{prelude::*, sample::Index};
 
 /// A probe that does what its settings say.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +17,7 @@ enum Acts {
     Hang,
     Late,
     Panic,
+    Echo(String),
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +54,9 @@ impl Probe for Acts {
                 Ok(Nothing {})
             }
             Self::Panic => panic!("of the probe"),
+            Self::Echo(text) => {
+                Err(Failure::new(Reason::Status, format!("the target says {text:?} ({text}), expected ok")).into())
+            }
         }
     }
 }
@@ -69,11 +78,17 @@ impl Check<Nothing> for Rash {
 }
 
 async fn run(acts: Acts) -> Report {
+    run_beside(acts, Hidden::default()).await
+}
+
+/// A run of a probe beside another one that has secrets.
+async fn run_beside(acts: Acts, hidden: Hidden) -> Report {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
-    let (written, read) = (Hidden::default(), Mutex::default());
-    Watch { probe: acts, checks: Mutex::new(checks), written, read, timing, shared: Arc::default() }
+    let shared = Arc::<Shared>::default();
+    let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(Hidden::default()));
+    Watch { probe: acts, checks: Mutex::new(checks), written, read: Mutex::default(), timing, shared }
         .run(Detail::Verdicts)
         .await
 }
@@ -110,4 +125,28 @@ async fn a_panic_stays_in_the_probe_or_the_check_that_panicked() {
     let report = run(Acts::Panic).await;
     assert_eq!(report.failure.unwrap(), Failure::new(Reason::Internal, "the probe panicked: of the probe"));
     assert_eq!((report.panics, report.verdicts[0].outcome), (2, Outcome::Fail(Reason::Internal)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_secret_of_another_probe_is_in_no_report_however_the_target_encodes_it(
+        secret in "[ -~]{4,40}|[a-zA-Z0-9+/=%&\\\\ ]{8,24}|[äöüßÄé€😀a-z0-9]{4,12}",
+        user in "[a-z]{0,5}",
+        choices in prop::collection::vec(any::<Index>(), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for way in 0..WAYS {
+            let echo = encoded(&secret, &user, way, &choices);
+            let mut hidden = Hidden::default();
+            hidden.secret(&secret);
+            let report = runtime.block_on(run_beside(Acts::Echo(echo.clone()), hidden));
+            let detail = report.failure.as_ref().unwrap().detail.clone();
+            prop_assert!(detail.matches("<hidden>").count() >= 2, "way {way}: {secret:?} in {detail:?}");
+            // A short form may be a part of the text around it.
+            let shown = detail.replace("the target says", "").replace("expected ok", "");
+            prop_assert!(!shown.contains(&echo), "way {way}: {secret:?} shows in {detail:?}");
+        }
+    }
 }

@@ -197,8 +197,11 @@ impl Probe for BackupsProbe {
         if let Some(want) = self.want {
             // A quarter of the time is left for everything else: a run that times out has seen nothing at all.
             let until = start + cx.timeout * 3 / 4;
-            let reading = on_a_thread(&cx.shared, move || memory.verifier.verify(&files, want, until, &halted));
-            set.verified = cx.phase(Phase::Read, reading).await?;
+            let reading = on_a_thread(&cx.shared, move || {
+                let verified = memory.verifier.verify(&files, want, until, &halted)?;
+                Ok((verified, memory.verifier.read_each_run()))
+            });
+            (set.verified, set.read_each_run) = cx.phase(Phase::Read, reading).await?;
         }
         Ok(BackupFacts { sets: vec![set] })
     }
@@ -233,7 +236,7 @@ impl Backups {
         complete.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.1.path.cmp(&a.1.path)));
         backups.sort_by(|a, b| a.made.cmp(&b.made).then_with(|| a.id.cmp(&b.id)));
         let set =
-            Set { location: self.location.to_string(), r#type: self.r#type.to_string(), backups, verified: Vec::new() };
+            Set { location: self.location.to_string(), r#type: self.r#type.to_string(), backups, ..Set::default() };
         Ok((set, complete.into_iter().map(|(_, file)| file).collect()))
     }
 

@@ -72,7 +72,8 @@ pub struct Http {
     #[serde(default)]
     pub expect_status: Statuses,
     /// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`. Credentials and the configured headers
-    /// never go to another origin.
+    /// never go to another origin. Link-local addresses, and those at which clouds serve metadata, are only asked where
+    /// `url` itself leads to one.
     #[serde(default)]
     pub follow_redirects: Redirects,
     /// How to encrypt and whom to trust, for `https`.

@@ -5,8 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Component, Path, PathBuf},
 };
 
@@ -14,6 +13,7 @@ use globset::GlobBuilder;
 
 use super::interpolate::Scope;
 use crate::{
+    bounded_file,
     node::{Node, Place, Problems, Value},
     pattern::check_glob,
     sentence::sentence,
@@ -21,6 +21,8 @@ use crate::{
 
 /// Room for more than ten thousand probes in one file.
 const LARGEST: u64 = 8 << 20;
+/// A secret is never larger, and a mistake in a path doesn't fill the memory.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// Files in all, and entries of a folder that a pattern is held against.
 const MOST: usize = 1_000;
 
@@ -50,19 +52,25 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
 }
 
 /// Reads a regular file up to a limit; the error is the end of a sentence that starts with the file's name.
-pub(super) fn read(path: &Path, largest: u64) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("can't be read: {error}");
-    // Opening a FIFO would wait for a writer, so what it is is asked first.
-    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "a folder" } else { "a device, socket or FIFO" };
-        return Err(format!("is {what}, not a regular file"));
+fn read(path: &Path, max: u64) -> Result<String, String> {
+    let bytes = bounded_file::read(path, max).map_err(|refusal| refusal.to_string())?;
+    text(bytes)
+}
+
+/// Reads a file with a secret, without the line end at its end; warns where every user can read it.
+pub(super) fn read_secret(path: &Path) -> Result<String, String> {
+    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
+    if let Some(advice) = bounded_file::exposure(path, &found) {
+        tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
     }
-    let mut bytes = Vec::new();
-    File::open(path).map_err(unreadable)?.take(largest + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > largest {
-        return Err(format!("is larger than {}", crate::units::Size(largest)));
+    let mut text = text(bytes)?;
+    if text.ends_with('\n') {
+        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
     }
+    Ok(text)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;

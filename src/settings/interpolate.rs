@@ -8,9 +8,6 @@ use std::{collections::BTreeMap, path::Path};
 use super::files;
 use crate::node::{Node, Problems, Resolved, Value};
 
-/// A secret is never larger, and a mistake in a path doesn't fill the memory.
-const LARGEST: u64 = 64 << 10;
-
 /// Where the values come from.
 pub(super) struct Scope<'a> {
     /// The variables.
@@ -66,9 +63,7 @@ impl Scope<'_> {
 
     fn value(&self, reference: &str) -> Result<String, String> {
         if let Some(path) = reference.strip_prefix("file:") {
-            let text = files::read(&self.folder.join(path), LARGEST).map_err(|why| format!("`{path}` {why}"))?;
-            let line = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-            return Ok(line.to_owned());
+            return files::read_secret(&self.folder.join(path)).map_err(|why| format!("`{path}` {why}"));
         }
         let (name, default) = match reference.split_once(":-") {
             Some((name, default)) => (name, Some(default)),

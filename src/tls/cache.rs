@@ -2,9 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -22,6 +20,7 @@ use super::{
     verifier::{Verifier, Witness},
 };
 use crate::{
+    bounded_file::{self, Refusal, Stamp},
     probe::{Failure, Reason},
     shared::{Joint, Shared},
 };
@@ -39,14 +38,6 @@ pub(super) struct Client {
     pub(super) config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
     stamps: Vec<Stamp>,
-}
-
-/// What tells that a file has changed: replaced (also behind a symbolic link) or written again.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
 }
 
 impl Client {
@@ -90,7 +81,8 @@ impl Cache {
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
     fn current(&self, tls: &Tls, shared: &Shared) -> Result<Arc<Client>, Failure> {
-        let stamps: Vec<_> = tls.files().map(|(key, path)| stamp(key, path)).collect::<Result<_, _>>()?;
+        let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| refused(key, path, &refusal));
+        let stamps: Vec<_> = tls.files().map(stamp).collect::<Result<_, _>>()?;
         if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
             return Ok(client);
         }
@@ -115,7 +107,7 @@ fn build(tls: &Tls, shared: &Shared, stamps: Vec<Stamp>) -> Result<Client, Failu
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
     let mut config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
-            let (chain, private) = (certificates("cert", cert)?, private_key(key)?);
+            let (chain, private) = (certificates("cert", cert)?, private_key(key, shared)?);
             builder.with_client_auth_cert(chain, private).map_err(|error| {
                 let what = format!("tls.cert {} and tls.key {} don't fit together", cert.display(), key.display());
                 Failure::from_error(Reason::Tls, &what, &error)
@@ -149,7 +141,7 @@ fn verifier(tls: &Tls, shared: &Shared, provider: &Arc<CryptoProvider>) -> Resul
 }
 
 fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = read(key, path)?;
+    let pem = bounded_file::read(path, MAX_PEM_BYTES).map_err(|refusal| refused(key, path, &refusal))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
         Failure::from_error(Reason::Tls, &format!("tls.{key} {} is not a PEM file", path.display()), &error)
     })?;
@@ -159,39 +151,24 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+fn private_key(path: &Path, shared: &Shared) -> Result<PrivateKeyDer<'static>, Failure> {
+    let (pem, found) =
+        bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| refused("key", path, &refusal))?;
+    shared.exposed.warn(path, &found);
     // The error of the parser could quote the file: only its place is told.
-    PrivateKeyDer::from_pem_slice(&read("key", path)?)
+    PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| Failure::new(Reason::Tls, format!("tls.key {} holds no private key in PEM", path.display())))
 }
 
 /// Larger than any bundle of authorities.
-const LARGEST: u64 = 8 << 20;
+const MAX_PEM_BYTES: u64 = 8 << 20;
 
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| unreadable(key, path, &error))?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(key, path, &error))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Failure::new(Reason::TooLarge, format!("tls.{key} {} is larger than 8MiB", path.display())));
-    }
-    Ok(bytes)
-}
-
-fn stamp(key: &str, path: &Path) -> Result<Stamp, Failure> {
-    let found = fs::metadata(path).map_err(|error| unreadable(key, path, &error))?;
-    if !found.is_file() {
-        // Opening a FIFO would wait for a writer.
-        return Err(Failure::new(Reason::Tls, format!("tls.{key} {} is not a file", path.display())));
-    }
-    Ok(Stamp { inode: found.ino(), size: found.len(), modified: (found.mtime(), found.mtime_nsec()) })
-}
-
-fn unreadable(key: &str, path: &Path, error: &io::Error) -> Failure {
-    let reason = match error.kind() {
-        io::ErrorKind::NotFound => Reason::NotFound,
-        io::ErrorKind::PermissionDenied => Reason::Permission,
-        _ => Reason::Tls,
+fn refused(key: &str, path: &Path, refusal: &Refusal) -> Failure {
+    let reason = match refusal {
+        Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => Reason::NotFound,
+        Refusal::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Reason::Permission,
+        Refusal::Io(_) | Refusal::NotRegular(_) => Reason::Tls,
+        Refusal::TooLarge(_) => Reason::TooLarge,
     };
-    Failure::new(reason, format!("tls.{key} {} can't be read: {error}", path.display()))
+    Failure::new(reason, format!("tls.{key} {} {refusal}", path.display()))
 }

@@ -100,7 +100,7 @@ async fn broken_files_are_named() {
     }
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    assert!(tls.client_config(&shared).await.unwrap_err().detail.contains("not a file"));
+    assert!(tls.client_config(&shared).await.unwrap_err().detail.contains("not a regular file"));
 }
 
 #[tokio::test]

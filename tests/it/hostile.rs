@@ -5,12 +5,15 @@
 
 mod busy;
 mod clients;
+mod files;
+mod handshakes;
 mod http2;
 mod malformed;
+mod nesting;
+mod postgres;
 mod raw;
 mod readers;
 mod reloads;
-mod handshakes;
-mod nesting;
-mod postgres;
+mod secrets;
+mod state;
 mod vitals;

@@ -29,6 +29,8 @@ pub struct Set {
     pub backups: Vec<Backup>,
     /// What reading the newest ones brought, newest first.
     pub verified: Vec<Verified>,
+    /// Bytes that a run reads in the time that it has for it, as measured by the last run that read.
+    pub read_each_run: Option<u64>,
 }
 
 /// One backup.

@@ -5,9 +5,11 @@
 //! | sound by a checksum file, by the format's own checksums or by its closing mark | pass |
 //! | damaged: cut short, wrong checksum, unreadable bytes | fail `body` |
 //! | neither a checksum file nor a format that can be checked, or the file may not be read | unknown `not_found` |
-//! | still being read: large files take several runs | the verdict on the newest one that was read, else pending |
+//! | still being read: large files take several runs | the verdict on the newest one that was read, else pending; how long it takes is told |
 //! | no complete backup | unknown `empty`: that is `freshness`' to say |
 //! | the folder can't be listed | unknown |
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
     probe::{Invalid, Observation, Reason, Timing},
-    units::Size,
+    units::{Period, Size},
 };
 
 /// Settings of `integrity`.
@@ -33,6 +35,9 @@ pub struct Integrity {
     #[serde(default)]
     pub require_checksum: bool,
 }
+
+/// Seconds of the longest time that is told: ten years.
+const MAX_ESTIMATE: f64 = 10.0 * 365.0 * 86_400.0;
 
 fn one() -> usize {
     1
@@ -53,7 +58,7 @@ impl CheckKind<BackupFacts> for Integrity {
 
 impl Check<BackupFacts> for Integrity {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        BackupFacts::judge(seen, judge_set)
+        BackupFacts::judge(seen, |set| judge_set(set, &seen.timing))
     }
 
     fn wants(&self) -> Vec<Want> {
@@ -61,7 +66,7 @@ impl Check<BackupFacts> for Integrity {
     }
 }
 
-fn judge_set(set: &Set) -> Verdict {
+fn judge_set(set: &Set, timing: &Timing) -> Verdict {
     let worst = set.verified.iter().reduce(|a, b| if outcome(&b.finding) > outcome(&a.finding) { b } else { a });
     let Some(worst) = worst else {
         return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
@@ -78,10 +83,11 @@ fn judge_set(set: &Set) -> Verdict {
         Finding::Reading(_) => "nothing has been verified yet".to_owned(),
     };
     if let Some((verified, done)) = reading {
-        let (id, done) = (verified.id.rsplit('/').next().unwrap_or_default(), Size(done));
-        let total = set.backups.iter().find(|backup| backup.id == verified.id).map(|backup| Size(backup.size));
-        let total = total.map(|size| format!(" of {size}")).unwrap_or_default();
-        summary = format!("{summary}; {id} is being read: {done}{total}");
+        let id = verified.id.rsplit('/').next().unwrap_or_default();
+        let size = set.backups.iter().find(|backup| backup.id == verified.id).map(|backup| backup.size);
+        let total = size.map(|size| format!(" of {}", Size(size))).unwrap_or_default();
+        let slow = size.zip(set.read_each_run).and_then(|(size, each)| too_slow(size, each, timing));
+        summary = format!("{summary}; {id} is being read: {}{total}{}", Size(done), slow.unwrap_or_default());
     }
     let outcome = match &worst.finding {
         Finding::Sound(_) => Outcome::Pass,
@@ -90,6 +96,27 @@ fn judge_set(set: &Set) -> Verdict {
         Finding::Reading(_) => Outcome::Pending,
     };
     Verdict::new(outcome, summary)
+}
+
+/// The end of a finding on a backup that no single run can read, from its size and the bytes that a run reads: how long
+/// it takes and what can be done. A backup that takes longer than the time to the next one is never verified.
+fn too_slow(size: u64, each: u64, timing: &Timing) -> Option<String> {
+    let runs = size.div_ceil(each.max(1));
+    if runs <= 1 {
+        return None;
+    }
+    let interval = timing.interval.as_secs_f64();
+    let total = Period(Duration::from_secs_f64((runs as f64 * interval).min(MAX_ESTIMATE)).max(Duration::from_secs(1)));
+    let total = Period(Duration::from_secs(total.0.as_secs()));
+    let (each, interval) = (Size(each), Period(timing.interval));
+    let advice = match timing.timeout < timing.interval {
+        true => format!("raise `timeout` ({}, at most the interval)", Period(timing.timeout)),
+        false => "raise `interval` and `timeout`".to_owned(),
+    };
+    Some(format!(
+        " at {each} a run, so in about {total}, longer than the interval of {interval}: it must end before the next \
+         backup, or none is ever verified; {advice}"
+    ))
 }
 
 /// How much a finding weighs: one that is still being read says least.
@@ -139,5 +166,28 @@ mod tests {
             let verdict = Integrity { newest: 1, require_checksum: false }.judge(&seen);
             assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary));
         }
+    }
+
+    #[test]
+    fn a_backup_that_takes_longer_than_the_interval_says_how_long_and_what_to_do() {
+        let mut seen = sized(&[1 << 30]);
+        let judged = |seen: &mut Observation<BackupFacts>, each, timeout| {
+            (seen.timing.interval, seen.timing.timeout) = (Duration::from_secs(600), Duration::from_secs(timeout));
+            let set = &mut seen.facts.as_mut().unwrap().sets[0];
+            set.read_each_run = each;
+            set.verified = vec![Verified { id: "/backups/0".into(), finding: Finding::Reading(1 << 20) }];
+            Integrity { newest: 1, require_checksum: false }.judge(seen).summary
+        };
+        let start = "nothing has been verified yet; 0 is being read: 1MiB of 1GiB";
+        assert_eq!(
+            judged(&mut seen, Some(64 << 20), 10),
+            format!(
+                "{start} at 64MiB a run, so in about 2h40m, longer than the interval of 10m: it must end before the next \
+                 backup, or none is ever verified; raise `timeout` (10s, at most the interval)"
+            )
+        );
+        assert!(judged(&mut seen, Some(1), 600).ends_with("; raise `interval` and `timeout`"));
+        assert_eq!(judged(&mut seen, Some(1 << 30), 10), start, "it fits into one run");
+        assert_eq!(judged(&mut seen, None, 10), start, "nothing was measured yet");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn seen_at(now: i64, backups: Vec<(i64, State)>, size: u64) -> Observ
         state,
     };
     let backups = backups.into_iter().enumerate().map(backup).collect();
-    let set = Set { location: "local".into(), r#type: "full".into(), backups, verified: Vec::new() };
+    let set = Set { location: "local".into(), r#type: "full".into(), backups, ..Set::default() };
     Observation {
         at: Timestamp::from_second(now).unwrap(),
         duration: Duration::from_millis(1),

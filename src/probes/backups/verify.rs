@@ -13,7 +13,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
@@ -23,7 +23,10 @@ use super::{
     facts::{Finding, Verified},
     files::{File, metadata},
 };
-use crate::probe::{Failure, Reason};
+use crate::{
+    bounded_file::{self, Links, Refusal},
+    probe::{Failure, Reason},
+};
 use jiff::Timestamp;
 
 /// What reading found so far.
@@ -31,6 +34,8 @@ use jiff::Timestamp;
 pub(super) struct Verifier {
     known: HashMap<PathBuf, (Identity, Finding)>,
     reading: Option<Reading>,
+    /// Bytes that the last run read that had too little time.
+    read_each_run: Option<u64>,
 }
 
 /// What must be the same for a finding to hold on.
@@ -99,6 +104,11 @@ impl Verifier {
         Ok(verified)
     }
 
+    /// Bytes that a run reads in the time that it has, once one had too little.
+    pub(super) fn read_each_run(&self) -> Option<u64> {
+        self.read_each_run
+    }
+
     fn look(&mut self, file: &File, want: Want, until: Instant, halted: &Halted) -> Result<Finding, Failure> {
         let identity = Identity::of(file, want)?;
         if let Some((known, finding)) = self.known.get(&file.path)
@@ -118,6 +128,7 @@ impl Verifier {
                 Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
             },
         };
+        let before = reading.done;
         while Instant::now() < until {
             halted.check()?;
             match reading.step() {
@@ -134,6 +145,7 @@ impl Verifier {
             }
         }
         let done = reading.done;
+        self.read_each_run = Some(done - before).filter(|read| *read > 0).or(self.read_each_run);
         self.reading = Some(reading);
         Ok(Finding::Reading(done))
     }
@@ -164,7 +176,8 @@ impl Reading {
             Some((path, ..)) => Some(Checksum::read(path, &file.path)?),
             None => None,
         };
-        let handle = fs::File::open(&file.path).map_err(|error| cant_read(&file.path, 0, &error))?;
+        let (handle, _) = bounded_file::open(&file.path, Links::Follow)
+            .map_err(|refusal| refused(&file.path.display().to_string(), refusal))?;
         Ok(Self { path: file.path.clone(), identity, file: handle, checksum, stream: None, done: 0 })
     }
 
@@ -172,7 +185,7 @@ impl Reading {
     fn step(&mut self) -> Result<bool, Flaw> {
         let mut piece = Vec::with_capacity(PIECE);
         let read = Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut piece);
-        read.map_err(|error| cant_read(&self.path, self.done, &error))?;
+        read.map_err(|error| cant_read(&self.path.display().to_string(), self.done, &error))?;
         if piece.is_empty() {
             return Ok(false);
         }
@@ -213,9 +226,16 @@ impl Reading {
     }
 }
 
+/// A file that was not opened says nothing of the backup, unless the disk gave an error.
+fn refused(shown: &str, refusal: Refusal) -> Flaw {
+    match refusal {
+        Refusal::Io(error) if error.kind() != io::ErrorKind::WouldBlock => cant_read(shown, 0, &error),
+        other => Flaw::Unverifiable(format!("{shown} {other}")),
+    }
+}
+
 /// A file that is there but may not be read says nothing; bytes that the disk does not give back are lost.
-fn cant_read(path: &Path, at: u64, error: &io::Error) -> Flaw {
-    let shown = path.display();
+fn cant_read(shown: &str, at: u64, error: &io::Error) -> Flaw {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
             Flaw::Unverifiable(format!("{shown} can't be read: {error}"))

@@ -1,12 +1,72 @@
 //! Where a redirect leads, and what must not go there: a redirect is an order from the other end, and may come from
 //! somebody who wants to be given a password.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use hyper::{HeaderMap, body::Bytes, header::LOCATION};
 
 use super::{Method, request::Hop, target::Target};
 use crate::probe::{Failure, Reason};
+
+/// Addresses outside the link-local networks at which clouds serve metadata or credentials to their machines.
+const METADATA: [Ipv4Addr; 3] = [
+    // Azure.
+    Ipv4Addr::new(168, 63, 129, 16),
+    // Alibaba Cloud.
+    Ipv4Addr::new(100, 100, 100, 200),
+    // Oracle Cloud, classic.
+    Ipv4Addr::new(192, 0, 0, 192),
+];
+/// Networks of 32 bits in which clouds do so with IPv6.
+const METADATA_V6: [[u16; 2]; 3] = [
+    // AWS: metadata, pod identity, time and names.
+    [0xfd00, 0x0ec2],
+    // Google Cloud.
+    [0xfd20, 0x00ce],
+    // Scaleway.
+    [0xfd00, 0x0042],
+];
+
+/// Whether an address is link-local, or one at which a cloud serves metadata: a target must not be able to send a probe
+/// there, where everything on this machine is trusted. An IPv4 address inside an IPv6 address counts as itself.
+pub(super) fn is_local_to_machine(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local() || METADATA.contains(&address),
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            address.is_unicast_link_local()
+                || METADATA_V6.contains(&[first, second])
+                || embedded(address).is_some_and(|inner| is_local_to_machine(IpAddr::V4(inner)))
+        }
+    }
+}
+
+/// The IPv4 address to which traffic for an IPv6 address goes: mapped and compatible ones (RFC 4291, 2.5.5), NAT64 (RFC
+/// 6052 and 8215) and 6to4 (RFC 3056).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    let inner = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match [a, b, c, d, e, f] {
+        [0, 0, 0, 0, 0, 0 | 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] | [0x64, 0xff9b, 1, ..] => {
+            Some(inner(high, low))
+        }
+        [0x2002, ..] => Some(inner(b, c)),
+        _ => None,
+    }
+}
+
+/// The failure of a redirect to an address that is local to this machine.
+pub(super) fn forbidden(hop: &Hop<'_>, address: IpAddr) -> Failure {
+    let text = format!(
+        "a redirect leads to {} at {address}, which is not followed: link-local and metadata addresses are only asked \
+         where `url` itself leads to one",
+        hop.target
+    );
+    Failure::new(Reason::Status, text)
+}
 
 /// The next hop, if this answer is a redirect.
 ///
@@ -32,7 +92,7 @@ pub(super) fn next(hop: &Hop<'_>, status: u16, headers: &HeaderMap) -> Result<Op
     if !own && !body.is_empty() {
         return refused("it would carry the body to another origin");
     }
-    Ok(Some(Hop { target: Cow::<Target>::Owned(target), method, body, own }))
+    Ok(Some(Hop { target: Cow::<Target>::Owned(target), method, body, own, near: false }))
 }
 
 /// RFC 9110, 15.4: 303 turns everything but HEAD into GET; so do all browsers for POST with 301 and 302.
@@ -41,5 +101,56 @@ fn method_and_body(hop: &Hop<'_>, status: u16) -> (Method, Bytes) {
         (303, Method::Head) => (Method::Head, Bytes::new()),
         (303, _) | (301 | 302, Method::Post) => (Method::Get, Bytes::new()),
         (_, method) => (method, hop.body.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_and_metadata_addresses_are_known_in_every_spelling() {
+        let is = |text: &str| is_local_to_machine(text.parse().unwrap());
+        for address in [
+            "169.254.0.0",
+            "169.254.169.254",
+            "169.254.255.255",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fe80::1",
+            "febf::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
+            "2002:a9fe:a9fe::1",
+            "::ffff:100.100.100.200",
+        ] {
+            assert!(is(address), "{address}");
+        }
+        for address in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.253.255.255",
+            "169.255.0.0",
+            "100.100.100.201",
+            "192.0.0.191",
+            "::1",
+            "::",
+            "fec0::1",
+            "fe7f::1",
+            "fd00:ec3::254",
+            "fd12:3456::1",
+            "2001:db8::a9fe:a9fe",
+            "::ffff:10.0.0.1",
+            "2002:0a00:0001::1",
+        ] {
+            assert!(!is(address), "{address}");
+        }
     }
 }

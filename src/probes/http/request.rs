@@ -21,6 +21,9 @@ pub(super) struct Hop<'a> {
     pub(super) body: Bytes,
     /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
     pub(super) own: bool,
+    /// Whether addresses that are local to this machine may be asked: the configured host may be one, and others only
+    /// if it is.
+    pub(super) near: bool,
 }
 
 /// How a request travels.
@@ -52,7 +55,7 @@ impl<'a> Hop<'a> {
     /// The request that was configured.
     pub(super) fn first(http: &'a Http) -> Self {
         let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
-        Self { target: Cow::Borrowed(&http.url), method: http.method, body, own: true }
+        Self { target: Cow::Borrowed(&http.url), method: http.method, body, own: true, near: true }
     }
 }
 

@@ -1,6 +1,9 @@
 //! One run: connect, ask, follow where that is allowed, and hold the status against what is expected.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
@@ -25,6 +28,8 @@ pub struct HttpProbe {
     settings: Http,
     keep_body: bool,
     kept: Mutex<Option<Box<Kept>>>,
+    /// Whether an address is one to which no redirect may lead.
+    forbidden: fn(IpAddr) -> bool,
 }
 
 /// A connection that waits for the next run. Its driver ends when it is dropped.
@@ -62,19 +67,30 @@ impl Probe for HttpProbe {
 impl HttpProbe {
     /// A probe without a connection yet; bodies are kept only if a check wants them.
     pub(super) fn new(settings: Http, keep_body: bool) -> Self {
-        Self { settings, keep_body, kept: Mutex::default() }
+        Self { settings, keep_body, kept: Mutex::default(), forbidden: redirect::is_local_to_machine }
+    }
+
+    /// The same with other addresses to which no redirect may lead: tests never ask the real ones.
+    #[cfg(test)]
+    pub(super) fn forbidding(self, forbidden: fn(IpAddr) -> bool) -> Self {
+        Self { forbidden, ..self }
     }
 
     async fn ask(&self, cx: &Context, facts: &mut HttpFacts) -> Result<(), Failure> {
         let authorization = self.settings.credentials().authorization(cx).await?;
         let mut hop = Hop::first(&self.settings);
+        let mut near = false;
         loop {
             let answer = self.fetch(cx, &hop, authorization.as_ref(), facts).await?;
+            if facts.redirects.is_empty() {
+                near = self.is_near(&hop, facts);
+            }
             let follow = self.follow(&hop, &answer, facts.redirects.len());
             match follow {
                 Ok(Some(next)) => {
                     facts.redirects.push(next.target.to_string());
-                    hop = next;
+                    let is_configured = next.target.host() == self.settings.url.host();
+                    hop = Hop { near: near || is_configured, ..next };
                 }
                 end => {
                     let answered = facts.response.insert(answer.into());
@@ -83,6 +99,12 @@ impl HttpProbe {
                 }
             }
         }
+    }
+
+    /// Whether the configured URL itself leads to an address that is forbidden to redirects.
+    fn is_near(&self, hop: &Hop<'_>, facts: &HttpFacts) -> bool {
+        let reached = facts.remote.filter(|_| self.settings.proxy.is_none()).map(|remote| remote.ip());
+        hop.target.address().into_iter().chain(reached).any(self.forbidden)
     }
 
     fn follow(&self, hop: &Hop<'_>, answer: &Answer, followed: usize) -> Result<Option<Hop<'static>>, Failure> {
@@ -154,7 +176,17 @@ impl HttpProbe {
         let Http { proxy, address_family, http_version, .. } = &self.settings;
         let target = &*hop.target;
         let nearest = proxy.as_ref().map_or(target, |proxy| proxy.target());
-        let (mut stream, remote) = dial::connect(cx, nearest.host(), nearest.port(), *address_family).await?;
+        let refuse = |address: IpAddr| redirect::forbidden(hop, address);
+        if !hop.near
+            && let Some(address) = target.address().filter(|address| (self.forbidden)(*address))
+        {
+            return Err(refuse(address));
+        }
+        // Which address a name has for a proxy, only the proxy knows; its own address is configured.
+        let any = hop.near || proxy.is_some();
+        let unless = |address| (!any && (self.forbidden)(address)).then(|| refuse(address));
+        let (mut stream, remote) =
+            dial::connect_unless(cx, nearest.host(), nearest.port(), *address_family, unless).await?;
         facts.remote = Some(remote);
         if !target.is_https() {
             let form = match (proxy, http_version) {

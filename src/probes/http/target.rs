@@ -1,10 +1,10 @@
 //! The URL of a probe: parsed once, and never shown with its query.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 /// An `http` or `https` URL without user and password. Its query may hold a token, so it is used but not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +43,15 @@ impl Target {
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
+    }
+
+    /// The address, where one is written and not a name.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self.0.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
     }
 
     /// The port, that of the scheme where none is written.

@@ -32,7 +32,11 @@ async fn answering(answer: impl Into<Vec<u8>>) -> Server {
 }
 
 async fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1", answer).await
+}
+
+async fn serve_at(host: &str, answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Server {
+    let listener = TcpListener::bind((host, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (answer, seen) = (Arc::new(answer), Arc::clone(&asked));

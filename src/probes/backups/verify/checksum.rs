@@ -1,14 +1,11 @@
 //! Checksum files: `HASH  NAME` as sha256sum writes it, `SHA256 (NAME) = HASH` as BSD does, or the bare hash.
 
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{Flaw, cant_read};
+use super::{Flaw, refused};
+use crate::bounded_file;
 
 /// A sum in the making and the one that it must become.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ enum Sum {
 }
 
 /// Larger than a list of a thousand files.
-const LARGEST: u64 = 256 << 10;
+const MAX_CHECKSUM_BYTES: u64 = 256 << 10;
 
 /// The checksum file of a backup, if there is one.
 pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
@@ -39,9 +36,10 @@ pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
 impl Checksum {
     /// Starts with what the checksum file says of a backup.
     pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Flaw> {
-        let mut text = String::new();
-        let file = fs::File::open(path).map_err(|error| cant_read(path, 0, &error))?;
-        file.take(LARGEST).read_to_string(&mut text).map_err(|error| cant_read(path, 0, &error))?;
+        // Names in it may have any bytes; the checksums are ASCII.
+        let bytes = bounded_file::read(path, MAX_CHECKSUM_BYTES)
+            .map_err(|refusal| refused(&format!("its checksum file {}", path.display()), refusal))?;
+        let text = String::from_utf8_lossy(&bytes);
         let (sum, digits) = if path.extension().is_some_and(|extension| extension == "sha512") {
             (Sum::Sha512(Sha512::new()), 128)
         } else {

@@ -200,6 +200,7 @@ fn a_large_file_is_read_over_several_runs_and_then_never_again() {
         let Finding::Reading(done) = seen[0].finding else { break };
         assert!(done >= before);
         assert_eq!(seen[1], old[0], "the one before still says something");
+        assert!(done == before || verifier.read_each_run().is_some(), "how much a run reads is measured");
         before = done;
         assert!(runs < 100_000, "it never ends");
     }
@@ -221,4 +222,30 @@ fn reading_stops_when_the_run_is_dropped() {
     drop(halt);
     let failure = Verifier::default().verify(&[file(&path)], WANT, soon(), &halted).unwrap_err();
     assert_eq!(failure.reason, Reason::Canceled);
+}
+
+#[test]
+fn a_checksum_file_that_is_no_file_is_named_and_says_nothing_of_the_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gz");
+    let beside = folder.path().join("a.gz.sha256");
+    fs::write(&path, gzip(b"a")).unwrap();
+    let (_halt, halted) = halt();
+    let finding = || Verifier::default().verify(&[file(&path)], WANT, soon(), &halted).unwrap()[0].finding.clone();
+    assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
+    let named = |kind: &str| {
+        let shown = beside.display();
+        Finding::Unverifiable(format!("its checksum file {shown} {kind}"))
+    };
+    assert_eq!(finding(), named("is a FIFO, not a regular file"));
+    fs::remove_file(&beside).unwrap();
+    fs::create_dir(&beside).unwrap();
+    assert_eq!(finding(), named("is a folder, not a regular file"));
+    fs::remove_dir(&beside).unwrap();
+    fs::File::create(&beside).unwrap().set_len(1 << 20).unwrap();
+    assert_eq!(finding(), named("is larger than 256KiB"));
+    // As PowerShell writes it, with a name in another encoding.
+    let sum: String = Sha256::digest(fs::read(&path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(&beside, [b"\xef\xbb\xbf", sum.as_bytes(), b"  a.gz\r\n", b"0  \xe4.gz\r\n"].concat()).unwrap();
+    assert_eq!(finding(), sound(&["sha256", "gzip"]));
 }

@@ -99,3 +99,67 @@ async fn a_location_that_leads_nowhere_is_a_broken_protocol() {
         assert_eq!(failure.reason, Reason::Protocol, "{location}: {failure}");
     }
 }
+
+/// A stand-in for the metadata service of a cloud: no test asks a real one.
+const STAND_IN: &str = "127.0.0.2";
+
+fn is_stand_in(address: std::net::IpAddr) -> bool {
+    address.to_canonical().to_string() == STAND_IN
+}
+
+async fn forbidding(settings: Value, forbidden: fn(std::net::IpAddr) -> bool) -> Result<HttpFacts, Failure> {
+    let probe = probe(settings).forbidding(forbidden);
+    probe.observe(&Context::new(Duration::from_secs(5), Arc::default())).await.map_err(|broken| broken.failure)
+}
+
+#[tokio::test]
+async fn no_redirect_leads_to_an_address_that_is_local_to_the_machine() {
+    let near = serve_at(STAND_IN, |_| OK.into()).await;
+    let port = near.address.port();
+    for host in [STAND_IN.to_owned(), format!("[::ffff:{STAND_IN}]"), "2130706434".to_owned()] {
+        let server = answering(to(302, &format!("http://{host}:{port}/latest/meta-data"))).await;
+        let settings = json!({"url": server.url(), "follow_redirects": true});
+        let failure = forbidding(settings, is_stand_in).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::Status, "{host}");
+        assert!(failure.detail.contains("link-local and metadata addresses"), "{failure}");
+    }
+    // Handed to a proxy, it would be asked by that.
+    let proxy = answering(to(302, &format!("http://{STAND_IN}:{port}/"))).await;
+    let via = format!("http://{}", proxy.address);
+    let settings = json!({"url": "http://shop.invalid/", "proxy": via, "follow_redirects": true});
+    assert!(forbidding(settings, is_stand_in).await.is_err());
+    assert_eq!(proxy.asked().len(), 1);
+    assert!(near.asked().is_empty(), "{:?}", near.asked());
+}
+
+#[tokio::test]
+async fn a_name_that_has_such_an_address_is_refused_before_anything_is_sent() {
+    let near = answering(OK).await;
+    let location = format!("http://localhost:{}/", near.address.port());
+    let server = serve_at("127.0.0.3", move |_| to(302, &location).into_bytes()).await;
+    let settings = json!({"url": server.url(), "follow_redirects": true});
+    let is_localhost = |address: std::net::IpAddr| ["127.0.0.1", "::1"].contains(&address.to_string().as_str());
+    let failure = forbidding(settings.clone(), is_localhost).await.unwrap_err();
+    assert!(failure.reason == Reason::Status && failure.detail.contains("localhost"), "{failure}");
+    assert!(near.asked().is_empty());
+    // The same redirect is followed where the address is an ordinary one.
+    forbidding(settings, is_stand_in).await.unwrap();
+    assert_eq!(near.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_configured_address_that_is_local_to_the_machine_may_redirect_to_others() {
+    let other = serve_at(STAND_IN, |_| OK.into()).await;
+    let location = format!("http://{}/", other.address);
+    let server = serve_at(STAND_IN, move |head| {
+        match head.starts_with("GET /own") {
+            true => to(302, &location),
+            false => to(302, "/own"),
+        }
+        .into_bytes()
+    })
+    .await;
+    let settings = json!({"url": server.url(), "follow_redirects": true});
+    let facts = forbidding(settings, is_stand_in).await.unwrap();
+    assert_eq!((facts.redirects.len(), other.asked().len()), (2, 1));
+}
