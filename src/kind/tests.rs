@@ -73,7 +73,7 @@ async fn run(acts: Acts) -> Report {
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
     let (written, read) = (Hidden::default(), Mutex::default());
-    Watch { probe: acts, checks: Mutex::new(checks), written, read, timing, shared: Arc::default() }
+    Watch { probe: acts, checks: Arc::new(Mutex::new(checks)), written, read, timing, shared: Arc::default() }
         .run(Detail::Verdicts)
         .await
 }

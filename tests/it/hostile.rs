@@ -3,14 +3,20 @@
 //! Each test runs the real daemon beside a stand-in of its own on loopback, with a healthy probe as a neighbour, and
 //! holds the daemon's vital signs to limits while the attack goes on.
 
+mod backups;
 mod busy;
 mod clients;
+mod flood;
+mod frames;
+mod handshakes;
+mod http;
 mod http2;
 mod malformed;
+mod metrics_page;
+mod nesting;
+mod postgres;
 mod raw;
 mod readers;
 mod reloads;
-mod handshakes;
-mod nesting;
-mod postgres;
+mod streams;
 mod vitals;
