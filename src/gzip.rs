@@ -6,10 +6,14 @@
 //! What is packed is in pieces of one size: pages come and go every few seconds, and as blocks of a megabyte each they
 //! would leave holes that nothing else fits into.
 
+mod members;
+
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
+
+pub(crate) use self::members::Members;
 
 /// Where a part stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,6 +234,31 @@ mod tests {
             let pieces: Vec<_> = unpacker.collect();
             assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
             assert_eq!(pieces.concat(), text.as_bytes());
+        }
+    }
+
+    fn unpacked_by_gzip(packed: &[u8]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page.gz");
+        std::fs::write(&path, packed).unwrap();
+        let output = std::process::Command::new("gzip").arg("-dc").arg(&path).output().expect("gzip is installed");
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+
+    #[test]
+    fn sizes_around_every_buffer_are_whole_for_gzip_too() {
+        let noise: Vec<u8> = (0..600_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        // What does not compress fills a piece of the packed form as well.
+        for buffer in [1, PIECE - 30, PIECE, 2 * PIECE, ROOM, ROOM + PIECE, 2 * ROOM] {
+            for size in [buffer - 1, buffer, buffer + 1] {
+                for text in [&vec![b'a'; size], &noise[..size]] {
+                    let part = pack(text, Place::First);
+                    let unpacker = Unpacker::new(part.pieces.into_iter(), &part.sum);
+                    assert_eq!(unpacker.collect::<Vec<_>>().concat(), *text, "{size}");
+                    assert_eq!(unpacked_by_gzip(&whole(text).pieces.concat()), *text, "{size}");
+                }
+            }
         }
     }
 }

@@ -187,14 +187,16 @@ impl<K: Kind> Written for Settings<K> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
         let written = shared.registry.hold(self.kind.hidden());
         let probe = self.kind.acquire(wants, shared)?;
-        let (checks, read) = (Mutex::new(self.checks), Mutex::default());
+        let (checks, read) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
         Ok(Arc::new(Watch { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
     }
 }
 
+type Checks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
+
 struct Watch<P: Probe> {
     probe: P,
-    checks: Mutex<Vec<Box<dyn Check<P::Facts>>>>,
+    checks: Arc<Checks<P::Facts>>,
     /// Secrets of the settings, which the target may say back.
     written: Held,
     /// Those that were last read from files.
@@ -220,7 +222,7 @@ impl<P: Probe> Job for Watch<P> {
         Box::pin(async move {
             let mut panics = 0;
             let seen = self.observe(&mut panics).await;
-            let verdicts = self.checks().iter_mut().map(|check| judge(check.as_mut(), &seen, &mut panics)).collect();
+            let (seen, verdicts) = self.judged(seen, &mut panics).await;
             let facts = match (detail, &seen.facts) {
                 (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
                 _ => None,
@@ -263,6 +265,33 @@ impl<P: Probe> Watch<P> {
     fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.registry.redact(read.iter().chain([&self.written]), work);
+    }
+
+    /// The verdicts; heavy facts are judged on another thread.
+    async fn judged(&self, seen: Observation<P::Facts>, panics: &mut u32) -> (Observation<P::Facts>, Vec<Verdict>) {
+        if !seen.facts.as_ref().is_some_and(Facts::is_heavy) {
+            let verdicts = judge_all(&self.checks, &seen, panics);
+            return (seen, verdicts);
+        }
+        let permit = Arc::clone(&self.shared.judging).acquire_owned().await;
+        let checks = Arc::clone(&self.checks);
+        let work = move || {
+            let _permit = permit;
+            let mut panics = 0;
+            let verdicts = judge_all(&checks, &seen, &mut panics);
+            (seen, verdicts, panics)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((seen, verdicts, caught)) => {
+                *panics += caught;
+                (seen, verdicts)
+            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime shuts down, and this run ends with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
@@ -336,6 +365,11 @@ fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
         None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
     };
     Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::units::Period(timeout)))
+}
+
+fn judge_all<F: Facts>(checks: &Checks<F>, seen: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
+    let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+    checks.iter_mut().map(|check| judge(check.as_mut(), seen, panics)).collect()
 }
 
 fn judge<F: Facts>(check: &mut dyn Check<F>, seen: &Observation<F>, panics: &mut u32) -> Verdict {

@@ -104,6 +104,12 @@ pub trait Facts: Serialize + Send + Sync + 'static {
     fn samples(&self) -> Vec<Sample> {
         Vec::new()
     }
+
+    /// Whether there is so much to look through that the checks judge it on a thread of its own: the thread that runs
+    /// all probes and serves all clients must not be held up by what one target sends.
+    fn is_heavy(&self) -> bool {
+        false
+    }
 }
 
 /// When a probe runs.

@@ -32,8 +32,11 @@ const FILES: usize = 64;
 /// Runs of `backups` probes that list or read at once.
 const BACKUPS: usize = 64;
 
+/// Heavy facts being judged at once: this is computing, so that more threads would only take turns.
+const MAX_JUDGING: usize = 2;
+
 /// So many threads may block: all of the above, and some that write the state and read the configuration.
-pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + LANES + 16;
+pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + MAX_JUDGING + LANES + 16;
 /// Lanes of [`Shared`]; each occupies a thread while it has work.
 const LANES: usize = 3;
 
@@ -49,6 +52,7 @@ pub struct Shared {
     /// Files with secrets that everybody can read.
     pub(crate) exposed: Arc<Exposed>,
     pub(crate) backups: Arc<Semaphore>,
+    pub(crate) judging: Arc<Semaphore>,
     pub(crate) tls: tls::Cache,
     /// Key derivations of logins with a usual number of iterations.
     pub(crate) light_logins: Lane,
@@ -69,6 +73,7 @@ impl Default for Shared {
             registry: Arc::default(),
             exposed: Arc::default(),
             backups: room(BACKUPS),
+            judging: room(MAX_JUDGING),
             tls: tls::Cache::new(files),
             light_logins: Lane::default(),
             heavy_logins: Lane::default(),

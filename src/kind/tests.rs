@@ -88,9 +88,8 @@ async fn run_beside(acts: Acts, hidden: Hidden) -> Report {
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
     let shared = Arc::<Shared>::default();
     let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(Hidden::default()));
-    Watch { probe: acts, checks: Mutex::new(checks), written, read: Mutex::default(), timing, shared }
-        .run(Detail::Verdicts)
-        .await
+    let checks = Arc::new(Mutex::new(checks));
+    Watch { probe: acts, checks, written, read: Mutex::default(), timing, shared }.run(Detail::Verdicts).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,16 +5,18 @@
 
 mod body;
 mod credentials;
-mod exchange;
+pub(crate) mod exchange;
 mod facts;
+pub(crate) mod inflow;
 mod options;
 mod proxy;
 mod redirect;
-mod request;
+pub(crate) mod request;
 mod response;
 mod run;
 mod status;
 mod target;
+mod wire;
 
 use std::{collections::BTreeMap, sync::Arc};
 

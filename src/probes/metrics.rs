@@ -5,7 +5,6 @@
 //! environment is used, so credentials go nowhere but to the configured URL.
 
 mod client;
-mod connect;
 pub mod counters;
 pub mod error_rate;
 pub mod histogram;
@@ -23,7 +22,12 @@ pub mod value;
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +37,10 @@ use self::{
     selector::Selector,
     series::{Format, Page},
 };
-use super::http::{BasicAuth, Credentials, Target};
+use super::http::{
+    BasicAuth, Credentials, Target, exchange,
+    inflow::{BodyKind, Inflow},
+};
 use crate::{
     check::Offer,
     checks::health::Health,
@@ -92,8 +99,7 @@ fn fifty_thousand() -> NonZeroU32 {
 
 impl Kind for Metrics {
     const NAME: &'static str = "metrics";
-    // Connecting, where it has to, is part of the request: the client does not tell.
-    const PHASES: &'static [Phase] = &[Phase::Request, Phase::Response];
+    const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
     type Probe = MetricsProbe;
 
     fn checks() -> Vec<Offer<Page>> {
@@ -128,7 +134,7 @@ impl Kind for Metrics {
 
     fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
-        let client = Client::new(self.url.is_https().then(|| self.tls.clone()), self.url.host());
+        let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
         Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
     }
 }
@@ -137,6 +143,8 @@ impl Kind for Metrics {
 const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
 const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
+
+const PAGE: BodyKind = BodyKind { name: "page", unreadable: Reason::Parse };
 
 /// What the client decides.
 const OURS: [HeaderName; 4] =
@@ -155,6 +163,7 @@ impl Metrics {
     fn header_map(&self) -> Result<HeaderMap, Invalid> {
         let mut map = self.credentials().headers(&OURS)?;
         map.entry(header::ACCEPT).or_insert(HeaderValue::from_static(ACCEPT));
+        map.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
         map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         Ok(map)
     }
@@ -175,46 +184,49 @@ impl Probe for MetricsProbe {
 impl MetricsProbe {
     async fn scrape(&self, cx: &Context) -> Result<Page, Failure> {
         let url = &self.settings.url;
-        let client = self.client.get(&cx.shared).await?;
-        let mut request = client.get(url.url().clone()).headers(self.headers.clone());
+        let mut headers = self.headers.clone();
         if let Some(authorization) = self.settings.credentials().authorization(cx).await? {
-            request = request.header(header::AUTHORIZATION, authorization);
+            headers.insert(header::AUTHORIZATION, authorization);
         }
-        let answer = cx.phase(Phase::Request, request.send()).await;
-        let answer = answer.map_err(|error| client::failure(&format!("asking {url}"), error))?;
-        let status = answer.status();
-        if status != reqwest::StatusCode::OK {
+        let (response, connection) = self.client.get(cx, url, &headers).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
             let hint =
                 if status.is_redirection() { "; redirects are not followed: write where it leads to" } else { "" };
             let message = format!("{url} answered with status {}, expected 200{hint}", status.as_u16());
             return Err(Failure::new(Reason::Status, message));
         }
-        // What reqwest has decompressed, it no longer declares.
-        if let Some(encoding) =
-            answer.headers().get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
-        {
-            let message = format!("{url} answered in an encoding that was not asked for: {encoding:?}");
-            return Err(Failure::new(Reason::Protocol, message));
-        }
-        let page = cx.phase(Phase::Response, self.read(answer)).await?;
+        let page = cx.phase(Phase::Response, self.read(response)).await?;
+        self.client.keep(connection);
         if page.samples == 0 {
             return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
         }
         Ok(page)
     }
 
-    async fn read(&self, mut answer: reqwest::Response) -> Result<Page, Failure> {
+    async fn read(&self, response: Response<Incoming>) -> Result<Page, Failure> {
         let Metrics { url, body_limit, sample_limit, .. } = &self.settings;
-        let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let (head, mut body) = response.into_parts();
+        let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
         let is_open = kind.trim_start().to_ascii_lowercase().starts_with("application/openmetrics-text");
         let format = if is_open { Format::OpenMetrics } else { Format::Text };
         let limits = Limits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
+        let encoding = text(header::CONTENT_ENCODING);
+        let mut inflow = Inflow::new(encoding, *body_limit, PAGE).ok_or_else(|| {
+            let message =
+                format!("{url} answered in an encoding that was not asked for: {:?}", encoding.unwrap_or_default());
+            Failure::new(Reason::Protocol, message)
+        })?;
         let mut parser = Parser::new(&self.wanted, limits, format);
-        while let Some(piece) =
-            answer.chunk().await.map_err(|error| client::failure(&format!("reading {url}"), error))?
-        {
-            parser.feed(&piece)?;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| exchange::failure(&error))?;
+            // The other frames are trailers.
+            if let Some(piece) = frame.data_ref() {
+                inflow.take(piece, |part| parser.feed(part)).await?;
+            }
         }
+        inflow.finish()?;
         parser.finish()
     }
 }

@@ -46,7 +46,7 @@ const ONE_IMPORTER: &[(&str, &[&str])] = &[
     ("tokio_postgres::", &["probes/postgres"]),
     // The demo's service is one that is watched, not one of ours.
     ("server::conn", &["server", "cli/demo"]),
-    ("use reqwest::", &["probes/metrics"]),
+    ("use reqwest::", &["cli/healthcheck"]),
     ("use maud::", &["server/page"]),
 ];
 

@@ -3,12 +3,17 @@
 //! Each test runs the real daemon beside a stand-in of its own on loopback, with a healthy probe as a neighbour, and
 //! holds the daemon's vital signs to limits while the attack goes on.
 
+mod backups;
 mod busy;
 mod clients;
 mod files;
+mod flood;
+mod frames;
 mod handshakes;
+mod http;
 mod http2;
 mod malformed;
+mod metrics_page;
 mod nesting;
 mod postgres;
 mod raw;
@@ -16,4 +21,5 @@ mod readers;
 mod reloads;
 mod secrets;
 mod state;
+mod streams;
 mod vitals;

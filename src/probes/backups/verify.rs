@@ -72,10 +72,16 @@ struct Reading {
     file: fs::File,
     checksum: Option<Checksum>,
     stream: Option<Stream>,
+    /// The piece of the file that is being decompressed, and how much of it is done.
+    piece: Vec<u8>,
+    consumed: usize,
+    /// Whether the last step filled its output, so that more may come without further input.
+    filled: bool,
+    /// Bytes of the file that were read.
     done: u64,
 }
 
-/// Small enough that a step takes no noticeable time, even where it unpacks to a thousand times as much.
+/// Bytes that are read from a file at once. What they decompress to is bounded by the steps of [`Stream`].
 const PIECE: usize = 128 << 10;
 
 impl Verifier {
@@ -178,26 +184,43 @@ impl Reading {
         };
         let (handle, _) = bounded_file::open(&file.path, Links::Follow)
             .map_err(|refusal| refused(&file.path.display().to_string(), refusal))?;
-        Ok(Self { path: file.path.clone(), identity, file: handle, checksum, stream: None, done: 0 })
+        Ok(Self {
+            path: file.path.clone(),
+            identity,
+            file: handle,
+            checksum,
+            stream: None,
+            piece: Vec::with_capacity(PIECE),
+            consumed: 0,
+            filled: false,
+            done: 0,
+        })
     }
 
-    /// Reads one piece; `false` at the end.
+    /// Reads a piece, or decompresses some more of the last one; `false` at the end.
     fn step(&mut self) -> Result<bool, Flaw> {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut piece);
+        if let Some(stream) = &mut self.stream
+            && (self.consumed < self.piece.len() || self.filled)
+        {
+            let step = stream.step(self.piece.get(self.consumed..).unwrap_or_default())?;
+            self.consumed += step.consumed;
+            self.filled = step.filled;
+            return Ok(true);
+        }
+        (self.consumed, self.filled) = (0, false);
+        self.piece.clear();
+        let read = Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut self.piece);
         read.map_err(|error| cant_read(&self.path.display().to_string(), self.done, &error))?;
-        if piece.is_empty() {
+        if self.piece.is_empty() {
             return Ok(false);
         }
-        self.done += piece.len() as u64;
+        self.done += self.piece.len() as u64;
         if let Some(checksum) = &mut self.checksum {
-            checksum.feed(&piece);
+            checksum.feed(&self.piece);
         }
-        let stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => Stream::of(&piece)?,
-        };
-        self.stream.insert(stream).feed(&piece)?;
+        if self.stream.is_none() {
+            self.stream = Some(Stream::of(&self.piece)?);
+        }
         Ok(true)
     }
 

@@ -1,21 +1,17 @@
-//! Bodies of answers: decompressed while they arrive, counted after that, and kept only when somebody looks at them.
-//!
-//! A gzip bomb therefore costs its limit and not more.
+//! Bodies of responses: decompressed while they arrive, and kept only when a check looks at them.
 
-use std::io::{self, Write};
-
-use flate2::{Decompress, FlushDecompress, Status, write::MultiGzDecoder};
 use hyper::body::Bytes;
 
+use super::inflow::{BodyKind, Inflow};
 use crate::{
     probe::{Failure, Reason},
     units::Size,
 };
 
-/// What takes in a body, piece by piece.
+/// Takes in a body, piece by piece.
 pub(super) struct Collector {
-    decoder: Decoder,
-    limit: Size,
+    inflow: Inflow,
+    kept: Option<Vec<u8>>,
 }
 
 /// A body that has come to its end.
@@ -27,27 +23,7 @@ pub(super) struct Body {
     pub(super) kept: Option<Bytes>,
 }
 
-enum Decoder {
-    Plain(Sink),
-    Gzip(Box<MultiGzDecoder<Sink>>),
-    /// `deflate`, before its first byte tells which of two formats it is.
-    Deflate(Sink),
-    Inflate(Box<Inflate>),
-}
-
-/// Undoes `deflate`. The writer of the library would take a body that breaks off for a whole one.
-struct Inflate {
-    stream: Decompress,
-    sink: Sink,
-    ended: bool,
-}
-
-#[derive(Debug, Default)]
-struct Sink {
-    size: u64,
-    limit: u64,
-    kept: Option<Vec<u8>>,
-}
+const BODY: BodyKind = BodyKind { name: "body", unreadable: Reason::Body };
 
 impl Collector {
     /// Takes a body in the given `Content-Encoding` (none is `identity`).
@@ -55,101 +31,32 @@ impl Collector {
     /// # Errors
     /// `body`, if it would have to be kept and its encoding is not known.
     pub(super) fn new(encoding: Option<&str>, limit: Size, keep: bool) -> Result<Self, Failure> {
-        let sink = Sink { size: 0, limit: limit.0, kept: keep.then(Vec::new) };
-        let decoder = match encoding.map(str::trim).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("" | "identity") => Decoder::Plain(sink),
-            Some("gzip" | "x-gzip") => Decoder::Gzip(Box::new(MultiGzDecoder::new(sink))),
-            Some("deflate") => Decoder::Deflate(sink),
-            Some(other) if keep => {
-                return Err(Failure::new(
-                    Reason::Body,
-                    format!("the body is compressed as `{}`, which can't be read here", excerpt(other, 20)),
-                ));
+        let inflow = match Inflow::new(encoding, limit, BODY) {
+            None if keep => {
+                let encoding = excerpt(encoding.unwrap_or_default().trim(), 20);
+                let text = format!("the body is compressed as `{encoding}`, which can't be read here");
+                return Err(Failure::new(Reason::Body, text));
             }
-            Some(_) => Decoder::Plain(sink),
+            found => found.or_else(|| Inflow::new(None, limit, BODY)),
         };
-        Ok(Self { decoder, limit })
+        let inflow = inflow.ok_or_else(|| Failure::new(Reason::Internal, "a plain body can always be read"))?;
+        Ok(Self { inflow, kept: keep.then(Vec::new) })
     }
 
     /// Takes the next piece.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        if let (Decoder::Deflate(sink), Some(first)) = (&mut self.decoder, piece.first()) {
-            // By the standard it is the zlib format, which starts with the method 8; some servers send it raw.
-            let sink = std::mem::take(sink);
-            let stream = Decompress::new(first & 0x0f == 8);
-            self.decoder = Decoder::Inflate(Box::new(Inflate { stream, sink, ended: false }));
-        }
-        let taken = match &mut self.decoder {
-            Decoder::Plain(sink) | Decoder::Deflate(sink) => sink.write_all(piece),
-            Decoder::Gzip(decoder) => decoder.write_all(piece),
-            Decoder::Inflate(inflate) => inflate.push(piece),
+    pub(super) async fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let Self { inflow, kept } = self;
+        let keep = |part: &[u8]| {
+            kept.iter_mut().for_each(|kept| kept.extend_from_slice(part));
+            Ok(())
         };
-        taken.map_err(|error| self.failure(&error))
+        inflow.take(piece, keep).await
     }
 
     /// The whole body.
     pub(super) fn finish(self) -> Result<Body, Failure> {
-        let limit = self.limit;
-        let sink = match self.decoder {
-            Decoder::Plain(sink) | Decoder::Deflate(sink) => Ok(sink),
-            // An answer without a body (to HEAD, for one) names the encoding all the same.
-            Decoder::Gzip(decoder) if decoder.get_ref().size == 0 && decoder.header().is_none() => Ok(Sink::default()),
-            Decoder::Gzip(decoder) => decoder.finish(),
-            Decoder::Inflate(inflate) if inflate.ended => Ok(inflate.sink),
-            Decoder::Inflate(_) => Err(io::ErrorKind::UnexpectedEof.into()),
-        };
-        let sink = sink.map_err(|error| failure(&error, limit))?;
-        Ok(Body { size: sink.size, kept: sink.kept.map(Bytes::from) })
-    }
-
-    fn failure(&self, error: &io::Error) -> Failure {
-        failure(error, self.limit)
-    }
-}
-
-fn failure(error: &io::Error, limit: Size) -> Failure {
-    match error.kind() {
-        io::ErrorKind::FileTooLarge => Failure::new(Reason::TooLarge, format!("the body is larger than {limit}")),
-        _ => Failure::new(Reason::Body, format!("the body can't be decompressed: {error}")),
-    }
-}
-
-impl Inflate {
-    fn push(&mut self, piece: &[u8]) -> io::Result<()> {
-        let mut rest = piece;
-        let mut out = Vec::with_capacity(16 << 10);
-        loop {
-            out.clear();
-            let (read, written) = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress_vec(rest, &mut out, FlushDecompress::None)?;
-            self.sink.write_all(&out)?;
-            let taken = usize::try_from(self.stream.total_in() - read).unwrap_or(usize::MAX);
-            rest = rest.get(taken..).unwrap_or_default();
-            if status == Status::StreamEnd {
-                self.ended = true;
-                return Ok(());
-            }
-            if taken == 0 && self.stream.total_out() == written {
-                return Ok(());
-            }
-        }
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.size += piece.len() as u64;
-        if self.size > self.limit {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(piece);
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.inflow.finish()?;
+        Ok(Body { size: self.inflow.produced(), kept: self.kept.map(Bytes::from) })
     }
 }
 
@@ -164,17 +71,22 @@ pub(super) fn excerpt(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use flate2::{Compression, write};
     use proptest::prelude::*;
 
     use super::*;
 
     fn collect(encoding: Option<&str>, limit: u64, pieces: &[&[u8]]) -> Result<Body, Failure> {
-        let mut collector = Collector::new(encoding, Size(limit), true)?;
-        for piece in pieces {
-            collector.push(piece)?;
-        }
-        collector.finish()
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut collector = Collector::new(encoding, Size(limit), true)?;
+            for piece in pieces {
+                collector.push(piece).await?;
+            }
+            collector.finish()
+        })
     }
 
     fn packed(encoding: &str, text: &[u8]) -> Vec<u8> {

@@ -23,7 +23,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-use super::body::{Body, Collector};
+use super::{
+    body::{Body, Collector},
+    wire::{Interim, Paced, ambiguous, refuse_ambiguous_end},
+};
 use crate::{
     dial,
     probe::{Context, Failure, Phase, Reason},
@@ -54,21 +57,21 @@ pub(super) struct Reading {
 
 /// The end of a connection that takes requests.
 #[derive(Debug)]
-pub(super) enum Sender {
+pub(crate) enum Sender {
     One(http1::SendRequest<Full<Bytes>>),
     Two(http2::SendRequest<Full<Bytes>>),
 }
 
 /// What drives a connection; done when the connection is.
-pub(super) type Driver = BoxFuture<'static, ()>;
+pub(crate) type Driver = BoxFuture<'static, ()>;
 
 /// A connection that stands, encrypted or not.
-pub(super) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
+pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
 
 /// Starts HTTP on a fresh connection.
-pub(super) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
+pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
-    let stream = TokioIo::new(stream);
+    let stream = TokioIo::new(Paced::new(stream));
     // How a connection ended, the exchange hears too.
     if two {
         let side = Side::default();
@@ -97,7 +100,7 @@ pub(super) async fn ask(
     request: Request<Full<Bytes>>,
     reading: Reading,
 ) -> Result<Answer, Failure> {
-    let answered = cx.phase(Phase::Request, sender.send(request)).await.map_err(|error| failure(&error))?;
+    let answered = cx.phase(Phase::Request, sender.send(request)).await?;
     let (head, body) = answered.into_parts();
     let body = cx.phase(Phase::Response, read(&head.headers, body, reading)).await?;
     Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
@@ -105,24 +108,38 @@ pub(super) async fn ask(
 
 impl Sender {
     /// Whether the connection is known to be gone.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::One(sender) => sender.is_closed(),
             Self::Two(sender) => sender.is_closed(),
         }
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        match self {
-            Self::One(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// # Errors
+    /// `protocol` or `too_large`; `protocol` also for a response whose end depends on the reader.
+    pub(crate) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let interim = Interim::count(&mut request);
+        let answered = async {
+            match self {
+                Self::One(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Self::Two(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
             }
-            Self::Two(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-        }
+        };
+        let answered = tokio::select! {
+            biased;
+            failure = interim.exceeded() => return Err(failure),
+            answered = answered => answered.map_err(|error| failure(&error))?,
+        };
+        refuse_ambiguous_end(answered.headers())?;
+        Ok(answered)
     }
 }
 
@@ -133,7 +150,7 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
         let frame = frame.map_err(|error| failure(&error))?;
         // The other frames are trailers.
         if let Some(piece) = frame.data_ref() {
-            collector.push(piece)?;
+            collector.push(piece).await?;
         }
     }
     collector.finish()
@@ -181,7 +198,8 @@ impl Side {
     }
 }
 
-fn failure(error: &hyper::Error) -> Failure {
+/// The failure behind an error of hyper.
+pub(crate) fn failure(error: &hyper::Error) -> Failure {
     if let Some(failure) = tls::failure_in("TLS", error) {
         return failure;
     }
@@ -192,6 +210,13 @@ fn failure(error: &hyper::Error) -> Failure {
     }
     if error.is_parse_version_h2() {
         return protocol("the other end speaks only HTTP/2: set `http_version: \"2\"`");
+    }
+    // hyper has no other way to tell which header it refuses.
+    if error.is_parse() && error.to_string().contains("content-length") {
+        return ambiguous("several Content-Length that differ, or one that is no number");
+    }
+    if error.is_parse() && error.to_string().contains("transfer-encoding") {
+        return ambiguous("Transfer-Encoding in HTTP/1.0");
     }
     if error.is_parse() {
         return protocol("the other end answers with something that is not HTTP");

@@ -55,11 +55,19 @@ pub enum Want {
     Certificates,
 }
 
+/// Bytes that text, expressions and JSON paths are looked for between the runs of other probes.
+const MAX_LIGHT_BODY: usize = 64 << 10;
+
 impl Facts for HttpFacts {
     type Want = Want;
 
     fn samples(&self) -> Vec<Sample> {
         self.certificates.as_ref().map(|certificates| certificates.samples()).unwrap_or_default()
+    }
+
+    fn is_heavy(&self) -> bool {
+        let body = self.response.as_ref().and_then(|answered| answered.body.as_ref());
+        body.is_some_and(|body| body.len() > MAX_LIGHT_BODY)
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http_body_util::Full;
 use hyper::{
-    Request, Uri,
+    HeaderMap, Request, Uri,
     body::Bytes,
     header::{self, HeaderName, HeaderValue},
     http::uri::{Authority, PathAndQuery, Scheme},
@@ -28,7 +28,7 @@ pub(super) struct Hop<'a> {
 
 /// How a request travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// HTTP/1.1, to the server itself or through a tunnel.
     Direct,
     /// HTTP/1.1, handed to a proxy.
@@ -103,6 +103,19 @@ impl Http {
             _ => hop.target.authority().into_owned(),
         }
     }
+}
+
+/// A GET request with these headers, beside which `Host` is set.
+pub(crate) fn get(target: &Target, form: Form, headers: &HeaderMap) -> Result<Request<Full<Bytes>>, Failure> {
+    let authority = target.authority();
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = uri(target, form, &authority)?;
+    *request.headers_mut() = headers.clone();
+    if form != Form::Two {
+        let host = HeaderValue::from_str(&authority).map_err(|error| internal(&error))?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    Ok(request)
 }
 
 /// The URI of the request line, or of the pseudo headers.

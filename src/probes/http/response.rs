@@ -10,6 +10,7 @@
 //! | a path selects several values, or a header is there several times | each of them must meet the expectation |
 //! | the body is no JSON, or empty, where a path looks into it | fail (`parse`) |
 //! | a value compared with `min` or `max` is no number (NaN is none) | fail (`body`) |
+//! | the body has more than 250,000 values, where a path looks into it | unknown (`too_large`) |
 //! | a `regex` or `matches` would take too long on so long a text | unknown (`too_large`), unless another expectation fails |
 //! | the run failed, whatever was seen of the answer | unknown, with the reason of the run: `health` says why |
 
@@ -76,7 +77,7 @@ impl Response {
     fn verdict(&self, answered: &Answered) -> Verdict {
         let body = answered.body.as_deref().unwrap_or_default();
         let wanted = self.expect.iter().any(|expectation| matches!(expectation.subject(), Some(Subject::Json(_))));
-        let document = wanted.then(|| serde_json::from_slice::<Value>(body));
+        let document = wanted.then(|| read_json(body));
         let mut findings = Vec::new();
         let mut measures = Vec::new();
         for expectation in &self.expect {
@@ -93,6 +94,38 @@ impl Response {
         };
         Verdict { measures, ..verdict }
     }
+}
+
+/// Why a body is no JSON document to look into.
+enum Unreadable {
+    Syntax(serde_json::Error),
+    TooManyValues,
+}
+
+/// Values of a document: each takes about a hundred bytes, however short it is in the body.
+const MAX_JSON_VALUES: usize = 250_000;
+
+fn read_json(body: &[u8]) -> Result<Value, Unreadable> {
+    // Counted before anything is allocated.
+    if count_values(body) > MAX_JSON_VALUES {
+        return Err(Unreadable::TooManyValues);
+    }
+    serde_json::from_slice(body).map_err(Unreadable::Syntax)
+}
+
+/// Every value and every key but the first follows one of four characters outside of strings.
+fn count_values(body: &[u8]) -> usize {
+    let (mut count, mut in_string, mut escaped) = (0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' | b',' | b':' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[cfg(test)]

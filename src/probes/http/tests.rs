@@ -282,3 +282,28 @@ proptest! {
         });
     }
 }
+
+/// Responses of which two readers may see different ends, and what is said of each.
+const AMBIGUOUS: [(&str, &str); 6] = [
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "both"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "both"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\na 1\n", "several Content-Length"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4, 40\r\n\r\na 1\n", "several Content-Length"),
+    ("HTTP/1.1 204 No Content\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\n", "several Content-Length"),
+    ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "Transfer-Encoding in HTTP/1.0"),
+];
+
+#[tokio::test]
+async fn a_response_whose_end_depends_on_the_reader_is_refused() {
+    for (answer, text) in AMBIGUOUS {
+        let server = answering(answer).await;
+        let failure = failure(json!({"url": server.url()})).await;
+        assert_eq!(failure.reason, Reason::Protocol, "{answer}: {failure}");
+        for part in [text, "RFC 9112, section 6.3", "correct the server"] {
+            assert!(failure.detail.contains(part), "{failure} / {part}");
+        }
+    }
+    // The same length twice is no contradiction.
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\na 1\n").await;
+    run(json!({"url": server.url()})).await.unwrap();
+}

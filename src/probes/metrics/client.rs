@@ -1,25 +1,25 @@
-//! The HTTP client of a probe, and what its errors mean.
+//! The HTTP connection of a probe: kept from run to run, and made anew when it is gone or a certificate has changed.
 //!
-//! Made at the first run and again when a certificate or key has changed; until then it keeps its connection.
+//! It drives hyper as the `http` kind does, rather than through reqwest: a page comes from a target that may be hostile,
+//! and reqwest can bound neither what is read in one go nor the interim responses (its connections are sealed, its
+//! buffers up to 408 KiB, its tasks not ours), nor what comes in compressed. A target that answered with endless
+//! `100 Continue` held the whole daemon up for more than a second in each run.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::{HeaderMap, Response, body::Incoming};
+use rustls::ClientConfig;
+use tokio_util::{either::Either, task::AbortOnDropHandle};
+
+use super::super::http::{
+    HttpVersion, Target,
+    exchange::{self, Sender},
+    request::{self, Form},
 };
-
-use reqwest::{
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-
-use super::connect::InLane;
 use crate::{
-    dial,
-    probe::{Failure, Reason},
-    shared::Shared,
-    tls::{self, Tls},
+    dial::{self, AddressFamily},
+    probe::{Context, Failure, Phase, Reason},
+    tls::Tls,
 };
 
 /// See the module.
@@ -27,95 +27,88 @@ use crate::{
 pub(super) struct Client {
     /// None for a connection in the clear.
     tls: Option<Tls>,
-    host: Arc<str>,
-    made: Mutex<Option<(Option<Arc<ClientConfig>>, reqwest::Client)>>,
+    kept: Mutex<Option<Connection>>,
+}
+
+/// A connection that takes a request. Its driver ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: Sender,
+    form: Form,
+    /// The configuration of its handshake: another one means that a file has changed since.
+    config: Option<Arc<ClientConfig>>,
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Client {
-    pub(super) fn new(tls: Option<Tls>, host: &str) -> Self {
-        Self { tls, host: host.into(), made: Mutex::default() }
+    pub(super) fn new(tls: Option<Tls>) -> Self {
+        Self { tls, kept: Mutex::default() }
     }
 
-    /// The client as the files are now.
-    pub(super) async fn get(&self, shared: &Arc<Shared>) -> Result<reqwest::Client, Failure> {
+    /// Asks for a page; the connection is to be given back to [`Client::keep`] once the response was read to its end.
+    ///
+    /// # Errors
+    /// Those of connecting, encrypting and of an exchange.
+    pub(super) async fn get(
+        &self,
+        cx: &Context,
+        url: &Target,
+        headers: &HeaderMap,
+    ) -> Result<(Response<Incoming>, Connection), Failure> {
         let config = match &self.tls {
-            Some(tls) => Some(tls.client_config(shared).await?),
+            Some(tls) => Some(tls.client_config(&cx.shared).await?),
             None => None,
         };
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, client)) = &*made
-            && of.as_ref().map(Arc::as_ptr) == config.as_ref().map(Arc::as_ptr)
-        {
-            return Ok(client.clone());
+        let is_current = |kept: &Connection| {
+            !kept.sender.is_closed() && kept.config.as_ref().map(Arc::as_ptr) == config.as_ref().map(Arc::as_ptr)
+        };
+        let kept = self.kept().take();
+        if let Some(mut kept) = kept.filter(is_current) {
+            match kept.ask(cx, url, headers).await {
+                Ok(response) => return Ok((response, kept)),
+                // The other end may have closed it just now, which says nothing about the service.
+                Err(failure) if failure.reason == Reason::Protocol => {}
+                Err(failure) => return Err(failure),
+            }
         }
-        let client = build(config.as_deref(), &self.host, shared)?;
-        *made = Some((config, client.clone()));
-        Ok(client)
+        let mut fresh = self.connect(cx, url, config).await?;
+        let response = fresh.ask(cx, url, headers).await?;
+        Ok((response, fresh))
+    }
+
+    /// Keeps a connection for the next run.
+    pub(super) fn keep(&self, connection: Connection) {
+        *self.kept() = Some(connection);
+    }
+
+    async fn connect(
+        &self,
+        cx: &Context,
+        url: &Target,
+        config: Option<Arc<ClientConfig>>,
+    ) -> Result<Connection, Failure> {
+        let (stream, _) = dial::connect(cx, url.host(), url.port(), AddressFamily::Any).await?;
+        let (stream, form) = match &self.tls {
+            None => (Either::Right(stream), Form::Direct),
+            Some(tls) => {
+                let handshake = tls.handshake(stream, url.host(), HttpVersion::Auto.alpn(), &cx.shared);
+                let stream = cx.phase(Phase::Tls, handshake).await.stream?;
+                let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                (Either::Left(stream), if two { Form::Two } else { Form::Direct })
+            }
+        };
+        let (sender, driver) = exchange::open(stream, form == Form::Two).await?;
+        Ok(Connection { sender, form, config, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn build(config: Option<&ClientConfig>, host: &Arc<str>, shared: &Arc<Shared>) -> Result<reqwest::Client, Failure> {
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(Policy::none())
-        .referer(false)
-        .pool_max_idle_per_host(1)
-        .dns_resolver(Arc::new(Resolver(Arc::clone(shared))));
-    if config.is_some() {
-        builder = builder.connector_layer(InLane { host: Arc::clone(host), shared: Arc::clone(shared) });
+impl Connection {
+    async fn ask(&mut self, cx: &Context, url: &Target, headers: &HeaderMap) -> Result<Response<Incoming>, Failure> {
+        let request = request::get(url, self.form, headers)?;
+        cx.phase(Phase::Request, self.sender.send(request)).await
     }
-    // Without a configuration of ours reqwest looks for a crypto provider that nobody has installed.
-    let config = match config {
-        Some(config) => config.clone(),
-        None => trusting_nobody()?,
-    };
-    builder.tls_backend_preconfigured(config).build().map_err(|error| failure("making an HTTP client", error))
-}
-
-fn trusting_nobody() -> Result<ClientConfig, Failure> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| Failure::from_error(Reason::Internal, "making a TLS client", &error))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
-/// Resolves as every probe does, within the bound on look-ups.
-struct Resolver(Arc<Shared>);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let shared = Arc::clone(&self.0);
-        Box::pin(async move {
-            // The port comes from the URL afterwards.
-            let found: Vec<SocketAddr> = dial::resolve(name.as_str(), 0, &shared).await?;
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The failure behind an error of the client; the URL, which may hold a token, is taken out of it.
-pub(super) fn failure(what: &str, error: reqwest::Error) -> Failure {
-    let error = error.without_url();
-    if let Some(failure) = tls::failure_in(what, &error) {
-        return failure;
-    }
-    let (mut next, mut reason) = (Some(&error as &(dyn std::error::Error + 'static)), None);
-    while let Some(cause) = next {
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
-            return failure.clone();
-        }
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            reason = Some(match error.kind() {
-                io::ErrorKind::ConnectionRefused => Reason::Refused,
-                io::ErrorKind::TimedOut => Reason::Timeout,
-                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
-                _ => Reason::Protocol,
-            });
-        }
-        next = cause.source();
-    }
-    // Deflated data that can't be inflated is no page; anything else is no HTTP.
-    let otherwise = if error.is_decode() { Reason::Parse } else { Reason::Protocol };
-    let reason = if error.is_decode() { otherwise } else { reason.unwrap_or(otherwise) };
-    Failure::from_error(reason, what, &error)
 }

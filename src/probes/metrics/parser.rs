@@ -29,6 +29,9 @@ pub struct Limits {
 /// Longer than any line of a page that is one.
 const LONGEST_LINE: usize = 64 << 10;
 
+/// Memory for the series of one page: `body_limit` and `sample_limit` may be raised, and a selector may take all of them.
+const MAX_KEPT_BYTES: usize = 64 << 20;
+
 /// The series that the checks of a probe ask for.
 #[derive(Debug, Default)]
 pub struct Wanted {
@@ -48,6 +51,7 @@ pub struct Parser<'w> {
     /// The beginning of a line whose end has not come yet.
     begun: Vec<u8>,
     seen: HashSet<Box<str>>,
+    kept_bytes: usize,
     ended: bool,
 }
 
@@ -76,7 +80,7 @@ impl<'w> Parser<'w> {
     #[must_use]
     pub fn new(wanted: &'w Wanted, limits: Limits, format: Format) -> Self {
         let page = Page { format, ..Page::default() };
-        Self { wanted, limits, page, begun: Vec::new(), seen: HashSet::new(), ended: false }
+        Self { wanted, limits, page, begun: Vec::new(), seen: HashSet::new(), kept_bytes: 0, ended: false }
     }
 
     /// Takes the next piece, however it is cut.
@@ -162,6 +166,12 @@ impl<'w> Parser<'w> {
         if self.wanted.may_have(&sample.name) {
             self.keep(line)?;
         }
+        if self.kept_bytes > MAX_KEPT_BYTES {
+            let most = Size(MAX_KEPT_BYTES as u64);
+            return Ok(Some(too_large(format!(
+                "the series that the checks ask for take more than {most} of memory: name fewer of them"
+            ))));
+        }
         Ok(None)
     }
 
@@ -188,6 +198,7 @@ impl<'w> Parser<'w> {
         let series = series.ok_or(Mistake { at: 0, what: "a label is there twice" })?;
         if self.wanted.has(&series) {
             if self.seen.insert(series.id.clone()) {
+                self.kept_bytes += series.bytes();
                 self.page.series.push(series);
             } else {
                 self.page.duplicates += 1;

@@ -36,6 +36,12 @@ impl Series {
         Some(Self { id: id(name, &labels).into(), name: name.into(), labels: labels.into(), value })
     }
 
+    /// Bytes that it takes up in memory, together with its entry in a set of identities.
+    pub(super) fn bytes(&self) -> usize {
+        let labels = self.labels.iter().map(|(label, value)| 32 + label.len() + value.len());
+        size_of::<Self>() + 2 * self.id.len() + self.name.len() + labels.sum::<usize>() + 32
+    }
+
     /// The value of a label, empty where there is none.
     #[must_use]
     pub fn label(&self, wanted: &str) -> &str {
@@ -85,8 +91,15 @@ pub enum Format {
     OpenMetrics,
 }
 
+/// Series that are looked through between the runs of other probes.
+const MAX_LIGHT_SERIES: usize = 2_000;
+
 impl Facts for Page {
     type Want = Selector;
+
+    fn is_heavy(&self) -> bool {
+        self.series.len() > MAX_LIGHT_SERIES
+    }
 }
 
 impl Observation<Page> {

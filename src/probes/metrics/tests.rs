@@ -158,14 +158,18 @@ async fn each_way_of_failing_has_its_reason() {
         (page("application/openmetrics-text", b"a 1\n"), Reason::Parse, "the page breaks off"),
         (page("text/plain", b""), Reason::Empty, "without a single sample"),
         (page("text/plain", b"# nothing\n"), Reason::Empty, "without a single sample"),
-        (page("text/plain", &vec![b'\n'; 2 << 20]), Reason::TooLarge, "larger than 1MiB decompressed"),
+        (
+            page("text/plain", &vec![b'\n'; 2 << 20]),
+            Reason::TooLarge,
+            "the page is larger than 1MiB; raise `body_limit`",
+        ),
         (answer("200 OK", "content-encoding: gzip\r\n", &bomb), Reason::Parse, "longer than 64KiB"),
         (answer("200 OK", "content-encoding: gzip\r\n", &lines), Reason::TooLarge, "more than 1000 samples"),
-        (answer("200 OK", "content-encoding: gzip\r\n", b"a 1\n"), Reason::Parse, "reading http"),
+        (answer("200 OK", "content-encoding: gzip\r\n", b"a 1\n"), Reason::Parse, "the page can't be decompressed"),
         (answer("200 OK", "content-encoding: br\r\n", b"a 1\n"), Reason::Protocol, "not asked for: \"br\""),
         (answer("503 Service Unavailable", "", b""), Reason::Status, "answered with status 503, expected 200"),
         (answer("302 Found", "location: /login\r\n", b""), Reason::Status, "redirects are not followed"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Reason::Protocol, "asking http"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Reason::Protocol, "not HTTP"),
         (cut[..cut.len() - 3].to_vec(), Reason::Timeout, ""),
     ];
     for (bytes, reason, text) in cases {
@@ -229,4 +233,29 @@ async fn a_page_of_fifty_thousand_lines_is_read_at_once() {
     let seen = scrape(&probe(&at(&server), json!({}))).await.unwrap();
     assert_eq!(seen.samples, 50_000);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// Responses of which two readers may see different ends, and what is said of each.
+const AMBIGUOUS: [(&str, &str); 6] = [
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "both"),
+    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "both"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\na 1\n", "several Content-Length"),
+    ("HTTP/1.1 200 OK\r\nContent-Length: 4, 40\r\n\r\na 1\n", "several Content-Length"),
+    ("HTTP/1.1 204 No Content\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\n", "several Content-Length"),
+    ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na 1\n\r\n0\r\n\r\n", "Transfer-Encoding in HTTP/1.0"),
+];
+
+#[tokio::test]
+async fn a_response_whose_end_depends_on_the_reader_is_refused() {
+    for (answer, text) in AMBIGUOUS {
+        let server = answering(answer).await;
+        let failure = scrape(&probe(&at(&server), json!({}))).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::Protocol, "{answer}: {failure}");
+        for part in [text, "RFC 9112, section 6.3", "correct the server"] {
+            assert!(failure.detail.contains(part), "{failure} / {part}");
+        }
+    }
+    // The same length twice is no contradiction.
+    let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\na 1\n").await;
+    scrape(&probe(&at(&server), json!({}))).await.unwrap();
 }

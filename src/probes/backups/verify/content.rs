@@ -3,8 +3,6 @@
 //! The closing line matters most where a dump is packed on the fly: when pg_dump dies, `pg_dump | gzip` leaves a
 //! flawless gzip file with half a database in it.
 
-use std::io;
-
 use super::{Flaw, pg_dump::Archive};
 
 /// Content in the making.
@@ -92,17 +90,5 @@ impl Content {
 
     fn keep_tail(&mut self) {
         self.kept.drain(..self.kept.len().saturating_sub(TAIL));
-    }
-}
-
-/// The unpacking side writes here.
-impl io::Write for Content {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.feed(piece);
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

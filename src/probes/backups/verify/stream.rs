@@ -1,81 +1,105 @@
-//! Unpacks what is packed, piece by piece, so that the checksums of the packed form are seen and the content too.
+//! Decompresses backups step by step, so that the checksums of the compressed form are verified and the content is seen.
+//!
+//! A step is bounded in output as well as in input: a bomb turns 128 KiB into gigabytes, and between two steps the
+//! reading is halted, or set aside until the next run.
 
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::{fmt, io};
 
-use flate2::write::MultiGzDecoder;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::{Flaw, content::Content};
+use crate::gzip::Members;
 
 /// A file's bytes on their way.
-pub(super) enum Stream {
-    Plain(Content),
-    Gzip(MultiGzDecoder<Content>),
-    Zstd(Zstd),
+pub(super) struct Stream {
+    packing: Packing,
+    content: Content,
+    /// Decompressed bytes of one step.
+    output: Vec<u8>,
 }
 
-pub(super) struct Zstd {
-    decoder: Decoder<'static>,
-    content: Content,
-    /// What the decoder still waits for; 0 between two frames.
-    wanting: usize,
-    unpacked: Vec<u8>,
+enum Packing {
+    Plain,
+    Gzip(Box<Members>),
+    Zstd {
+        decoder: Decoder<'static>,
+        /// Bytes that the decoder still waits for; 0 at the end of a frame.
+        wanting: usize,
+    },
 }
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Bytes of the input that are done with.
+    pub(super) consumed: usize,
+    /// Whether the output was filled: more of it may wait inside, even where no input is left.
+    pub(super) filled: bool,
+}
+
+/// Bytes that one step may produce.
+pub(super) const MAX_OUTPUT: usize = 128 << 10;
 
 impl Stream {
     /// By the first bytes of a file: the name may say anything.
     pub(super) fn of(head: &[u8]) -> Result<Self, Flaw> {
-        match head {
-            [0x1f, 0x8b, ..] => Ok(Self::Gzip(MultiGzDecoder::new(Content::default()))),
+        let packing = match head {
+            [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
                 let decoder = Decoder::new().map_err(|error| Flaw::Unverifiable(format!("zstd: {error}")))?;
-                let unpacked = vec![0; 128 << 10];
-                Ok(Self::Zstd(Zstd { decoder, content: Content::default(), wanting: 0, unpacked }))
+                Packing::Zstd { decoder, wanting: 0 }
             }
-            _ => Ok(Self::Plain(Content::default())),
-        }
-    }
-
-    pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), Flaw> {
-        match self {
-            Self::Plain(content) => {
-                content.feed(piece);
-                Ok(())
-            }
-            Self::Gzip(gzip) => gzip.write_all(piece).map_err(|error| damaged("gzip", &error)),
-            Self::Zstd(zstd) => zstd.feed(piece),
-        }
-    }
-
-    /// What told that all is there.
-    pub(super) fn finish(self) -> Result<Vec<&'static str>, Flaw> {
-        let (packing, content) = match self {
-            Self::Plain(content) => (None, content),
-            Self::Gzip(gzip) => (Some("gzip"), gzip.finish().map_err(|error| damaged("gzip", &error))?),
-            Self::Zstd(zstd) if zstd.wanting > 0 => return Err(Flaw::Damaged("zstd: cut short".to_owned())),
-            Self::Zstd(zstd) => (Some("zstd"), zstd.content),
+            _ => Packing::Plain,
         };
-        Ok(packing.into_iter().chain(content.finish()?).collect())
+        let room = if matches!(packing, Packing::Plain) { 0 } else { MAX_OUTPUT };
+        Ok(Self { packing, content: Content::default(), output: Vec::with_capacity(room) })
+    }
+
+    /// Takes in some of the input; to be called until all of it is consumed and the output was not filled.
+    pub(super) fn step(&mut self, input: &[u8]) -> Result<Step, Flaw> {
+        self.output.clear();
+        let consumed = match &mut self.packing {
+            Packing::Plain => {
+                self.content.feed(input);
+                return Ok(Step { consumed: input.len(), filled: false });
+            }
+            Packing::Gzip(members) => members.step(input, &mut self.output).map_err(|error| damaged("gzip", &error))?,
+            Packing::Zstd { decoder, wanting } => zstd_step(decoder, wanting, input, &mut self.output)?,
+        };
+        self.content.feed(&self.output);
+        Ok(Step { consumed, filled: self.output.len() == self.output.capacity() })
+    }
+
+    /// The names of everything that vouches for the file being whole.
+    pub(super) fn finish(self) -> Result<Vec<&'static str>, Flaw> {
+        let name = match self.packing {
+            Packing::Plain => None,
+            Packing::Gzip(members) => {
+                members.finish().map_err(|error| damaged("gzip", &error))?;
+                Some("gzip")
+            }
+            Packing::Zstd { wanting, .. } if wanting > 0 => return Err(Flaw::Damaged("zstd: cut short".to_owned())),
+            Packing::Zstd { .. } => Some("zstd"),
+        };
+        Ok(name.into_iter().chain(self.content.finish()?).collect())
     }
 }
 
-impl Zstd {
-    fn feed(&mut self, piece: &[u8]) -> Result<(), Flaw> {
-        let mut input = InBuffer::around(piece);
-        loop {
-            let mut output = OutBuffer::around(&mut self.unpacked);
-            self.wanting = self.decoder.run(&mut input, &mut output).map_err(|error| zstd_flaw(&error))?;
-            let full = output.pos() == output.capacity();
-            self.content.feed(output.as_slice());
-            // A full buffer may have more behind it.
-            if input.pos() == piece.len() && !full {
-                return Ok(());
-            }
-        }
+fn zstd_step(
+    decoder: &mut Decoder<'static>,
+    wanting: &mut usize,
+    input: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<usize, Flaw> {
+    let mut input = InBuffer::around(input);
+    let mut output = OutBuffer::around(output);
+    let hint = decoder.run(&mut input, &mut output).map_err(|error| zstd_flaw(&error))?;
+    // Without input and output, anything but the end of a frame is a hint about the next frame, which need not come:
+    // where a frame ends and fills the output at once, the call after it tells how long a frame's header is.
+    if input.pos() > 0 || output.pos() > 0 || hint == 0 {
+        *wanting = hint;
     }
+    Ok(input.pos())
 }
 
 /// `zstd --long` may need more memory than this program allows: that is no damage.
@@ -95,10 +119,10 @@ fn damaged(packing: &str, error: &io::Error) -> Flaw {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain(_) => "plain",
-            Self::Gzip(_) => "gzip",
-            Self::Zstd(_) => "zstd",
+        f.write_str(match self.packing {
+            Packing::Plain => "plain",
+            Packing::Gzip(_) => "gzip",
+            Packing::Zstd { .. } => "zstd",
         })
     }
 }

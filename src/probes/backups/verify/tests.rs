@@ -249,3 +249,69 @@ fn a_checksum_file_that_is_no_file_is_named_and_says_nothing_of_the_backup() {
     fs::write(&beside, [b"\xef\xbb\xbf", sum.as_bytes(), b"  a.gz\r\n", b"0  \xe4.gz\r\n"].concat()).unwrap();
     assert_eq!(finding(), sound(&["sha256", "gzip"]));
 }
+
+/// What the tool itself says of a file.
+fn tool(name: &str, packed: &[u8]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(if name == "gzip" { "a.gz" } else { "a.zst" });
+    fs::write(&path, packed).unwrap();
+    let mut command = std::process::Command::new(name);
+    command.args(["-q", "-t"]).arg(&path).stderr(std::process::Stdio::null());
+    command.status().unwrap_or_else(|error| panic!("{name} is needed ({error}): run tests/setup")).success()
+}
+
+/// The size that hits the end of a buffer is one in 64 among tar files, whose sizes are multiples of 10 KiB.
+#[test]
+fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
+    for buffer in [32 << 10, stream::MAX_OUTPUT, 2 * stream::MAX_OUTPUT, 5 * stream::MAX_OUTPUT] {
+        for size in [buffer - 1, buffer, buffer + 1] {
+            for content in [vec![b'a'; size], noise(size)] {
+                for (name, packed) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
+                    let cut = packed[..packed.len() - 1].to_vec();
+                    let followed = [&*packed, b"x"].concat();
+                    let padded = [&*packed, &[0]].concat();
+                    let twice = [&*packed, &*packed].concat();
+                    let rounds =
+                        [("whole", packed), ("cut", cut), ("followed", followed), ("padded", padded), ("twice", twice)];
+                    for (what, packed) in rounds {
+                        let finding = verify(&packed, None, WANT);
+                        let sound = finding == sound(&[name]);
+                        assert!(sound || matches!(finding, Finding::Damaged(_)), "{finding:?}");
+                        assert_eq!(sound, tool(name, &packed), "{size} bytes, {name}, {what}: {finding:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The compressed form can also end with the piece in which a file is read.
+#[test]
+fn a_compressed_file_that_ends_with_a_piece_is_whole() {
+    for (name, pack) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("zstd", zstd)] {
+        let overhead = pack(&noise(PIECE)).len() - PIECE;
+        for size in PIECE - overhead - 3..PIECE - overhead + 4 {
+            let packed = pack(&noise(size));
+            assert!(packed.len().abs_diff(PIECE) < 8, "{} is not near a piece", packed.len());
+            assert_eq!(verify(&packed, None, WANT), sound(&[name]), "{name} of {} bytes", packed.len());
+        }
+    }
+}
+
+#[test]
+fn a_bomb_is_halted_between_two_steps_and_set_aside_when_time_is_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.zst");
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    let block = vec![0; 1 << 20];
+    (0..2_048).for_each(|_| encoder.write_all(&block).unwrap());
+    fs::write(&path, encoder.finish().unwrap()).unwrap();
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size < 256 << 10, "{size} bytes that decompress to 2GiB: a few pieces");
+    let (_halt, halted) = halt();
+    let (start, allowed) = (Instant::now(), Duration::from_millis(50));
+    let seen = Verifier::default().verify(&[file(&path)], WANT, start + allowed, &halted).unwrap();
+    assert!(matches!(seen[0].finding, Finding::Reading(_)), "{seen:?}");
+    let late = start.elapsed().saturating_sub(allowed);
+    assert!(late < Duration::from_millis(50), "the run went on for {late:?} after its time was up");
+}

@@ -3,12 +3,16 @@
 mod comparison;
 
 use hyper::header::HeaderName;
+use memchr::memmem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::super::{Answered, Statuses, body::excerpt, facts::PRIVATE};
+use super::{
+    super::{Answered, Statuses, body::excerpt, facts::PRIVATE},
+    MAX_JSON_VALUES, Unreadable,
+};
 use crate::{
     check::{Measure, Outcome},
     limit::{Max, Min},
@@ -218,16 +222,11 @@ impl Expectation {
     }
 
     /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
-    pub(super) fn hold(
-        &self,
-        answered: &Answered,
-        body: &[u8],
-        document: Option<&Result<Value, serde_json::Error>>,
-    ) -> Held {
+    pub(super) fn hold(&self, answered: &Answered, body: &[u8], document: Option<&Result<Value, Unreadable>>) -> Held {
         let finding = match self.subject() {
             Some(Subject::Status(statuses)) => (!statuses.contains(answered.status))
                 .then(|| wrong(Reason::Status, format!("the status is {}, expected {statuses}", answered.status))),
-            Some(Subject::Text(text, within)) => (contains(body, text.as_bytes()) != within).then(|| {
+            Some(Subject::Text(text, within)) => (memmem::find(body, text.as_bytes()).is_some() != within).then(|| {
                 let verb = if within { "does not contain" } else { "contains" };
                 wrong(Reason::Body, format!("the body {verb} `{}`", excerpt(text, 60)))
             }),
@@ -253,24 +252,19 @@ impl Expectation {
                     return self.compare(&excerpt(&path.to_string(), 60), &path.query(document).all(), false);
                 }
                 Some(Err(_)) if body.is_empty() => Some(wrong(Reason::Parse, "the body is empty, expected JSON")),
-                Some(Err(error)) => Some(wrong(Reason::Parse, format!("the body is not JSON: {error}"))),
+                Some(Err(Unreadable::Syntax(error))) => {
+                    Some(wrong(Reason::Parse, format!("the body is not JSON: {error}")))
+                }
+                Some(Err(Unreadable::TooManyValues)) => Some(Finding {
+                    outcome: Outcome::Unknown(Reason::TooLarge),
+                    text: format!(
+                        "the body has more than {MAX_JSON_VALUES} JSON values: ask for a smaller document, or expect a `regex`"
+                    ),
+                }),
                 None => None,
             },
             None => None,
         };
         Held { finding, measure: None }
     }
-}
-
-fn contains(body: &[u8], text: &[u8]) -> bool {
-    let Some(first) = text.first() else { return true };
-    let mut rest = body;
-    while let Some(at) = rest.iter().position(|byte| byte == first) {
-        rest = rest.get(at..).unwrap_or_default();
-        if rest.starts_with(text) {
-            return true;
-        }
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    false
 }

@@ -220,3 +220,17 @@ fn an_expression_that_is_too_much_for_the_body_is_unknown_and_hides_no_failure()
         assert_eq!(judge_body(json!([fails]), &document, None).outcome, Outcome::Fail(Reason::Body));
     }
 }
+
+#[test]
+fn a_document_of_too_many_values_is_not_read() {
+    let expect = json!([{"json": "$.status", "equals": "ok"}]);
+    for (body, outcome) in [
+        (format!("[{}0]", "[],".repeat(MAX_JSON_VALUES)), Outcome::Unknown(Reason::TooLarge)),
+        (format!("{{\"status\":\"ok\",\"a\":[{}0]}}", "0,".repeat(1_000)), Outcome::Pass),
+        // Commas and brackets in a text are no values, and an escaped quote does not end it.
+        (format!("{{\"status\":\"ok\",\"a\":\"\\\"{}\"}}", ",[{:".repeat(MAX_JSON_VALUES)), Outcome::Pass),
+    ] {
+        let verdict = judge_body(expect.clone(), &body, None);
+        assert_eq!(verdict.outcome, outcome, "{}", verdict.summary);
+    }
+}

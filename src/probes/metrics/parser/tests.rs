@@ -162,3 +162,20 @@ proptest! {
         prop_assert_eq!(ids(&whole), ids(&pieces));
     }
 }
+
+#[test]
+fn a_page_takes_a_bounded_amount_of_memory_whatever_the_limits_are() {
+    let limits = Limits { bytes: u64::MAX, samples: u64::MAX };
+    let mut parser = Parser::new(&EVERYTHING, limits, Format::Text);
+    let long = "x".repeat(60_000);
+    let (mut lines, mut failure) = (0_usize, None);
+    while failure.is_none() && lines < 1_000_000 {
+        failure = parser.feed(format!("a{{n=\"{lines}\",l=\"{long}\"}} 1\n").as_bytes()).err();
+        lines += 1;
+    }
+    let failure = failure.unwrap();
+    assert_eq!(failure.reason, Reason::TooLarge, "{failure}");
+    assert!(failure.detail.contains("take more than 64MiB of memory"), "{failure}");
+    let kept: usize = parser.page.series.iter().map(Series::bytes).sum();
+    assert!((MAX_KEPT_BYTES..MAX_KEPT_BYTES + (1 << 20)).contains(&kept), "{kept}");
+}

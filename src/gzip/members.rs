@@ -1,0 +1,257 @@
+//! Reads gzip files (RFC 1952) of any number of members, in steps that are bounded in input and in output.
+//!
+//! The readers of flate2 loop until their caller's buffer is used up or filled: input without output (empty blocks,
+//! empty members) and output without input (a bomb) both hold a thread for as long as the sender wants. Here the caller
+//! decides after each step whether to go on, to yield or to give up.
+//!
+//! The verdict on a file is that of `gzip -t`: members may follow each other, zero bytes may follow the last one (tapes
+//! and block devices pad with them), and anything else after the end is damage.
+
+use std::io;
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+/// A gzip stream that is being read.
+#[derive(Debug)]
+pub(crate) struct Members {
+    state: State,
+    inflate: Decompress,
+    crc: Crc,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Before the first member: an empty stream is not a gzip stream.
+    Start,
+    Header(Header),
+    Data,
+    Trailer(Trailer),
+    /// After a whole member: another one, padding or the end follows.
+    Between,
+    Padding,
+}
+
+#[derive(Debug, Default)]
+struct Trailer {
+    bytes: [u8; 8],
+    length: usize,
+}
+
+/// A header as far as it was read.
+#[derive(Debug, Default)]
+struct Header {
+    field: Field,
+    flags: u8,
+    /// Bytes of the field that were read.
+    at: usize,
+    extra: [u8; 2],
+    stored_crc: [u8; 2],
+    crc: Crc,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Field {
+    #[default]
+    Fixed,
+    ExtraLength,
+    Extra,
+    Name,
+    Comment,
+    Checksum,
+    End,
+}
+
+/// Flags of RFC 1952, section 2.3.1.
+const FLAG_CHECKSUM: u8 = 1 << 1;
+const FLAG_EXTRA: u8 = 1 << 2;
+const FLAG_NAME: u8 = 1 << 3;
+const FLAG_COMMENT: u8 = 1 << 4;
+const FLAGS_RESERVED: u8 = 0b1110_0000;
+
+impl Default for Members {
+    fn default() -> Self {
+        Self { state: State::Start, inflate: Decompress::new(false), crc: Crc::new() }
+    }
+}
+
+impl Members {
+    /// Decompresses into the spare capacity of `output` and returns how much of `input` was consumed.
+    ///
+    /// Call it again while input remains, and also without input while the output was filled: decompressed bytes may be
+    /// held back inside. A step ends with the end of a member, for each costs more than its bytes.
+    ///
+    /// # Errors
+    /// `InvalidData`: this is not gzip, or it is damaged.
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+        let mut consumed = 0;
+        loop {
+            let rest = input.get(consumed..).unwrap_or_default();
+            match &mut self.state {
+                State::Data => {
+                    let (read, ended) = self.data(rest, output)?;
+                    consumed += read;
+                    if !ended {
+                        return Ok(consumed);
+                    }
+                    self.state = State::Trailer(Trailer::default());
+                }
+                State::Trailer(trailer) => {
+                    consumed += trailer.take(rest);
+                    if trailer.length < trailer.bytes.len() {
+                        return Ok(consumed);
+                    }
+                    trailer.verify(&self.crc)?;
+                    self.state = State::Between;
+                    return Ok(consumed);
+                }
+                State::Header(header) => {
+                    consumed += header.take(rest)?;
+                    if header.field != Field::End {
+                        return Ok(consumed);
+                    }
+                    self.inflate.reset(false);
+                    self.crc.reset();
+                    self.state = State::Data;
+                }
+                State::Start | State::Between | State::Padding => {
+                    let Some(first) = rest.first() else { return Ok(consumed) };
+                    match (&self.state, first) {
+                        (State::Between | State::Padding, 0) => {
+                            self.state = State::Padding;
+                            consumed += rest.iter().take_while(|byte| **byte == 0).count();
+                        }
+                        (State::Padding, _) => return Err(invalid("other bytes follow its end")),
+                        (State::Between, byte) if *byte != 0x1f => return Err(invalid("other bytes follow its end")),
+                        _ => self.state = State::Header(Header::default()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whether the stream may end here.
+    ///
+    /// # Errors
+    /// `UnexpectedEof`: it was cut short.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        match self.state {
+            State::Between | State::Padding => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Whether no byte has come yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        matches!(self.state, State::Start)
+    }
+
+    /// One call of the decompressor; returns the bytes consumed, and whether the data of this member has ended.
+    fn data(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
+        let (read, written) = (self.inflate.total_in(), output.len());
+        let status = self.inflate.decompress_vec(input, output, FlushDecompress::None);
+        let status = status.map_err(|error| invalid(&format!("its data is damaged: {error}")))?;
+        self.crc.update(output.get(written..).unwrap_or_default());
+        let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
+        Ok((read, status == Status::StreamEnd))
+    }
+}
+
+impl Trailer {
+    fn take(&mut self, input: &[u8]) -> usize {
+        let free = self.bytes.iter_mut().skip(self.length);
+        let taken = free.zip(input).map(|(to, from)| *to = *from).count();
+        self.length += taken;
+        taken
+    }
+
+    fn verify(&self, crc: &Crc) -> io::Result<()> {
+        let [a, b, c, d, e, f, g, h] = self.bytes;
+        if u32::from_le_bytes([a, b, c, d]) != crc.sum() {
+            return Err(invalid("its checksum does not match its content"));
+        }
+        if u32::from_le_bytes([e, f, g, h]) != crc.amount() {
+            return Err(invalid("its length does not match its content"));
+        }
+        Ok(())
+    }
+}
+
+impl Header {
+    /// Takes the bytes that belong to the header and returns how many there were.
+    fn take(&mut self, input: &[u8]) -> io::Result<usize> {
+        for (at, byte) in input.iter().enumerate() {
+            if self.field == Field::End {
+                return Ok(at);
+            }
+            self.byte(*byte)?;
+        }
+        Ok(input.len())
+    }
+
+    fn byte(&mut self, byte: u8) -> io::Result<()> {
+        // The checksum covers everything before it.
+        if self.field != Field::Checksum {
+            self.crc.update(&[byte]);
+        }
+        self.at += 1;
+        let ended = match self.field {
+            Field::Fixed => {
+                self.fixed(byte)?;
+                self.at == 10
+            }
+            Field::ExtraLength => {
+                self.extra = [self.extra[1], byte];
+                self.at == 2
+            }
+            Field::Extra => self.at == usize::from(u16::from_le_bytes(self.extra)),
+            Field::Name | Field::Comment => byte == 0,
+            Field::Checksum => {
+                self.stored_crc = [self.stored_crc[1], byte];
+                self.at == 2
+            }
+            Field::End => false,
+        };
+        if ended { self.next() } else { Ok(()) }
+    }
+
+    fn fixed(&mut self, byte: u8) -> io::Result<()> {
+        match (self.at, byte) {
+            (1, 0x1f) | (2, 0x8b) | (3, 8) => Ok(()),
+            (1 | 2, _) => Err(invalid("it does not begin as gzip does")),
+            (3, _) => Err(invalid("it uses a compression method that does not exist")),
+            (4, flags) if flags & FLAGS_RESERVED != 0 => Err(invalid("its header has flags that do not exist")),
+            (4, flags) => {
+                self.flags = flags;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on to the next field that this header has.
+    fn next(&mut self) -> io::Result<()> {
+        let sum = u16::try_from(self.crc.sum() & 0xffff).unwrap_or_default();
+        if self.field == Field::Checksum && u16::from_le_bytes(self.stored_crc) != sum {
+            return Err(invalid("the checksum of its header does not match"));
+        }
+        let has_extra = self.field == Field::ExtraLength && u16::from_le_bytes(self.extra) > 0;
+        let all = [
+            (Field::ExtraLength, self.flags & FLAG_EXTRA != 0),
+            (Field::Extra, has_extra),
+            (Field::Name, self.flags & FLAG_NAME != 0),
+            (Field::Comment, self.flags & FLAG_COMMENT != 0),
+            (Field::Checksum, self.flags & FLAG_CHECKSUM != 0),
+        ];
+        let after = all.iter().position(|(field, _)| *field == self.field).map_or(0, |at| at + 1);
+        let next = all.iter().skip(after).find(|(_, present)| *present);
+        (self.field, self.at) = (next.map_or(Field::End, |(field, _)| *field), 0);
+        Ok(())
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests;
