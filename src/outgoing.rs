@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use crate::gzip::{Sum, Unpacker};
+use crate::compress::{Sum, Unpacker};
 
 /// Bytes of all pages that are being sent. A compressed page of ten thousand probes has about 2 MiB.
 const MAX_BYTES: usize = 16 << 20;

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 
 use crate::{
     board::Board,
-    family::Sample,
-    node::{Place, Problems},
+    document::{Place, Problems},
+    io::resources::Shared,
+    model::metric::Sample,
     settings::{Concurrency, Effective, ProbeInfo, ProbeSettings, Server, Settings},
-    shared::Shared,
     state::Kept,
 };
 

@@ -8,7 +8,7 @@ use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{scheduler::Pulse, shared::THREADS};
+use crate::{io::resources::THREADS, scheduler::Pulse};
 
 /// Longest wait for the thread to drop the runs that are still under way, which kills their child processes.
 const END_TIMEOUT: Duration = Duration::from_millis(100);

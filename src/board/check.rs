@@ -6,8 +6,11 @@ use jiff::Timestamp;
 
 use super::Change;
 use crate::{
-    check::{Outcome, Status, Verdict},
-    family::Sample,
+    model::{
+        metric::Sample,
+        verdict::Verdict,
+        words::{Outcome, Status},
+    },
     settings::CheckInfo,
 };
 
@@ -197,10 +200,9 @@ impl CheckState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        check::{Category, Severity},
-        family::{BACKUP_AGE, BACKUP_LAST_SUCCESS},
-        probe::Reason,
+    use crate::model::{
+        metric::{BACKUP_AGE, BACKUP_LAST_SUCCESS},
+        words::{Category, Reason, Severity},
     };
 
     fn check(failure_threshold: u32, success_threshold: u32) -> CheckState {

@@ -6,10 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Change, CheckState, RECENT};
 use crate::{
-    check::Status,
-    family::Sample,
     kind::Report,
-    probe::{Failure, Phase, Reason},
+    model::{
+        failure::Failure,
+        metric::Sample,
+        words::{Phase, Reason, Status},
+    },
     settings::ProbeInfo,
 };
 
@@ -153,7 +155,7 @@ impl ProbeState {
     }
 
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Change> {
-        let interval = crate::units::Period(self.info.timing.interval);
+        let interval = crate::model::units::Period(self.info.timing.interval);
         let note = format!("no result for more than three intervals of {interval}");
         let judged = self.checks.iter_mut().filter(|check| check.is_judged());
         judged.filter_map(|check| check.set_aside(Status::Unknown, note.clone(), now)).collect()

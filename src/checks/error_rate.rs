@@ -19,12 +19,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Category, Check, CheckKind, Severity, Verdict},
     checks::window::{self, Window, five_minutes, one},
-    family::{ERROR_LIMIT, ERROR_RATIO, Sample},
-    limit::Max,
-    probe::{Facts, Invalid, Observation, Timing},
-    units::{Period, Ratio},
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        metric::{ERROR_LIMIT, ERROR_RATIO, Sample},
+        observation::{Facts, Observation, Timing},
+        units::{Period, Ratio},
+        verdict::Verdict,
+        words::{Category, Severity},
+    },
 };
 
 /// A limit on the share of runs that fail.
@@ -133,10 +139,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        check::Outcome,
         checks::fixture::{Nothing, TIMING, failed, worked},
-        family::CHECK_WINDOW,
-        probe::Reason,
+        model::{
+            metric::CHECK_WINDOW,
+            words::{Outcome, Reason},
+        },
     };
 
     fn check(settings: serde_json::Value) -> ErrorRate {

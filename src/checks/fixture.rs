@@ -5,7 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::probe::{Facts, Failure, Observation, Reason, Timing};
+use crate::model::{
+    failure::Failure,
+    observation::{Facts, Observation, Timing},
+    words::Reason,
+};
 
 /// No facts at all.
 #[derive(Debug, Serialize)]

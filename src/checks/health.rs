@@ -9,9 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Category, Check, CheckKind, Outcome, Severity, Verdict},
-    probe::{Facts, Observation},
-    units::Unit,
+    kind::CheckKind,
+    model::{
+        check::Check,
+        observation::{Facts, Observation},
+        units::Unit,
+        verdict::Verdict,
+        words::{Category, Outcome, Severity},
+    },
 };
 
 /// Takes no settings of its own.

@@ -20,12 +20,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Category, Check, CheckKind, Severity, Verdict},
     checks::window::{self, Window, five_minutes, one},
-    family::{LATENCY, LATENCY_LIMIT, Sample},
-    limit::Max,
-    probe::{Facts, Invalid, Observation, Timing},
-    units::Period,
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        metric::{LATENCY, LATENCY_LIMIT, Sample},
+        observation::{Facts, Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Severity},
+    },
 };
 
 /// Limits on the latency of the probe's runs; at least one is needed.
@@ -222,9 +228,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        check::Outcome,
         checks::fixture::{Nothing, TIMING, failed, worked},
-        probe::Reason,
+        model::words::{Outcome, Reason},
     };
 
     fn check(settings: serde_json::Value) -> Latency {

@@ -14,12 +14,13 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    check::{Measure, Outcome, Verdict},
-    family::{POOL_CONNECTIONS, POOL_UTILIZATION, POOL_UTILIZATION_LIMIT, POOL_WAITING_LIMIT, Sample},
+use crate::model::{
     limit::Max,
-    probe::Reason,
+    measure::Measure,
+    metric::{POOL_CONNECTIONS, POOL_UTILIZATION, POOL_UTILIZATION_LIMIT, POOL_WAITING_LIMIT, Sample},
     units::Ratio,
+    verdict::Verdict,
+    words::{Outcome, Reason},
 };
 
 /// The most pools that one check judges.

@@ -9,11 +9,13 @@ use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{
-    check::{Outcome, Verdict},
-    family::{CHECK_WINDOW, Sample},
-    probe::{Invalid, Timing},
+use crate::model::{
+    failure::Invalid,
+    metric::{CHECK_WINDOW, Sample},
+    observation::Timing,
     units::Period,
+    verdict::Verdict,
+    words::Outcome,
 };
 
 /// The most runs that one window holds; at 8 bytes a run for latencies that is less than a megabyte.
@@ -105,7 +107,7 @@ impl<T> Window<T> {
 }
 
 impl<T: Clone + Serialize + DeserializeOwned> Window<T> {
-    /// The window for [`crate::check::Check::save`].
+    /// The window for [`crate::model::check::Check::save`].
     #[must_use]
     pub fn save(&self) -> Option<serde_json::Value> {
         let first = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));

@@ -7,11 +7,10 @@ use clap::Args;
 use super::{Common, Exit, block_on, complain};
 use crate::{
     app::Rehearsal,
-    check::Verdict,
+    document::to_yaml,
     kind::Report,
-    node::to_yaml,
+    model::{units::Unit, verdict::Verdict},
     settings::{Flags, ProbeInfo},
-    units::Unit,
 };
 
 /// Arguments of `explain`.

@@ -3,9 +3,17 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::{
-    check::CheckKind,
     checks::health::Health,
-    secret::{Hidden, WAYS, encoded},
+    kind::CheckKind,
+    model::redaction::{Hidden, WAYS, encoded},
+};
+use crate::{
+    io::context::Context,
+    model::{
+        observation::{Broken, Observation},
+        verdict::Verdict,
+        words::{Outcome, Reason},
+    },
 };
 use proptest::{prelude::*, sample::Index};
 

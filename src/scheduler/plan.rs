@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::probe::Timing;
+use crate::model::observation::Timing;
 
 /// First runs are spread over at most this, so that a probe with an interval of an hour has a verdict soon.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);

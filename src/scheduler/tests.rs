@@ -10,10 +10,14 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
-    check::{Category, Outcome, Severity, Verdict},
-    family::Sample,
     kind::Report,
-    probe::{Failure, Reason, Timing},
+    model::{
+        failure::Failure,
+        metric::Sample,
+        observation::Timing,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
     settings::{CheckInfo, Concurrency},
 };
 

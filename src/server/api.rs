@@ -8,17 +8,18 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
-    answer::{self, Answer},
     query::Filter,
+    response::{self, Answer},
     runbooks,
 };
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
-    check::{Category, Measure, Severity, Status},
-    family::Sample,
-    limit::Bound,
-    probe::{Phase, Reason},
-    units::Unit,
+    model::{
+        measure::{Bound, Measure},
+        metric::Sample,
+        units::Unit,
+        words::{Category, Phase, Reason, Severity, Status},
+    },
 };
 
 #[derive(Serialize)]
@@ -157,7 +158,7 @@ struct Past {
 pub(super) fn ready(all: &Snapshot) -> Answer {
     let ready = all.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json(status, &Readiness { ready, blockers: blockers(all) })
+    response::json(status, &Readiness { ready, blockers: blockers(all) })
 }
 
 /// `/api/v1/status`.
@@ -178,7 +179,7 @@ pub(super) fn status(all: &Snapshot) -> Answer {
         configuration: Configuration { last_reload_successful: own.reload_successful, last_success: reloaded },
         panics: own.panics,
     };
-    answer::json(StatusCode::OK, &overall)
+    response::json(StatusCode::OK, &overall)
 }
 
 /// `/api/v1/checks`, as media type and text.
@@ -195,8 +196,8 @@ pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> Answer {
     let (probe, check) = (decode(probe), decode(check));
     let found = all.checks().find(|(p, c)| p.info.name == probe && c.info.name == check);
     match found {
-        Some((probe, check)) => answer::json(StatusCode::OK, &detail(probe, check)),
-        None => answer::json_error(StatusCode::NOT_FOUND, &format!("there is no check {probe}/{check}")),
+        Some((probe, check)) => response::json(StatusCode::OK, &detail(probe, check)),
+        None => response::json_error(StatusCode::NOT_FOUND, &format!("there is no check {probe}/{check}")),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::max_files;
+use crate::exposition::max_files;
 
 /// Enough for every scraper and screen one can think of. Where few files may be open it is a quarter of them: clients
 /// must not keep the probes from their connections.

@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::{
     board::{CheckState, ProbeState},
-    check::{Category, Severity, Status},
+    model::words::{Category, Severity, Status},
 };
 
 /// Which checks are wanted; what is empty wants all. Queries that mean the same give equal filters, whatever else is in

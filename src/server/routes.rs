@@ -15,20 +15,18 @@ use hyper::{
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Doors, accept,
-    answer::{self, Answer},
-    api,
-    crowd::{Crowd, Wanted},
-    host,
+    Doors, api, host, negotiate,
     page::{self, runbook::Reached},
+    page_cache::{Crowd, Wanted},
     query::Filter,
+    response::{self, Answer},
     runbooks,
 };
 use crate::{
     board::Snapshot,
-    metrics::Metrics,
+    exposition::Metrics,
     outgoing::{Content, Outgoing, Source},
-    renderer::Renderer,
+    render_thread::Renderer,
     settings::Effective,
 };
 
@@ -89,8 +87,8 @@ impl Site {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
         let refuse = |status, text: &str| match is_api {
-            true => answer::json_error(status, text),
-            false => answer::text(status, text),
+            true => response::json_error(status, text),
+            false => response::text(status, text),
         };
         let answer = if body.size_hint().upper().is_none_or(|bytes| bytes > BODY_BYTES) {
             let mut answer = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
@@ -111,7 +109,8 @@ impl Site {
                     answer.headers_mut().insert(header::ALLOW, allowed);
                 }
                 answer
-            } else if let Some(media) = route.media().filter(|(kind, sub)| !accept::takes(&head.headers, kind, sub)) {
+            } else if let Some(media) = route.media().filter(|(kind, sub)| !negotiate::takes(&head.headers, kind, sub))
+            {
                 let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
                 refuse(StatusCode::NOT_ACCEPTABLE, &text)
             } else {
@@ -120,7 +119,7 @@ impl Site {
         } else {
             refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
         };
-        answer::finish(answer, &head.method)
+        response::finish(answer, &head.method)
     }
 
     async fn follow(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> Answer {
@@ -128,7 +127,7 @@ impl Site {
         if route.needs_known_host()
             && let Some(why) = host::refusal(&head.uri, headers, &self.doors.settings)
         {
-            return answer::text(StatusCode::FORBIDDEN, why);
+            return response::text(StatusCode::FORBIDDEN, why);
         }
         let reached = Reached { external_url: self.doors.settings.external_url.as_deref(), address: local };
         match route {
@@ -136,8 +135,8 @@ impl Site {
             Route::Page => self.page(headers, query).await,
             Route::Asset(asset) => asset.answer(),
             Route::Healthy => self.healthy(),
-            Route::Started if self.snapshot().has_seen_everything() => answer::text(StatusCode::OK, "ready"),
-            Route::Started => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
+            Route::Started if self.snapshot().has_seen_everything() => response::text(StatusCode::OK, "ready"),
+            Route::Started => response::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
             Route::Ready => api::ready(&self.snapshot()),
             Route::Reload => self.reload(headers).await,
             Route::Config => self.config(),
@@ -147,7 +146,7 @@ impl Site {
                     let wanted = Wanted { path: "/api/v1/checks", filter, note: None };
                     self.render(wanted, headers, |all, wanted| api::checks(all, &wanted.filter)).await
                 }
-                Err(unknown) => answer::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+                Err(unknown) => response::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
             },
             Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
             Route::Moved(to) => moved(to),
@@ -163,14 +162,14 @@ impl Site {
     fn healthy(&self) -> Answer {
         let standstill = self.doors.pulse.standstill();
         if standstill < MAX_STANDSTILL {
-            return answer::text(StatusCode::OK, "healthy");
+            return response::text(StatusCode::OK, "healthy");
         }
         let text = format!(
             "no probe has run for {} seconds: one of them keeps their thread busy, which is a bug; restart the daemon, \
              and report the bug with the log",
             standstill.as_secs()
         );
-        answer::text(StatusCode::SERVICE_UNAVAILABLE, text)
+        response::text(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -178,13 +177,13 @@ impl Site {
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Answer {
-        let Some(format) = accept::format(headers) else {
+        let Some(format) = negotiate::format(headers) else {
             let text = "the metrics are text/plain; version=0.0.4 or application/openmetrics-text; version=1.0.0";
-            return answer::text(StatusCode::NOT_ACCEPTABLE, text);
+            return response::text(StatusCode::NOT_ACCEPTABLE, text);
         };
-        let gzip = accept::gzip(headers);
+        let gzip = negotiate::gzip(headers);
         let Some(page) = self.metrics.page(format, gzip).await else { return broken() };
-        let mut answer = answer::of(StatusCode::OK, format.content_type(), page);
+        let mut answer = response::of(StatusCode::OK, format.content_type(), page);
         negotiated(&mut answer, gzip, "accept, accept-encoding");
         answer
     }
@@ -206,9 +205,9 @@ impl Site {
         headers: &HeaderMap,
         make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String) + Send + 'static,
     ) -> Answer {
-        let gzip = accept::gzip(headers);
+        let gzip = negotiate::gzip(headers);
         let Some((media, source)) = self.crowd.page(wanted, gzip, make).await else { return broken() };
-        let mut answer = answer::of(StatusCode::OK, media, source);
+        let mut answer = response::of(StatusCode::OK, media, source);
         negotiated(&mut answer, gzip, "accept-encoding");
         page::guard(&mut answer);
         answer
@@ -225,32 +224,32 @@ impl Site {
         *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
         let source = Source::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
         // As application/yaml browsers would store it rather than show it.
-        answer::of(StatusCode::OK, "text/plain; charset=utf-8", source)
+        response::of(StatusCode::OK, "text/plain; charset=utf-8", source)
     }
 
     async fn reload(&self, headers: &HeaderMap) -> Answer {
         if !self.doors.settings.lifecycle {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
-            return answer::text(StatusCode::FORBIDDEN, text);
+            return response::text(StatusCode::FORBIDDEN, text);
         }
         if is_foreign(headers) {
-            return answer::text(StatusCode::FORBIDDEN, "not from another site");
+            return response::text(StatusCode::FORBIDDEN, "not from another site");
         }
         let (ask, answered) = oneshot::channel();
         if self.doors.reload.try_send(ask).is_err() {
-            return answer::text(
+            return response::text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "a reload is under way already, or the daemon is ending",
             );
         }
         match timeout(RELOAD, answered).await {
-            Ok(Ok(Ok(()))) => answer::text(StatusCode::OK, "reloaded"),
-            Ok(Ok(Err(error))) => answer::text(
+            Ok(Ok(Ok(()))) => response::text(StatusCode::OK, "reloaded"),
+            Ok(Ok(Err(error))) => response::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("not reloaded, everything runs on as before:\n{error}"),
             ),
-            Ok(Err(_)) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is ending"),
-            Err(_) => answer::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
+            Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is ending"),
+            Err(_) => response::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
         }
     }
 }
@@ -329,11 +328,11 @@ fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
 }
 
 fn moved(to: &'static str) -> Answer {
-    let mut answer = answer::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
+    let mut answer = response::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
     answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
     answer
 }
 
 fn broken() -> Answer {
-    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
+    response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
 }

@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     board::{CheckState, ProbeState},
-    check::Status,
+    model::words::Status,
 };
 
 /// The page of one alert.

@@ -9,15 +9,18 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo, at_least_one,
+    global::Scalars,
     probe::{Known, LONGEST_NAME, NAME, gates, split, valid_name},
-    scalars::Scalars,
 };
 use crate::{
-    check::{Category, Severity},
     checks,
+    document::{Entry, Node, Place, Problems, Value, list, nearest},
     kind::{CheckNode, Effect, Offered, Written},
-    node::{Entry, Node, Place, Problems, Value, list, nearest},
-    probe::{Invalid, Timing},
+    model::{
+        failure::Invalid,
+        observation::Timing,
+        words::{Category, Severity},
+    },
 };
 
 /// The keys that every check takes, beside its kind.

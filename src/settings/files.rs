@@ -13,10 +13,9 @@ use globset::GlobBuilder;
 
 use super::interpolate::Scope;
 use crate::{
-    bounded_file,
-    node::{Node, Place, Problems, Value},
-    pattern::check_glob,
-    sentence::sentence,
+    document::{Node, Place, Problems, Value},
+    io::bounded_file,
+    model::{pattern::check_glob, text::one_line},
 };
 
 /// Room for more than ten thousand probes in one file.
@@ -164,7 +163,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         if text == "**" {
             return Err("`**` is not supported: name the folders, as in conf.d/*/*.yaml".to_owned());
         }
-        check_glob(&text).map_err(|why| format!("`{}` {why}", sentence(&*text)))?;
+        check_glob(&text).map_err(|why| format!("`{}` {why}", one_line(&*text)))?;
         let glob = GlobBuilder::new(&text).literal_separator(true).build();
         let glob = glob.map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?.compile_matcher();
         let mut next = Vec::new();

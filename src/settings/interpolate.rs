@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::files;
-use crate::node::{Node, Problems, Resolved, Value};
+use crate::document::{Node, Problems, Resolved, Value};
 
 /// Where the values come from.
 pub(super) struct Scope<'a> {

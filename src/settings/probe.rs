@@ -9,19 +9,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    CheckInfo, ProbeInfo, ProbeSettings, check, depends, effective,
+    CheckInfo, ProbeInfo, ProbeSettings, check, dependencies, effective_config,
     files::take,
-    scalars::{self, Scalars},
+    global::{self, Scalars},
     timing,
 };
 use crate::{
-    check::Severity,
-    family,
+    catalogue,
+    document::{Entry, Node, Place, Problems, Value},
     kind::{Entry as Kind, Offered},
-    node::{Entry, Node, Place, Problems, Value},
-    probe::Invalid,
-    probes,
-    units::Period,
+    model::{failure::Invalid, metric, units::Period, words::Severity},
 };
 
 /// Top-level keys of the contract that this version can't do yet.
@@ -72,10 +69,10 @@ pub(super) struct Known {
 pub(super) fn load(
     documents: Vec<Node>,
     scalars: &Scalars,
-    shown: &mut effective::Draft,
+    shown: &mut effective_config::Draft,
     problems: &mut Problems,
 ) -> Vec<ProbeSettings> {
-    let known = probes::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
+    let known = catalogue::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
     let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
@@ -89,7 +86,7 @@ pub(super) fn load(
             Some(node) => reader.problems.expected(&node, "a list of probes"),
         }
     }
-    depends::hold(&reader.graph, reader.problems);
+    dependencies::hold(&reader.graph, reader.problems);
     found
 }
 
@@ -98,8 +95,8 @@ struct Reader<'a> {
     scalars: &'a Scalars,
     /// Where each name is written.
     names: HashMap<String, Place>,
-    graph: Vec<depends::Probe>,
-    shown: &'a mut effective::Draft,
+    graph: Vec<dependencies::Probe>,
+    shown: &'a mut effective_config::Draft,
     problems: &'a mut Problems,
 }
 
@@ -113,7 +110,7 @@ impl Reader<'_> {
             if NOT_YET.contains(&&**key) {
                 self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
-                let valid = scalars::KEYS.into_iter().chain(["include", "probes"]);
+                let valid = global::KEYS.into_iter().chain(["include", "probes"]);
                 self.problems.unknown_word(node.key, "key", key, valid);
             }
         }
@@ -136,7 +133,7 @@ impl Reader<'_> {
         }
         self.labels(&common);
         let name = self.name(name, &common, place);
-        self.graph.push(depends::Probe::new(&name, &depends_on, common.get("depends_on"), place));
+        self.graph.push(dependencies::Probe::new(&name, &depends_on, common.get("depends_on"), place));
 
         if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, Value::Map(_))) {
             self.problems.push(place, "probes of kind `checks` are not supported yet", None);
@@ -168,8 +165,8 @@ impl Reader<'_> {
             checks: infos,
         };
         let (written, effect) = written?;
-        let fingerprint = effective::fingerprint(&info, &canonical);
-        let identity = effective::identity(&info, &effect);
+        let fingerprint = effective_config::fingerprint(&info, &canonical);
+        let identity = effective_config::identity(&info, &effect);
         self.shown.probe(&info, effect);
         Some(ProbeSettings { info: Arc::new(info), written, fingerprint, identity })
     }
@@ -207,7 +204,7 @@ impl Reader<'_> {
                 } else {
                     found = Some((index, node));
                 }
-            } else if probes::NOT_YET.contains(&&*key) {
+            } else if catalogue::NOT_YET.contains(&&*key) {
                 self.problems.push(node.key, format!("probes of kind `{key}` are not supported yet"), None);
             } else {
                 let kinds = self.known.iter().map(|known| known.kind.name);
@@ -217,7 +214,7 @@ impl Reader<'_> {
         }
         if !named {
             let kinds: Vec<_> = self.known.iter().map(|known| known.kind.name).collect();
-            let message = format!("a probe needs a kind: {}", crate::node::list(&kinds));
+            let message = format!("a probe needs a kind: {}", crate::document::list(&kinds));
             self.problems.push(place, message, None);
         }
         found
@@ -226,7 +223,7 @@ impl Reader<'_> {
     fn labels(&mut self, common: &Node) {
         let Some(labels) = common.get("labels") else { return };
         let ours: HashSet<&str> =
-            [family::PROBE_INFO.labels, family::CHECK_INFO.labels].into_iter().flatten().copied().collect();
+            [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();
         for Entry { key, node } in labels.entries() {
             let mut letters = key.chars();
             let valid = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')

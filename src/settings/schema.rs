@@ -7,14 +7,14 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{check, probe, scalars::Scalars};
+use super::{check, global::Scalars, probe};
 use crate::kind::{Entry as Kind, Offered};
 
 /// The JSON Schema of a configuration file.
 #[must_use]
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let kinds = crate::probes::all();
+    let kinds = crate::catalogue::all();
     let mut own = Map::new();
     let mut root = shape::<Scalars>(&mut generator);
     let mut probe = shape::<probe::Common>(&mut generator);

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::scalars::Defaults;
-use crate::{
-    probe::{Invalid, Timing},
-    units::Period,
-};
+use super::global::Defaults;
+use crate::model::{failure::Invalid, observation::Timing, units::Period};
 
 /// Shorter is a load test, and no clock of the daemon is that fine.
 const SHORTEST: Duration = Duration::from_millis(100);

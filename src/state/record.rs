@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     board::{Board, CheckState, ProbeState, Resume, Run, Snapshot},
-    check::Status,
-    family::{self, Sample},
     kind::Job,
-    probe::Reason,
+    model::{
+        metric::{self, Sample},
+        words::{Reason, Status},
+    },
     settings::ProbeInfo,
 };
 
@@ -203,7 +204,7 @@ fn save_samples(samples: &[Sample]) -> Vec<SavedSample> {
 /// What this version has no family for is dropped.
 fn restore_samples(samples: Vec<SavedSample>) -> Vec<Sample> {
     let restore = |(name, labels, value): SavedSample| {
-        let family = family::ALL.iter().find(|family| family.name == name)?;
+        let family = metric::ALL.iter().find(|family| family.name == name)?;
         let own = family.labels.iter().filter(|label| !matches!(**label, "probe" | "check")).count();
         (own == labels.len()).then(|| Sample { family, labels: labels.into_iter().map(Into::into).collect(), value })
     };

@@ -27,7 +27,7 @@ mod table;
 mod target;
 
 /// Real programs, as the tests start them.
-#[path = "../it/real"]
+#[path = "../it/harness"]
 mod real {
     #![expect(dead_code, reason = "the tests need more of it")]
 

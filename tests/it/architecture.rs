@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use readiness_exporter::probes;
+use readiness_exporter::catalogue;
 
 /// Modules from the top to the bottom: each imports only those below it, and those beside it.
 const LAYERS: &[&[&str]] = &[
@@ -161,14 +161,14 @@ fn the_list_of_kinds_is_the_folder_of_kinds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/probes");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.is_file()).map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-    let listed: BTreeSet<_> = probes::all().iter().map(|kind| kind.name.to_owned()).collect();
+    let listed: BTreeSet<_> = catalogue::all().iter().map(|kind| kind.name.to_owned()).collect();
     assert_eq!(files.collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]
 fn a_check_kind_is_as_bad_and_about_the_same_on_every_probe() {
     let mut seen = BTreeMap::new();
-    for kind in probes::all() {
+    for kind in catalogue::all() {
         for offer in (kind.offers)() {
             let first = *seen.entry(offer.name).or_insert((offer.category, offer.severity, kind.name));
             assert_eq!(

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::real::{
+use crate::harness::{
     daemon::{Home, program, said},
     service::{Service, answer},
 };

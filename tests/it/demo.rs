@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    door::Answer,
-    real::{reap, signal},
-};
+use crate::harness::{http::Answer, reap, signal};
 
 /// A demo that runs, with a folder of its own for what it leaves behind.
 pub(crate) struct Demo {

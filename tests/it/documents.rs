@@ -3,10 +3,9 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use readiness_exporter::{
+    catalogue,
     cli::Cli,
-    family,
-    probe::Reason,
-    probes,
+    model::{metric, words::Reason},
     settings::{self, Sources},
 };
 
@@ -29,7 +28,7 @@ fn table(text: &str, head: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_readme_lists_every_metric_family_with_its_type_labels_and_help() {
     let documented = table(&readme(), "| metric |");
-    let rows: Vec<Vec<String>> = family::ALL
+    let rows: Vec<Vec<String>> = metric::ALL
         .iter()
         .map(|family| {
             let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
@@ -44,11 +43,11 @@ fn the_readme_lists_every_metric_family_with_its_type_labels_and_help() {
 #[test]
 fn the_readme_lists_every_probe_kind_with_the_checks_that_it_feeds() {
     for row in table(&readme(), "| probe |") {
-        let kind = probes::all().into_iter().find(|kind| format!("`{}`", kind.name) == row[0]);
+        let kind = catalogue::all().into_iter().find(|kind| format!("`{}`", kind.name) == row[0]);
         let offers: Vec<_> = kind.expect(&row[0]).offers.iter_names();
         assert_eq!(row[2], offers.join(" "), "checks of {}", row[0]);
     }
-    assert_eq!(table(&readme(), "| probe |").len(), probes::all().len());
+    assert_eq!(table(&readme(), "| probe |").len(), catalogue::all().len());
 }
 
 /// The names of a kind's checks as the README writes them.
@@ -93,7 +92,7 @@ fn every_configuration_that_ships_loads() {
     let config = root().join("config");
     let mut files = vec![config.join("readiness.yaml")];
     files.extend(fs::read_dir(config.join("examples")).unwrap().map(|entry| entry.unwrap().path()));
-    let kinds: BTreeSet<_> = probes::all().iter().map(|kind| format!("{}.yaml", kind.name)).collect();
+    let kinds: BTreeSet<_> = catalogue::all().iter().map(|kind| format!("{}.yaml", kind.name)).collect();
     let examples = files[1..].iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, examples, "one commented example for each kind");
     for path in files {

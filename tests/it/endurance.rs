@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     free_port, reap,
     service::Service,

@@ -9,17 +9,16 @@ use std::{
 };
 
 use jiff::Timestamp;
-use readiness_exporter::{check::Verdict, family, limit::Bound, metrics::page_of, units::Unit};
+use readiness_exporter::{
+    exposition::page_of,
+    model::{measure::Bound, metric, units::Unit, verdict::Verdict},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    board,
-    door::Door,
-    real::{prometheus::Prometheus, until},
-};
+use crate::harness::{board, http::Door, prometheus::Prometheus, until};
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
@@ -152,12 +151,12 @@ async fn every_family_is_on_the_page_or_waits_for_its_check() {
     let door = Door::open(board::busy(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let exposed: HashSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let known: HashSet<_> = family::ALL.iter().map(|family| family.name).collect();
+    let known: HashSet<_> = metric::ALL.iter().map(|family| family.name).collect();
     for name in &exposed {
         assert!(known.contains(name) || name.starts_with("process_"), "{name} is exposed but not in the list");
     }
     for family in
-        family::ALL.iter().filter(|family| !family.labels.contains(&"probe") || family.name.contains("_probe_"))
+        metric::ALL.iter().filter(|family| !family.labels.contains(&"probe") || family.name.contains("_probe_"))
     {
         assert!(exposed.contains(family.name), "{} is the daemon's own and missing", family.name);
     }
@@ -181,7 +180,7 @@ async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
     let now = Timestamp::now();
     let board = board::busy(now);
     let door = Door::open(board.clone()).await;
-    let down = board::failed(now, readiness_exporter::probe::Reason::Refused, "gone", 3);
+    let down = board::failed(now, readiness_exporter::model::words::Reason::Refused, "gone", 3);
     board.record("api", down, 0.0);
     let page = door.get("/metrics").await.text();
     for gone in ["readiness_latency_seconds{", "readiness_error_ratio{probe=\"api\"", "measure=\"p95\""] {

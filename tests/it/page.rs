@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use fantoccini::{Locator, key::Key};
 use jiff::Timestamp;
-use readiness_exporter::{board::Board, check::Status, probe::Reason};
+use readiness_exporter::{
+    board::Board,
+    model::words::{Reason, Status},
+};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::harness::{
     board::{self, HOSTILE},
     browser::Browser,
-    door::Door,
+    http::Door,
 };
 
 async fn look(board: &Arc<Board>) -> (Door, Browser) {

@@ -11,13 +11,17 @@ use std::{
 
 use jiff::Timestamp;
 use readiness_exporter::{
-    check::Check,
-    probe::{Failure, Observation, Timing},
+    model::{
+        check::Check,
+        failure::Failure,
+        observation::{Observation, Timing},
+    },
     probes::metrics::{
-        error_rate::ErrorRate,
-        latency::Latency,
-        parser::{Limits, Parser, Wanted},
-        series::{Format, Page},
+        checks::{error_rate::ErrorRate, latency::Latency},
+        exposition_format::{
+            parser::{Limits, Parser, Wanted},
+            series::{Format, Page},
+        },
     },
 };
 use serde_json::{from_value, json};
@@ -26,7 +30,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::real::{prometheus::Prometheus, until};
+use crate::harness::{prometheus::Prometheus, until};
 
 const TEXT: &str = "text/plain; version=0.0.4";
 const OPEN: &str = "application/openmetrics-text; version=1.0.0";
@@ -65,7 +69,7 @@ fn read(kind: &str, page: &[u8]) -> Result<Page, Failure> {
 
 /// What was read, written as the answers of Prometheus are.
 fn ours(page: &Page) -> BTreeMap<String, f64> {
-    let of = |series: &readiness_exporter::probes::metrics::series::Series| {
+    let of = |series: &readiness_exporter::probes::metrics::exposition_format::series::Series| {
         let labels = series.labels.iter().map(|(label, value)| (label.to_string(), value.to_string()));
         let all: BTreeMap<_, _> = labels.chain([("__name__".to_owned(), series.name.to_string())]).collect();
         (serde_json::to_string(&all).unwrap(), series.value)

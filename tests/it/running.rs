@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     faults::Calm,
-    real::{
+    harness::{
         daemon::{Daemon, Home},
         postgres::Postgres,
         service::Service,
@@ -197,7 +197,7 @@ fn an_address_that_is_taken_is_named() {
     let service = Service::start();
     let home = home(&service, &[SHOP]);
     let output = home.run(&["serve", "--web.listen-address", &service.address.to_string()]);
-    let (_, error) = crate::real::daemon::said(&output);
+    let (_, error) = crate::harness::daemon::said(&output);
     assert!(!output.status.success() && error.contains(&service.address.to_string()), "{error}");
     assert!(!error.contains("started"), "{error}");
 }

@@ -8,8 +8,7 @@ use std::{
 use jiff::Timestamp;
 use readiness_exporter::{
     board::Board,
-    check::{Category, Severity, Status},
-    probe::Reason,
+    model::words::{Category, Reason, Severity, Status},
     settings,
 };
 use serde_json::Value;
@@ -19,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{board, door::Door};
+use crate::harness::{board, http::Door};
 
 #[tokio::test]
 async fn every_address_answers_as_it_should() {

@@ -4,7 +4,7 @@ use serde_json::{Value, from_value, json};
 use super::*;
 use crate::{
     checks::fixture::{TIMING, worked},
-    probe::Failure,
+    model::failure::Failure,
 };
 
 #[derive(Debug, Serialize)]

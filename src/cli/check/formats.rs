@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 
 use super::{Format, Row, exit};
-use crate::{board::Snapshot, check::Status, cli::Exit};
+use crate::{board::Snapshot, cli::Exit, model::words::Status};
 
 /// Writes the verdicts down.
 pub(super) fn write(format: Format, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
@@ -19,7 +19,7 @@ pub(super) fn write(format: Format, snapshot: &Snapshot, rows: &[Row<'_>]) -> St
         Format::Json => as_json(rows),
         Format::Junit => junit(rows),
         Format::Markdown => markdown(rows),
-        Format::Prometheus => crate::metrics::page_of(&only(snapshot, rows)),
+        Format::Prometheus => crate::exposition::page_of(&only(snapshot, rows)),
     }
 }
 

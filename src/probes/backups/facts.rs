@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::Want;
-use crate::{
-    check::{Outcome, Verdict},
-    family::{self, Family, Sample},
-    probe::{Facts, Observation, Reason},
+use crate::model::{
+    metric::{self, Family, Sample},
+    observation::{Facts, Observation},
+    verdict::Verdict,
+    words::{Outcome, Reason},
 };
 
 /// Everything that one run saw.
@@ -142,16 +143,16 @@ impl Facts for BackupFacts {
 }
 
 fn samples(set: &Set) -> Vec<Sample> {
-    let mut samples = vec![set.sample(&family::BACKUP_COUNT, set.complete().count() as f64)];
+    let mut samples = vec![set.sample(&metric::BACKUP_COUNT, set.complete().count() as f64)];
     if let (Some((oldest, _)), Some((newest, backup))) = (set.complete().next(), set.complete().next_back()) {
         let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
         // The clock reads a little later than the listing did: for an age in minutes and hours that is nothing.
         let age = (seconds(Timestamp::now()) - seconds(newest)).max(0.0);
         samples.extend([
-            set.sample(&family::BACKUP_LAST_SUCCESS, seconds(newest)),
-            set.sample(&family::BACKUP_OLDEST, seconds(oldest)),
-            set.sample(&family::BACKUP_AGE, age),
-            set.sample(&family::BACKUP_SIZE, backup.size as f64),
+            set.sample(&metric::BACKUP_LAST_SUCCESS, seconds(newest)),
+            set.sample(&metric::BACKUP_OLDEST, seconds(oldest)),
+            set.sample(&metric::BACKUP_AGE, age),
+            set.sample(&metric::BACKUP_SIZE, backup.size as f64),
         ]);
     }
     samples

@@ -3,9 +3,9 @@ use std::{fs, time::SystemTime};
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::{
-    family,
-    probe::{Facts, Observation},
+use crate::model::{
+    metric,
+    observation::{Facts, Observation},
 };
 
 pub(super) const NOW: i64 = 1_795_000_000;
@@ -104,9 +104,9 @@ async fn what_is_unfinished_does_not_count() {
     ];
     assert_eq!(states(&set), expected.map(|(name, state)| (name.to_owned(), state)));
     let samples = BackupFacts { sets: vec![set] }.samples();
-    let value = |family: &family::Family| samples.iter().find(|s| s.family == family).unwrap().value;
-    assert_eq!((value(&family::BACKUP_COUNT), value(&family::BACKUP_SIZE)), (1.0, 7.0));
-    assert!((3_600.0..3_660.0).contains(&value(&family::BACKUP_AGE)));
+    let value = |family: &metric::Family| samples.iter().find(|s| s.family == family).unwrap().value;
+    assert_eq!((value(&metric::BACKUP_COUNT), value(&metric::BACKUP_SIZE)), (1.0, 7.0));
+    assert!((3_600.0..3_660.0).contains(&value(&metric::BACKUP_AGE)));
     assert_eq!(samples[0].labels, Box::from(["local".into(), "full".into()]));
 }
 
@@ -178,11 +178,11 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
 
 #[tokio::test]
 async fn limits_carry_place_and_type_from_the_first_scrape() {
-    fn check<C: crate::check::Check<BackupFacts> + serde::de::DeserializeOwned>(
+    fn check<C: crate::model::check::Check<BackupFacts> + serde::de::DeserializeOwned>(
         settings: serde_json::Value,
     ) -> Vec<String> {
         let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
-        let said = |mut limit: family::Sample| {
+        let said = |mut limit: metric::Sample| {
             probe.label_limit(&mut limit);
             let others = limit.family.labels.iter().filter(|label| !["probe", "check"].contains(label));
             assert_eq!(limit.labels.len(), others.count(), "{}", limit.family.name);

@@ -9,8 +9,11 @@ use hyper::{
 };
 use serde::{Serialize, Serializer};
 
-use super::exchange::Answer;
-use crate::{checks::certificate::Certified, family::Sample, probe::Facts, tls::Certificates};
+use crate::{
+    checks::certificate::Certified,
+    io::{http::exchange::Answer, tls::Certificates},
+    model::{metric::Sample, observation::Facts},
+};
 
 /// What a run of an `http` probe saw.
 #[derive(Debug, Default, Serialize)]

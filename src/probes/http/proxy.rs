@@ -8,11 +8,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use url::Url;
 
-use super::{body::excerpt, credentials::basic, target::Target};
 use crate::{
-    dial,
-    probe::{Failure, Reason},
-    secret::{Hidden, Secret},
+    io::{
+        dial,
+        http::{auth::basic, body::excerpt, url::Target},
+    },
+    model::{failure::Failure, redaction::Hidden, secret::Secret, words::Reason},
 };
 
 /// An `http://` proxy; its user and password are used, but never shown.

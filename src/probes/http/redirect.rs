@@ -8,8 +8,11 @@ use std::{
 
 use hyper::{HeaderMap, body::Bytes, header::LOCATION};
 
-use super::{Method, request::Hop, target::Target};
-use crate::probe::{Failure, Reason};
+use super::{Method, request::Hop};
+use crate::{
+    io::http::url::Target,
+    model::{failure::Failure, words::Reason},
+};
 
 /// Addresses outside the link-local networks at which clouds serve metadata or credentials to their machines.
 const METADATA: [Ipv4Addr; 3] = [

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, Uri,
+    Request,
     body::Bytes,
     header::{self, HeaderName, HeaderValue},
-    http::uri::{Authority, PathAndQuery, Scheme},
 };
 
-use super::{Http, Method, Target};
-use crate::probe::{Failure, Reason};
+use super::{Http, Method};
+use crate::io::http::form::{Form, internal, uri};
+use crate::{io::http::url::Target, model::failure::Failure};
 
 /// One request of a run, before it is known how it travels.
 #[derive(Debug)]
@@ -24,17 +24,6 @@ pub(super) struct Hop<'a> {
     /// Whether addresses that are local to this machine may be asked: the configured host may be one, and others only
     /// if it is.
     pub(super) near: bool,
-}
-
-/// How a request travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// HTTP/1.1, to the server itself or through a tunnel.
-    Direct,
-    /// HTTP/1.1, handed to a proxy.
-    Proxied,
-    /// HTTP/2.
-    Two,
 }
 
 const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
@@ -103,34 +92,4 @@ impl Http {
             _ => hop.target.authority().into_owned(),
         }
     }
-}
-
-/// A GET request with these headers, beside which `Host` is set.
-pub(crate) fn get(target: &Target, form: Form, headers: &HeaderMap) -> Result<Request<Full<Bytes>>, Failure> {
-    let authority = target.authority();
-    let mut request = Request::new(Full::default());
-    *request.uri_mut() = uri(target, form, &authority)?;
-    *request.headers_mut() = headers.clone();
-    if form != Form::Two {
-        let host = HeaderValue::from_str(&authority).map_err(|error| internal(&error))?;
-        request.headers_mut().insert(header::HOST, host);
-    }
-    Ok(request)
-}
-
-/// The URI of the request line, or of the pseudo headers.
-pub(super) fn uri(target: &Target, form: Form, authority: &str) -> Result<Uri, Failure> {
-    let path = PathAndQuery::try_from(target.path_and_query()).map_err(|error| internal(&error))?;
-    if form == Form::Direct {
-        return Ok(Uri::from(path));
-    }
-    // A proxy is told where to go, the server under which name it is asked.
-    let authority = if form == Form::Two { Cow::Borrowed(authority) } else { target.authority() };
-    let scheme = if target.is_https() { Scheme::HTTPS } else { Scheme::HTTP };
-    let authority = Authority::try_from(&*authority).map_err(|error| internal(&error))?;
-    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().map_err(|error| internal(&error))
-}
-
-fn internal(error: &(impl ToString + ?Sized)) -> Failure {
-    Failure::new(Reason::Internal, format!("no request can be made: {}", error.to_string()))
 }

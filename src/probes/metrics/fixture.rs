@@ -4,10 +4,9 @@ use jiff::Timestamp;
 
 pub(super) use crate::checks::fixture::TIMING;
 use crate::{
-    check::{Check, Verdict},
     checks::fixture::{failed as failed_run, worked},
-    probe::{Observation, Reason},
-    probes::metrics::{
+    model::{check::Check, observation::Observation, verdict::Verdict, words::Reason},
+    probes::metrics::exposition_format::{
         parser::{Limits, Parser, Wanted},
         series::{Format, Page},
     },

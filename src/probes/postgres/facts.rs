@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Error, Row};
 
-use crate::probe::Facts;
+use crate::model::observation::Facts;
 
 /// Everything in one round trip and one row. Names are qualified, so that no search path can bend them.
 ///

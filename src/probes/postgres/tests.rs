@@ -1,7 +1,7 @@
 use serde_json::{Value, from_value, json};
 
 use super::*;
-use crate::{check::Check, probe::Observation};
+use crate::model::{check::Check, observation::Observation};
 
 const TIMING: Timing = Timing {
     interval: Duration::from_secs(30),
@@ -96,7 +96,7 @@ fn facts(value: Value) -> Observation<PostgresFacts> {
 
 #[test]
 fn the_room_is_what_is_not_reserved_and_limits_of_databases_and_roles_count() {
-    use crate::check::Outcome;
+    use crate::model::words::Outcome;
     let full = json!([{"name": "orders", "limit": 10, "used": 10}]);
     let mut check: PostgresPool = from_value(json!({})).unwrap();
     for (seen, outcome, summary) in [

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::{
     board::{CheckState, RECENT},
-    check::{Measure, Status},
+    model::{measure::Measure, words::Status},
 };
 
 /// The value as a bar, the limits as marks on it; both on one scale from zero to the larger of them.

@@ -7,8 +7,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{ago, capital, chart, shape};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
-    check::{Category, Measure, Status},
-    limit::Bound,
+    model::{
+        measure::{Bound, Measure},
+        words::{Category, Status},
+    },
     server::{query::Filter, runbooks},
 };
 

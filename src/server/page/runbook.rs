@@ -13,7 +13,7 @@ use super::{ago, capital, guard, shape};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
-        answer::{self, Answer},
+        response::{self, Answer},
         runbooks::{OVERVIEW, Runbook},
     },
 };
@@ -135,7 +135,7 @@ fn frame(status: StatusCode, title: &str, content: &Markup) -> Answer {
             }
         }
     };
-    let mut answer = answer::of(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
+    let mut answer = response::of(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
     guard(&mut answer);
     answer
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{ago, capital, rows, shape};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
-    check::Status,
+    model::words::Status,
 };
 
 /// So many reasons are shown; the rest is in the list of all checks.

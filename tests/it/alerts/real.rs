@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::files;
-use crate::real::{
+use crate::harness::{
     daemon::Home,
     free_port,
     prometheus::Prometheus,

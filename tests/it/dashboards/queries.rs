@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::model::{Dashboard, all, folder, targets, text};
 use crate::{
     demo::{Demo, address},
-    real::{
+    harness::{
         certificates::Authority,
         daemon::{Daemon, Home},
         free_port,

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fs};
 
-use readiness_exporter::{check::Status, family, probes};
+use readiness_exporter::{
+    catalogue,
+    model::{metric, words::Status},
+};
 use regex::Regex;
 use serde_json::Value;
 
@@ -25,7 +28,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
 
 /// The labels of a metric, if there is such a metric.
 fn labels(metric: &str) -> Option<Vec<&'static str>> {
-    let ours = family::ALL.iter().find(|family| family.name == metric).map(|family| family.labels);
+    let ours = metric::ALL.iter().find(|family| family.name == metric).map(|family| family.labels);
     let foreign = FOREIGN.iter().find(|(name, _)| *name == metric).map(|(_, labels)| *labels);
     Some([ours.or(foreign)?, &["job", "instance"]].concat())
 }
@@ -81,7 +84,7 @@ fn every_metric_is_on_a_dashboard() {
     let shown: BTreeSet<_> =
         asked().iter().flat_map(|(_, expression)| selectors(expression)).map(|(metric, _)| metric).collect();
     let missing: BTreeSet<_> =
-        family::ALL.iter().map(|family| family.name).filter(|name| !shown.contains(*name)).collect();
+        metric::ALL.iter().map(|family| family.name).filter(|name| !shown.contains(*name)).collect();
     assert_eq!(missing, left_out);
 }
 
@@ -110,7 +113,7 @@ fn statuses_and_kinds_are_those_of_the_program() {
             assert!(Status::ALL.iter().any(|status| status.as_str() == word), "{what}: {word}");
         }
         for found in kind.captures_iter(&expression) {
-            assert!(probes::all().iter().any(|kind| kind.name == &found[1]), "{what}: {}", &found[1]);
+            assert!(catalogue::all().iter().any(|kind| kind.name == &found[1]), "{what}: {}", &found[1]);
         }
     }
 }

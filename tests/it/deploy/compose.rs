@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::tools::{output, root, text, tool};
-use crate::real::{
+use crate::harness::{
     daemon::{Home, program},
     free_port, reap, signal, wait_until,
 };

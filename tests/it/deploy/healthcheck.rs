@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home, said},
     free_port, wait_until,
 };

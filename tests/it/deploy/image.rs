@@ -15,7 +15,7 @@ use super::{
     dockerfile::{Instruction, all, stages},
     tools::{output, root},
 };
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, said},
     free_port, reap, signal, wait_until,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::tools::{output, text};
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home, program},
     service::Service,
 };
@@ -145,8 +145,8 @@ fn the_daemon_makes_no_call_that_the_unit_forbids() {
     assert_eq!(daemon.ask("POST", "/-/reload").status, 200);
     assert_eq!(daemon.get("/metrics").status, 200);
     // The signal is for the daemon; strace ends when it does.
-    let children = crate::real::children(daemon.pid());
-    crate::real::signal("TERM", &children);
+    let children = crate::harness::children(daemon.pid());
+    crate::harness::signal("TERM", &children);
     let mut daemon = daemon;
     assert!(daemon.wait().success());
 

@@ -6,7 +6,7 @@ use std::{fs, io::Write, sync::Arc};
 use flate2::{Compression, write::GzEncoder};
 
 use super::{Bystanders, Fault, HTTP};
-use crate::real::{
+use crate::harness::{
     nginx::Nginx,
     service::{Service, answer},
 };

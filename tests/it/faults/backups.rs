@@ -10,7 +10,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 
 use super::{Bystanders, Fault};
-use crate::real::daemon::Home;
+use crate::harness::daemon::Home;
 
 const DUMPS: &str = "
     - name: dumps

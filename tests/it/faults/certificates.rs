@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Bystanders, Fault};
-use crate::real::{
+use crate::harness::{
     certificates::{Authority, self_signed},
     nginx::Nginx,
 };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::Calm;
-use crate::real::{
+use crate::harness::{
     daemon::Home,
     service::{Service, answer},
     wait_until,
@@ -175,7 +175,7 @@ fn a_second_daemon_on_the_same_state_folder_is_refused() {
     let home = Home::new(&["- name: shop\n  http: {url: \"${SHOP}\"}"]).with("SHOP", service.url());
     let daemon = home.serve();
     let second = home.run(&["serve"]);
-    let (_, error) = crate::real::daemon::said(&second);
+    let (_, error) = crate::harness::daemon::said(&second);
     assert!(!second.status.success() && error.contains("another readiness-exporter uses the state folder"), "{error}");
     daemon.wait_for("shop/health", "pass");
     daemon.terminate();

@@ -3,7 +3,7 @@
 use std::{io::Write, time::Instant};
 
 use super::{Bystanders, Calm, Fault, HTTP};
-use crate::real::{
+use crate::harness::{
     daemon::Home,
     service::{Service, answer},
 };

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 
 use super::{Bystanders, Fault, TCP};
-use crate::real::{
+use crate::harness::{
     daemon::Home,
     postgres::{PASSWORD, Postgres},
     wait_until,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Bystanders, Calm, Fault, HTTP, TCP};
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     nginx::Nginx,
     queue::Queue,

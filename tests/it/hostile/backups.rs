@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::vitals::Vitals;
-use crate::real::{daemon::Home, service::Service};
+use crate::harness::{daemon::Home, service::Service};
 
 #[test]
 fn no_backup_holds_up_the_daemon_however_much_it_unpacks_to() {

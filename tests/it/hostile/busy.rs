@@ -12,11 +12,14 @@ use std::{
 use futures_util::future::BoxFuture;
 use readiness_exporter::{
     app::App,
-    family::Sample,
+    io::resources::Shared,
     kind::{Detail, Job, Report, Written},
-    probe::{Failure, Invalid, Reason},
+    model::{
+        failure::{Failure, Invalid},
+        metric::Sample,
+        words::Reason,
+    },
     settings::{self, Sources},
-    shared::Shared,
 };
 use tokio_util::sync::CancellationToken;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::vitals::Vitals;
-use crate::real::{
+use crate::harness::{
     daemon::{Home, said},
     service::Service,
     wait_until,
@@ -64,7 +64,7 @@ fn a_secret_that_everybody_can_read_is_warned_of_once_and_its_byte_order_mark_is
     let seen = Arc::clone(&heads);
     service.does(move |stream, head, _| {
         *seen.lock().unwrap() += head;
-        std::io::Write::write_all(stream, &crate::real::service::answer("200 OK", "", b""))
+        std::io::Write::write_all(stream, &crate::harness::service::answer("200 OK", "", b""))
     });
     let probe =
         |n| format!("- name: shop-{n}\n  http: {{url: \"${{SHOP}}\", bearer_token_file: \"${{HOME_FOLDER}}/token\"}}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::vitals::Vitals;
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     service::Service,
     wait_until,

@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use super::vitals::Vitals;
-use crate::real::daemon::{Daemon, Home};
+use crate::harness::daemon::{Daemon, Home};
 
 /// An authority with a P-384 key, the type whose signatures take longest to verify.
 struct Authority {

@@ -5,7 +5,7 @@ use std::{io::Write, process::Command, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 
 use super::flood::{Attack, Siege};
-use crate::{real::service::Service, watch::Watch};
+use crate::harness::{probe_under_test::Watch, service::Service};
 
 const BAD: &str = "
     - name: bad

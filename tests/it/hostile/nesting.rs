@@ -12,14 +12,14 @@ use std::{
 };
 
 use readiness_exporter::{
-    probe::Reason,
+    model::words::Reason,
     settings::{self, Sources},
 };
 use sha2::{Digest, Sha256};
 
-use crate::{
-    real::daemon::{Home, said},
-    watch::{Seen, Watch},
+use crate::harness::{
+    daemon::{Home, said},
+    probe_under_test::{Seen, Watch},
 };
 
 const LEVELS: usize = 100_000;

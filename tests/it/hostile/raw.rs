@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     service::Service,
 };

@@ -11,7 +11,7 @@ use super::{
     raw::connect,
     vitals::{Vitals, peak_bytes},
 };
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     service::Service,
     wait_until,

@@ -13,7 +13,7 @@ use base64::{
 use serde_json::{Value, json};
 
 use super::vitals::Vitals;
-use crate::real::{
+use crate::harness::{
     daemon::{Daemon, Home},
     service::{Service, answer},
     wait_until,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::vitals::peak_bytes;
-use crate::real::{daemon::Home, service::Service};
+use crate::harness::{daemon::Home, service::Service};
 
 const PROBE: &str = "
     - name: shop

@@ -6,7 +6,7 @@ use super::{
     flood::{Attack, TIMEOUT, unasked},
     vitals::Vitals,
 };
-use crate::real::{daemon::Home, service::Service};
+use crate::harness::{daemon::Home, service::Service};
 
 /// A TLS record of the kind `handshake` that holds one byte of a `ServerHello` of 16 MiB.
 const HANDSHAKE: &[u8] = b"\x16\x03\x03\x00\x01\x02";

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::real::daemon::Daemon;
+use crate::harness::daemon::Daemon;
 
 /// Longest time that `/-/healthy` may take while an attack goes on.
 pub(crate) const MAX_LATENCY: Duration = Duration::from_millis(100);

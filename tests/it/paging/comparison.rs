@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use super::one_fault::Outcome;
-use crate::real::{blackbox::Blackbox, pager::Notification};
+use crate::harness::{blackbox::Blackbox, pager::Notification};
 
 /// That rule.
 pub(super) const RULE: &str = "

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::example;
-use crate::real::{alertmanager::Alertmanager, pager::Pager, wait_until};
+use crate::harness::{alertmanager::Alertmanager, pager::Pager, wait_until};
 
 const PROBE: &str = "probe=api";
 

@@ -9,7 +9,7 @@ use std::{
 use super::{Chain, Pace, comparison, opens};
 use crate::{
     faults::{Calm, Fault, answers, backups, certificates, metrics_page, postgres, service},
-    real::{
+    harness::{
         daemon::Daemon,
         pager::{Alert, Notification},
     },

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::alerts;
-use crate::real::alertmanager::{amtool, said};
+use crate::harness::alertmanager::{amtool, said};
 
 #[test]
 fn amtool_accepts_the_example() {

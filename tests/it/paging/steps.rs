@@ -8,7 +8,7 @@ use crate::{
         Calm,
         metrics_page::{served, shows_a_page},
     },
-    real::pager::Notification,
+    harness::pager::Notification,
 };
 
 #[test]

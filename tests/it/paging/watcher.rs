@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Chain, Pace, opens};
 use crate::{
     faults::{Bystanders, Calm},
-    real::{free_port, pager::Notification},
+    harness::{free_port, pager::Notification},
 };
 
 #[test]

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::files;
-use crate::{board, browser::Browser, door::Door, page::CONTRAST};
+use crate::{
+    harness::{board, browser::Browser, http::Door},
+    page::CONTRAST,
+};
 
 /// What reaches beyond the window; what scrolls within a box of its own may be wider than that.
 const STICKS_OUT: &str = "

@@ -4,7 +4,7 @@
 use std::{io::Write, time::Instant};
 
 use super::{Page, files};
-use crate::real::{
+use crate::harness::{
     alertmanager::{Alertmanager, amtool},
     certificates::Authority,
     daemon::{Daemon, Home, said},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{MARK, assert_clean, assert_doors_clean, settled};
-use crate::real::{
+use crate::harness::{
     daemon::{Home, said},
     service::{Service, answer},
 };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{Flaw, refused};
-use crate::bounded_file;
+use crate::io::bounded_file;
 
 /// A sum in the making and the one that it must become.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::{Flaw, content::Content};
-use crate::gzip::Members;
+use crate::compress::Members;
 
 /// A file's bytes on their way.
 pub(super) struct Stream {

@@ -5,7 +5,7 @@ use rcgen::CertificateParams;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::*;
-use crate::tls::fixture::authority;
+use crate::io::tls::fixture::authority;
 
 /// Answers with the version and the authority that it was asked with, over TLS.
 async fn encrypted(config: ServerConfig, alpn: &[&str]) -> String {
@@ -91,7 +91,7 @@ async fn certificates_are_facts_whether_they_are_accepted_or_not() {
     let tls = authority.trusted_in(folder.path());
     let url = encrypted(authority.server(|_| {}), &["h2"]).await;
     let facts = run(json!({"url": url, "tls": tls})).await.unwrap();
-    let samples = crate::probe::Facts::samples(&facts);
+    let samples = crate::model::observation::Facts::samples(&facts);
     assert_eq!(samples[0].labels.as_ref(), ["leaf", "true"]);
     assert_eq!(facts.certificates.unwrap().leaf.names, ["localhost", "127.0.0.1"]);
 

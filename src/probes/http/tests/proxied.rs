@@ -1,7 +1,7 @@
 use tokio::io::copy_bidirectional;
 
 use super::*;
-use crate::tls::fixture::authority;
+use crate::io::tls::fixture::authority;
 
 #[tokio::test]
 async fn plain_requests_are_handed_to_the_proxy_whole() {

@@ -1,0 +1,335 @@
+//! Wiring: from settings to what runs.
+//!
+//! [`App::build`] acquires everything that can fail: sockets, the state folder, every probe. [`App::run`] can't fail
+//! any more; it ends when it is told to. A reload builds the next `Generation` beside the running one and swaps
+//! them only if all of it holds.
+
+mod generation;
+mod probe_thread;
+mod run_once;
+mod state_writer;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::run_once::Rehearsal;
+use self::{generation::Generation, probe_thread::ProbeThread, state_writer::Saving};
+use crate::{
+    board::Board,
+    document::{Place, Problems},
+    io::resources::Shared,
+    scheduler::{Pulse, Room, Scheduler, log_change},
+    server::{self, Reload},
+    settings::{Effective, Settings},
+    state::{Found, OpenError, Store},
+};
+
+/// Reads the configuration afresh; called for the start and for each reload.
+pub type Load = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+
+/// State is written at most this often, and once at the end.
+const STATE_EVERY: Duration = Duration::from_secs(5);
+
+/// So long may runs that are under way take to end after a signal; the whole drain stays below five seconds.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Standstill of the probes' thread from which on it is logged.
+const LOGGED_STANDSTILL: Duration = Duration::from_secs(2);
+
+/// Everything acquired, nothing running yet.
+pub struct App {
+    load: Load,
+    generation: Generation,
+    listeners: Vec<TcpListener>,
+    store: Option<Arc<Store>>,
+    board: Arc<Board>,
+    shared: Arc<Shared>,
+    probes: ProbeThread,
+    reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
+}
+
+/// Why nothing could be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The configuration doesn't hold together.
+    #[error("{0}")]
+    Settings(Problems),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {error}; is another process there, or is it another machine's address?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The state folder can't be used.
+    #[error(transparent)]
+    State(#[from] OpenError),
+    /// The system gives no thread to run the probes on.
+    #[error("can't start the thread that runs the probes: {0}; check the limits on processes and open files")]
+    Thread(io::Error),
+}
+
+impl App {
+    /// Acquires everything.
+    ///
+    /// # Errors
+    /// The configuration, an address or the state folder is at fault.
+    pub async fn build(load: Load) -> Result<Self, BuildError> {
+        let shared = Arc::new(Shared::default());
+        let settings = load().map_err(BuildError::Settings)?;
+        let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
+        let mut listeners = Vec::new();
+        for &address in &generation.server.listen {
+            let listener = server::listen(address);
+            listeners.push(listener.map_err(|error| BuildError::Listen { address, error })?);
+        }
+        let store = generation.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
+        let board = Arc::new(Board::default());
+        generation.lay(&board, None, Timestamp::now());
+        board.own(|own| {
+            own.reload_successful = true;
+            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        });
+        if let Some(store) = &store {
+            restore(store, &board, &generation);
+        }
+        let probes = ProbeThread::start().map_err(BuildError::Thread)?;
+        Ok(Self { load, generation, listeners, store, board, shared, probes, reloads: mpsc::channel(4) })
+    }
+
+    /// Where the doors are, with the ports that the system chose.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
+    }
+
+    /// The board that is filled while it runs.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
+    /// Where to ask for a reload.
+    #[must_use]
+    pub fn reloads(&self) -> mpsc::Sender<Reload> {
+        self.reloads.0.clone()
+    }
+
+    /// Runs until `shutdown`, then drains within five seconds.
+    ///
+    /// # Errors
+    /// The server panicked, a bug: without doors there is nothing to run for, and whoever started it should again.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), JoinError> {
+        let (sender, mut requests) = self.reloads;
+        let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
+        let doors = server::Doors {
+            board: Arc::clone(&self.board),
+            effective: Arc::clone(&effective),
+            reload: sender,
+            pulse: Arc::clone(self.probes.pulse()),
+            settings: self.generation.server.clone(),
+        };
+        let mut server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
+        let mut closed = None;
+        let mut daemon = Daemon {
+            scheduler: Scheduler::new(Arc::clone(&self.board), self.probes.pulse().runtime().clone(), shutdown.clone()),
+            pulse: Arc::clone(self.probes.pulse()),
+            stands_still: false,
+            room: Room::new(self.generation.concurrency),
+            generation: Arc::new(self.generation),
+            saving: self.store.map(|store| Saving::new(store, Arc::clone(&self.board))),
+            board: self.board,
+            shared: self.shared,
+            load: self.load,
+            effective,
+        };
+        daemon.start_all();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_write = Instant::now() + STATE_EVERY;
+        let mut loading: Option<Loading> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                ended = &mut server => {
+                    closed = Some(ended);
+                    shutdown.cancel();
+                    break;
+                }
+                Some(reply) = requests.recv(), if loading.is_none() => loading = Some(daemon.start_loading(reply)),
+                // Beside the rest: a configuration in a dead mount must hold up neither what ages nor the end.
+                Some(read) = read(&mut loading) => {
+                    if let Some(Loading { reply, .. }) = loading.take() {
+                        // Whoever asked may have gone.
+                        let _ = reply.send(daemon.reload(read));
+                    }
+                }
+                now = tick.tick() => {
+                    daemon.age();
+                    daemon.watch_probes();
+                    if now >= next_write {
+                        daemon.write_state();
+                        next_write = now + STATE_EVERY;
+                    }
+                }
+                () = daemon.scheduler.supervise() => {}
+            }
+        }
+        if tokio::time::timeout(DRAIN, daemon.scheduler.drain()).await.is_err() {
+            tracing::warn!("probes were still running after {DRAIN:?} and were dropped");
+        }
+        daemon.write_last_state().await;
+        self.probes.end().await;
+        match closed {
+            Some(ended) => ended,
+            None => server.await,
+        }
+    }
+}
+
+fn restore(store: &Store, board: &Board, generation: &Generation) {
+    if let Some(risk) = store.risk() {
+        tracing::warn!(folder = %store.folder().display(), risk, "the state folder is not safe");
+    }
+    let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
+    match store.load(checks) {
+        Found::Nothing => tracing::info!("no saved state: a first start"),
+        Found::State(saved) => {
+            tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
+            saved.restore(board, &generation.kept());
+        }
+        Found::Damaged { why, moved_to } => {
+            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
+        }
+    }
+}
+
+/// A configuration that is being read and acquired, and who asked for it.
+struct Loading {
+    next: JoinHandle<Result<Generation, Problems>>,
+    reply: Reload,
+}
+
+/// What was read, once it is; `None` while nothing is being read.
+async fn read(loading: &mut Option<Loading>) -> Option<Result<Generation, Problems>> {
+    let read = (&mut loading.as_mut()?.next).await;
+    Some(read.unwrap_or_else(|error| {
+        let mut problems = Problems::default();
+        problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
+        Err(problems)
+    }))
+}
+
+struct Daemon {
+    generation: Arc<Generation>,
+    scheduler: Scheduler,
+    pulse: Arc<Pulse>,
+    /// Whether a standstill of the probes' thread has been logged and is not over yet.
+    stands_still: bool,
+    room: Room,
+    board: Arc<Board>,
+    shared: Arc<Shared>,
+    load: Load,
+    saving: Option<Saving>,
+    effective: Arc<ArcSwap<Effective>>,
+}
+
+impl Daemon {
+    fn start_all(&mut self) {
+        for member in self.generation.members() {
+            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+        }
+    }
+
+    /// Reads and acquires on a thread of its own: ten thousand probes would hold up the server for a while.
+    fn start_loading(&self, reply: Reload) -> Loading {
+        let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
+        let next = move || load().and_then(|settings| Generation::acquire(settings, Some(&before), &shared));
+        Loading { next: tokio::task::spawn_blocking(next), reply }
+    }
+
+    /// All or nothing: the next generation was acquired while this one ran on.
+    fn reload(&mut self, next: Result<Generation, Problems>) -> Result<(), String> {
+        let next = match next {
+            Ok(next) => next,
+            Err(problems) => {
+                let text = problems.to_string();
+                tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
+                self.board.own(|own| own.reload_successful = false);
+                return Err(text);
+            }
+        };
+        self.take_over(next);
+        Ok(())
+    }
+
+    fn take_over(&mut self, next: Generation) {
+        for key in next.needs_restart(&self.generation) {
+            tracing::warn!(key, "a change of this setting takes a restart of the daemon");
+        }
+        let before = std::mem::replace(&mut self.generation, Arc::new(next));
+        let all = before.concurrency != self.generation.concurrency;
+        if all {
+            self.room = Room::new(self.generation.concurrency);
+        }
+        for member in before.members() {
+            if all || !self.generation.has_kept(member) {
+                self.scheduler.drop_probe(&member.info.name);
+            }
+        }
+        self.generation.lay(&self.board, Some(&before), Timestamp::now());
+        let mut started = 0;
+        for member in self.generation.members() {
+            if all || !before.has_kept(member) {
+                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+                started += 1;
+            }
+        }
+        self.effective.store(Arc::clone(&self.generation.effective));
+        self.board.own(|own| {
+            own.reload_successful = true;
+            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        });
+        tracing::info!(probes = self.generation.members().len(), started, "configuration reloaded");
+    }
+
+    fn age(&self) {
+        for (probe, change) in self.board.age(Timestamp::now()) {
+            log_change(&probe, &change);
+        }
+    }
+
+    /// Logs when the probes' thread stops to answer, and when it does again.
+    fn watch_probes(&mut self) {
+        let standstill = self.pulse.standstill();
+        if standstill > LOGGED_STANDSTILL && !self.stands_still {
+            self.stands_still = true;
+            tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
+        } else if standstill.is_zero() && self.stands_still {
+            self.stands_still = false;
+            tracing::info!("the thread of the probes runs again");
+        }
+    }
+
+    fn write_state(&mut self) {
+        if let Some(saving) = &mut self.saving {
+            saving.write(self.generation.kept());
+        }
+    }
+
+    async fn write_last_state(&mut self) {
+        if let Some(saving) = &mut self.saving {
+            saving.write_last(self.generation.kept()).await;
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Running everything without the daemon: for `check` and `explain`.
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+
+use super::generation::{Generation, Member};
+use crate::{
+    board::{Board, Snapshot},
+    document::Problems,
+    io::resources::Shared,
+    kind::{Detail, Report},
+    scheduler::Room,
+    settings::{CheckInfo, ProbeInfo, Settings},
+};
+
+/// Every probe of a configuration, ready to run in rounds: each probe once, those that it depends on before it.
+pub struct Rehearsal {
+    generation: Generation,
+    board: Board,
+    room: Room,
+}
+
+impl Rehearsal {
+    /// Acquires the probes that feed the wanted checks, and what they depend on.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn new(settings: Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Result<Self, Problems> {
+        let mut settings = settings;
+        let needed = needed(&settings, wanted);
+        settings.probes.retain(|probe| needed.contains(&probe.info.name));
+        for probe in &mut settings.probes {
+            probe.info = Arc::new(without_thresholds(&probe.info));
+        }
+        let generation = Generation::acquire(settings, None, &Arc::new(Shared::default()))?;
+        let board = Board::default();
+        generation.lay(&board, None, Timestamp::now());
+        Ok(Self { room: Room::new(generation.concurrency), generation, board })
+    }
+
+    /// How many probes a round runs.
+    #[must_use]
+    pub fn probes(&self) -> usize {
+        self.generation.members().len()
+    }
+
+    /// Runs every probe once; tells after each how many are done.
+    pub async fn round(&self, mut progress: impl FnMut(usize)) -> Snapshot {
+        let mut waiting: Vec<&Member> = self.generation.members().iter().collect();
+        let mut done = HashSet::new();
+        let mut running = FuturesUnordered::new();
+        loop {
+            waiting.retain(|member| {
+                let free = member.info.depends_on.iter().all(|other| done.contains(other.as_str()));
+                if free {
+                    running.push(self.run(member));
+                }
+                !free
+            });
+            let Some(name) = running.next().await else { break };
+            done.insert(name);
+            progress(done.len());
+        }
+        self.board.snapshot()
+    }
+
+    async fn run<'a>(&self, member: &'a Member) -> &'a str {
+        let name = &*member.info.name;
+        let failing = |other: &&String| self.board.probe(other).is_some_and(|state| state.is_failing());
+        if !member.info.enabled {
+            return name;
+        }
+        if let Some(other) = member.info.depends_on.iter().find(failing) {
+            self.board.skip(name, other, Timestamp::now());
+        } else {
+            let _permits = self.room.enter(member.kept.job.host()).await;
+            let report = member.kept.job.run(Detail::Verdicts).await;
+            self.board.record(name, report, 0.0);
+        }
+        name
+    }
+
+    /// Runs one probe once and gives all that it saw; `None` if there is no such probe.
+    pub async fn explain(&self, probe: &str) -> Option<(Arc<ProbeInfo>, Report)> {
+        let member = self.generation.members().iter().find(|member| member.info.name == probe)?;
+        Some((Arc::clone(&member.info), member.kept.job.run(Detail::Facts).await))
+    }
+}
+
+/// The probes that feed wanted checks, with what they depend on, and what that depends on.
+fn needed(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> HashSet<String> {
+    let feeds = |info: &ProbeInfo| info.checks.iter().any(|check| wanted(info, check));
+    let mut todo: Vec<&str> =
+        settings.probes.iter().filter(|probe| feeds(&probe.info)).map(|probe| &*probe.info.name).collect();
+    let mut needed = HashSet::new();
+    while let Some(name) = todo.pop() {
+        if needed.insert(name.to_owned()) {
+            let probe = settings.probes.iter().find(|probe| probe.info.name == name);
+            todo.extend(probe.into_iter().flat_map(|probe| probe.info.depends_on.iter().map(String::as_str)));
+        }
+    }
+    needed
+}
+
+/// Thresholds smooth what comes in again and again; a single run is taken as it is.
+fn without_thresholds(info: &ProbeInfo) -> ProbeInfo {
+    let mut info = info.clone();
+    for check in &mut info.checks {
+        let check = Arc::make_mut(check);
+        check.failure_threshold = 1;
+        check.success_threshold = 1;
+    }
+    info
+}

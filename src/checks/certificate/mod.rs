@@ -1,0 +1,163 @@
+//! `certificate`: the certificates that a server presents last long enough, are trusted and are for the right names.
+//!
+//! It judges what was presented, even when that was refused: an expired certificate fails this check with its date,
+//! beside the `health` check that fails because nobody can connect. What else is broken leaves it alone.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | every certificate of the chain lasts longer than `min_remaining`, is trusted and covers `names` | pass |
+//! | one of them ends within a step of `min_remaining` | warn or fail (`limit`) |
+//! | one of them has ended, or is not valid yet (the observation's clock decides) | fail (`certificate`) |
+//! | not trusted, or for another name than was asked for, unless `trusted: false` | fail (`certificate`) |
+//! | one of `names` is not covered | fail (`certificate`) |
+//! | the run failed otherwise, but the certificate was seen | judged like any other |
+//! | the run failed before any certificate was seen, or was cut off by its timeout | unknown, with the reason of the run |
+//! | the run worked without one (a redirect can't cause it: only the configured URL counts) | unknown (`empty`) |
+//! | no issuer was sent | the leaf is judged alone |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    io::tls::{self, Certificate, Certificates},
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Min,
+        measure::Measure,
+        metric::{CERTIFICATE_REMAINING_LIMIT, Sample},
+        observation::{Facts, Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+};
+
+/// Facts that may hold certificates.
+pub trait Certified: Facts {
+    /// What was presented, whether it was accepted or not.
+    fn certificates(&self) -> Option<&Certificates>;
+    /// What a probe is asked for, so that it can refuse where there will never be a certificate.
+    fn want_certificates() -> Self::Want;
+}
+
+/// Demands on the certificates that a server presents.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateCheck {
+    /// How long the server's certificate and those of its issuers must still be valid.
+    min_remaining: Min<Period>,
+    /// Names and addresses that the server's certificate must cover, beside the one that is asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<String>,
+    /// Whether the certificate must be trusted: signed by a known authority, for the name that is asked for.
+    trusted: bool,
+}
+
+const DAY: u64 = 86_400;
+
+impl Default for CertificateCheck {
+    fn default() -> Self {
+        let days = |days| Period(std::time::Duration::from_secs(days * DAY));
+        Self {
+            min_remaining: Min::steps(days(21), days(7)).unwrap_or(Min::fail(days(7))),
+            names: Vec::new(),
+            trusted: true,
+        }
+    }
+}
+
+impl<F: Certified> CheckKind<F> for CertificateCheck {
+    const NAME: &'static str = "certificate";
+    const CATEGORY: Category = Category::Security;
+    const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        for name in &self.names {
+            let bare = name.strip_prefix("*.").unwrap_or(name);
+            tls::server_name(bare).map_err(|failure| Invalid::at("names", failure.detail))?;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Certified> Check<F> for CertificateCheck {
+    fn judge(&mut self, seen: &Observation<F>) -> Verdict {
+        match (seen.facts.as_ref().and_then(Certified::certificates), &seen.failure) {
+            (Some(certificates), _) => self.verdict(certificates, seen.epoch()),
+            (None, Some(failure)) => Verdict::not_measured(failure),
+            (None, None) => Verdict::new(Outcome::Unknown(Reason::Empty), "no certificate was presented"),
+        }
+    }
+
+    fn wants(&self) -> Vec<F::Want> {
+        vec![F::want_certificates()]
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let position = |position: &'static str| {
+            let sample = move |(level, at): (&'static str, f64)| {
+                Sample::new(&CERTIFICATE_REMAINING_LIMIT, [position.into(), level.into()], at)
+            };
+            self.min_remaining.levels().map(sample)
+        };
+        position("leaf").chain(position("issuer")).collect()
+    }
+}
+
+impl CertificateCheck {
+    fn verdict(&self, certificates: &Certificates, now: f64) -> Verdict {
+        let leaf = &certificates.leaf;
+        let mut measures = vec![self.remaining("leaf", leaf, now)];
+        measures.extend(certificates.first_issuer_to_end().map(|issuer| self.remaining("issuer", issuer, now)));
+        match self.fault(certificates, now) {
+            Some(fault) => Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) },
+            None => {
+                let mut verdict = Verdict::of(measures);
+                verdict.summary = format!("{} ({}, until {})", verdict.summary, subject(leaf), date(leaf.not_after));
+                verdict
+            }
+        }
+    }
+
+    fn remaining(&self, position: &'static str, certificate: &Certificate, now: f64) -> Measure {
+        let name = if position == "leaf" { "remaining" } else { "issuer_remaining" };
+        self.min_remaining.measure(name, certificate.not_after.as_duration().as_secs_f64() - now)
+    }
+
+    /// What no amount of remaining time makes good.
+    fn fault(&self, certificates: &Certificates, now: f64) -> Option<String> {
+        let all = || std::iter::once(&certificates.leaf).chain(&certificates.issuers);
+        let epoch = |at: jiff::Timestamp| at.as_duration().as_secs_f64();
+        if let Some(ended) = all().find(|one| epoch(one.not_after) < now) {
+            return Some(format!("the certificate of {} expired on {}", subject(ended), date(ended.not_after)));
+        }
+        if let Some(early) = all().find(|one| epoch(one.not_before) > now) {
+            return Some(format!(
+                "the certificate of {} is not valid before {}",
+                subject(early),
+                date(early.not_before)
+            ));
+        }
+        if let Some(distrust) = certificates.distrust.as_ref().filter(|_| self.trusted) {
+            return Some(distrust.clone());
+        }
+        let missing = self.names.iter().find(|name| !certificates.leaf.covers(name))?;
+        let (names, more) = (&certificates.leaf.names, if certificates.leaf.names.len() > 5 { ", ..." } else { "" });
+        let shown: Vec<_> = names.iter().take(5).map(String::as_str).collect();
+        Some(format!("the certificate does not cover {missing}; it is for {}{more}", shown.join(", ")))
+    }
+}
+
+fn subject(certificate: &Certificate) -> &str {
+    let first = certificate.names.first().map(String::as_str);
+    first.unwrap_or(if certificate.subject.is_empty() { "a nameless holder" } else { &certificate.subject })
+}
+
+fn date(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests;

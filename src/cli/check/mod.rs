@@ -1,0 +1,186 @@
+//! `check`: runs everything once and prints the verdicts.
+
+mod formats;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::{Common, Exit, block_on, complain};
+use crate::{
+    app::Rehearsal,
+    board::{CheckState, ProbeState, Snapshot},
+    model::{
+        pattern::check_glob,
+        units::Period,
+        words::{Category, Severity, Status},
+    },
+    settings::{CheckInfo, Flags, ProbeInfo, Settings},
+};
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Checks that need more than one run, such as a rate over a window, are pending after the first: use --wait.
+
+Exit codes: 0 all pass (or warn), 1 something fails, 2 bad configuration or usage, 3 something can't be judged.")]
+pub(super) struct Check {
+    /// Only checks whose PROBE/CHECK matches, as in '*/health'; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Only checks of this category; may be given several times
+    #[arg(long, value_name = "CATEGORY", value_parser = word::<Category>)]
+    category: Vec<Category>,
+    /// Only checks of this severity; may be given several times
+    #[arg(long, value_name = "SEVERITY", value_parser = word::<Severity>)]
+    severity: Vec<Severity>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Try again until everything passes, for at most this long: a gate for deployments
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Period>,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For the test reports of CI systems.
+    Junit,
+    /// For pull requests and tickets.
+    Markdown,
+    /// For a push gateway or a textfile collector; `interval` is then how often you push, for what is older than three is
+    /// called stale.
+    Prometheus,
+}
+
+/// So many names help somebody who has mistyped one.
+const MOST_NAMES: usize = 20;
+/// Between two rounds of `--wait`.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Check {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        let only = match globs(&self.only) {
+            Ok(only) => only,
+            Err(error) => return Ok(complain(&error)),
+        };
+        let settings = common.load(Flags::default())()?;
+        let wanted = |probe: &ProbeInfo, check: &CheckInfo| {
+            only.as_ref().is_none_or(|only| only.is_match(format!("{}/{}", probe.name, check.name)))
+                && (self.category.is_empty() || self.category.contains(&check.category))
+                && (self.severity.is_empty() || self.severity.contains(&check.severity))
+        };
+        let names = names(&settings);
+        let rehearsal = Rehearsal::new(settings, wanted)?;
+        if rehearsal.probes() == 0 {
+            return Ok(complain(&format!("no check matches; there are: {names}")));
+        }
+        let snapshot = block_on(self.rounds(&rehearsal, wanted))?;
+        let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
+        let text = formats::write(self.format, &snapshot, &rows);
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            // A reader that has seen enough, as in `| head`, has not heard the verdict: the exit code still tells it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
+        Ok(exit(&rows))
+    }
+
+    /// One round, or as many as it takes.
+    async fn rounds(&self, rehearsal: &Rehearsal, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
+        let start = Instant::now();
+        let progress = Progress::new();
+        loop {
+            let snapshot = rehearsal.round(|done| progress.show(done, rehearsal.probes(), start)).await;
+            let rows: Vec<_> = rows(&snapshot, &wanted).collect();
+            let left = self.wait.and_then(|wait| wait.0.checked_sub(start.elapsed()));
+            match left.filter(|_| exit(&rows) != Exit::Good) {
+                Some(left) => tokio::time::sleep(PAUSE.min(left)).await,
+                None => {
+                    progress.clear();
+                    return snapshot;
+                }
+            }
+        }
+    }
+}
+
+type Row<'a> = (&'a ProbeState, &'a CheckState);
+
+/// What `--only` may name, and how many more there are than anybody would read.
+fn names(settings: &Settings) -> String {
+    let all = || settings.probes.iter().flat_map(|probe| probe.info.checks.iter().map(|check| (&probe.info, check)));
+    let names = all().take(MOST_NAMES).map(|(probe, check)| format!("{}/{}", probe.name, check.name));
+    let shown = names.collect::<Vec<_>>().join(", ");
+    match all().count().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn rows(snapshot: &Snapshot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> impl Iterator<Item = Row<'_>> {
+    snapshot.checks().filter(move |(probe, check)| wanted(&probe.info, &check.info))
+}
+
+/// Failing is worse than not known; what is switched off counts for nothing.
+fn exit(rows: &[Row<'_>]) -> Exit {
+    let has =
+        |statuses: &[Status]| rows.iter().any(|(_, check)| check.info.enabled && statuses.contains(&check.status));
+    match () {
+        () if has(&[Status::Fail]) => Exit::Fails,
+        () if has(&[Status::Unknown, Status::Pending, Status::Skipped]) => Exit::Unknown,
+        () => Exit::Good,
+    }
+}
+
+fn globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        check_glob(pattern).map_err(|why| format!("--only: the pattern {why}"))?;
+        set.add(Glob::new(pattern).map_err(|error| error.to_string())?);
+    }
+    set.build().map(Some).map_err(|error| error.to_string())
+}
+
+/// Reads a word of the contract, and lists them all where it is none.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    use serde::de::{IntoDeserializer, value::Error};
+    T::deserialize(IntoDeserializer::<Error>::into_deserializer(text)).map_err(|error| error.to_string())
+}
+
+/// A line that counts up while somebody watches; nothing elsewhere.
+struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { shown: io::stderr().is_terminal() }
+    }
+
+    fn show(&self, done: usize, all: usize, start: Instant) {
+        if self.shown {
+            let seconds = start.elapsed().as_secs();
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{done} of {all} probes have run, {seconds}s");
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}

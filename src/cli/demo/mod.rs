@@ -1,0 +1,114 @@
+//! `demo`: the daemon beside a small service that it starts itself, with faults that come and go by a script.
+
+mod backups;
+mod faults;
+mod service;
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    faults::{Fault, Faults, SCRIPT},
+    service::Service,
+};
+use super::{Exit, block_on};
+use crate::{
+    app::{App, BuildError, Load},
+    settings::{self, Flags, Sources},
+};
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Listen here. Default: 127.0.0.1:10980, or another port where that is taken
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Let nothing go wrong
+    #[arg(long)]
+    calm: bool,
+}
+
+/// Where the daemon listens, too, when nothing is said.
+const USUAL_PORT: u16 = 10980;
+const CONFIGURATION: &str = include_str!("readiness.yaml");
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        block_on(self.play())?
+    }
+
+    async fn play(self) -> anyhow::Result<Exit> {
+        let folder = tempfile::Builder::new().prefix("readiness-demo-").tempdir()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let target = listener.local_addr()?;
+        let build = async |port| {
+            let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
+            anyhow::Ok(App::build(configuration(listen, target, folder.path())?).await)
+        };
+        let app = match build(USUAL_PORT).await? {
+            Err(BuildError::Listen { .. }) if self.listen.is_none() => build(0).await??,
+            built => built?,
+        };
+        let address = app.addresses().next().map(|address| address.to_string()).unwrap_or_default();
+        say(&format!(
+            "A small order service runs at http://{target}, watched by readiness-exporter:\n\n  \
+             status page   http://{address}/\n  metrics       http://{address}/metrics\n  \
+             deploy gate   http://{address}/ready\n\nStop with Ctrl-C.\n"
+        ))?;
+        let faults = Arc::new(Faults::default());
+        let service = Service::new(Arc::clone(&faults));
+        let shutdown = CancellationToken::new();
+        let signals = super::serve::signals(app.reloads(), shutdown.clone());
+        tokio::select! {
+            // It ends by itself only when a signal has told it to.
+            ended = app.run(shutdown.clone()) => ended?,
+            () = async { tokio::join!(signals, std::future::pending::<()>()); } => {}
+            () = Arc::clone(&service).serve(listener) => {}
+            () = Arc::clone(&service).sell() => {}
+            () = backups::run(folder.path().to_owned(), Arc::clone(&faults)) => {}
+            result = play_script(&faults, &service), if !self.calm => result?,
+        }
+        Ok(Exit::Good)
+    }
+}
+
+fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<Load> {
+    let path = folder.join("readiness.yaml");
+    std::fs::write(&path, CONFIGURATION)?;
+    let environment = [
+        ("DEMO_SERVICE".to_owned(), format!("http://{service}")),
+        ("DEMO_BACKUPS".to_owned(), folder.display().to_string()),
+    ];
+    let flags = Flags { listen: vec![listen.to_string()], ..Flags::default() };
+    let sources = Sources { path, environment: environment.into(), flags };
+    Ok(Arc::new(move || settings::load(&sources)))
+}
+
+/// One act after the other, for ever.
+async fn play_script(faults: &Faults, service: &Arc<Service>) -> io::Result<()> {
+    loop {
+        for act in SCRIPT {
+            say(&format!("{} {} (for {}s)", clock(), act.says, act.lasts.as_secs()))?;
+            faults.set(act.fault);
+            let held = if act.fault == Some(Fault::Pool) { service.exhaust().await } else { None };
+            tokio::time::sleep(act.lasts).await;
+            drop(held);
+        }
+    }
+}
+
+fn clock() -> String {
+    jiff::Zoned::now().strftime("%H:%M:%S").to_string()
+}
+
+fn say(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}

@@ -1,0 +1,133 @@
+//! `healthcheck`: asks the daemon beside it whether it runs, for container engines that have no shell to do so. It
+//! judges the daemon and never what the daemon watches: a service that fails is no reason to restart its watcher.
+
+mod listeners;
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{anyhow, ensure};
+use clap::Args;
+use reqwest::{Client, StatusCode, redirect::Policy};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use super::{Common, Exit, complain};
+use crate::settings::{self, Flags};
+
+/// Arguments of `healthcheck`.
+#[derive(Debug, Args)]
+pub(super) struct Healthcheck {
+    /// Ask here. Default: where the only daemon beside it listens; where there are several, or --config.file says which
+    /// one is meant, the first address of the configuration
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// For the whole conversation; container engines allow 30 seconds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Healthcheck {
+    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+        let addresses = self.addresses(common)?;
+        let Some(first) = addresses.first() else {
+            return Ok(complain("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
+        };
+        let mut failure = None;
+        // The demo listens as the service that it watches, too.
+        for address in addresses.iter().map(|address| reachable(*address)) {
+            match ask(address) {
+                Ok(()) => {
+                    writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
+                    return Ok(Exit::Good);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let why = failure.map(|error| format!(": {error:#}")).unwrap_or_default();
+        complain(&format!("the daemon at {} is not healthy{why}", reachable(*first)));
+        Ok(Exit::Fails)
+    }
+
+    /// Where to ask. The daemon goes on with what it has read while somebody edits the file, or has taken it away: what is
+    /// there now must not fail this, and never means the default port.
+    fn addresses(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+        // Who names a file may mean a daemon that is dead, with another one beside it.
+        if self.listen.is_some() || common.config_file.is_some() {
+            return self.configured(common).or_else(|error| some(listeners::addresses()).ok_or(error));
+        }
+        some(listeners::addresses()).map_or_else(|| self.configured(common), Ok)
+    }
+
+    /// The first address that flags, environment or file give.
+    fn configured(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+        let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
+        let listen = settings::listen(&common.sources(flags)).map_err(|problems| {
+            anyhow!(
+                "can't tell where the daemon listens: {problems}\nset --web.listen-address or \
+                 READINESS_SERVER__LISTEN, which go before the file"
+            )
+        })?;
+        Ok(listen.into_iter().take(1).collect())
+    }
+}
+
+fn some(addresses: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
+    Some(addresses).filter(|addresses| !addresses.is_empty())
+}
+
+/// Where a daemon that listens on every address can be asked from beside it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// One request over plain HTTP, on a runtime of one thread: this runs every few seconds for as long as the container
+/// does. Only the status counts; the body is not read.
+fn ask(address: SocketAddr) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let answer = client()?.get(format!("http://{address}/-/healthy")).send().await.map_err(|error| {
+            if error.is_timeout() {
+                return anyhow!("no answer within {} seconds", PATIENCE.as_secs());
+            }
+            error.without_url().into()
+        })?;
+        let status = answer.status();
+        ensure!(status == StatusCode::OK, "expected status 200 from /-/healthy, got {status}");
+        Ok(())
+    })
+}
+
+fn client() -> anyhow::Result<Client> {
+    // Without a configuration of ours reqwest looks for a crypto provider that nothing has installed.
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions()?;
+    let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(PATIENCE).tls_backend_preconfigured(tls);
+    Ok(client.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_on_every_address_is_asked_on_this_machine() {
+        for (listens, asked) in [
+            ("0.0.0.0:10980", "127.0.0.1:10980"),
+            ("[::]:10980", "[::1]:10980"),
+            ("10.1.2.3:9", "10.1.2.3:9"),
+            ("[fd00::1]:9", "[fd00::1]:9"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+}

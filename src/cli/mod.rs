@@ -1,0 +1,224 @@
+//! The command line: arguments here, one command a file.
+
+mod check;
+mod demo;
+mod explain;
+mod grants;
+mod healthcheck;
+mod schema;
+mod serve;
+mod validate;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::{
+    app::Load,
+    document::{Place, Problems},
+    io::resources::THREADS,
+    settings::{self, Flags, Sources},
+    telemetry::{self, Format},
+};
+
+/// Keeps a production readiness checklist true: evaluates it all the time and serves the verdicts to Prometheus.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "readiness-exporter", version = VERSION, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    serve: serve::Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Version with the revision it was built from, where the build knows it.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("READINESS_REVISION"), ")");
+
+const AFTER_HELP: &str = "\
+Start here:
+  readiness-exporter demo                           see it at work
+  readiness-exporter validate --config.file x.yaml  list what is wrong with x.yaml
+  readiness-exporter check --wait 5m                wait until everything passes
+
+Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
+3 something can't be judged.";
+
+/// Where the configuration is looked for.
+const USUAL: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Configuration: a YAML file, or a folder of them. Default: config/readiness.yaml, then
+    /// /etc/readiness-exporter/readiness.yaml
+    #[arg(long = "config.file", value_name = "PATH", env = "READINESS_CONFIG", global = true)]
+    config_file: Option<PathBuf>,
+    /// Log what is at least this important: error, warn, info, debug or trace
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        env = "READINESS_LOG_LEVEL",
+        default_value = "info",
+        global = true
+    )]
+    log_level: String,
+    /// Form of the log lines
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        env = "READINESS_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
+    log_format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon (the default)
+    Serve(serve::Serve),
+    /// Run the daemon against a small service in the same process, with faults that come and go
+    Demo(demo::Demo),
+    /// Run every check once and print the verdicts; a gate for pipelines
+    Check(check::Check),
+    /// Check the configuration, and nothing else
+    Validate,
+    /// Run one probe once and print all that it saw, and how its checks judged it
+    Explain(explain::Explain),
+    /// Print the SQL that gives a monitoring role just what the configured postgres checks need
+    Grants(grants::Grants),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Ask the daemon beside this process whether it runs: 0 if so, else 1; for containers, which have no shell
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+/// How a command ended, as an exit code that scripts can trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Good = 0,
+    /// Something fails.
+    Fails = 1,
+    /// Bad configuration or usage.
+    Usage = 2,
+    /// Something can't be judged.
+    Unknown = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Cli {
+    /// Runs the command and gives its exit code.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let Self { common, serve, command } = self;
+        let _log = match telemetry::start(&common.log_level, common.log_format) {
+            Ok(ending) => ending,
+            Err(problem) => return complain(&problem).into(),
+        };
+        let nothing_else = serve.is_empty();
+        let done = match command {
+            None => serve.run(&common),
+            Some(Command::Serve(own)) => own.or(serve).run(&common),
+            Some(_) if !nothing_else => {
+                let text = "--web.*, --state.path and --config.check belong to `serve`: write them behind it, or leave them out";
+                Ok(complain(text))
+            }
+            Some(Command::Demo(demo)) => demo.run(),
+            Some(Command::Check(check)) => check.run(&common),
+            Some(Command::Validate) => validate::run(&common, Flags::default()),
+            Some(Command::Explain(explain)) => explain.run(&common),
+            Some(Command::Grants(grants)) => grants.run(&common),
+            Some(Command::Schema) => schema::run(),
+            Some(Command::Healthcheck(healthcheck)) => healthcheck.run(&common),
+        };
+        match done {
+            Ok(exit) => exit.into(),
+            // A reader that has seen enough, as in `| head`.
+            Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+                ExitCode::SUCCESS
+            }
+            Err(error) if error.is::<Problems>() => complain(&error.to_string()).into(),
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// The whole command line, for the tests that hold the documents to it.
+    #[must_use]
+    pub fn describe() -> clap::Command {
+        <Self as CommandFactory>::command()
+    }
+}
+
+impl Common {
+    /// Reads the configuration whenever it is called, if there is any.
+    fn load(&self, flags: Flags) -> Load {
+        // The place is settled once, what is there is read anew.
+        let Some(path) = self.found() else { return Arc::new(|| Err(nowhere())) };
+        let common = Self { config_file: Some(path), ..self.clone() };
+        Arc::new(move || settings::load(&common.sources(flags.clone())))
+    }
+
+    /// Where the configuration comes from, with the environment of this process.
+    fn sources(&self, flags: Flags) -> Sources {
+        let environment = std::env::vars_os();
+        // A variable that isn't text can't be meant for us.
+        let environment =
+            environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources { path: self.config_path(), environment: environment.collect(), flags }
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.found().unwrap_or_else(|| USUAL[0].into())
+    }
+
+    /// What is named, or the first of the usual places where something is, readable or not.
+    fn found(&self) -> Option<PathBuf> {
+        let is_missing = |path: &PathBuf| path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        self.config_file.clone().or_else(|| USUAL.into_iter().map(PathBuf::from).find(|path| !is_missing(path)))
+    }
+}
+
+fn nowhere() -> Problems {
+    let usual = USUAL.join(" nor at ");
+    let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
+    let mut problems = Problems::default();
+    problems.push(Place::default(), text, None);
+    problems
+}
+
+/// Says what is wrong, where errors belong.
+fn complain(problem: &str) -> Exit {
+    // Where nobody can read it, nothing is lost.
+    let _ = writeln!(io::stderr().lock(), "{}", problem.trim_end());
+    Exit::Usage
+}
+
+/// Everything on one thread, except that a daemon runs its probes on another one (see the decisions in the crate's head).
+/// Runs wait far more than they work, and handing each from one thread to another costs more than most of them do; what
+/// takes long (pages, files, look-ups) has threads of its own.
+fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
+    let done = runtime.block_on(work);
+    // A look-up or a file that hangs must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    Ok(done)
+}

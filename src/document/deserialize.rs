@@ -1,0 +1,298 @@
+//! A [`Node`] as a serde deserializer whose errors know what they are about and where.
+
+use std::collections::HashSet;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+
+use super::{Entry, Node, Value, diagnostics, messages::Error};
+
+/// Reads from a piece, leaving out what is known to be wrong.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub node: &'a Node,
+    pub without: &'a Without,
+}
+
+/// What is known to be wrong already. Pieces are told apart by their address.
+#[derive(Default)]
+pub(super) struct Without {
+    /// Entries and items that are passed over.
+    pub nodes: HashSet<*const Node>,
+    /// Keys that are missing only because they were passed over, with the map that they are missing in.
+    pub holes: HashSet<(*const Node, String)>,
+    /// Keys that are missing and were said to be, with the map that they are missing in: anything stands for them,
+    /// so that what else is missing shows.
+    pub supplied: HashSet<(*const Node, &'static str)>,
+    /// A piece that shows what is written in place of what is meant.
+    pub veiled: Option<*const Node>,
+}
+
+impl<'a> Reader<'a> {
+    fn below(self, node: &'a Node) -> Self {
+        Self { node, ..self }
+    }
+
+    fn is_passed_over(self, node: &Node) -> bool {
+        self.without.nodes.contains(&std::ptr::from_ref(node))
+    }
+
+    fn is_veiled(self) -> bool {
+        self.without.veiled == Some(std::ptr::from_ref(self.node))
+    }
+
+    fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], visitor: V) -> Result<V::Value, Error> {
+        let here = std::ptr::from_ref(self.node);
+        let supplied = self.without.supplied.iter().filter(|(map, _)| *map == here).map(|(_, key)| *key).collect();
+        visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None, supplied })
+    }
+
+    fn list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(List { reader: self, items: items.iter() })
+    }
+
+    /// A text that was filled in from outside may be meant as a number or a truth value: nothing else could be
+    /// written into such a place.
+    fn filled_in(self) -> Option<Filled> {
+        let Value::Resolved(resolved) = &self.node.value else { return None };
+        if self.is_veiled() {
+            return None;
+        }
+        let text = resolved.text.trim();
+        match text {
+            "true" => return Some(Filled::Bool(true)),
+            "false" => return Some(Filled::Bool(false)),
+            _ => {}
+        }
+        let number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
+        if let Some(number) = text.parse().ok().filter(|_| number) {
+            return Some(Filled::Int(number));
+        }
+        if let Some(number) = text.parse().ok().filter(|_| number) {
+            return Some(Filled::Unsigned(number));
+        }
+        text.parse().ok().filter(|value: &f64| number && value.is_finite()).map(Filled::Float)
+    }
+}
+
+enum Filled {
+    Bool(bool),
+    Int(i64),
+    Unsigned(u64),
+    Float(f64),
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match (&self.node.value, self.filled_in()) {
+            (_, Some(Filled::Bool(value))) | (&Value::Bool(value), _) => visitor.visit_bool(value),
+            (_, Some(Filled::Int(number))) | (&Value::Int(number), _) => match u64::try_from(number) {
+                Ok(number) => visitor.visit_u64(number),
+                Err(_) => visitor.visit_i64(number),
+            },
+            (_, Some(Filled::Unsigned(number))) | (&Value::Unsigned(number), _) => visitor.visit_u64(number),
+            (_, Some(Filled::Float(number))) | (&Value::Float(number), _) => visitor.visit_f64(number),
+            (Value::Null, _) => visitor.visit_unit(),
+            (Value::Broken, _) => Err(Error::known()),
+            (Value::Text(_) | Value::Resolved(_), _) => self.deserialize_str(visitor),
+            (Value::List(items), _) => self.list(items, visitor),
+            (Value::Map(entries), _) => self.map(entries, visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::Text(text) => visitor.visit_str(text),
+            Value::Resolved(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
+            Value::Resolved(resolved) => visitor.visit_str(&resolved.text),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.node.value {
+            // `health:` is `health: {}`.
+            Value::Null => self.map(&[], visitor),
+            // Serde would take a list for the values of the keys in their order.
+            Value::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &"a map")),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        words: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.node.value {
+            Value::Map(entries) => match entries.as_slice() {
+                [entry] => visitor.visit_enum(Variant { reader: self, entry }),
+                _ => Err(Error::new(format!("expected one key: {}", diagnostics::list(words)))),
+            },
+            Value::Text(text) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(&**text)),
+            Value::Resolved(resolved) => {
+                let text = if self.is_veiled() { &*resolved.written } else { resolved.text.as_str() };
+                visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(text))
+            }
+            Value::Broken => Err(Error::known()),
+            _ => Err(Error::new(format!("expected {}", diagnostics::list(words)))),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct
+        map ignored_any
+    }
+}
+
+struct Map<'a> {
+    reader: Reader<'a>,
+    entries: std::slice::Iter<'a, Entry>,
+    current: Option<&'a Entry>,
+    supplied: Vec<&'static str>,
+}
+
+impl<'de> de::MapAccess<'de> for Map<'_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let reader = self.reader;
+        self.current = self.entries.find(|entry| !reader.is_passed_over(&entry.node));
+        let Some(entry) = self.current else {
+            let key = self.supplied.pop().map(IntoDeserializer::<Error>::into_deserializer);
+            return key.map(|key| seed.deserialize(key)).transpose();
+        };
+        let key = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(&*entry.key));
+        key.map(Some).map_err(|error| error.at(entry.node.key).within(&entry.node))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        let Some(entry) = self.current.take() else {
+            return seed.deserialize(Anything).map_err(|_| Error::known());
+        };
+        seed.deserialize(self.reader.below(&entry.node)).map_err(|error| error.within(&entry.node))
+    }
+}
+
+struct List<'a> {
+    reader: Reader<'a>,
+    items: std::slice::Iter<'a, Node>,
+}
+
+impl<'de> de::SeqAccess<'de> for List<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let reader = self.reader;
+        let Some(item) = self.items.find(|item| !reader.is_passed_over(item)) else { return Ok(None) };
+        seed.deserialize(reader.below(item)).map(Some).map_err(|error| error.within(item))
+    }
+}
+
+/// `word: settings` where one of several words is expected.
+struct Variant<'a> {
+    reader: Reader<'a>,
+    entry: &'a Entry,
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        let key = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(&*self.entry.key));
+        match key {
+            Ok(key) => Ok((key, self)),
+            Err(error) => Err(error.at(self.entry.node.key)),
+        }
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        if self.entry.node.is_null() {
+            return Ok(());
+        }
+        Err(Error::new(format!("`{}` takes no settings", self.entry.key)).at(self.entry.node.place))
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
+        let node = &self.entry.node;
+        seed.deserialize(self.reader.below(node)).map_err(|error| error.within(node))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        let node = &self.entry.node;
+        self.reader.below(node).deserialize_any(visitor).map_err(|error| error.within(node))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
+        let node = &self.entry.node;
+        self.reader.below(node).deserialize_struct("", &[], visitor).map_err(|error| error.within(node))
+    }
+}
+
+/// Stands for a value that is missing. It suits most types; where it doesn't, nothing more is said of its map.
+struct Anything;
+
+impl<'de> Deserializer<'de> for Anything {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_str("")
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_bool(false)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(1)
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_u64(1)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_seq(de::value::SeqDeserializer::new(std::iter::empty::<&str>()))
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf option unit unit_struct tuple
+        tuple_struct map struct enum identifier ignored_any
+    }
+}

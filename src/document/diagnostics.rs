@@ -1,0 +1,296 @@
+//! The list of what is wrong, as it is shown to people: the place, the line itself, a caret and the nearest valid word.
+
+use std::{fmt, sync::Arc};
+
+use super::{Node, Place, Value};
+use crate::model::failure::Invalid;
+
+/// More than anyone reads; the rest is only counted.
+const MOST: usize = 100;
+/// A longer list of words helps nobody.
+const MOST_WORDS: usize = 40;
+/// A longer line is shown in part, around the caret.
+const LONGEST_LINE: usize = 120;
+
+/// What is wrong with a configuration: all of it, not just the first.
+#[derive(Debug, Default)]
+pub struct Problems {
+    sources: Vec<Source>,
+    list: Vec<(Place, Problem)>,
+    more: usize,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or what else was read (`environment variable NAME`); empty where there is no one place.
+    pub file: String,
+    /// The line, from 1; 0 where there is none.
+    pub line: u32,
+    /// The column in characters, from 1; 0 where there is none.
+    pub column: u32,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// The valid word that is nearest to the one that was written.
+    pub suggestion: Option<String>,
+    /// The line itself, as far as it is shown, and the caret's offset in it.
+    shown: Option<(String, usize)>,
+}
+
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: Arc<str>,
+}
+
+impl Problems {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many mistakes were found.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len() + self.more
+    }
+
+    /// The mistakes in the order of the files, at most a hundred.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter().map(|(_, problem)| problem)
+    }
+
+    /// Adds a broken rule, at the place of its key within the piece.
+    pub fn invalid(&mut self, at: &Node, invalid: Invalid) {
+        let place = invalid.key.and_then(|key| at.seek(key)).map_or(at.head(), |node| node.place);
+        self.push(place, at.veil(invalid.message), None);
+    }
+
+    /// Adds a source, whose places can then be shown.
+    pub(crate) fn source(&mut self, name: impl Into<String>, text: Arc<str>) -> u16 {
+        self.sources.push(Source { name: name.into(), text });
+        u16::try_from(self.sources.len()).unwrap_or(u16::MAX)
+    }
+
+    /// `file:line` of a place, to point from one message to another place.
+    pub(crate) fn name_of(&self, place: Place) -> String {
+        let name = self.source_of(place).map_or("", |source| source.name.as_str());
+        if place.line == 0 { name.to_owned() } else { format!("{name}:{}", place.line) }
+    }
+
+    /// Adds a mistake.
+    pub(crate) fn push(&mut self, place: Place, message: impl Into<String>, suggestion: Option<String>) {
+        if self.list.len() == MOST {
+            self.more += 1;
+            return;
+        }
+        let source = self.source_of(place);
+        let shown = source.and_then(|source| {
+            let line = source.text.lines().nth((place.line as usize).checked_sub(1)?)?;
+            Some(excerpt(line, usize::from(place.column).saturating_sub(1)))
+        });
+        let problem = Problem {
+            file: source.map(|source| source.name.clone()).unwrap_or_default(),
+            line: place.line,
+            column: place.column.into(),
+            message: message.into(),
+            suggestion,
+            shown,
+        };
+        // Kept in the order of the files; what is found twice (through an alias) is said once.
+        let at = self.list.partition_point(|(other, _)| *other <= place);
+        if !self.list.iter().any(|(_, other)| *other == problem) {
+            self.list.insert(at, (place, problem));
+        }
+    }
+
+    /// Says what was expected in place of a piece.
+    pub(crate) fn expected(&mut self, node: &Node, what: &str) {
+        if !matches!(node.value, Value::Broken) {
+            self.push(node.place, format!("expected {what}"), None);
+        }
+    }
+
+    /// Adds a word that isn't one of the valid ones.
+    pub(crate) fn unknown_word<'a>(
+        &mut self,
+        place: Place,
+        what: &str,
+        word: &str,
+        valid: impl IntoIterator<Item = &'a str>,
+    ) {
+        let valid: Vec<&str> = valid.into_iter().collect();
+        let suggestion = nearest(word, valid.iter().copied()).map(str::to_owned);
+        self.push(place, unknown(what, word, &valid, suggestion.is_some()), suggestion);
+    }
+
+    /// Lets go of the texts: what was found is already copied.
+    pub(crate) fn close(mut self) -> Self {
+        self.sources = Vec::new();
+        self
+    }
+
+    fn source_of(&self, place: Place) -> Option<&Source> {
+        self.sources.get(usize::from(place.source).checked_sub(1)?)
+    }
+}
+
+/// The message about a word that isn't valid; it lists the valid ones where none is near.
+pub(super) fn unknown(what: &str, word: &str, valid: &[&str], has_suggestion: bool) -> String {
+    let word = excerpt(word, 0).0;
+    if has_suggestion || valid.is_empty() || valid.len() > MOST_WORDS {
+        return format!("unknown {what} `{word}`");
+    }
+    format!("unknown {what} `{word}`: it can be {}", list(valid))
+}
+
+/// Words for a sentence: "`a`, `b` or `c`".
+pub(crate) fn list(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [one] => format!("`{one}`"),
+        [most @ .., last] => {
+            let most: Vec<_> = most.iter().map(|word| format!("`{word}`")).collect();
+            format!("{} or `{last}`", most.join(", "))
+        }
+    }
+}
+
+/// The valid word that somebody may have meant; `None` if none is near.
+#[must_use]
+pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Long words cost quadratic time and mean nothing.
+    if word.len() > 100 {
+        return None;
+    }
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let meant = plain(word);
+    let near = 1 + meant.chars().count() / 4;
+    valid
+        .into_iter()
+        .map(|valid| (strsim::damerau_levenshtein(&meant, &plain(valid)), valid))
+        .filter(|(distance, valid)| *distance <= near && *distance * 2 <= valid.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, valid)| valid)
+}
+
+/// A part of a line that fits on a screen, and the offset in it of one of its columns.
+fn excerpt(line: &str, column: usize) -> (String, usize) {
+    let length = line.chars().count();
+    let start = if length <= LONGEST_LINE { 0 } else { column.saturating_sub(LONGEST_LINE / 2).min(length) };
+    // Tabs count as one column, and what a terminal could obey is not shown.
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut text: String = line.chars().skip(start).take(LONGEST_LINE).map(clean).collect();
+    let mut caret = column.min(length).saturating_sub(start);
+    if start > 0 {
+        text.insert_str(0, "...");
+        caret += 3;
+    }
+    if start + LONGEST_LINE < length {
+        text.push_str("...");
+    }
+    (text, caret)
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
+            if self.line > 0 {
+                write!(f, "{}:{}:", self.line, self.column)?;
+            }
+            f.write_str(" ")?;
+        }
+        f.write_str(&self.message)?;
+        let did_you_mean = self.suggestion.as_ref().map(|word| format!("did you mean `{word}`?"));
+        match (&self.shown, did_you_mean) {
+            (Some((line, caret)), meant) => {
+                let number = self.line.to_string();
+                let margin = " ".repeat(number.len());
+                write!(f, "\n{number} | {}\n{margin} | {}^", line.trim_end(), " ".repeat(*caret))?;
+                meant.map_or(Ok(()), |meant| write!(f, " {meant}"))
+            }
+            (None, Some(meant)) => write!(f, "; {meant}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n\n" };
+            write!(f, "{separator}{problem}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n\nand {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(source: u16, line: u32, column: u16) -> Place {
+        Place { source, column, line }
+    }
+
+    #[test]
+    fn a_problem_shows_its_line_a_caret_and_the_nearest_word() {
+        let mut problems = Problems::default();
+        let source = problems.source("a.yaml", "probes:\n\t- nmae: x\r\n".into());
+        problems.unknown_word(place(source, 2, 4), "key", "nmae", ["name", "interval"]);
+        assert_eq!(
+            problems.to_string(),
+            "a.yaml:2:4: unknown key `nmae`\n2 |  - nmae: x\n  |    ^ did you mean `name`?"
+        );
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_caret() {
+        let mut problems = Problems::default();
+        let source = problems.source("a.yaml", format!("{}X{}", "a".repeat(500), "b".repeat(500)).into());
+        problems.push(place(source, 1, 501), "bad", None);
+        let text = problems.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[1].find('X'), lines[2].find('^'));
+        assert!(lines[1].len() < 140, "{}", lines[1]);
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_the_files_once_each_and_are_bounded() {
+        let mut problems = Problems::default();
+        let source = problems.source("a.yaml", "x\n".repeat(500).into());
+        for line in (1..=150).rev() {
+            problems.push(place(source, line, 1), "bad", None);
+        }
+        assert_eq!(problems.len(), 150);
+        assert!(problems.iter().is_sorted_by_key(|problem| problem.line));
+        assert!(problems.to_string().ends_with("and 50 more"));
+        let mut twice = Problems::default();
+        twice.push(Place::default(), "bad", None);
+        twice.push(Place::default(), "bad", None);
+        assert_eq!(twice.to_string(), "bad");
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let words = ["url", "interval", "depends_on", "http", "tcp"];
+        for (word, meant) in [
+            ("intervall", Some("interval")),
+            ("depends-on", Some("depends_on")),
+            ("URL", Some("url")),
+            ("htpt", Some("http")),
+            ("x", None),
+            ("tc", Some("tcp")),
+            ("banana", None),
+        ] {
+            assert_eq!(nearest(word, words), meant, "{word}");
+        }
+    }
+}

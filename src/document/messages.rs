@@ -1,0 +1,138 @@
+//! Why a piece of the configuration can't be read, in the words of people who write one rather than in serde's.
+
+use std::fmt;
+
+use serde::de::{self, Unexpected};
+
+use super::{Node, Place, diagnostics};
+
+/// Why a piece can't be read.
+#[derive(Debug)]
+pub(super) struct Error(Box<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub message: String,
+    pub suggestion: Option<String>,
+    /// The key that is missing.
+    pub missing: Option<&'static str>,
+    /// The list of problems says so already.
+    pub known: bool,
+    /// Where, once known.
+    pub place: Option<Place>,
+    /// The pieces that it is in, the innermost first.
+    pub path: Vec<*const Node>,
+}
+
+impl Error {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(Box::new(Inner { message, suggestion: None, missing: None, known: false, place: None, path: Vec::new() }))
+    }
+
+    fn unknown(what: &str, word: &str, valid: &[&str]) -> Self {
+        let suggestion = diagnostics::nearest(word, valid.iter().copied()).map(str::to_owned);
+        let mut error = Self::new(diagnostics::unknown(what, word, valid, suggestion.is_some()));
+        error.0.suggestion = suggestion;
+        error
+    }
+
+    pub(super) fn known() -> Self {
+        let mut error = Self::new("");
+        error.0.known = true;
+        error
+    }
+
+    pub(super) fn into_inner(self) -> Inner {
+        *self.0
+    }
+
+    pub(super) fn at(mut self, place: Place) -> Self {
+        self.0.place.get_or_insert(place);
+        self
+    }
+
+    pub(super) fn within(mut self, node: &Node) -> Self {
+        self.0.path.push(node);
+        // What is missing is missing below a key; everything else is wrong where it stands.
+        let place = if self.0.missing.is_some() { node.head() } else { node.place };
+        self.at(place)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let expected = plain(&expected.to_string());
+        let is_word = matches!(
+            found,
+            Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
+        );
+        let hint = if is_word && expected == "a text" { ": put it in quotes" } else { "" };
+        Self::new(format!("expected {expected}, found {}{hint}", name(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("{} is out of range: expected {}", name(found), plain(&expected.to_string())))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        if expected.is_empty() {
+            return Self::new(format!("unknown key `{field}`: no key of its own belongs here"));
+        }
+        Self::unknown("key", field, expected)
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self::unknown("word", variant, expected)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        let mut error = Self::new(format!("key `{field}` is missing"));
+        error.0.missing = Some(field);
+        error
+    }
+}
+
+/// What serde expects, in the words of a configuration.
+fn plain(expected: &str) -> String {
+    let words = match expected {
+        "a boolean" => "`true` or `false`",
+        "a string" => "a text",
+        "path string" => "a path",
+        "a sequence" => "a list",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a whole number from 0",
+        "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        text if text.starts_with("struct ") || text.starts_with("a map") => "a map",
+        text => text,
+    };
+    words.to_owned()
+}
+
+fn name(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(number) => format!("the number {number}"),
+        Unexpected::Signed(number) => format!("the number {number}"),
+        Unexpected::Float(number) => format!("the number {number}"),
+        Unexpected::Str(text) => format!("the text `{text}`"),
+        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map | Unexpected::StructVariant => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}

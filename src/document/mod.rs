@@ -1,0 +1,253 @@
+//! Vocabulary of writing: a piece of the configuration as it stands in a file, and the list of what is wrong with it.
+//!
+//! A [`Node`] knows its place and never forgets what was written: where `${NAME}` stood, no message shows what it
+//! stood for. This module opens no file and knows no key of the configuration.
+
+mod deserialize;
+mod diagnostics;
+mod messages;
+mod recover;
+mod yaml;
+
+use std::fmt::Write;
+
+pub(crate) use self::diagnostics::list;
+pub use self::{
+    diagnostics::{Problem, Problems, nearest},
+    yaml::to_yaml,
+};
+
+/// A piece of the configuration with its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Where its key stands; nowhere for list items and for the whole document.
+    pub(crate) key: Place,
+    /// Where it stands itself.
+    pub(crate) place: Place,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a piece is.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// Nothing, `null` or `~`.
+    Null,
+    /// Something that can't be made sense of; the list of problems says so already.
+    Broken,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number that fits.
+    Int(i64),
+    /// A whole number that only fits without a sign.
+    Unsigned(u64),
+    /// Any other number; finite.
+    Float(f64),
+    /// A text, as it is written.
+    Text(Box<str>),
+    /// A text in which something was replaced.
+    Resolved(Box<Resolved>),
+    /// A list.
+    List(Vec<Node>),
+    /// A map in its order; no key is there twice.
+    Map(Vec<Entry>),
+}
+
+/// A text that stands for another: what it stands for may be a secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    /// What is meant.
+    pub text: String,
+    /// What is written.
+    pub written: Box<str>,
+    /// The parts that were filled in.
+    pub parts: Vec<String>,
+}
+
+/// One entry of a map.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The key.
+    pub key: Box<str>,
+    /// The value.
+    pub node: Node,
+}
+
+/// A place in one of the sources; line 0 means that the source has no lines, or that there is no place at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Place {
+    /// Number of the source in [`Problems`], from 1; 0 is nowhere.
+    pub source: u16,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1; saturates.
+    pub column: u16,
+}
+
+impl Place {
+    pub(crate) fn is_known(self) -> bool {
+        self.source > 0
+    }
+}
+
+impl Node {
+    pub(crate) fn new(place: Place, value: Value) -> Self {
+        Self { key: Place::default(), place, value }
+    }
+
+    /// The value of a key, if this is a map that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|entry| &*entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// As [`Node::get`], or the value of the key in the first map below that has it: `tls` names its own keys.
+    fn seek(&self, key: &str) -> Option<&Node> {
+        self.get(key).or_else(|| self.entries().iter().find_map(|entry| entry.node.seek(key)))
+    }
+
+    /// The entries of a map; none for anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        if let Value::Map(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// The text that is meant, if this is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Resolved(resolved) => Some(&resolved.text),
+            _ => None,
+        }
+    }
+
+    /// The text that is written, if this is one: for messages.
+    pub(crate) fn shown(&self) -> Option<&str> {
+        match &self.value {
+            Value::Resolved(resolved) => Some(&resolved.written),
+            _ => self.text(),
+        }
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+
+    /// The best place to point at for something that is wrong with the whole of it: its key, if it has one.
+    pub(crate) fn head(&self) -> Place {
+        if self.key.is_known() { self.key } else { self.place }
+    }
+
+    /// Takes everything out of a message that `${..}` in this piece stands for.
+    pub(crate) fn veil(&self, message: String) -> String {
+        match &self.value {
+            Value::Resolved(resolved) => {
+                let whole = replace_words(message, &resolved.text, &resolved.written);
+                resolved.parts.iter().fold(whole, |message, part| replace_words(message, part, "${..}"))
+            }
+            Value::List(items) => items.iter().fold(message, |message, item| item.veil(message)),
+            Value::Map(entries) => entries.iter().fold(message, |message, entry| entry.node.veil(message)),
+            _ => message,
+        }
+    }
+
+    /// Appends what is meant, in one form for everything that means the same: for fingerprints, never for eyes.
+    pub(crate) fn canonical(&self, out: &mut String) {
+        // Writing to a String can't fail.
+        let _ = match &self.value {
+            Value::Null | Value::Broken => write!(out, "~"),
+            Value::Bool(value) => write!(out, "{value}"),
+            Value::Int(value) => write!(out, "{value}"),
+            Value::Unsigned(value) => write!(out, "{value}"),
+            Value::Float(value) => write!(out, "{value:?}"),
+            Value::Text(text) => write!(out, "{text:?}"),
+            Value::Resolved(resolved) => write!(out, "{:?}", resolved.text),
+            Value::List(items) => {
+                out.push('[');
+                for item in items {
+                    item.canonical(out);
+                    out.push(',');
+                }
+                write!(out, "]")
+            }
+            Value::Map(entries) => {
+                let mut sorted: Vec<&Entry> = entries.iter().collect();
+                sorted.sort_by(|a, b| a.key.cmp(&b.key));
+                out.push('{');
+                for entry in sorted {
+                    let _ = write!(out, "{:?}:", entry.key);
+                    entry.node.canonical(out);
+                    out.push(',');
+                }
+                write!(out, "}}")
+            }
+        };
+    }
+}
+
+/// Replaces a text wherever it doesn't run on into a longer word: `5` is not taken out of `15s`.
+fn replace_words(message: String, from: &str, to: &str) -> String {
+    if from.is_empty() || !message.contains(from) {
+        return message;
+    }
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message.as_str();
+    while let Some(at) = rest.find(from) {
+        let (before, tail) = rest.split_at(at);
+        let after = tail.strip_prefix(from).unwrap_or_default();
+        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let runs_on = is_word(before.chars().next_back().or(out.chars().next_back())) || is_word(after.chars().next());
+        out.push_str(before);
+        out.push_str(if runs_on { from } else { to });
+        rest = after;
+    }
+    out + rest
+}
+
+/// A piece without a place, for settings that come from code.
+impl From<serde_json::Value> for Node {
+    fn from(json: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Value::Int(value),
+                (None, Some(value)) => Value::Unsigned(value),
+                (None, None) => Value::Float(number.as_f64().unwrap_or_default()),
+            },
+            Json::String(text) => Value::Text(text.into()),
+            Json::Array(items) => Value::List(items.into_iter().map(Node::from).collect()),
+            Json::Object(entries) => Value::Map(
+                entries.into_iter().map(|(key, value)| Entry { key: key.into(), node: value.into() }).collect(),
+            ),
+        };
+        Self::new(Place::default(), value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_filled_in_is_veiled_but_not_inside_of_longer_words() {
+        let resolved =
+            Resolved { text: "u:hunter2@h".into(), written: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
+        let node = Node::new(Place::default(), Value::Resolved(Box::new(resolved)));
+        assert_eq!(node.veil("bad `u:hunter2@h`: `hunter2`".into()), "bad `u:${PW}@h`: `${..}`");
+        assert_eq!(node.veil("xhunter2".into()), "xhunter2");
+    }
+
+    #[test]
+    fn the_canonical_form_does_not_depend_on_the_order_of_keys() {
+        let form = |json| {
+            let mut out = String::new();
+            Node::from(json).canonical(&mut out);
+            out
+        };
+        assert_eq!(
+            form(serde_json::json!({"a": 1, "b": [true, null]})),
+            form(serde_json::json!({"b": [true, null], "a": 1}))
+        );
+        assert_ne!(form(serde_json::json!({"a": 1})), form(serde_json::json!({"a": "1"})));
+    }
+}

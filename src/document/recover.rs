@@ -1,0 +1,272 @@
+//! Reading a typed value out of a piece, with everything that is wrong with it and not just the first.
+//!
+//! Serde stops at its first error. So what was wrong is passed over, what is missing is made up, and the rest is read
+//! again, until it ends well or nothing is left; keys that are missing only because they were passed over are not
+//! reported. A value that was made up never leaves this module: only what lacks nothing is handed out.
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    Node, Problems, Value,
+    deserialize::{Reader, Without},
+    messages::{Error, Inner},
+};
+
+/// Mistakes in one piece; more than anyone repairs at once, and a bound on the time that this takes.
+const MOST: usize = 40;
+
+impl Node {
+    /// Reads a value out of this piece; what is wrong is added to the list, all of it.
+    pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<T> {
+        let (value, whole) = self.salvage(problems);
+        value.filter(|_| whole)
+    }
+
+    /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
+    /// the second says whether it is the whole.
+    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Problems) -> (Option<T>, bool) {
+        let mut without = Without::default();
+        for mistakes in 0..MOST {
+            let error = match T::deserialize(Reader { node: self, without: &without }) {
+                Ok(value) => return (Some(value).filter(|_| without.supplied.is_empty()), mistakes == 0),
+                Err(error) => error.into_inner(),
+            };
+            let innermost = error.path.first().copied();
+            let map = error.path.get(1).copied().unwrap_or(self);
+            let known = error.known || innermost.is_some_and(|at| without.nodes.contains(&at));
+            let missing = error.missing;
+            let hole = missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
+            // What gives way is the innermost piece that has not given way yet.
+            let next = error.path.iter().copied().find(|at| !without.nodes.contains(at));
+            if !known && !hole.is_some_and(|hole| without.holes.contains(&hole)) {
+                let error = self.explain::<T>(error, &without);
+                // `nmae` stands for `name`: that one isn't missing then.
+                without.holes.extend(error.suggestion.iter().map(|key| (map, key.clone())));
+                let whole = if error.missing.is_some() { self.head() } else { self.place };
+                problems.push(error.place.unwrap_or(whole), error.message, error.suggestion);
+            }
+            if missing.is_some_and(|key| without.supplied.insert((innermost.unwrap_or(self), key))) {
+                continue;
+            }
+            let Some(next) = next else { break };
+            without.holes.extend(self.key_of(next).map(|key| (map, key)));
+            without.nodes.insert(next);
+        }
+        (None, false)
+    }
+
+    /// Makes sure that an error shows nothing that was filled in. If it is about one such text, the text as it is
+    /// written is read in its place, which fails in the same words.
+    fn explain<T: DeserializeOwned>(&self, error: Inner, without: &Without) -> Inner {
+        let at = error.path.first().copied().unwrap_or(self);
+        let Some(Node { value, .. }) = self.find(at) else { return error };
+        if !matches!(value, Value::Resolved(_)) {
+            let message = self.find(at).unwrap_or(self).veil(error.message);
+            return Inner { message, ..error };
+        }
+        let (nodes, supplied) = (without.nodes.clone(), without.supplied.clone());
+        let veiled = Without { nodes, supplied, veiled: Some(at), ..Without::default() };
+        let again = T::deserialize(Reader { node: self, without: &veiled }).map_err(Error::into_inner);
+        match again {
+            Err(again) if again.path.first() == error.path.first() => again,
+            _ => Inner { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
+        }
+    }
+
+    /// The piece with this address.
+    fn find(&self, at: *const Node) -> Option<&Node> {
+        if std::ptr::eq(self, at) {
+            return Some(self);
+        }
+        match &self.value {
+            Value::List(items) => items.iter().find_map(|item| item.find(at)),
+            Value::Map(entries) => entries.iter().find_map(|entry| entry.node.find(at)),
+            _ => None,
+        }
+    }
+
+    /// The key of the piece with this address.
+    fn key_of(&self, at: *const Node) -> Option<String> {
+        match &self.value {
+            Value::List(items) => items.iter().find_map(|item| item.key_of(at)),
+            Value::Map(entries) => entries.iter().find_map(|entry| {
+                if std::ptr::eq(&entry.node, at) { Some(entry.key.to_string()) } else { entry.node.key_of(at) }
+            }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{
+        document::{Entry, Resolved},
+        model::{
+            limit::Max,
+            units::{Period, Ratio},
+            words::Severity,
+        },
+    };
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        url: String,
+        #[serde(default)]
+        port: u16,
+        retry: Option<bool>,
+        window: Option<Period>,
+        max: Option<Max<Ratio>>,
+        level: Option<Max<f64>>,
+        severity: Option<Severity>,
+        #[serde(default)]
+        source: Source,
+        #[serde(default)]
+        nested: Vec<Nested>,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Source {
+        #[default]
+        Modified,
+        Name {
+            pattern: String,
+        },
+        Every(Period),
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        a: String,
+        b: Option<u32>,
+    }
+
+    fn read(text: &str) -> Result<Settings, String> {
+        let mut problems = Problems::default();
+        let value = problems.parse("x", text.into()).and_then(|node| node.read(&mut problems));
+        let said: Vec<_> =
+            problems.iter().map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.message)).collect();
+        assert_eq!(value.is_some(), said.is_empty(), "{said:?}");
+        value.ok_or_else(|| said.join("\n"))
+    }
+
+    #[test]
+    fn values_of_every_shape_are_read() {
+        let settings = read(
+            "url: x\nport: 80\nretry: true\nwindow: 5m\nmax: {warn: 1%, fail: 0.05}\nlevel: 3\nseverity: info\n\
+             source: {every: 1h}\nnested: [{a: x, b: 1}, {a: y}]\nlabels: {a: b}\n",
+        )
+        .unwrap();
+        assert_eq!((settings.port, settings.retry, settings.severity), (80, Some(true), Some(Severity::Info)));
+        assert_eq!(settings.source, Source::Every("1h".parse().unwrap()));
+        assert_eq!(settings.nested.len(), 2);
+        assert_eq!(
+            read("{url: x, source: {name: {pattern: y}}}").unwrap().source,
+            Source::Name { pattern: "y".into() }
+        );
+        assert_eq!(read("{url: x, source: modified, retry: ~, labels: {}}").unwrap().source, Source::Modified);
+    }
+
+    #[test]
+    fn every_mistake_is_found_and_none_that_only_follows_from_another() {
+        let text = "ulr: x\nport: 99999\nretry: yes\nwindow: 5\nmax: {warn: 2%, fail: 1%}\nseverity: {a: 1}\n\
+                    source: {name: {patern: x}}\nnested: [{a: 1}, {b: -1}, {a: x, c: 1}, 5]\nlabels: {a: 1, b: [c]}\n";
+        let expected = "1:1 unknown key `ulr`\n\
+                        2:7 the number 99999 is out of range: expected a whole number from 0 to 65535\n\
+                        3:8 expected `true` or `false`, found the text `yes`\n\
+                        4:9 `5` is not a duration: write a number and a unit, as in 500ms, 30s, 5m, 26h or 30d\n\
+                        5:6 `warn: 2%` can never be seen before `fail: 1%`: here warn must be below fail\n\
+                        6:12 unknown word `a`: it can be `critical`, `warning` or `info`\n\
+                        7:10 key `pattern` is missing\n\
+                        8:14 expected a text, found the number 1: put it in quotes\n\
+                        8:18 key `a` is missing\n\
+                        8:22 the number -1 is out of range: expected a whole number from 0\n\
+                        8:34 unknown key `c`: it can be `a` or `b`\n\
+                        8:41 expected a map, found the number 5\n\
+                        9:13 expected a text, found the number 1: put it in quotes\n\
+                        9:19 expected a text, found a list";
+        assert_eq!(read(text).unwrap_err(), expected);
+        assert_eq!(read("{port: 1}").unwrap_err(), "1:1 key `url` is missing");
+        assert_eq!(
+            read("{url: x, nested: [{b: x}, {}], retry: 5}").unwrap_err(),
+            "1:19 key `a` is missing\n1:23 expected a whole number from 0, found the text `x`\n1:27 key `a` is missing\n\
+             1:39 expected `true` or `false`, found the number 5"
+        );
+        assert_eq!(several("{b: x}"), "key `a` is missing; key `c` is missing; key `d` is missing");
+        assert_eq!(
+            several("{e: 1, b: x}"),
+            "key `a` is missing; key `c` is missing; key `d` is missing; unknown key `e`: it can be `a`, `b`, `d`, `c` or `f`"
+        );
+        assert_eq!(read("[x]").unwrap_err(), "1:1 expected a map, found a list");
+        assert_eq!(
+            read("{url: x, source: {modified: 1, name: 2}}").unwrap_err(),
+            "1:18 expected one key: `modified`, `name` or `every`"
+        );
+    }
+
+    fn several(text: &str) -> String {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only what is said about it counts")]
+        struct Several {
+            a: String,
+            #[serde(default)]
+            b: String,
+            d: u32,
+            c: Nested,
+            f: Option<Period>,
+        }
+        let mut problems = Problems::default();
+        let read = problems.parse("x", text.into()).and_then(|node| node.read::<Several>(&mut problems));
+        assert!(read.is_none());
+        let mut said: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
+        said.sort();
+        said.join("; ")
+    }
+
+    fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {
+        let resolved = Resolved { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
+        let value = Node::new(Default::default(), Value::Resolved(Box::new(resolved)));
+        let mut node = Node::from(serde_json::json!({"url": "x", "port": 1}));
+        if let Value::Map(entries) = &mut node.value {
+            entries.retain(|entry| &*entry.key != key);
+            entries.push(Entry { key: key.into(), node: value });
+        }
+        let mut problems = Problems::default();
+        let value = node.read(&mut problems);
+        (value, problems.to_string())
+    }
+
+    #[test]
+    fn what_is_filled_in_may_be_a_number_or_a_truth_value_and_is_never_shown() {
+        assert_eq!(filled_in("port", "80").0.unwrap().port, 80);
+        assert_eq!(filled_in("retry", "true").0.unwrap().retry, Some(true));
+        assert_eq!(filled_in("level", "0.5").0.unwrap().level.unwrap().fail_at(), Some(0.5));
+        assert_eq!(filled_in("max", "5%").0.unwrap().max.unwrap().fail_at(), Some(0.05));
+        assert_eq!(filled_in("url", "5").0.unwrap().url, "5", "a text stays one");
+        for (key, text, message) in [
+            ("port", "hunter2", "expected a whole number from 0 to 65535, found the text `${X}`"),
+            ("port", "99999", "expected a whole number from 0 to 65535, found the text `${X}`"),
+            (
+                "window",
+                "hunter2",
+                "`${X}` is not a duration: write a number and a unit, as in 500ms, 30s, 5m, 26h or 30d",
+            ),
+            ("severity", "hunter2", "unknown word `${X}`: it can be `critical`, `warning` or `info`"),
+            ("nested", "hunter2", "expected a list, found the text `${X}`"),
+        ] {
+            let (value, said) = filled_in(key, text);
+            assert!(value.is_none());
+            assert_eq!(said, message, "{key}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What is on the page: every family of [`crate::model::metric`] with its samples, taken from a snapshot of the board.
+//!
+//! Every series exists from the first scrape: counters, statuses and reasons begin at zero. What checks and facts
+//! measured is there as long as it holds; limits always; what a reload removed is gone with the snapshot.
+
+use std::{borrow::Cow, collections::BTreeSet, collections::HashSet, ptr};
+
+use jiff::Timestamp;
+
+use crate::{
+    board::{CheckState, Own, ProbeState, Snapshot, weight},
+    model::{
+        metric::{self, Family, Sample},
+        words::{Category, Outcome, Reason, Severity, Status},
+    },
+};
+
+/// Where a page goes: a family first, then its samples.
+pub(super) trait Sink {
+    /// The samples that follow belong to this family; `more` are label names after the family's own. A family
+    /// without samples leaves no trace.
+    fn family(&mut self, family: &Family, more: &[&str]);
+    /// One sample, with a value for each label name.
+    fn sample(&mut self, labels: &[&str], value: f64);
+}
+
+/// Writes everything; `took` is how long the rendering before this one took, in seconds. Without it what is about a
+/// daemon that runs is left out.
+pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink) {
+    for family in metric::ALL {
+        let computed = COMPUTED.iter().find(|(computed, _)| ptr::eq(*computed, *family));
+        match computed {
+            Some((_, Fill::Own(_) | Fill::Took)) if took.is_none() => {}
+            // The info families may have more labels, and announce themselves.
+            Some((_, Fill::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
+            Some((_, fill)) => {
+                sink.family(family, &[]);
+                match fill {
+                    Fill::Daemon(fill) => fill(snapshot, sink),
+                    Fill::Own(fill) => fill(&snapshot.own, sink),
+                    Fill::Probe(value) => {
+                        snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
+                    }
+                    Fill::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
+                    Fill::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
+                    Fill::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
+                    Fill::Info(_) => {}
+                }
+            }
+            None => {
+                sink.family(family, &[]);
+                measured(snapshot, family, sink);
+            }
+        }
+    }
+}
+
+/// How a family that no check or fact fills is filled.
+enum Fill {
+    /// From everything.
+    Daemon(fn(&Snapshot, &mut dyn Sink)),
+    /// From what is known of the daemon itself.
+    Own(fn(&Own, &mut dyn Sink)),
+    /// One value for each probe.
+    Probe(fn(&ProbeState) -> f64),
+    /// Several samples for each probe.
+    Probes(fn(&ProbeState, &mut dyn Sink)),
+    /// Samples for each check.
+    Checks(fn(&ProbeState, &CheckState, &mut dyn Sink)),
+    /// With the user's labels.
+    Info(fn(&Snapshot, &[&str], &mut dyn Sink)),
+    /// The time that rendering takes.
+    Took,
+}
+
+static COMPUTED: &[(&Family, Fill)] = &[
+    (&metric::BUILD_INFO, Fill::Daemon(|_, sink| sink.sample(&BUILD, 1.0))),
+    (&metric::READY, Fill::Daemon(|all, sink| sink.sample(&[], flag(all.is_ready())))),
+    (&metric::CHECKS, Fill::Daemon(counts)),
+    (&metric::SCORE, Fill::Daemon(scores)),
+    (&metric::PROBE_INFO, Fill::Info(probe_info)),
+    (&metric::PROBE_SUCCESS, Fill::Probe(|probe| flag(last(probe, |run| run.failure.is_none()).unwrap_or_default()))),
+    (&metric::PROBE_DURATION, Fill::Probe(|probe| last(probe, |run| run.duration.as_secs_f64()).unwrap_or_default())),
+    (&metric::PROBE_PHASE_DURATION, Fill::Probes(phases)),
+    (&metric::PROBE_RUNS, Fill::Probe(|probe| probe.runs as f64)),
+    (&metric::PROBE_FAILURES, Fill::Probes(failures)),
+    (&metric::PROBE_OVERRUNS, Fill::Probe(|probe| probe.overruns as f64)),
+    (&metric::PROBE_INTERVAL, Fill::Probe(|probe| probe.info.timing.interval.as_secs_f64())),
+    (&metric::PROBE_LAST_RUN, Fill::Probe(|probe| last(probe, |run| epoch(run.at)).unwrap_or_default())),
+    (&metric::PROBE_LATENESS, Fill::Probe(|probe| last(probe, |run| run.lateness).unwrap_or_default())),
+    (&metric::CHECK_INFO, Fill::Info(check_info)),
+    (&metric::CHECK_STATUS, Fill::Checks(statuses)),
+    (&metric::CHECK_RESULTS, Fill::Checks(results)),
+    (&metric::CHECK_SINCE, Fill::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since)))),
+    (
+        &metric::CHECK_LAST_PASS,
+        Fill::Checks(|probe, check, sink| {
+            sink.sample(&names(probe, check), check.last_pass.map(epoch).unwrap_or_default());
+        }),
+    ),
+    (&metric::CHECK_HEADROOM, Fill::Checks(headroom)),
+    (&metric::CONFIG_RELOAD_SUCCESSFUL, Fill::Own(|own, sink| sink.sample(&[], flag(own.reload_successful)))),
+    (&metric::CONFIG_RELOAD_TIMESTAMP, Fill::Own(|own, sink| sink.sample(&[], own.reloaded_at))),
+    (&metric::SCRAPE_DURATION, Fill::Took),
+    (&metric::PANICS, Fill::Own(|own, sink| sink.sample(&[], own.panics as f64))),
+    (
+        &metric::STATE_WRITES,
+        Fill::Own(|own, sink| {
+            sink.sample(&["success"], own.state_writes as f64);
+            sink.sample(&["failure"], own.state_failures as f64);
+        }),
+    ),
+];
+
+/// Version, revision and compiler of this build.
+const BUILD: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("READINESS_REVISION"), env!("READINESS_RUSTC")];
+
+fn flag(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+fn epoch(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+fn last<T>(probe: &ProbeState, of: impl FnOnce(&crate::board::LastRun) -> T) -> Option<T> {
+    probe.last.as_ref().map(of)
+}
+
+fn names<'a>(probe: &'a ProbeState, check: &'a CheckState) -> [&'a str; 2] {
+    [&probe.info.name, &check.info.name]
+}
+
+fn counts(snapshot: &Snapshot, sink: &mut dyn Sink) {
+    let kinds: BTreeSet<(Category, Severity)> =
+        snapshot.checks().map(|(_, check)| (check.info.category, check.info.severity)).collect();
+    for (category, severity) in kinds {
+        for status in Status::ALL {
+            let alike = |check: &CheckState| {
+                check.info.category == category && check.info.severity == severity && check.status == *status
+            };
+            let count = snapshot.checks().filter(|(_, check)| alike(check)).count();
+            sink.sample(&[category.as_str(), severity.as_str(), status.as_str()], count as f64);
+        }
+    }
+}
+
+/// Where nothing could be judged there is nothing that passes either: 0.
+fn scores(snapshot: &Snapshot, sink: &mut dyn Sink) {
+    let categories: BTreeSet<Category> = snapshot.checks().map(|(_, check)| check.info.category).collect();
+    for category in categories {
+        let (mut passing, mut judged) = (0.0, 0.0);
+        for (_, check) in snapshot.checks().filter(|(_, check)| check.info.category == category) {
+            let weight = weight(check.info.severity);
+            passing += if check.status == Status::Pass { weight } else { 0.0 };
+            judged += if matches!(check.status, Status::Pass | Status::Warn | Status::Fail) { weight } else { 0.0 };
+        }
+        sink.sample(&[category.as_str()], if judged > 0.0 { passing / judged } else { 0.0 });
+    }
+}
+
+/// The names of the user's labels on any probe that fit a family.
+fn user_labels<'a>(snapshot: &'a Snapshot, family: &Family) -> Vec<&'a str> {
+    let all: BTreeSet<&str> = snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
+    all.into_iter().filter(|name| is_label(name) && !family.labels.contains(name)).collect()
+}
+
+fn is_label(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+        && !name.starts_with("__")
+}
+
+fn user_values<'a>(probe: &'a ProbeState, more: &[&str]) -> impl Iterator<Item = &'a str> {
+    more.iter().map(|name| probe.info.labels.get(*name).map_or("", String::as_str)).collect::<Vec<_>>().into_iter()
+}
+
+fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
+    sink.family(&metric::PROBE_INFO, more);
+    for probe in &snapshot.probes {
+        let mut labels = vec![&*probe.info.name, probe.info.kind, &probe.info.service];
+        labels.extend(user_values(probe, more));
+        sink.sample(&labels, 1.0);
+    }
+}
+
+fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
+    sink.family(&metric::CHECK_INFO, more);
+    for (probe, check) in snapshot.checks() {
+        let info = &check.info;
+        let mut labels = vec![
+            &*probe.info.name,
+            &*info.name,
+            info.kind,
+            info.category.as_str(),
+            info.severity.as_str(),
+            if info.gate { "true" } else { "false" },
+            &*probe.info.service,
+            &*info.owner,
+            &*info.runbook,
+        ];
+        labels.extend(user_values(probe, more));
+        sink.sample(&labels, 1.0);
+    }
+}
+
+/// The phases that the kind announces, and any other that the last run went through.
+fn phases(probe: &ProbeState, sink: &mut dyn Sink) {
+    let entered = probe.last.as_ref().map(|run| run.phases.as_slice()).unwrap_or_default();
+    for phase in probe.info.phases {
+        let spent = entered.iter().find(|(entered, _)| entered == phase).map(|(_, spent)| spent.as_secs_f64());
+        sink.sample(&[&probe.info.name, phase.as_str()], spent.unwrap_or_default());
+    }
+    for (phase, spent) in entered.iter().filter(|(phase, _)| !probe.info.phases.contains(phase)) {
+        sink.sample(&[&probe.info.name, phase.as_str()], spent.as_secs_f64());
+    }
+}
+
+fn failures(probe: &ProbeState, sink: &mut dyn Sink) {
+    for reason in Reason::ALL {
+        sink.sample(&[&probe.info.name, reason.as_str()], probe.failures(*reason) as f64);
+    }
+}
+
+fn statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+    for status in Status::ALL {
+        sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], flag(check.status == *status));
+    }
+}
+
+fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+    for status in Status::ALL {
+        sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], check.results(*status) as f64);
+    }
+}
+
+fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+    let measures = held(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
+    // A value between two limits is one measure with two headrooms: the smaller one is how far it may go.
+    let mut left: Vec<(&str, f64)> = Vec::new();
+    for (name, headroom) in measures.iter().filter_map(|measure| Some((&*measure.name, measure.headroom()?))) {
+        match left.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, least)) => *least = least.min(headroom),
+            None => left.push((name, headroom)),
+        }
+    }
+    for (name, headroom) in left {
+        sink.sample(&[&probe.info.name, &check.info.name, name], headroom);
+    }
+}
+
+/// The verdict whose values may be shown: one that can't tell has none.
+fn held(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
+    check.verdict.as_ref().filter(|verdict| !matches!(verdict.outcome, Outcome::Unknown(_)))
+}
+
+/// The samples of a family that facts and checks brought.
+fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn Sink) {
+    let is_by_check = family.labels.get(1) == Some(&"check");
+    let mut seen = HashSet::new();
+    let mut labels: Vec<&str> = Vec::new();
+    for probe in &snapshot.probes {
+        let facts = facts(probe, family.lasting).map(|sample| (None, sample));
+        let checks = probe.checks.iter().flat_map(|check| said(check, family.lasting).map(move |s| (Some(check), s)));
+        seen.clear();
+        for (check, sample) in facts.chain(checks).filter(|(_, sample)| ptr::eq(sample.family, family)) {
+            let check = check.map(|check| &*check.info.name).filter(|_| is_by_check);
+            // Two checks of a probe may both say how large the newest backup is: the first one counts, for a page
+            // with a series twice is refused as a whole.
+            if !seen.insert((check, &sample.labels)) {
+                continue;
+            }
+            labels.clear();
+            labels.push(&probe.info.name);
+            labels.extend(check);
+            labels.extend(sample.labels.iter().map(Cow::as_ref));
+            let fits = labels.len() == family.labels.len();
+            debug_assert!(fits, "{} wants the labels {:?}, not {labels:?}", family.name, family.labels);
+            if fits {
+                sink.sample(&labels, sample.value);
+            }
+        }
+    }
+}
+
+/// Samples of the facts: what lasts was put aside by the board, the rest holds as long as the last run does.
+fn facts(probe: &ProbeState, lasting: bool) -> impl Iterator<Item = &Sample> {
+    let holds = probe.checks.iter().any(|check| check.verdict.is_some());
+    let last = probe.last.iter().filter(move |_| holds && !lasting).flat_map(|run| &run.samples);
+    last.chain(probe.lasting.iter().filter(move |_| lasting))
+}
+
+/// Limits and measured values of a check; of what lasts, the board has kept the latest.
+fn said(check: &CheckState, lasting: bool) -> impl Iterator<Item = &Sample> {
+    let measured = held(check).filter(|_| !lasting).into_iter().flat_map(|verdict| &verdict.samples);
+    check.limits.iter().chain(measured).chain(check.lasting.iter().filter(move |_| lasting))
+}

@@ -1,0 +1,121 @@
+//! `process_*`: what this process costs, read from /proc.
+//!
+//! Own lines rather than the `prometheus` crate's collector, which counts CPU in whole seconds: too coarse to see what
+//! a daemon costs that needs a few milliseconds a second. Where there is no /proc, nothing is exposed.
+
+use std::fs;
+
+use super::{Format, encoder::Lines, families::Sink, page_buffer::Paper};
+use crate::model::metric::{Family, TASKS, Type};
+
+/// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
+const TICKS: f64 = 100.0;
+
+macro_rules! process {
+    ($($id:ident: $kind:ident $name:literal $help:literal;)+) => {
+        $(static $id: Family = Family { name: $name, kind: Type::$kind, help: $help, labels: &[], lasting: false };)+
+    };
+}
+
+process! {
+    CPU: Counter "process_cpu_seconds_total" "User and system CPU time spent.";
+    RESIDENT: Gauge "process_resident_memory_bytes" "Resident memory.";
+    VIRTUAL: Gauge "process_virtual_memory_bytes" "Virtual memory.";
+    THREADS: Gauge "process_threads" "Threads.";
+    OPEN_FDS: Gauge "process_open_fds" "Open file descriptors.";
+    MAX_FDS: Gauge "process_max_fds" "File descriptors that may be open at once.";
+    START: Gauge "process_start_time_seconds" "When the process started, since the epoch.";
+}
+
+/// This process.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// When it started, which is dear to find out: /proc/stat counts every interrupt.
+    start: Option<f64>,
+}
+
+impl Process {
+    pub(super) fn this() -> Self {
+        Self { start: start(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
+    }
+
+    /// What ends a page.
+    pub(super) fn tail(&self, format: Format, tasks: usize) -> String {
+        let mut lines = Lines::new(format, Paper::plain());
+        self.write(tasks, &mut lines);
+        let mut text = lines.finish().into_text();
+        if format == Format::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    fn write(&self, tasks: usize, sink: &mut dyn Sink) {
+        sink.family(&TASKS, &[]);
+        sink.sample(&[], tasks as f64);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let kilobytes = |key| field(&status, key).map(|kilobytes| kilobytes * 1024.0);
+        for (family, value) in [
+            (&CPU, cpu(&stat)),
+            (&RESIDENT, kilobytes("VmRSS:")),
+            (&VIRTUAL, kilobytes("VmSize:")),
+            (&THREADS, field(&status, "Threads:")),
+            // The listing itself holds one open.
+            (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
+            (&MAX_FDS, max_files()),
+            (&START, self.start),
+        ] {
+            if let Some(value) = value {
+                sink.family(family, &[]);
+                sink.sample(&[], value);
+            }
+        }
+    }
+}
+
+/// How many file descriptors this process may have open; `None` where that is unbounded or can't be known.
+pub(crate) fn max_files() -> Option<f64> {
+    fs::read_to_string("/proc/self/limits").ok().and_then(|limits| field(&limits, "Max open files"))
+}
+
+/// The first number after a key at the start of a line.
+fn field(text: &str, key: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// utime and stime: the 14th and 15th field, counted after the name, which may hold blanks and brackets.
+fn cpu(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / TICKS)
+}
+
+/// The 22nd field of the process, in ticks since the boot.
+fn start(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    Some(field(&fs::read_to_string("/proc/stat").ok()?, "btime")? + ticks / TICKS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_moves_no_field() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 1000 1 1";
+        assert_eq!(cpu(stat), Some(3.0));
+        assert_eq!(cpu(""), None);
+    }
+
+    #[test]
+    fn this_very_process_started_lately() {
+        let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+        let started = start(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        assert!((now - started).abs() < 600.0, "{started} {now}");
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads of files whose path, kind and size somebody else may have chosen: configuration, secrets, certificates,
+//! checksums, backups, saved state.
+//!
+//! No read hangs and none fills the memory. Only regular files are opened: a FIFO would block until a writer comes, a
+//! device may act when it is opened. Every module that opens a file of the user does so here.
+
+use std::{
+    fmt,
+    fs::{self, File, FileType, Metadata, OpenOptions, Permissions},
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+
+use crate::model::units::Size;
+
+/// Mode of a file that only this user may read and write.
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
+/// UTF-8 byte order mark, which editors on Windows put at the start of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_ENTER: u32 = 0o001;
+
+/// Reason why a file was not read; the end of a sentence that starts with the file's name.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// An error of the system.
+    Io(io::Error),
+    /// The path leads to something else than a regular file, named here with its article.
+    NotRegular(&'static str),
+    /// The file is larger than this many bytes.
+    TooLarge(u64),
+}
+
+/// Identity of a file's content: replaced (also behind a symbolic link), written again, or given another mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    mode: u32,
+}
+
+/// Treatment of a symbolic link as the last part of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// The link is followed: Kubernetes mounts secrets and configuration through links.
+    Follow,
+    /// The link is refused: nobody but this program has a reason to put anything there.
+    Refuse,
+}
+
+/// Opens a regular file to read it.
+///
+/// # Errors
+/// The file can't be opened, or is no regular file.
+pub(crate) fn open(path: &Path, links: Links) -> Result<(File, Metadata), Refusal> {
+    open_with(path, links, File::options().read(true))
+}
+
+/// Opens a file of this program, made with a private mode if it is not there; links are refused.
+///
+/// # Errors
+/// The file can't be opened or made, or is no regular file.
+pub(crate) fn open_private(path: &Path) -> Result<File, Refusal> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(PRIVATE_FILE);
+    let (file, found) = open_with(path, Links::Refuse, &mut options)?;
+    make_private(&file, &found);
+    Ok(file)
+}
+
+/// Creates a file of this program with a private mode in the place of whatever has its name. The new file is created
+/// exclusively, so no link is followed and no file of somebody else is written to.
+///
+/// # Errors
+/// The file before can't be removed, or the new one can't be created.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::options().write(true).create_new(true).mode(PRIVATE_FILE).open(path),
+    }
+}
+
+/// Takes the rights of group and others away. Only the owner may do so: for a file of somebody else nothing changes.
+pub(crate) fn make_private(file: &File, found: &Metadata) {
+    if found.mode() & 0o077 != 0 {
+        let _ = file.set_permissions(Permissions::from_mode(PRIVATE_FILE));
+    }
+}
+
+/// Reads a regular file of at most `max` bytes, without a byte order mark at its start.
+///
+/// # Errors
+/// The file can't be read, is no regular file, or is larger.
+pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>, Refusal> {
+    read_found(path, max).map(|(bytes, _)| bytes)
+}
+
+/// The same, with the metadata of the file that was read.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_found(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), Refusal> {
+    let (file, found) = open(path, Links::Follow)?;
+    if found.len() > max {
+        return Err(Refusal::TooLarge(max));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    // The file may grow while it is read, and files of /proc have no size at all.
+    file.take(max + 1).read_to_end(&mut bytes).map_err(Refusal::Io)?;
+    if bytes.len() as u64 > max {
+        return Err(Refusal::TooLarge(max));
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok((bytes, found))
+}
+
+impl Stamp {
+    pub(crate) fn of(found: &Metadata) -> Self {
+        Self {
+            inode: found.ino(),
+            size: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            mode: found.mode(),
+        }
+    }
+}
+
+/// Stamp of a regular file, without opening it.
+///
+/// # Errors
+/// The path leads nowhere, or not to a regular file.
+pub(crate) fn stamp(path: &Path) -> Result<Stamp, Refusal> {
+    let found = fs::metadata(path).map_err(Refusal::Io)?;
+    regular(&found)?;
+    Ok(Stamp::of(&found))
+}
+
+/// Advice for a file with a secret that every user of the machine can read. A file below a folder that others can't
+/// enter is safe whatever its own mode is.
+pub(crate) fn exposure(path: &Path, found: &Metadata) -> Option<String> {
+    if found.mode() & OTHERS_READ == 0 {
+        return None;
+    }
+    // Links are resolved: the folders on the way to the file itself are the ones that count.
+    let whole = path.canonicalize().ok()?;
+    let closed = |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.mode() & OTHERS_ENTER == 0);
+    if whole.ancestors().skip(1).any(closed) {
+        return None;
+    }
+    Some(format!(
+        "every user of this machine or container can read this file (mode {:04o}): take the right away with \
+         `chmod o-r`; in Kubernetes set `defaultMode: 0400` on the volume (0440 with an `fsGroup`)",
+        found.mode() & 0o7777
+    ))
+}
+
+fn open_with(path: &Path, links: Links, options: &mut OpenOptions) -> Result<(File, Metadata), Refusal> {
+    // Looked at before it is opened, for a device may act on being opened; and again afterwards, on the open file,
+    // for somebody may have put another in its place.
+    let look = if links == Links::Follow { fs::metadata } else { fs::symlink_metadata };
+    match look(path) {
+        Ok(found) => regular(&found)?,
+        // A file that is to be made isn't there yet; where it must be there, opening it fails.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Refusal::Io(error)),
+    }
+    // Without blocking: a FIFO that was put there just now would wait for its other end. For a regular file it means
+    // nothing.
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    if links == Links::Refuse {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path).map_err(Refusal::Io)?;
+    let found = file.metadata().map_err(Refusal::Io)?;
+    regular(&found)?;
+    Ok((file, found))
+}
+
+fn regular(found: &Metadata) -> Result<(), Refusal> {
+    match found.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind => Err(Refusal::NotRegular(name(kind))),
+    }
+}
+
+fn name(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_symlink() => "a symbolic link",
+        _ => "a device",
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "can't be read: {error}"),
+            Self::NotRegular(kind) => write!(f, "is {kind}, not a regular file"),
+            Self::TooLarge(max) => write!(f, "is larger than {}", Size(*max)),
+        }
+    }
+}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Io(error) => error,
+            other => Self::other(format!("it {other}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, process::Command};
+
+    use super::*;
+
+    fn said(path: &Path, links: Links) -> String {
+        open(path, links).map_or_else(|refusal| refusal.to_string(), |_| "opened".to_owned())
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_and_each_other_kind_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (fifo, file, link) = (folder.path().join("fifo"), folder.path().join("file"), folder.path().join("link"));
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        fs::write(&file, "x").unwrap();
+        symlink(&file, &link).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        for (path, links, expected) in [
+            (&fifo, Links::Follow, "is a FIFO, not a regular file"),
+            (&folder.path().to_owned(), Links::Follow, "is a folder, not a regular file"),
+            (&folder.path().join("socket"), Links::Follow, "is a socket, not a regular file"),
+            (&"/dev/zero".into(), Links::Follow, "is a device, not a regular file"),
+            (&link, Links::Refuse, "is a symbolic link, not a regular file"),
+            (&link, Links::Follow, "opened"),
+            (&file, Links::Refuse, "opened"),
+        ] {
+            assert_eq!(said(path, links), expected, "{}", path.display());
+        }
+        assert!(open_private(&fifo).is_err() && open_private(&link).is_err());
+    }
+
+    #[test]
+    fn a_read_is_bounded_and_leaves_the_byte_order_mark_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"\xef\xbb\xbfabc").unwrap();
+        assert_eq!(read(&path, 6).unwrap(), b"abc");
+        assert_eq!(read(&path, 5).unwrap_err().to_string(), "is larger than 5B");
+        // A file of the kernel says that it is empty.
+        assert!(matches!(read(Path::new("/proc/self/maps"), 10), Err(Refusal::TooLarge(10))));
+    }
+
+    #[test]
+    fn a_private_file_is_created_anew_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, path) = (folder.path().join("victim"), folder.path().join("draft"));
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, &path).unwrap();
+        let file = create_private(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert!(path.symlink_metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_and_reach_is_exposed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "x").unwrap();
+        let with = |file, above| {
+            fs::set_permissions(&path, Permissions::from_mode(file)).unwrap();
+            fs::set_permissions(folder.path(), Permissions::from_mode(above)).unwrap();
+            exposure(&path, &fs::metadata(&path).unwrap())
+        };
+        assert!(with(0o644, 0o755).is_some_and(|text| text.contains("mode 0644") && text.contains("defaultMode")));
+        assert_eq!(with(0o640, 0o755), None);
+        assert_eq!(with(0o644, 0o750), None, "nobody else can enter the folder");
+    }
+}

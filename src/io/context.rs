@@ -1,0 +1,83 @@
+//! The context of one run: its time budget, the resources that probes share, and the secrets that it has read.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::resources::Shared;
+use crate::model::redaction::Held;
+use crate::model::{redaction::Hidden, words::Phase};
+
+/// What a run is given, beside its own settings.
+pub struct Context {
+    /// How long the whole run may take; the scheduler drops it then.
+    pub timeout: Duration,
+    /// What is shared between probes: TLS roots, resolver.
+    pub shared: Arc<Shared>,
+    start: Instant,
+    phases: Mutex<Vec<(Phase, Duration)>>,
+    held: Mutex<Vec<Held>>,
+}
+
+impl Context {
+    /// A context for one run.
+    #[must_use]
+    pub fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
+        Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
+    }
+
+    /// Keeps what was read just now out of everything that any run brings back from now on, until it is read again
+    /// and for a while after that. To be called before it is sent anywhere.
+    pub fn hide(&self, add: impl FnOnce(&mut Hidden)) {
+        let mut hidden = Hidden::default();
+        add(&mut hidden);
+        let held = self.shared.registry.hold(hidden);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+    }
+
+    /// What was told to [`Context::hide`], to be held until the next run.
+    pub(crate) fn take_held(&self) -> Vec<Held> {
+        std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How much of the timeout is left: for a probe that has several tries to share out.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.timeout.saturating_sub(self.start.elapsed())
+    }
+
+    /// Times a part of the run. A phase that is cut short by the timeout counts with the time it had; one that is
+    /// entered twice (a redirect) adds up.
+    pub async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
+        struct Clock<'a>(&'a Context, Phase, Instant);
+        impl Drop for Clock<'_> {
+            fn drop(&mut self) {
+                let spent = self.2.elapsed();
+                let mut phases = self.0.phases.lock().unwrap_or_else(PoisonError::into_inner);
+                match phases.iter_mut().find(|(phase, _)| *phase == self.1) {
+                    Some((_, total)) => *total += spent,
+                    None => phases.push((self.1, spent)),
+                }
+            }
+        }
+        let _clock = Clock(self, phase, Instant::now());
+        work.await
+    }
+
+    /// The phases so far, in the order in which they were entered.
+    #[must_use]
+    pub fn phases(&self) -> Vec<(Phase, Duration)> {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}

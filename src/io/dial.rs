@@ -1,0 +1,212 @@
+//! From a host and a port to a connection that stands, phase by phase, for every kind that talks TCP.
+//!
+//! Addresses are tried one after the other, as the system orders them: a probe measures one way to its target, not
+//! the fastest of several.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    io::{context::Context, resources::Shared},
+    model::{
+        failure::Failure,
+        words::{Phase, Reason},
+    },
+};
+
+/// Which addresses of a name to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AddressFamily {
+    /// Whatever the system gives, in its order.
+    #[default]
+    Any,
+    /// Only IPv4.
+    Ip4,
+    /// Only IPv6.
+    Ip6,
+}
+
+/// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`; tells which address
+/// it was that accepted.
+///
+/// # Errors
+/// `resolve`, `refused`, `unreachable`, `timeout` or, when this process is out of file descriptors, `limit`, naming every address that was tried.
+pub async fn connect(
+    cx: &Context,
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    connect_unless(cx, host, port, family, |_| None).await
+}
+
+/// As [`connect`], and refuses the whole name if any of its addresses is forbidden: a name that has a forbidden address
+/// beside a good one was made to lead there. Nothing is sent to any of them then.
+///
+/// # Errors
+/// As [`connect`], and `status` for a forbidden address.
+pub(crate) async fn connect_unless(
+    cx: &Context,
+    host: &str,
+    port: u16,
+    family: AddressFamily,
+    forbidden: impl Fn(IpAddr) -> Option<Failure>,
+) -> Result<(TcpStream, SocketAddr), Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let found = match bare.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => cx.phase(Phase::Resolve, resolve(bare, port, &cx.shared)).await?,
+    };
+    if let Some(failure) = found.iter().find_map(|address| forbidden(address.ip())) {
+        return Err(failure);
+    }
+    let addresses: Vec<_> = found.into_iter().filter(|address| family.takes(*address)).collect();
+    if addresses.is_empty() {
+        return Err(Failure::new(Reason::Resolve, format!("{host} has no {family} address")));
+    }
+    cx.phase(Phase::Connect, first_of(cx, host, &addresses)).await
+}
+
+/// The failure behind an I/O error of a connection that stood already.
+#[must_use]
+pub fn broken(what: &str, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::TimedOut => Reason::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
+        _ => Reason::Protocol,
+    };
+    Failure::from_error(reason, what, error)
+}
+
+/// The addresses of a name, as the system's resolver gives them. Runs that want the same name at the same time look it
+/// up once.
+///
+/// # Errors
+/// `resolve`.
+pub(crate) async fn resolve(host: &str, port: u16, shared: &Shared) -> Result<Vec<SocketAddr>, Failure> {
+    let name = host.to_owned();
+    let lookup = move || {
+        let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
+            let text = error.to_string();
+            let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+            Failure::new(Reason::Resolve, format!("the name {name} can't be resolved: {text}"))
+        });
+        found.map(Iterator::collect)
+    };
+    let mut found: Vec<SocketAddr> = shared.names.run(host.to_owned(), lookup).await?;
+    found.iter_mut().for_each(|address| address.set_port(port));
+    Ok(found)
+}
+
+/// Out of file descriptors: the machine, and this process. The numbers are those of Linux, macOS and the BSDs.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
+async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
+    let mut failures = Vec::new();
+    for (at, address) in addresses.iter().enumerate() {
+        // Each gets an even share of the time that is left, so that a dead one can't use up that of the next.
+        let share = cx.remaining() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
+        match one(*address, share).await {
+            Ok(stream) => return Ok((stream, *address)),
+            Err(failure) => failures.push((*address, failure)),
+        }
+    }
+    Err(told(host, failures))
+}
+
+async fn one(address: SocketAddr, share: Duration) -> Result<TcpStream, Failure> {
+    let stream = timeout(share, TcpStream::connect(address))
+        .await
+        .map_err(|_| Failure::new(Reason::Timeout, "no answer"))?
+        .map_err(|error| unconnected(&error))?;
+    // Without it, a request in two packets waits for an acknowledgement of the first.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn unconnected(error: &io::Error) -> Failure {
+    use io::ErrorKind as Kind;
+    let (reason, text) = match error.kind() {
+        Kind::ConnectionRefused => (Reason::Refused, "connection refused".to_owned()),
+        Kind::ConnectionReset | Kind::ConnectionAborted => (Reason::Refused, "connection reset".to_owned()),
+        Kind::TimedOut => (Reason::Timeout, "no answer".to_owned()),
+        _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => {
+            let advice = "the exporter itself has too many files open: raise its limit (`ulimit -n`, LimitNOFILE)";
+            (Reason::Limit, advice.to_owned())
+        }
+        // What is left are ways that don't exist: no route, no such network, forbidden by a firewall here.
+        _ => (Reason::Unreachable, error.to_string()),
+    };
+    Failure::new(reason, text)
+}
+
+/// One failure out of those of all addresses. An answer, even a refusal, says more about the target than silence,
+/// and silence more than an address family that this machine does not have.
+fn told(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
+    let telling = |reason| match reason {
+        // Nothing was tried.
+        Reason::Limit => 3,
+        Reason::Refused => 2,
+        Reason::Timeout => 1,
+        _ => 0,
+    };
+    let reason = failures.iter().map(|(_, failure)| failure.reason).max_by_key(|reason| telling(*reason));
+    let tried: Vec<_> = failures.iter().map(|(address, failure)| format!("{address}: {failure}")).collect();
+    Failure::new(reason.unwrap_or(Reason::Unreachable), format!("no connection to {host} ({})", tried.join("; ")))
+}
+
+impl AddressFamily {
+    fn takes(self, address: SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ip4 => address.is_ipv4(),
+            Self::Ip6 => address.is_ipv6(),
+        }
+    }
+}
+
+impl std::fmt::Display for AddressFamily {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Any => "IP",
+            Self::Ip4 => "IPv4",
+            Self::Ip6 => "IPv6",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn names_that_hang_take_no_room_from_others() {
+        let shared = Shared::default();
+        let (answer, silence) = mpsc::channel::<()>();
+        let silence = Arc::new(Mutex::new(silence));
+        for _ in 0..3 {
+            for host in 0..40 {
+                let silence = Arc::clone(&silence);
+                let hanging = shared.names.run(format!("{host}.dead.example"), move || {
+                    let _ = silence.lock().map(|silence| silence.recv());
+                    Ok(Vec::new())
+                });
+                assert!(timeout(Duration::from_millis(1), hanging).await.is_err());
+            }
+        }
+        let found = timeout(Duration::from_secs(20), resolve("localhost", 80, &shared)).await;
+        drop(answer);
+        assert!(found.unwrap().unwrap().iter().all(|address| address.port() == 80 && address.ip().is_loopback()));
+    }
+}

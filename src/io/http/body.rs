@@ -1,0 +1,143 @@
+//! Bodies of responses: decompressed while they arrive, and kept only when a check looks at them.
+
+use hyper::body::Bytes;
+
+use super::inflow::{BodyKind, Inflow};
+use crate::model::{failure::Failure, units::Size, words::Reason};
+
+/// Takes in a body, piece by piece.
+pub(crate) struct Collector {
+    inflow: Inflow,
+    kept: Option<Vec<u8>>,
+}
+
+/// A body that has come to its end.
+#[derive(Debug)]
+pub(crate) struct Body {
+    /// Bytes after decompression.
+    pub(crate) size: u64,
+    /// The bytes, if they were to be kept.
+    pub(crate) kept: Option<Bytes>,
+}
+
+const BODY: BodyKind = BodyKind { name: "body", unreadable: Reason::Body };
+
+impl Collector {
+    /// Takes a body in the given `Content-Encoding` (none is `identity`).
+    ///
+    /// # Errors
+    /// `body`, if it would have to be kept and its encoding is not known.
+    pub(crate) fn new(encoding: Option<&str>, limit: Size, keep: bool) -> Result<Self, Failure> {
+        let inflow = match Inflow::new(encoding, limit, BODY) {
+            None if keep => {
+                let encoding = excerpt(encoding.unwrap_or_default().trim(), 20);
+                let text = format!("the body is compressed as `{encoding}`, which can't be read here");
+                return Err(Failure::new(Reason::Body, text));
+            }
+            found => found.or_else(|| Inflow::new(None, limit, BODY)),
+        };
+        let inflow = inflow.ok_or_else(|| Failure::new(Reason::Internal, "a plain body can always be read"))?;
+        Ok(Self { inflow, kept: keep.then(Vec::new) })
+    }
+
+    /// Takes the next piece.
+    pub(crate) async fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let Self { inflow, kept } = self;
+        let keep = |part: &[u8]| {
+            kept.iter_mut().for_each(|kept| kept.extend_from_slice(part));
+            Ok(())
+        };
+        inflow.take(piece, keep).await
+    }
+
+    /// The whole body.
+    pub(crate) fn finish(self) -> Result<Body, Failure> {
+        self.inflow.finish()?;
+        Ok(Body { size: self.inflow.produced(), kept: self.kept.map(Bytes::from) })
+    }
+}
+
+/// The start of a foreign text on one line, for a sentence.
+pub(crate) fn excerpt(text: &str, longest: usize) -> String {
+    let mut shown: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(longest).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn collect(encoding: Option<&str>, limit: u64, pieces: &[&[u8]]) -> Result<Body, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut collector = Collector::new(encoding, Size(limit), true)?;
+            for piece in pieces {
+                collector.push(piece).await?;
+            }
+            collector.finish()
+        })
+    }
+
+    fn packed(encoding: &str, text: &[u8]) -> Vec<u8> {
+        let level = Compression::best();
+        match encoding {
+            "gzip" => {
+                let mut to = write::GzEncoder::new(Vec::new(), level);
+                to.write_all(text).unwrap();
+                to.finish().unwrap()
+            }
+            "zlib" => {
+                let mut to = write::ZlibEncoder::new(Vec::new(), level);
+                to.write_all(text).unwrap();
+                to.finish().unwrap()
+            }
+            _ => {
+                let mut to = write::DeflateEncoder::new(Vec::new(), level);
+                to.write_all(text).unwrap();
+                to.finish().unwrap()
+            }
+        }
+    }
+
+    #[test]
+    fn every_encoding_is_undone_and_counted_after_that() {
+        let text = vec![b'x'; 100_000];
+        for (encoding, format) in [("gzip", "gzip"), ("deflate", "zlib"), ("deflate", "raw"), ("GZIP", "gzip")] {
+            let bytes = packed(format, &text);
+            let (one, two) = bytes.split_at(bytes.len() / 2);
+            let body = collect(Some(encoding), 100_000, &[one, two]).unwrap();
+            assert_eq!((body.size, body.kept.unwrap().len()), (100_000, 100_000), "{encoding} as {format}");
+            let bomb = collect(Some(encoding), 99_999, &[&bytes]).unwrap_err();
+            assert_eq!(bomb.reason, Reason::TooLarge, "{encoding} as {format}");
+            assert_eq!(collect(Some(encoding), 100_000, &[one]).unwrap_err().reason, Reason::Body);
+        }
+    }
+
+    #[test]
+    fn a_body_of_exactly_the_limit_is_fine_and_one_byte_more_is_not() {
+        assert_eq!(collect(None, 4, &[b"ab", b"cd"]).unwrap().kept.unwrap(), "abcd");
+        assert_eq!(collect(None, 4, &[b"ab", b"cde"]).unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(collect(Some("gzip"), 4, &[]).unwrap().size, 0);
+        assert_eq!(collect(Some("br"), 4, &[]).unwrap_err().reason, Reason::Body);
+        assert_eq!(Collector::new(Some("br"), Size(4), false).unwrap().finish().unwrap().kept, None);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_exceed_the_limit(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300), encoding in "(gzip|deflate|identity)"
+        ) {
+            if let Ok(body) = collect(Some(&encoding), 200, &[&bytes]) {
+                prop_assert!(body.size <= 200);
+            }
+        }
+    }
+}

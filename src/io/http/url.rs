@@ -1,0 +1,173 @@
+//! The URL of a probe: parsed once, and never shown with its query.
+
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use url::{Host, Position, Url};
+
+/// An `http` or `https` URL without user and password. Its query may hold a token, so it is used but not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+impl Target {
+    /// A URL that an HTTP probe can ask.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its query.
+    pub fn new(url: Url) -> Result<Self, String> {
+        match url.scheme() {
+            "http" | "https" => {}
+            other => {
+                return Err(format!("`{other}` is not a scheme of this probe: a URL starts with http:// or https://"));
+            }
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("a URL must not hold a user or a password: use `basic_auth`".to_owned());
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("the URL names no host".to_owned());
+        }
+        let mut url = url;
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+
+    /// Whether the connection is encrypted.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Name or address; an IPv6 address stands in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// The address, where one is written and not a name.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        match self.0.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+
+    /// The port, that of the scheme where none is written.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
+    /// What a request line and `Host` say: the port only where it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> Cow<'_, str> {
+        match self.0.port() {
+            Some(port) => format!("{}:{port}", self.host()).into(),
+            None => self.host().into(),
+        }
+    }
+
+    /// Path and query. It may hold a token: to be sent, not shown.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        &self.0[Position::BeforePath..]
+    }
+
+    /// The whole of it, for a client that takes URLs. It may hold a token: to be used, not shown.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// Whether both have the same scheme, host and port, so that credentials for one are for the other too.
+    #[must_use]
+    pub fn is_same_origin(&self, other: &Self) -> bool {
+        (self.0.scheme(), self.host(), self.port()) == (other.0.scheme(), other.host(), other.port())
+    }
+
+    /// Where a `Location` leads from here.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn join(&self, location: &str) -> Result<Self, String> {
+        self.0.join(location).map_err(|error| error.to_string()).and_then(Self::new)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0[..Position::AfterPath])
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        // The text itself is not repeated: it may hold a password.
+        let url = Url::parse(&text).map_err(|error| {
+            de::Error::custom(format!("not a URL ({error}): write one such as http://127.0.0.1:8080/health"))
+        })?;
+        Self::new(url).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Target {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "HttpUrl".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "uri", "pattern": "^(\\$\\{|[hH][tT][tT][pP][sS]?://)"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_query_and_refused_with_a_password() {
+        let target: Target = from_value(json!("HTTPS://Example.com/a/b?token=s3cret#part")).unwrap();
+        assert_eq!(
+            (target.to_string(), target.path_and_query()),
+            ("https://example.com/a/b".into(), "/a/b?token=s3cret")
+        );
+        assert!(!format!("{target:?} {}", serde_json::to_string(&target).unwrap()).contains("s3cret"));
+        assert_eq!((target.host(), target.port(), &*target.authority()), ("example.com", 443, "example.com"));
+        let target: Target = from_value(json!("http://[::1]:8080")).unwrap();
+        assert_eq!((target.path_and_query(), target.port(), &*target.authority()), ("/", 8080, "[::1]:8080"));
+        for bad in
+            ["http://u:hunter2@a.example/", "ftp://a.example", "a.example", "http://", "file:///etc", "hunter2 x"]
+        {
+            let error = from_value::<Target>(json!(bad)).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let target = |url: &str| from_value::<Target>(json!(url)).unwrap();
+        assert!(target("http://a.example/x").is_same_origin(&target("http://A.example:80/y")));
+        for other in ["https://a.example/x", "http://b.example/x", "http://a.example:81/x"] {
+            assert!(!target("http://a.example/x").is_same_origin(&target(other)), "{other}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The resources of a run: connections, TLS, HTTP, secret files, and the threads for calls that block.
+
+pub mod address;
+pub(crate) mod bounded_file;
+pub mod context;
+pub mod dial;
+pub mod http;
+pub(crate) mod lane;
+pub mod resources;
+pub mod secret_file;
+pub(crate) mod single_flight;
+pub mod tls;

@@ -1,0 +1,145 @@
+//! Secrets in files: read at each use, so that a rotated one is picked up without a restart.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bounded_file::{self, Refusal, Stamp},
+    resources::Shared,
+};
+use crate::model::{failure::Failure, secret::Secret, words::Reason};
+use std::{fs::Metadata, io, sync::Arc};
+
+/// A file that holds a secret, alone; read at use.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SecretFile(pub PathBuf);
+
+/// Larger than any password or token, small enough to never hurt.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+impl SecretFile {
+    /// Reads the secret; one line end at its end is not part of it. Runs that read the same file at the same time
+    /// read it once.
+    ///
+    /// # Errors
+    /// `not_found`, `permission`, `too_large` or `auth` (empty, no file or not UTF-8), naming the file.
+    pub async fn read(&self, shared: &Shared) -> Result<Secret, Failure> {
+        let (path, warned) = (self.0.clone(), Arc::clone(&shared.exposed));
+        shared.secrets.run(self.0.clone(), move || read(&path, &warned)).await
+    }
+}
+
+fn read(path: &Path, exposed: &Exposed) -> Result<Secret, Failure> {
+    let shown = path.display();
+    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| {
+        let reason = match &refusal {
+            Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => Reason::NotFound,
+            Refusal::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Reason::Permission,
+            Refusal::Io(_) | Refusal::NotRegular(_) => Reason::Auth,
+            Refusal::TooLarge(_) => Reason::TooLarge,
+        };
+        Failure::new(reason, format!("secret file {shown} {refusal}"))
+    })?;
+    exposed.warn(path, &found);
+    let wrong = |why: &str| Failure::new(Reason::Auth, format!("secret file {shown} {why}"));
+    // The error of the conversion holds the bytes: it is not told.
+    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text: was it saved as UTF-16?"))?;
+    let secret = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    if secret.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    Ok(Secret::from(secret.to_owned()))
+}
+
+/// Files with secrets that everybody can read, each warned of once until it changes.
+#[derive(Debug, Default)]
+pub(crate) struct Exposed(Mutex<HashMap<PathBuf, Stamp>>);
+
+impl Exposed {
+    /// Warns in the log of a file that was just read.
+    pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
+        let stamp = Stamp::of(found);
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.get(path).is_some_and(|known| *known == stamp) {
+            return;
+        }
+        match bounded_file::exposure(path, found) {
+            Some(advice) => {
+                warned.insert(path.to_owned(), stamp);
+                drop(warned);
+                tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
+            }
+            None => drop(warned.remove(path)),
+        }
+    }
+}
+
+/// Two keys for one secret: written in place (usually as `${NAME}`) or in a file. At most one is set.
+#[derive(Clone, Debug)]
+pub enum SecretSource<'a> {
+    /// Written in the configuration.
+    Inline(&'a Secret),
+    /// In a file.
+    File(&'a SecretFile),
+}
+
+impl<'a> SecretSource<'a> {
+    /// The one that is set; kinds refuse two of them when they validate.
+    #[must_use]
+    pub fn of(inline: Option<&'a Secret>, file: Option<&'a SecretFile>) -> Option<Self> {
+        inline.map(Self::Inline).or_else(|| file.map(Self::File))
+    }
+
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// As [`SecretFile::read`].
+    pub async fn read(&self, shared: &Shared) -> Result<Secret, Failure> {
+        match self {
+            Self::Inline(secret) => Ok((*secret).clone()),
+            Self::File(file) => file.read(shared).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_file_is_read_at_use_and_its_last_line_end_dropped() {
+        let (folder, shared) = (tempfile::tempdir().unwrap(), Shared::default());
+        let file = SecretFile(folder.path().join("password"));
+        assert_eq!(file.read(&shared).await.unwrap_err().reason, Reason::NotFound);
+        for (text, secret) in
+            [("one\n", "one"), ("two\r\n", "two"), ("th ree", "th ree"), ("\n\n", "\n"), ("\u{feff}four\n", "four")]
+        {
+            std::fs::write(&file.0, text).unwrap();
+            assert_eq!(file.read(&shared).await.unwrap().expose(), secret);
+        }
+        std::fs::write(&file.0, "\n").unwrap();
+        assert_eq!(file.read(&shared).await.unwrap_err().reason, Reason::Auth);
+        std::fs::write(&file.0, "x".repeat(70_000)).unwrap();
+        assert_eq!(file.read(&shared).await.unwrap_err().reason, Reason::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused_rather_than_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [fifo, folder.path().to_owned()] {
+            let reading = SecretFile(path).read(&Shared::default()).await;
+            let failure = reading.unwrap_err();
+            assert_eq!(failure.reason, Reason::Auth);
+            assert!(failure.detail.ends_with("not a regular file"), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Settings of the TLS client side, shared by every kind that can encrypt, and what is made of them.
+//!
+//! Files are read at use: a rotated CA bundle or client key is picked up by the next handshake. Nothing is resumed,
+//! so every handshake is a whole one and its time is true. The crypto provider is named, never installed.
+
+mod cache;
+mod certificate;
+mod failure;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod verifier;
+
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+pub(crate) use self::cache::Cache;
+pub use self::{
+    certificate::{Certificate, Certificates},
+    failure::{failure, failure_in},
+    verifier::Presented,
+};
+use crate::{
+    io::resources::Shared,
+    model::failure::{Failure, Invalid},
+};
+
+/// How to encrypt and whom to trust. The default trusts the system's certificate authorities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM file with the certificate authorities to trust instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// PEM file with the client's own certificate and its chain; needs `key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// PEM file with the client's private key; needs `cert`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Name to ask for and to verify, instead of the host that is connected to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Oldest version of TLS to speak.
+    pub min_version: Version,
+    /// Goes on although the certificate can't be trusted. The certificate is still judged by `certificate` checks.
+    pub insecure_skip_verify: bool,
+}
+
+/// A version of TLS; 1.0 and 1.1 are broken and not spoken here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// TLS 1.2
+    #[default]
+    V1_2,
+    /// TLS 1.3
+    V1_3,
+}
+
+/// How a handshake went.
+#[derive(Debug)]
+pub struct Handshake<S> {
+    /// The encrypted stream, or why there is none.
+    pub stream: Result<TlsStream<S>, Failure>,
+    /// The certificates that the other end presented, whether they were accepted or not.
+    pub presented: Option<Presented>,
+}
+
+impl Tls {
+    /// Rules between the keys; kinds call it when they validate.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => {
+                return Err(Invalid::at("cert", "a client certificate needs its private key: add `key`"));
+            }
+            (None, Some(_)) => {
+                return Err(Invalid::at("key", "a private key needs the client certificate it is for: add `cert`"));
+            }
+            _ => {}
+        }
+        if let Some(name) = &self.server_name {
+            server_name(name).map_err(|failure| Invalid::at("server_name", failure.detail))?;
+        }
+        if self.insecure_skip_verify && self.ca.is_some() {
+            return Err(Invalid::at(
+                "insecure_skip_verify",
+                "`ca` says whom to trust and `insecure_skip_verify` to trust anyone: remove one of them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The client configuration for what brings its own connections (without ALPN); shared by equal settings and
+    /// made anew when one of the files has changed.
+    ///
+    /// # Errors
+    /// `not_found`, `permission` or `tls`, naming the file; `certificate` where the system trusts nobody.
+    pub async fn client_config(&self, shared: &Arc<Shared>) -> Result<Arc<ClientConfig>, Failure> {
+        Ok(Arc::clone(&self.client(shared).await?.config))
+    }
+
+    /// One TLS handshake over a stream that stands. `host` is verified unless `server_name` is set; `alpn` is what
+    /// to offer. What was presented is kept even if it is refused.
+    ///
+    /// The server chooses the size of keys and the number of signatures to verify, so that the work is done in a lane
+    /// of its own, off the event loop.
+    pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], shared: &Arc<Shared>) -> Handshake<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let host = self.server_name.as_deref().unwrap_or(host);
+        let prepared = match server_name(host) {
+            Ok(name) => self.client(shared).await.map(|client| (client, name)),
+            Err(failure) => Err(failure),
+        };
+        let (client, name) = match prepared {
+            Ok(prepared) => prepared,
+            Err(failure) => return Handshake { stream: Err(failure), presented: None },
+        };
+        let (config, witness) = client.witnessed(alpn);
+        let stream = shared.handshakes.drive(host, TlsConnector::from(config).connect(name, stream)).await;
+        let stream =
+            stream.and_then(|stream| stream.map_err(|error| failure(&format!("TLS handshake with {host}"), &error)));
+        Handshake { stream, presented: witness.presented() }
+    }
+}
+
+/// The name or IP address that a certificate is verified against.
+///
+/// # Errors
+/// `tls`: it is neither.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    // A fully qualified name ends with a dot; certificates never do.
+    let bare = bare.strip_suffix('.').unwrap_or(bare);
+    ServerName::try_from(bare.to_owned()).map_err(|_| {
+        Failure::new(
+            crate::model::words::Reason::Tls,
+            format!("`{host}` is neither a host name nor an IP address that a certificate could be for"),
+        )
+    })
+}
+
+impl Version {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Version;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a version of TLS: 1.2 or 1.3")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Version, E> {
+                match text {
+                    "1.2" => Ok(Version::V1_2),
+                    "1.3" => Ok(Version::V1_3),
+                    "1" | "1.0" | "1.1" => Err(E::custom(format!(
+                        "TLS {text} is broken and not spoken by this program: the least `min_version` is 1.2"
+                    ))),
+                    _ => Err(E::custom(format!("`{text}` is not a version of TLS: write 1.2 or 1.3"))),
+                }
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Version, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Version, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Version, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+        from.deserialize_any(Text)
+    }
+}
+
+impl JsonSchema for Version {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "TlsVersion".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ["1.2", "1.3", 1.2, 1.3], "default": "1.2"})
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! Forgets which kind a probe is: settings of every kind become [`Written`], and what runs becomes a [`Job`].
+//!
+//! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
+
+mod runner;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, de::DeserializeOwned};
+
+use self::runner::Watch;
+use crate::model::redaction::Hidden;
+use crate::{
+    document::{Node, Problems},
+    io::resources::Shared,
+    model::{
+        check::Check,
+        failure::{Failure, Invalid},
+        metric::Sample,
+        observation::{Facts, Timing},
+        verdict::Verdict,
+        words::{Category, Phase, Severity},
+    },
+    probe::Probe,
+};
+
+/// A probe kind in the list of all kinds.
+pub struct Entry {
+    /// Configuration key and value of the label `kind`.
+    pub name: &'static str,
+    /// The phases of its runs.
+    pub phases: &'static [Phase],
+    /// The checks that it can feed.
+    pub offers: fn() -> Vec<Offered>,
+    /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
+    pub read: Read,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// Reads the settings of a probe (the node below its kind's name) and of its checks.
+pub type Read = fn(&Node, &[CheckNode<'_>], Timing, &mut Problems) -> Option<(Box<dyn Written>, Effect)>;
+
+/// What settings come to, with every default filled in and secrets hidden: to be shown. Trees like these are larger
+/// than all that is kept of a probe.
+pub struct Effect {
+    /// The probe's settings.
+    pub probe: serde_json::Value,
+    /// Those of each check, in their order.
+    pub checks: Vec<serde_json::Value>,
+}
+
+/// A check that a kind can feed, its facts forgotten.
+pub struct Offered {
+    /// The check kind's name.
+    pub name: &'static str,
+    /// Its default category.
+    pub category: Category,
+    /// Its default severity.
+    pub severity: Severity,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// One check as the configuration has it, without the keys that every check takes.
+pub struct CheckNode<'a> {
+    /// Name of the check kind; known to be among the kind's offers.
+    pub kind: &'a str,
+    /// Its settings: an empty map where only the name was written.
+    pub settings: &'a Node,
+}
+
+/// Settings of a probe and its checks that hold together.
+pub trait Written: Send + Sync {
+    /// Makes what runs.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid>;
+}
+
+/// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
+/// happen at any time.
+pub trait Job: Send + Sync {
+    /// The host that it talks to.
+    fn host(&self) -> Option<&str>;
+    /// The limits of each check as samples.
+    fn limits(&self) -> Vec<Vec<Sample>>;
+    /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
+    fn run(&self, detail: Detail) -> BoxFuture<'_, Report>;
+    /// What each check wants to survive a restart.
+    fn save(&self) -> Vec<Option<serde_json::Value>>;
+    /// Hands back to a check, by its position, what it had saved.
+    fn restore(&self, check: usize, saved: serde_json::Value);
+}
+
+/// How much of a run is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What the board needs.
+    Verdicts,
+    /// The facts too, for `explain`.
+    Facts,
+}
+
+/// One run, its facts forgotten.
+#[derive(Debug)]
+pub struct Report {
+    /// Wall-clock time of the start.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Where the time went.
+    pub phases: Vec<(Phase, Duration)>,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// Samples of the facts themselves.
+    pub samples: Vec<Sample>,
+    /// What each check says, in their order.
+    pub verdicts: Vec<Verdict>,
+    /// Panics caught on the way.
+    pub panics: u32,
+    /// The facts, if asked for and if there are any.
+    pub facts: Option<serde_json::Value>,
+}
+
+impl Entry {
+    /// The list entry of a probe kind.
+    #[must_use]
+    pub fn of<K: Kind>() -> Self {
+        Self {
+            name: K::NAME,
+            phases: K::PHASES,
+            offers: || {
+                let forget = |offer: Offer<FactsOf<K>>| Offered {
+                    name: offer.name,
+                    category: offer.category,
+                    severity: offer.severity,
+                    schema: offer.schema,
+                };
+                K::checks().into_iter().map(forget).collect()
+            },
+            read: read::<K>,
+            schema: |generator| generator.subschema_for::<K>(),
+        }
+    }
+}
+
+struct Settings<K: Kind> {
+    kind: K,
+    checks: Vec<Box<dyn Check<FactsOf<K>>>>,
+    timing: Timing,
+}
+
+fn read<K: Kind>(
+    settings: &Node,
+    checks: &[CheckNode<'_>],
+    timing: Timing,
+    problems: &mut Problems,
+) -> Option<(Box<dyn Written>, Effect)> {
+    let offers = K::checks();
+    // Checks are read even when the probe is broken: all that is wrong is listed at once.
+    let ready: Vec<_> = checks
+        .iter()
+        .map(|check| {
+            let offer = offers.iter().find(|offer| offer.name == check.kind)?;
+            (offer.read)(check.settings, &timing, problems)
+        })
+        .collect();
+    let kind: K = settings.read(problems)?;
+    let wants: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.wants()).collect();
+    if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_wants(&wants)) {
+        problems.invalid(settings, invalid);
+        return None;
+    }
+    let mut effect = Effect { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
+    // Of the right size: these are kept as long as the probe.
+    let mut checks = Vec::with_capacity(ready.len());
+    for ready in ready.into_iter().collect::<Option<Vec<_>>>()? {
+        checks.push(ready.check);
+        effect.checks.push(ready.effective);
+    }
+    Some((Box::new(Settings { kind, checks, timing }), effect))
+}
+
+impl<K: Kind> Written for Settings<K> {
+    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
+        let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
+        let written = shared.registry.hold(self.kind.hidden());
+        let probe = self.kind.acquire(wants, shared)?;
+        let (checks, read) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
+        Ok(Arc::new(Watch { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
+    }
+}
+
+/// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
+///
+/// The struct is what was written; [`Kind::acquire`] turns it into what runs. To add a kind, write one file under
+/// `probes/` and add one line to `probes.rs`.
+pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
+    /// Configuration key, file name and value of the label `kind`.
+    const NAME: &'static str;
+    /// The phases of a run in their order, so that their series exist from the first scrape.
+    const PHASES: &'static [Phase];
+    /// What runs.
+    type Probe: Probe;
+
+    /// Every check that these facts can feed; `health` is among them.
+    fn checks() -> Vec<Offer<FactsOf<Self>>>;
+
+    /// Rules that a type alone can't hold, and that may depend on the timing.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        let _ = timing;
+        Ok(())
+    }
+
+    /// Refuses what its checks want and these settings can never bring.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
+        let _ = wants;
+        Ok(())
+    }
+
+    /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
+    /// files are told to [`Context::hide`] when they are read.
+    fn hidden(&self) -> Hidden {
+        Hidden::default()
+    }
+
+    /// Makes the probe. `wants` is what its checks ask of the facts, so that nothing is fetched in vain.
+    ///
+    /// Files that may rotate (keys, passwords, CA bundles) are read at use, not here.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn acquire(self, wants: Vec<WantOf<Self>>, shared: &Arc<Shared>) -> Result<Self::Probe, Invalid>;
+}
+
+/// The facts of a kind of probe.
+pub type FactsOf<K> = <<K as Kind>::Probe as Probe>::Facts;
+
+/// What checks can ask of the facts of a kind of probe.
+pub type WantOf<K> = <FactsOf<K> as Facts>::Want;
+
+/// A kind of check as it stands in the configuration.
+pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSchema + 'static {
+    /// Configuration key, file name and value of the label `kind`.
+    const NAME: &'static str;
+    /// Where it belongs unless the configuration says otherwise.
+    const CATEGORY: Category;
+    /// How bad it is unless the configuration says otherwise.
+    const SEVERITY: Severity;
+
+    /// Rules that a type alone can't hold, and that may depend on the probe's timing.
+    ///
+    /// # Errors
+    /// The key at fault and what to do about it.
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        let _ = timing;
+        Ok(())
+    }
+}
+
+/// One check that a probe kind can feed: an entry of the list that its errors and its schema are made of.
+pub struct Offer<F: Facts> {
+    /// The check kind's name.
+    pub name: &'static str,
+    /// Its default category.
+    pub category: Category,
+    /// Its default severity.
+    pub severity: Severity,
+    /// Reads its settings; what is wrong with them goes to the list of problems.
+    pub read: fn(&Node, &Timing, &mut Problems) -> Option<Ready<F>>,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// A check that was read and holds together.
+pub struct Ready<F: Facts> {
+    /// What judges.
+    pub check: Box<dyn Check<F>>,
+    /// Its settings with every default filled in and secrets hidden, for `/config`.
+    pub effective: serde_json::Value,
+}
+
+impl<F: Facts> Offer<F> {
+    /// The list entry of a check kind.
+    #[must_use]
+    pub fn of<K: CheckKind<F>>() -> Self {
+        Self {
+            name: K::NAME,
+            category: K::CATEGORY,
+            severity: K::SEVERITY,
+            read: |node, timing, problems| {
+                let check: K = node.read(problems)?;
+                if let Err(invalid) = check.validate(timing) {
+                    problems.invalid(node, invalid);
+                    return None;
+                }
+                let effective = serde_json::to_value(&check).unwrap_or_default();
+                Some(Ready { check: Box::new(check), effective })
+            },
+            schema: |generator| generator.subschema_for::<K>(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! One run of a probe and its checks: within the timeout, with panics caught, and with secrets redacted.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Detail, Job, Report};
+use crate::{
+    io::{context::Context, resources::Shared},
+    model::{
+        check::Check,
+        failure::Failure,
+        metric::Sample,
+        observation::{Broken, Facts, Observation, Timing},
+        redaction::{Held, Redactor},
+        verdict::Verdict,
+        words::{Outcome, Phase, Reason},
+    },
+    probe::Probe,
+};
+use std::collections::HashSet;
+
+type Checks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
+
+pub(super) struct Watch<P: Probe> {
+    pub(super) probe: P,
+    pub(super) checks: Arc<Checks<P::Facts>>,
+    /// Secrets of the settings, which the target may say back.
+    pub(super) written: Held,
+    /// Those that were last read from files.
+    pub(super) read: Mutex<Vec<Held>>,
+    pub(super) timing: Timing,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl<P: Probe> Job for Watch<P> {
+    fn host(&self) -> Option<&str> {
+        self.probe.host()
+    }
+
+    fn limits(&self) -> Vec<Vec<Sample>> {
+        let label = |mut limit| {
+            self.probe.label_limit(&mut limit);
+            limit
+        };
+        self.checks().iter().map(|check| check.limits().into_iter().map(label).collect()).collect()
+    }
+
+    fn run(&self, detail: Detail) -> BoxFuture<'_, Report> {
+        Box::pin(async move {
+            let mut panics = 0;
+            let seen = self.observe(&mut panics).await;
+            let (seen, verdicts) = self.judged(seen, &mut panics).await;
+            let facts = match (detail, &seen.facts) {
+                (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
+                _ => None,
+            };
+            let mut report = Report {
+                at: seen.at,
+                duration: seen.duration,
+                verdicts,
+                samples: seen.facts.as_ref().map(Facts::samples).unwrap_or_default(),
+                phases: seen.phases,
+                failure: seen.failure,
+                panics,
+                facts,
+            };
+            self.redact(|redactor| report.hide(redactor));
+            report
+        })
+    }
+
+    fn save(&self) -> Vec<Option<serde_json::Value>> {
+        let mut saved: Vec<_> = self.checks().iter().map(|check| check.save()).collect();
+        // A window may be kept by labels that the target chose.
+        self.redact(|redactor| saved.iter_mut().flatten().for_each(|window| redactor.hide_all(window)));
+        saved
+    }
+
+    fn restore(&self, check: usize, saved: serde_json::Value) {
+        if let Some(check) = self.checks().get_mut(check) {
+            check.restore(saved);
+        }
+    }
+}
+
+impl<P: Probe> Watch<P> {
+    /// The lock is held while the checks judge or are saved, never across an await.
+    fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.registry.redact(read.iter().chain([&self.written]), work);
+    }
+
+    /// The verdicts; heavy facts are judged on another thread.
+    async fn judged(&self, seen: Observation<P::Facts>, panics: &mut u32) -> (Observation<P::Facts>, Vec<Verdict>) {
+        if !seen.facts.as_ref().is_some_and(Facts::is_heavy) {
+            let verdicts = judge_all(&self.checks, &seen, panics);
+            return (seen, verdicts);
+        }
+        let permit = Arc::clone(&self.shared.judging).acquire_owned().await;
+        let checks = Arc::clone(&self.checks);
+        let work = move || {
+            let _permit = permit;
+            let mut panics = 0;
+            let verdicts = judge_all(&checks, &seen, &mut panics);
+            (seen, verdicts, panics)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((seen, verdicts, caught)) => {
+                *panics += caught;
+                (seen, verdicts)
+            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime shuts down, and this run ends with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
+        let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
+        let (at, start) = (Timestamp::now(), Instant::now());
+        // The future of a probe can be large and is only needed while it runs: boxed, so that ten thousand idle
+        // probes don't hold it.
+        let run = AssertUnwindSafe(Box::pin(self.probe.observe(&cx))).catch_unwind();
+        let outcome = tokio::time::timeout(self.timing.timeout, run).await;
+        let elapsed = start.elapsed();
+        let phases = cx.phases();
+        let read = cx.take_held();
+        if !read.is_empty() {
+            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        }
+        let outcome = match outcome {
+            // Brought back when time was up: what is looked at last isn't cut short, nor is one that a busy thread held up.
+            Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
+                Err(Broken { failure: timed_out(self.timing.timeout, &phases), facts: Some(facts) })
+            }
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => {
+                *panics += 1;
+                Err(Failure::new(Reason::Internal, format!("the probe panicked: {}", panic_text(&*panic))).into())
+            }
+            Err(_) => Err(timed_out(self.timing.timeout, &phases).into()),
+        };
+        let (facts, failure) = match outcome {
+            Ok(facts) => (Some(facts), None),
+            Err(Broken { failure, facts }) => (facts, Some(failure)),
+        };
+        Observation { at, duration: elapsed, timing: self.timing, phases, facts, failure }
+    }
+}
+
+impl Report {
+    /// The one place that everything passes in which a target is quoted.
+    fn hide(&mut self, redactor: &Redactor<'_>) {
+        let Self { failure, samples, verdicts, facts, .. } = self;
+        let details = failure.iter_mut().map(|failure| &mut failure.detail);
+        let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
+        details.chain(summaries).for_each(|text| _ = redactor.hide(text));
+        hide_labels(samples, redactor);
+        for verdict in verdicts {
+            hide_labels(&mut verdict.samples, redactor);
+            let hidden =
+                verdict.measures.iter_mut().filter_map(|it| redactor.hide_in(&mut it.name).then_some(())).count();
+            if hidden > 0 {
+                let mut seen = HashSet::new();
+                verdict.measures.retain(|measure| seen.insert(measure.name.clone()));
+            }
+        }
+        facts.iter_mut().for_each(|facts| redactor.hide_all(facts));
+    }
+}
+
+/// Series that differ only in a secret become one: Prometheus refuses a whole page with two of the same name and
+/// labels.
+fn hide_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
+    let labels = samples.iter_mut().flat_map(|sample| &mut sample.labels);
+    let hidden = labels.filter_map(|label| redactor.hide_in(label).then_some(())).count();
+    if hidden > 0 {
+        let mut seen = HashSet::new();
+        samples.retain(|sample| seen.insert((sample.family.name, sample.labels.clone())));
+    }
+}
+
+fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
+    let during = match phases.last() {
+        Some((phase, _)) => format!(" (in phase {phase})"),
+        None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
+    };
+    Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::model::units::Period(timeout)))
+}
+
+fn judge_all<F: Facts>(checks: &Checks<F>, seen: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
+    let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+    checks.iter_mut().map(|check| judge(check.as_mut(), seen, panics)).collect()
+}
+
+fn judge<F: Facts>(check: &mut dyn Check<F>, seen: &Observation<F>, panics: &mut u32) -> Verdict {
+    std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(seen))).unwrap_or_else(|panic| {
+        *panics += 1;
+        Verdict::new(Outcome::Unknown(Reason::Internal), format!("the check panicked: {}", panic_text(&*panic)))
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("no message")
+}

@@ -1,0 +1,15 @@
+//! Redaction: the secrets of all probes, taken out of every text that quotes a target.
+
+mod needles;
+mod redactor;
+mod registry;
+mod sent_secrets;
+mod view;
+
+#[cfg(test)]
+pub(crate) use self::redactor::tests::{WAYS, encoded};
+pub use self::sent_secrets::Hidden;
+pub(crate) use self::{
+    redactor::Redactor,
+    registry::{Held, Registry},
+};

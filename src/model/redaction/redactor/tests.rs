@@ -1,0 +1,205 @@
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::{prelude::*, sample::Index};
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::*;
+use crate::model::redaction::{Hidden, Registry};
+
+fn hidden(add: impl FnOnce(&mut Hidden), text: &str) -> String {
+    let (registry, mut hidden, mut text) = (Arc::<Registry>::default(), Hidden::default(), text.to_owned());
+    add(&mut hidden);
+    let held = registry.hold(hidden);
+    registry.redact([&held], |redactor| redactor.hide(&mut text));
+    text
+}
+
+#[test]
+fn a_secret_is_hidden_as_it_was_sent_and_as_it_is_quoted() {
+    let says = |text| hidden(|it| it.secret("hun\"ter2"), text);
+    assert_eq!(says("$.status is \"hun\\\"ter2\", or hun\"ter2"), "$.status is \"<hidden>\", or <hidden>");
+    assert_eq!(says("all is well..."), "all is well...");
+    let basic = |text| hidden(|it| it.basic("user", "hunter2"), text);
+    assert_eq!(basic("Basic dXNlcjpodW50ZXIy user:hunter2"), "Basic <hidden> user:<hidden>");
+    assert_eq!(hidden(|it| it.secret("ok1"), "status is ok1"), "status is ok1", "too short to guard anything");
+}
+
+#[test]
+fn of_a_header_the_credentials_are_hidden_and_what_is_no_secret_stays() {
+    let header = |name, value, text| hidden(|it| it.header(name, value), text);
+    assert_eq!(header("Authorization", "Token abcd", "bad Token abcd; abcd"), "bad <hidden>; <hidden>");
+    assert_eq!(header("cookie", "session=9f8e7d6c5b; a=b", "no session 9f8e7d6c5b"), "no session <hidden>");
+    let json = "application/json";
+    assert_eq!(header("Accept", json, "content-type is application/json"), "content-type is application/json");
+}
+
+#[test]
+fn of_a_query_and_a_body_what_looks_like_a_secret_is_hidden() {
+    let query = |text| hidden(|it| it.query("verbose=true&api_key=a%2Fbc&id=1234567a"), text);
+    assert_eq!(query("true a/bc a%2Fbc 1234567a"), "true <hidden> <hidden> <hidden>");
+    let sent = |text| hidden(|it| it.sent("AUTH monitor hunter2-2\r\n"), text);
+    assert_eq!(sent("unknown command AUTH monitor hunter2-2"), "unknown command <hidden>");
+    assert_eq!(sent("wrong password hunter2-2 of monitor"), "wrong password <hidden> of monitor");
+}
+
+#[test]
+fn the_beginning_of_a_secret_is_hidden_where_an_excerpt_ends() {
+    let says = |text| hidden(|it| it.secret("eyJhbGciOiJIUzI1NiJ9"), text);
+    assert_eq!(says("it is \"Bearer eyJhbGci..., expected x"), "it is \"Bearer <hidden>..., expected x");
+    assert_eq!(says("the answer \"eyJhb\"... and eyJhb…"), "the answer \"<hidden>\"... and <hidden>…");
+    assert_eq!(says("eyJ... is three letters"), "eyJ... is three letters");
+    let says = |text| hidden(|it| it.secret("hunter2-password"), text);
+    assert_eq!(says("is \"hunter2%2Dpa%7..., expected"), "is \"<hidden>%7..., expected");
+    assert_eq!(says("is \"dXNlcjpodW50ZXIyLXBhc..., expected"), "is \"dXNlcj<hidden>..., expected");
+    assert_eq!(says("is 68756e746572322d..., expected"), "is <hidden>..., expected");
+}
+
+#[test]
+fn every_text_of_a_document_is_looked_at() {
+    let (registry, mut hidden) = (Arc::<Registry>::default(), Hidden::default());
+    hidden.secret("hunter2");
+    assert!(!format!("{hidden:?}").contains("hunter2"));
+    let held = registry.hold(hidden);
+    let mut facts = json!({"headers": {"x-echo": ["hunter2", 2], "x-hunter2": ["a"]}});
+    registry.redact([&held], |redactor| redactor.hide_all(&mut facts));
+    assert_eq!(facts, json!({"headers": {"x-echo": ["<hidden>", 2], "x-<hidden>": ["a"]}}));
+}
+
+#[test]
+fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
+    let (registry, mut first) = (Arc::<Registry>::default(), Hidden::default());
+    first.header("X-Tenant", "shop");
+    first.header("X-Api-Key", "key1");
+    first.sent("PING");
+    let (first, second) = (registry.hold(first), registry.hold(Hidden::default()));
+    let said = |held| {
+        let mut text = "shop PING key1".to_owned();
+        registry.redact([held], |redactor| redactor.hide(&mut text));
+        text
+    };
+    assert_eq!(said(&first), "<hidden> <hidden> <hidden>");
+    assert_eq!(said(&second), "shop PING <hidden>");
+}
+
+#[test]
+fn honest_text_stays_as_it_is() {
+    let add = |it: &mut Hidden| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.secret(text));
+    for text in [
+        "https://shop.example/a%20b?c=d&e=f answered with status 503, expected 2xx",
+        "connection refused (127.0.0.1:5432: connection refused; [::1]:5432: connection refused)",
+        "certificate 3f:a2:9c:00:11:22:33:44:55 of CN=shop expires 2026-11-27T18:00:00Z",
+        "$.status is \"degraded\\n\", expected \"ok\"; the answer is \"VGhpcyBpcyBub3QgYSBzZWNyZXQ=\"",
+    ] {
+        assert_eq!(hidden(add, text), text);
+    }
+}
+
+#[test]
+fn a_text_that_takes_endless_decoding_is_hidden_as_a_whole() {
+    let nested = (0..3).fold("a".repeat(9_000), |text, _| {
+        text.bytes().fold(String::new(), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+    });
+    let start = std::time::Instant::now();
+    let said = hidden(|it| it.secret("hunter2"), &nested);
+    assert!(said == MARK || said == nested);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn ten_thousand_secrets_cost_about_as_much_as_ten() {
+    let text = "https://shop.example/health answered with status 503 in 12ms, expected 2xx; token-".repeat(20);
+    let time = |count: usize| {
+        let (registry, mut hidden) = (Arc::<Registry>::default(), Hidden::default());
+        (0..count).for_each(|n| hidden.secret(&format!("token-{n}-{}", n * 7_919)));
+        let held = registry.hold(hidden);
+        let once = || {
+            let (start, mut text) = (std::time::Instant::now(), text.clone());
+            registry.redact([&held], |redactor| assert!(!redactor.hide(&mut text)));
+            start.elapsed()
+        };
+        (0..20).map(|_| once()).min().unwrap()
+    };
+    let (few, many) = (time(10), time(10_000));
+    println!("{} bytes: {few:?} with ten secrets, {many:?} with ten thousand", text.len());
+    assert!(many < few * 4, "{many:?} rather than {few:?}");
+}
+
+/// Encodings of a target, each with what chooses between its variants.
+pub(crate) fn encoded(secret: &str, user: &str, way: usize, choices: &[Index]) -> String {
+    let choose = |at: usize, of: usize| choices[at % choices.len()].index(of);
+    let each = |letter: &dyn Fn(char, usize) -> String| {
+        secret.chars().enumerate().map(|(at, c)| letter(c, choose(at, 3))).collect::<String>()
+    };
+    let percent = |c: char| c.to_string().bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
+    let pair = format!("{user}:{secret}{user}");
+    match way {
+        0 => secret.to_owned(),
+        1 => secret.to_ascii_uppercase(),
+        2 => each(&|c, n| if n == 0 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }.to_string()),
+        3 => utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        // Partly encoded, its digits in either case. What begins an escape must be escaped.
+        4 => each(&|c, n| match (c, n) {
+            ('%', _) | (_, 0) => percent(c),
+            (_, 1) => percent(c).to_ascii_uppercase(),
+            _ => c.to_string(),
+        }),
+        5 => form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+        6 => STANDARD.encode(secret),
+        7 => URL_SAFE_NO_PAD.encode(secret),
+        8 => STANDARD.encode(&pair),
+        9 => STANDARD_NO_PAD.encode(&pair),
+        10 => URL_SAFE.encode(&pair),
+        11 => secret.bytes().fold(String::new(), |text, byte| text + &format!("{byte:02x}")),
+        12 => secret.bytes().fold(String::new(), |text, byte| text + &format!("{byte:02X}:")),
+        13 => each(&|c, n| match (c, n) {
+            ('/', 1) => "\\/".to_owned(),
+            ('\\' | '"', _) | (_, 0) => {
+                c.encode_utf16(&mut [0; 2]).iter().fold(String::new(), |text, unit| text + &format!("\\u{unit:04x}"))
+            }
+            _ => c.to_string(),
+        }),
+        14 => each(&|c, n| match (c, n) {
+            ('&', 0 | 1) => "&amp;".to_owned(),
+            ('&', _) | (_, 0) => format!("&#x{:x};", c as u32),
+            (_, 1) => format!("&#{};", c as u32),
+            _ => c.to_string(),
+        }),
+        15 => utf8_percent_encode(&STANDARD.encode(&pair), NON_ALPHANUMERIC).to_string(),
+        16 => STANDARD.encode(STANDARD.encode(secret)),
+        17 => format!("{:?}", serde_json::to_string(secret).unwrap()),
+        _ => secret.to_lowercase(),
+    }
+}
+
+/// The number of encodings.
+pub(crate) const WAYS: usize = 19;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_secret_shows_in_no_common_encoding(
+        secret in "[ -~]{4,40}|[a-z]{4,9}|[a-zA-Z0-9+/=%&\\\\ ]{8,24}|[äöüßÄé€😀a-z0-9]{4,12}",
+        user in "[a-z]{0,5}",
+        before in "[a-z .:/=]{0,12}",
+        choices in prop::collection::vec(any::<Index>(), 1..12),
+    ) {
+        for way in 0..WAYS {
+            let echo = encoded(&secret, &user, way, &choices);
+            for text in [format!("{before}\"{echo}\", expected"), format!("{before}({:?})", format!("({echo})"))] {
+                let said = hidden(|it| it.secret(&secret), &text);
+                prop_assert!(said.contains(MARK), "way {way}: nothing of {secret:?} was found in {text:?}");
+                prop_assert!(!said.contains(&echo), "way {way}: {secret:?} shows in {said:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `freshness`: the newest backup is young enough. Its limit is the recovery point objective.
+//!
+//! | what is there | verdict |
+//! |---|---|
+//! | a complete backup within the limit | pass (or warn) |
+//! | the newest complete one is older | fail |
+//! | nothing at all, or only what is unfinished: "never succeeded" too | fail `empty` |
+//! | nothing but backups from the future (a clock or time zone is wrong) | unknown `parse` |
+//! | some from the future beside older ones | those are left out, the newest other one is judged |
+//! | the newest is up to five minutes in the future | age 0 |
+//! | the folder can't be listed | unknown |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        metric::{self, Sample},
+        observation::{Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::backups::facts::{BackupFacts, Set, State},
+};
+
+/// Settings of `freshness`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Freshness {
+    /// How old the newest complete backup may be.
+    pub max_age: Max<Period>,
+}
+
+impl CheckKind<BackupFacts> for Freshness {
+    const NAME: &'static str = "freshness";
+    const CATEGORY: Category = Category::Backup;
+    const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.max_age.levels().any(|(_, at)| at <= 0.0) {
+            return Err(Invalid::at("max_age", "no backup is younger than nothing: write the age that is allowed"));
+        }
+        Ok(())
+    }
+}
+
+impl Check<BackupFacts> for Freshness {
+    fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        // Only the probe knows the place and the type: it puts them first.
+        let sample = |(level, at): (&'static str, f64)| Sample::new(&metric::BACKUP_AGE_LIMIT, [level.into()], at);
+        let objective = Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.end());
+        self.max_age.levels().map(sample).chain([objective]).collect()
+    }
+}
+
+impl Freshness {
+    fn judge_set(&self, set: &Set, now: f64) -> Verdict {
+        if let Some((newest, _)) = set.complete().next_back() {
+            let age = (now - newest.as_duration().as_secs_f64()).max(0.0);
+            return Verdict::of(vec![self.max_age.measure("age", age)]);
+        }
+        let only_future = !set.backups.is_empty() && set.backups.iter().all(|backup| backup.state == State::Future);
+        let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };
+        Verdict::new(outcome, set.emptiness())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::backups::tests::{NOW, seen};
+
+    #[test]
+    fn the_newest_complete_backup_is_judged() {
+        let day = 86_400;
+        let mut check: Freshness =
+            serde_json::from_value(serde_json::json!({"max_age": {"warn": "1d", "fail": "2d"}})).unwrap();
+        let fail = Outcome::Fail(Reason::Limit);
+        for (backups, outcome, summary) in [
+            (vec![(NOW - 3_600, State::Complete)], Outcome::Pass, "age is 1h, within the limit of 1d"),
+            (vec![(NOW - day, State::Complete)], Outcome::Pass, "age is 1d, within the limit of 1d"),
+            (
+                vec![(NOW - 9 * day, State::Complete), (NOW - 90_000, State::Complete)],
+                Outcome::Warn,
+                "age is 1d1h, above the limit of 1d",
+            ),
+            (vec![(NOW - 3 * day, State::Complete)], fail, "age is 3d, above the limit of 2d"),
+            (
+                vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Growing)],
+                fail,
+                "age is 3d, above the limit of 2d",
+            ),
+            (
+                vec![(NOW - 3 * day, State::Complete), (NOW + 7_200, State::Future)],
+                fail,
+                "age is 3d, above the limit of 2d",
+            ),
+            (vec![(NOW + 120, State::Complete)], Outcome::Pass, "age is 0s, within the limit of 1d"),
+            (vec![], Outcome::Fail(Reason::Empty), "there is no backup"),
+            (
+                vec![(NOW, State::Empty), (NOW, State::Unfinished)],
+                Outcome::Fail(Reason::Empty),
+                "there is no complete backup, only 2 unfinished or empty",
+            ),
+            (
+                vec![(NOW + 7_200, State::Future)],
+                Outcome::Unknown(Reason::Parse),
+                "no backup counts: 1 from the future, so a clock or the time zone is wrong",
+            ),
+        ] {
+            let verdict = check.judge(&seen(backups, 100));
+            assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_listed_tells_nothing() {
+        let mut check: Freshness = serde_json::from_value(serde_json::json!({"max_age": "1d"})).unwrap();
+        let mut seen = seen(vec![], 100);
+        seen.facts = None;
+        seen.failure = Some(crate::model::failure::Failure::new(Reason::NotFound, "gone"));
+        assert_eq!(check.judge(&seen).outcome, Outcome::Unknown(Reason::NotFound));
+    }
+}

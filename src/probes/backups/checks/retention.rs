@@ -1,0 +1,134 @@
+//! `retention`: enough backups are kept, they reach back far enough, and old ones are removed.
+//!
+//! | what is there | verdict |
+//! |---|---|
+//! | as many complete backups as wanted, the oldest as old as wanted | pass (or warn) |
+//! | too few, too many, or not reaching back far enough | fail |
+//! | no complete backup | fail `empty` |
+//! | what is unfinished or from the future | not counted |
+//! | the folder can't be listed | unknown |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::{Max, Min},
+        measure::Bound,
+        metric::{BACKUP_COUNT_LIMIT, BACKUP_SPAN_LIMIT, Sample},
+        observation::{Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::backups::facts::{BackupFacts, Set},
+};
+
+/// Settings of `retention`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// The least number of complete backups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_count: Option<Min<u32>>,
+    /// How old the oldest complete backup must be at least: so far back can be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_span: Option<Min<Period>>,
+    /// The largest number of complete backups: more are there where old ones are not removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_count: Option<Max<u32>>,
+}
+
+impl CheckKind<BackupFacts> for Retention {
+    const NAME: &'static str = "retention";
+    const CATEGORY: Category = Category::Backup;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.min_count.is_none() && self.min_span.is_none() && self.max_count.is_none() {
+            return Err(Invalid {
+                key: None,
+                message: "set at least one of `min_count`, `min_span` and `max_count`".into(),
+            });
+        }
+        if let (Some(min), Some(max)) = (&self.min_count, &self.max_count)
+            && min.end() > max.end()
+        {
+            return Err(Invalid::at("max_count", "no count can be met: `max_count` is below `min_count`"));
+        }
+        Ok(())
+    }
+}
+
+impl Check<BackupFacts> for Retention {
+    fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min_count.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
+        let max = self.max_count.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
+        let count = |(bound, (level, at)): (Bound, (&'static str, f64))| {
+            Sample::new(&BACKUP_COUNT_LIMIT, [bound.as_str().into(), level.into()], at)
+        };
+        let span = self.min_span.into_iter().flat_map(|span| span.levels());
+        let span = span.map(|(level, at)| Sample::new(&BACKUP_SPAN_LIMIT, [level.into()], at));
+        min.chain(max).map(count).chain(span).collect()
+    }
+}
+
+impl Retention {
+    fn judge_set(&self, set: &Set, now: f64) -> Verdict {
+        let Some((oldest, _)) = set.complete().next() else {
+            return Verdict::new(Outcome::Fail(Reason::Empty), set.emptiness());
+        };
+        let count = set.complete().count() as f64;
+        let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);
+        let mut measures = Vec::new();
+        measures.extend(self.min_count.map(|limit| limit.measure("count", count)));
+        measures.extend(self.max_count.map(|limit| limit.measure("count", count)));
+        measures.extend(self.min_span.map(|limit| limit.measure("span", span)));
+        Verdict::of(measures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::probes::backups::{
+        facts::State,
+        tests::{NOW, TIMING, seen},
+    };
+
+    #[test]
+    fn count_and_reach_are_judged() {
+        let fail = Outcome::Fail(Reason::Limit);
+        let days = |days: &[i64]| days.iter().map(|ago| (NOW - ago * 86_400, State::Complete)).collect::<Vec<_>>();
+        for (settings, backups, outcome) in [
+            (json!({"min_count": 2}), days(&[2, 1]), Outcome::Pass),
+            (json!({"min_count": 3}), days(&[2, 1]), fail),
+            (json!({"min_count": {"warn": 3, "fail": 2}}), days(&[2, 1]), Outcome::Warn),
+            (json!({"min_count": 2}), vec![(NOW, State::Complete), (NOW, State::Growing), (NOW, State::Future)], fail),
+            (json!({"max_count": 1}), days(&[2, 1]), fail),
+            (json!({"min_span": "30d"}), days(&[30, 1]), Outcome::Pass),
+            (json!({"min_span": "30d"}), days(&[29, 1]), fail),
+            (json!({"min_span": "30d"}), vec![(NOW + 60, State::Complete)], fail),
+            (json!({"min_count": 1}), vec![], Outcome::Fail(Reason::Empty)),
+        ] {
+            let verdict = from_value::<Retention>(settings.clone()).unwrap().judge(&seen(backups, 1));
+            assert_eq!(verdict.outcome, outcome, "{settings} {}", verdict.summary);
+        }
+    }
+
+    #[test]
+    fn limits_that_say_nothing_or_can_not_be_met_are_refused() {
+        for bad in [json!({}), json!({"min_count": 5, "max_count": 4})] {
+            assert!(from_value::<Retention>(bad).unwrap().validate(&TIMING).is_err());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `schedule`: no run of the backup job is missing, over the backups that are there and up to now.
+//!
+//! A gap counts as missed runs where it is longer than `every` and `tolerance` together. It is measured twice, in
+//! passed time and on the clock of `time_zone`, and the shorter one counts: a job that runs at two each night is
+//! neither early nor late when the clocks change.
+//!
+//! | what is there | verdict |
+//! |---|---|
+//! | gaps of at most `every` + `tolerance` within the window | pass |
+//! | longer gaps, also from the newest one to now | missed runs, judged by `max_missed` |
+//! | a gap that began before the window | counts from the window's start |
+//! | backups from the future | left out |
+//! | no complete backup | unknown `empty`: that is `freshness`' to say |
+//! | the folder can't be listed | unknown |
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        metric::{self, Sample},
+        observation::{Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::backups::{
+        facts::{BackupFacts, Set},
+        sources::time_pattern::Zone,
+    },
+};
+
+/// Settings of `schedule`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// The time between two runs of the job.
+    pub every: Period,
+    /// How late a run may be; a tenth of `every` unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<Period>,
+    /// How far back runs are counted; seven times `every` unless said otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Period>,
+    /// How many runs may be missing.
+    #[serde(default = "none")]
+    pub max_missed: Max<u32>,
+    /// The time zone of the clock that the job runs by.
+    #[serde(default)]
+    pub time_zone: Zone,
+}
+
+fn none() -> Max<u32> {
+    Max::fail(0)
+}
+
+impl CheckKind<BackupFacts> for Schedule {
+    const NAME: &'static str = "schedule";
+    const CATEGORY: Category = Category::Backup;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.every.0 < Duration::from_secs(1) {
+            return Err(Invalid::at("every", "write the time between two backups, as in 24h"));
+        }
+        if self.window.is_some_and(|window| window < self.every) {
+            return Err(Invalid::at("window", "no run can be missed in a window that is shorter than `every`"));
+        }
+        let most = self.window().seconds() / self.every.seconds();
+        if self.max_missed.levels().any(|(_, at)| at >= most) {
+            let message = format!("a window of {} never misses more runs than that: lower the limit", self.window());
+            return Err(Invalid::at("max_missed", message));
+        }
+        Ok(())
+    }
+}
+
+impl Check<BackupFacts> for Schedule {
+    fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        BackupFacts::judge(seen, |set| self.judge_set(set, seen.at))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let sample = |(level, at): (&'static str, f64)| Sample::new(&metric::BACKUP_MISSED_LIMIT, [level.into()], at);
+        self.max_missed.levels().map(sample).collect()
+    }
+}
+
+impl Schedule {
+    fn judge_set(&self, set: &Set, now: Timestamp) -> Verdict {
+        let start = SignedDuration::try_from(self.window().0).ok().and_then(|window| now.checked_sub(window).ok());
+        let start = start.unwrap_or(Timestamp::MIN);
+        let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
+        if times.len() < 2 {
+            return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+        }
+        let gaps = times.windows(2).filter_map(|pair| match pair {
+            [from, to] if *to > start => Some((*from.max(&start), *to)),
+            _ => None,
+        });
+        let missed: f64 = gaps.map(|(from, to)| self.missed(from, to)).sum();
+        let measure = self.max_missed.measure("missed_runs", missed);
+        let found = match missed {
+            0.0 => "no run was missed".to_owned(),
+            1.0 => "1 run was missed".to_owned(),
+            n => format!("{n} runs were missed"),
+        };
+        let summary = format!("{found} in {}{}", self.window(), measure.against());
+        Verdict { summary, ..Verdict::of(vec![measure]) }.with([set.sample(&metric::BACKUP_MISSED, missed)])
+    }
+
+    /// Runs that should have been between two moments.
+    fn missed(&self, from: Timestamp, to: Timestamp) -> f64 {
+        let clock = |at| self.time_zone.0.to_datetime(at);
+        let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
+        let every = self.every.seconds();
+        let tolerance = self.tolerance.map_or(every / 10.0, Period::seconds);
+        // A run at the very end of its tolerance is not missing yet.
+        (((gap - tolerance) / every).ceil() - 1.0).max(0.0)
+    }
+
+    fn window(&self) -> Period {
+        self.window.unwrap_or(Period(self.every.0 * 7))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::probes::backups::{
+        facts::State,
+        tests::{NOW, TIMING, seen, seen_at},
+    };
+
+    const HOUR: i64 = 3_600;
+
+    fn missed(settings: serde_json::Value, hours_ago: &[i64]) -> f64 {
+        let backups = hours_ago.iter().map(|ago| (NOW - ago * HOUR, State::Complete)).collect();
+        let verdict = from_value::<Schedule>(settings).unwrap().judge(&seen(backups, 1));
+        verdict.samples.first().map_or(f64::NAN, |sample| sample.value)
+    }
+
+    #[test]
+    fn runs_are_missed_between_backups_and_up_to_now() {
+        let daily = || json!({"every": "24h", "tolerance": "2h"});
+        assert_eq!(missed(daily(), &[73, 49, 25, 1]), 0.0);
+        assert_eq!(missed(daily(), &[75, 49, 26]), 0.0);
+        assert_eq!(missed(daily(), &[73, 49, 27]), 1.0, "the last one is late by more than the tolerance");
+        assert_eq!(missed(daily(), &[73, 25, 1]), 1.0, "one between two others");
+        assert_eq!(missed(daily(), &[50]), 1.0, "the second may come for the rest of its tolerance");
+        assert_eq!(missed(daily(), &[51]), 2.0);
+        assert_eq!(missed(daily(), &[100]), 4.0);
+        assert_eq!(missed(daily(), &[400, 1]), 6.0, "only what lies within the window of seven days");
+        assert_eq!(missed(daily(), &[1]), 0.0, "what came before the first backup is not known");
+        assert_eq!(missed(json!({"every": "1h", "tolerance": "5m", "window": "2h"}), &[9, 8, 1]), 0.0);
+        assert_eq!(missed(json!({"every": "10h"}), &[21, 11]), 0.0, "a tenth is tolerated");
+        assert_eq!(missed(json!({"every": "10h"}), &[22, 12]), 1.0);
+        assert!(missed(daily(), &[]).is_nan());
+    }
+
+    #[test]
+    fn the_summary_is_a_sentence_for_each_number() {
+        let mut check: Schedule = from_value(json!({"every": "24h", "tolerance": "2h"})).unwrap();
+        for (hours, summary) in [
+            (1, "no run was missed in 7d, within the limit of 0"),
+            (27, "1 run was missed in 7d, above the limit of 0"),
+            (51, "2 runs were missed in 7d, above the limit of 0"),
+        ] {
+            let verdict = check.judge(&seen(vec![(NOW - hours * HOUR, State::Complete)], 1));
+            assert_eq!(verdict.summary, summary);
+        }
+    }
+
+    #[test]
+    fn a_clock_change_makes_no_run_late() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
+        // Nightly at 02:30 in Berlin; on 25 October 2026 the night is an hour longer, on 29 March an hour shorter.
+        let autumn = ["2026-10-23T00:30:00Z", "2026-10-24T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z"];
+        let spring = ["2026-03-27T01:30:00Z", "2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"];
+        for nights in [autumn, spring] {
+            let backups: Vec<_> = nights.map(|night| (at(night), State::Complete)).into();
+            let now = backups.last().unwrap().0 + 60;
+            let mut check: Schedule =
+                from_value(json!({"every": "24h", "tolerance": "1m", "time_zone": "Europe/Berlin"})).unwrap();
+            assert_eq!(check.judge(&seen_at(now, backups, 1)).outcome, Outcome::Pass, "{nights:?}");
+        }
+    }
+
+    #[test]
+    fn without_backups_nothing_can_be_told() {
+        let mut check: Schedule = from_value(json!({"every": "24h"})).unwrap();
+        assert_eq!(check.judge(&seen(vec![], 1)).outcome, Outcome::Unknown(Reason::Empty));
+        assert!(from_value::<Schedule>(json!({"every": "24h", "window": "1h"})).unwrap().validate(&TIMING).is_err());
+        assert!(from_value::<Schedule>(json!({"every": "0s"})).unwrap().validate(&TIMING).is_err());
+        let limited = |most: u32| from_value::<Schedule>(json!({"every": "24h", "max_missed": most})).unwrap();
+        assert!(limited(6).validate(&TIMING).is_ok());
+        assert!(limited(7).validate(&TIMING).is_err(), "seven days never miss more than seven");
+    }
+}

@@ -1,0 +1,184 @@
+//! `size`: the newest backup is as large as one should be, by itself and against those before it.
+//!
+//! A dump that is suddenly half as large has often lost a table; one that is three times as large fills the disk.
+//!
+//! | what is there | verdict |
+//! |---|---|
+//! | the newest within `min` and `max`, and close to the median of those before | pass (or warn) |
+//! | beyond a limit | fail |
+//! | the first backup, where only `max_shrink` or `max_growth` is set | pending: nothing to compare with |
+//! | no complete backup | unknown `empty`: that is `freshness`' to say |
+//! | the folder can't be listed | unknown |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::{Max, Min},
+        measure::Bound,
+        metric::{BACKUP_SIZE_LIMIT, Sample},
+        observation::{Observation, Timing},
+        units::{Ratio, Size},
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::backups::facts::{BackupFacts, Set},
+};
+
+/// Settings of `size`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackupSize {
+    /// The least size of the newest backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<Min<Size>>,
+    /// The largest size of the newest backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<Max<Size>>,
+    /// By which share it may be smaller than the median of those before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_shrink: Option<Max<Ratio>>,
+    /// How many times the median of those before it it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_growth: Option<Max<f64>>,
+    /// With so many of those before it, it is compared.
+    #[serde(default = "previous")]
+    pub previous: usize,
+}
+
+fn previous() -> usize {
+    5
+}
+
+impl CheckKind<BackupFacts> for BackupSize {
+    const NAME: &'static str = "size";
+    const CATEGORY: Category = Category::Backup;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.min.is_none() && self.max.is_none() && self.max_shrink.is_none() && self.max_growth.is_none() {
+            return Err(Invalid {
+                key: None,
+                message: "set at least one of `min`, `max`, `max_shrink` and `max_growth`".into(),
+            });
+        }
+        if let (Some(min), Some(max)) = (&self.min, &self.max)
+            && min.end() > max.end()
+        {
+            return Err(Invalid::at("max", "no size can be met: `max` is below `min`"));
+        }
+        if self.max_growth.is_some_and(|limit| !limit.levels().all(|(_, at)| at >= 1.0)) {
+            return Err(Invalid::at("max_growth", "this is a multiple of the size before: 1 or more"));
+        }
+        if self.max_shrink.is_some_and(|limit| limit.levels().any(|(_, at)| at >= 1.0)) {
+            return Err(Invalid::at("max_shrink", "no backup shrinks by more than 100%: lower the limit"));
+        }
+        if self.previous == 0 {
+            return Err(Invalid::at("previous", "compare with at least 1"));
+        }
+        Ok(())
+    }
+}
+
+impl Check<BackupFacts> for BackupSize {
+    fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        BackupFacts::judge(seen, |set| self.judge_set(set))
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
+        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
+        let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
+            Sample::new(&BACKUP_SIZE_LIMIT, [bound.as_str().into(), level.into()], at)
+        };
+        min.chain(max).map(sample).collect()
+    }
+}
+
+impl BackupSize {
+    fn judge_set(&self, set: &Set) -> Verdict {
+        let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
+        let Some(newest) = sizes.next() else {
+            return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+        };
+        let mut measures = Vec::new();
+        measures.extend(self.min.map(|limit| limit.measure("size", newest)));
+        measures.extend(self.max.map(|limit| limit.measure("size", newest)));
+        if let Some(usual) = median(sizes.take(self.previous).collect()) {
+            measures.extend(self.max_shrink.map(|limit| limit.measure("shrink", (1.0 - newest / usual).max(0.0))));
+            measures.extend(self.max_growth.map(|limit| limit.measure("growth", newest / usual)));
+        }
+        if measures.is_empty() {
+            return Verdict::new(Outcome::Pending, "there is no earlier backup to compare with");
+        }
+        Verdict::of(measures)
+    }
+}
+
+/// The middle value; of an even number the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::probes::backups::tests::sized;
+
+    fn judge(settings: serde_json::Value, sizes: &[u64]) -> (Outcome, String) {
+        let verdict = from_value::<BackupSize>(settings).unwrap().judge(&sized(sizes));
+        (verdict.outcome, verdict.summary)
+    }
+
+    #[test]
+    fn the_newest_is_judged_by_itself_and_against_the_median_of_those_before() {
+        let fail = Outcome::Fail(Reason::Limit);
+        for (settings, sizes, outcome, summary) in [
+            (json!({"min": "100B"}), &[1, 100][..], Outcome::Pass, "size is 100B, no less than 100B"),
+            (json!({"min": "100B"}), &[500, 99], fail, "size is 99B, below the limit of 100B"),
+            (json!({"max": "100B"}), &[101], fail, "size is 101B, above the limit of 100B"),
+            // The median of the last five is 100: one that was odd once does not count.
+            (
+                json!({"max_shrink": "50%"}),
+                &[1, 100, 100, 9, 100, 100, 50],
+                Outcome::Pass,
+                "shrink is 50%, within the limit of 50%",
+            ),
+            (
+                json!({"max_shrink": "50%"}),
+                &[1, 100, 100, 9, 100, 100, 49],
+                fail,
+                "shrink is 51%, above the limit of 50%",
+            ),
+            (json!({"max_shrink": "50%"}), &[100, 300], Outcome::Pass, "shrink is 0%, within the limit of 50%"),
+            (json!({"max_growth": 3}), &[100, 200, 451], fail, "growth is 3.01, above the limit of 3"),
+            (json!({"max_shrink": "50%"}), &[100], Outcome::Pending, "there is no earlier backup to compare with"),
+            (json!({"max_shrink": "50%", "min": "10B"}), &[100], Outcome::Pass, "size is 100B, no less than 10B"),
+            (json!({"min": "10B"}), &[], Outcome::Unknown(Reason::Empty), "there is no backup"),
+        ] {
+            assert_eq!(judge(settings, sizes), (outcome, summary.to_owned()), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn limits_that_say_nothing_or_can_not_be_met_are_refused() {
+        let timing = crate::probes::backups::tests::TIMING;
+        for bad in [
+            json!({}),
+            json!({"min": "2MiB", "max": "1MiB"}),
+            json!({"max_growth": 0.5}),
+            json!({"min": "1B", "previous": 0}),
+        ] {
+            assert!(from_value::<BackupSize>(bad.clone()).unwrap().validate(&timing).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `backups`: lists the backups that are there, and reads the newest of them where `integrity` asks for it.
+//!
+//! It only looks: nothing is written, moved or deleted. What can't be listed (a folder that is gone, a mount that is
+//! not there, a folder that may not be read) is a failure of the run, never "no backups".
+//!
+//! The work happens on a thread that stops at the next file, or the next piece of one, when the run is dropped. A
+//! thread that a dead network file system holds can't be stopped by anybody: the runs after it wait for it, each to
+//! its own timeout, and never start a second one.
+
+pub mod checks;
+pub mod facts;
+pub mod sources;
+mod verify;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use self::{
+    checks::{freshness::Freshness, integrity::Integrity, retention::Retention, schedule::Schedule, size::BackupSize},
+    facts::{Backup, BackupFacts, Set, State},
+    sources::{
+        files::{File, Globs},
+        settling::Growth,
+        time_pattern::{Label, NamePattern, Zone},
+    },
+    verify::Verifier,
+};
+use crate::{
+    checks::health::Health,
+    io::{context::Context, resources::Shared},
+    kind::{Kind, Offer},
+    model::{
+        failure::{Failure, Invalid},
+        metric::Sample,
+        observation::{Broken, Timing},
+        units::Period,
+        words::{Phase, Reason},
+    },
+    probe::Probe,
+};
+
+/// Settings of a `backups` probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backups {
+    /// Which files are backups: one absolute path with wildcards, or a list of them. `*` stays within a folder, `**`
+    /// goes through folders. Symbolic links that a wildcard matches are left out: `latest` is no backup of its own.
+    pub files: Globs,
+    /// When a backup was made: `modified` (of the file), or `{name: "orders-%Y%m%dT%H%M%S"}` (a pattern that is
+    /// searched in the name, and in the folders below the first wildcard). A name without a time of day means midnight.
+    #[serde(default)]
+    pub time: TimeSource,
+    /// The time zone of the times in names.
+    #[serde(default)]
+    pub time_zone: Zone,
+    /// A short name for the place, for the label `location`.
+    #[serde(default = "local")]
+    pub location: Label,
+    /// What kind of backup this is, for the label `type`.
+    #[serde(default = "full")]
+    pub r#type: Label,
+    /// A file that has changed within this time is still growing and does not count yet.
+    #[serde(default = "settle")]
+    pub settle: Period,
+    /// A folder that must be a mount point: a place where nothing is mounted is an empty folder, not an empty backup.
+    pub mount: Option<PathBuf>,
+    /// A file that must be there, for mounts that can't be told from their surroundings.
+    pub marker: Option<PathBuf>,
+    /// More files and folders than this below the first wildcards are `too_large`.
+    #[serde(default = "max_files")]
+    pub max_files: usize,
+}
+
+fn local() -> Label {
+    Label::fixed("local")
+}
+fn full() -> Label {
+    Label::fixed("full")
+}
+fn settle() -> Period {
+    Period(Duration::from_secs(30))
+}
+fn max_files() -> usize {
+    100_000
+}
+
+/// Where the time of a backup is read from.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeSource {
+    /// When the file was last modified.
+    #[default]
+    Modified,
+    /// A pattern in its name.
+    Name(NamePattern),
+}
+
+/// What `integrity` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// So many of the newest backups are read.
+    pub newest: usize,
+    /// A backup without a checksum file can't be told to be sound.
+    pub require_checksum: bool,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct BackupsProbe {
+    settings: Arc<Backups>,
+    want: Option<Want>,
+    /// What one run leaves for the next; also the turn, so that no two threads are at it.
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    growth: Growth,
+    verifier: Verifier,
+}
+
+impl Kind for Backups {
+    const NAME: &'static str = "backups";
+    const PHASES: &'static [Phase] = &[Phase::List, Phase::Read];
+    type Probe = BackupsProbe;
+
+    fn checks() -> Vec<Offer<BackupFacts>> {
+        vec![
+            Offer::of::<Health>(),
+            Offer::of::<Freshness>(),
+            Offer::of::<BackupSize>(),
+            Offer::of::<Schedule>(),
+            Offer::of::<Retention>(),
+            Offer::of::<Integrity>(),
+        ]
+    }
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        for (key, path) in [("mount", &self.mount), ("marker", &self.marker)] {
+            if path.as_ref().is_some_and(|path| !path.is_absolute()) {
+                return Err(Invalid::at(key, "write an absolute path"));
+            }
+        }
+        if self.max_files == 0 {
+            return Err(Invalid::at("max_files", "with 0 nothing may be there: leave it out for 100000"));
+        }
+        Ok(())
+    }
+
+    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<BackupsProbe, Invalid> {
+        let want = wants.into_iter().reduce(|a, b| Want {
+            newest: a.newest.max(b.newest),
+            require_checksum: a.require_checksum || b.require_checksum,
+        });
+        Ok(BackupsProbe { settings: Arc::new(self), want, memory: Arc::default() })
+    }
+}
+
+impl Probe for BackupsProbe {
+    type Facts = BackupFacts;
+
+    fn label_limit(&self, limit: &mut Sample) {
+        // Every limit of a backup is one of this place and type.
+        if limit.family.labels.contains(&"location") {
+            let own = std::mem::take(&mut limit.labels);
+            limit.labels = self.settings.labels().into_iter().chain(own).collect();
+        }
+    }
+
+    async fn observe(&self, cx: &Context) -> Result<BackupFacts, Broken<BackupFacts>> {
+        let start = Instant::now();
+        let (_halt, halted) = halt();
+        let listing = cx.phase(Phase::List, async {
+            let mut memory = Arc::clone(&self.memory).lock_owned().await;
+            let (settings, halted) = (Arc::clone(&self.settings), halted.clone());
+            on_a_thread(&cx.shared, move || {
+                let set = settings.list(&mut memory.growth, Timestamp::now(), &halted)?;
+                Ok((set, memory))
+            })
+            .await
+        });
+        let ((mut set, files), mut memory) = listing.await?;
+        if let Some(want) = self.want {
+            // A quarter of the time is left for everything else: a run that times out has seen nothing at all.
+            let until = start + cx.timeout * 3 / 4;
+            let reading = on_a_thread(&cx.shared, move || {
+                let verified = memory.verifier.verify(&files, want, until, &halted)?;
+                Ok((verified, memory.verifier.read_each_run()))
+            });
+            (set.verified, set.read_each_run) = cx.phase(Phase::Read, reading).await?;
+        }
+        Ok(BackupFacts { sets: vec![set] })
+    }
+}
+
+impl Backups {
+    fn labels(&self) -> Box<[std::borrow::Cow<'static, str>]> {
+        Box::new([self.location.to_string().into(), self.r#type.to_string().into()])
+    }
+
+    /// What is there now, oldest first, and the files behind the complete ones, newest first.
+    fn list(&self, growth: &mut Growth, now: Timestamp, halted: &Halted) -> Result<(Set, Vec<File>), Failure> {
+        self.must_be_mounted()?;
+        let found = self.files.list(self.max_files, halted)?;
+        growth.sight(&found, Instant::now());
+        let mut backups = found.iter().map(|file| self.backup(file, growth, now)).collect::<Vec<_>>();
+        let timeless = |backup: &Backup| backup.made.is_none() && backup.state == State::NoTime;
+        if let TimeSource::Name(pattern) = &self.time
+            && let Some(first) = backups.first()
+            && backups.iter().all(timeless)
+        {
+            let (count, example) = (backups.len(), &first.id);
+            return Err(Failure::new(
+                Reason::Parse,
+                format!(
+                    "none of {count} file names holds a time as `{pattern}`, for example {example}: correct `time`"
+                ),
+            ));
+        }
+        let mut complete: Vec<_> =
+            backups.iter().zip(found).filter(|(b, _)| b.state == State::Complete).map(|(b, f)| (b.made, f)).collect();
+        complete.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.1.path.cmp(&a.1.path)));
+        backups.sort_by(|a, b| a.made.cmp(&b.made).then_with(|| a.id.cmp(&b.id)));
+        let set =
+            Set { location: self.location.to_string(), r#type: self.r#type.to_string(), backups, ..Set::default() };
+        Ok((set, complete.into_iter().map(|(_, file)| file).collect()))
+    }
+
+    fn backup(&self, file: &File, growth: &Growth, now: Timestamp) -> Backup {
+        let made = match &self.time {
+            TimeSource::Modified => file.modified,
+            TimeSource::Name(pattern) => pattern.find(&file.below, &self.time_zone),
+        };
+        let state = match made {
+            _ if file.is_unfinished() => State::Unfinished,
+            _ if file.size == 0 => State::Empty,
+            None => State::NoTime,
+            Some(made) if made.duration_since(now) > FUTURE => State::Future,
+            Some(_) if growth.is_growing(file, self.settle.0, now) => State::Growing,
+            Some(_) => State::Complete,
+        };
+        Backup { id: file.path.to_string_lossy().into_owned(), made, size: file.size, state }
+    }
+
+    fn must_be_mounted(&self) -> Result<(), Failure> {
+        if let Some(mount) = &self.mount
+            && !sources::files::is_mount_point(mount)?
+        {
+            let shown = mount.display();
+            return Err(Failure::new(
+                Reason::NotFound,
+                format!("nothing is mounted at {shown}: mount it, see `findmnt`"),
+            ));
+        }
+        if let Some(marker) = &self.marker {
+            sources::files::metadata(marker)?;
+        }
+        Ok(())
+    }
+}
+
+/// Clocks differ a little; a backup further in the future than this proves nothing.
+const FUTURE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Ends the work on another thread when it is dropped.
+#[derive(Debug)]
+struct Halt(Arc<AtomicBool>);
+
+/// Tells the work on another thread that it is not wanted any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Halted(Arc<AtomicBool>);
+
+fn halt() -> (Halt, Halted) {
+    let flag = Arc::new(AtomicBool::new(false));
+    (Halt(Arc::clone(&flag)), Halted(flag))
+}
+
+impl Drop for Halt {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Halted {
+    /// To be asked between two steps of the work.
+    fn check(&self) -> Result<(), Failure> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(Failure::new(Reason::Canceled, "the run was given up"));
+        }
+        Ok(())
+    }
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let permit = Arc::clone(&shared.backups).acquire_owned().await;
+    let work = move || {
+        // Held until the work ends, however long ago the run was dropped.
+        let _permit = permit;
+        work()
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // A panic is a bug and is counted as one where panics of probes are caught.
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Failure::from_error(Reason::Canceled, "listing", &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

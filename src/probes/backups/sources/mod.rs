@@ -1,0 +1,5 @@
+//! Where backups are looked for.
+
+pub mod files;
+pub mod settling;
+pub mod time_pattern;

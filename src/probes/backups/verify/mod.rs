@@ -1,0 +1,271 @@
+//! Reads backups to tell whether they are whole: each byte once, by everything that applies.
+//!
+//! A large file takes several runs: each reads on where the last one stopped, for as long as it has time, and between
+//! runs nothing happens. What was read once is remembered for as long as the file and its checksum file stay as they
+//! are; a restart reads again.
+
+mod checksum;
+mod content;
+mod pg_dump;
+mod stream;
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Read},
+    path::PathBuf,
+    time::Instant,
+};
+
+use self::{checksum::Checksum, stream::Stream};
+use super::{
+    Halted, Want,
+    facts::{Finding, Verified},
+    sources::files::{File, metadata},
+};
+use crate::{
+    io::bounded_file::{self, Links, Refusal},
+    model::{failure::Failure, words::Reason},
+};
+use jiff::Timestamp;
+
+/// What reading found so far.
+#[derive(Debug, Default)]
+pub(super) struct Verifier {
+    known: HashMap<PathBuf, (Identity, Finding)>,
+    reading: Option<Reading>,
+    /// Bytes that the last run read that had too little time.
+    read_each_run: Option<u64>,
+}
+
+/// What must be the same for a finding to hold on.
+#[derive(Debug, Clone, PartialEq)]
+struct Identity {
+    size: u64,
+    modified: Option<Timestamp>,
+    /// Path, size and time of the checksum file.
+    checksum: Option<(PathBuf, u64, Option<std::time::SystemTime>)>,
+    want: Want,
+}
+
+/// Why a backup is not known to be whole.
+#[derive(Debug, Clone, PartialEq)]
+enum Flaw {
+    Damaged(String),
+    Unverifiable(String),
+}
+
+impl From<Flaw> for Finding {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Damaged(why) => Self::Damaged(why),
+            Flaw::Unverifiable(why) => Self::Unverifiable(why),
+        }
+    }
+}
+
+/// A file in the middle of being read.
+#[derive(Debug)]
+struct Reading {
+    path: PathBuf,
+    identity: Identity,
+    file: fs::File,
+    checksum: Option<Checksum>,
+    stream: Option<Stream>,
+    /// The piece of the file that is being decompressed, and how much of it is done.
+    piece: Vec<u8>,
+    consumed: usize,
+    /// Whether the last step filled its output, so that more may come without further input.
+    filled: bool,
+    /// Bytes of the file that were read.
+    done: u64,
+}
+
+/// Bytes that are read from a file at once. What they decompress to is bounded by the steps of [`Stream`].
+const PIECE: usize = 128 << 10;
+
+impl Verifier {
+    /// Reads the newest of `files` (which are the complete ones, newest first) until there is no time left.
+    pub(super) fn verify(
+        &mut self,
+        files: &[File],
+        want: Want,
+        until: Instant,
+        halted: &Halted,
+    ) -> Result<Vec<Verified>, Failure> {
+        self.known.retain(|path, _| files.iter().any(|file| file.path == *path));
+        let mut verified = Vec::new();
+        for file in files.iter().take(want.newest) {
+            let finding = self.look(file, want, until, halted)?;
+            verified.push(Verified { id: file.path.to_string_lossy().into_owned(), finding });
+        }
+        // While new ones are being read, the newest one before them still says something.
+        if verified.iter().all(|v| matches!(v.finding, Finding::Reading(_))) {
+            let older = files.iter().skip(want.newest).find_map(|file| Some((file, self.known.get(&file.path)?)));
+            verified.extend(older.map(|(file, (_, finding))| Verified {
+                id: file.path.to_string_lossy().into_owned(),
+                finding: finding.clone(),
+            }));
+        }
+        Ok(verified)
+    }
+
+    /// Bytes that a run reads in the time that it has, once one had too little.
+    pub(super) fn read_each_run(&self) -> Option<u64> {
+        self.read_each_run
+    }
+
+    fn look(&mut self, file: &File, want: Want, until: Instant, halted: &Halted) -> Result<Finding, Failure> {
+        let identity = Identity::of(file, want)?;
+        if let Some((known, finding)) = self.known.get(&file.path)
+            && *known == identity
+        {
+            return Ok(finding.clone());
+        }
+        let same = |reading: &Reading| reading.path == file.path && reading.identity == identity;
+        // One file after the other, the newest first: one that comes while another is half read takes its place.
+        if self.reading.as_ref().is_some_and(|reading| !same(reading)) && Instant::now() >= until {
+            return Ok(Finding::Reading(0));
+        }
+        let mut reading = match self.reading.take().filter(same) {
+            Some(reading) => reading,
+            None => match Reading::open(file, identity.clone()) {
+                Ok(reading) => reading,
+                Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
+            },
+        };
+        let before = reading.done;
+        while Instant::now() < until {
+            halted.check()?;
+            match reading.step() {
+                Ok(true) => {}
+                Ok(false) => {
+                    // What was written to while it was read is not what was listed: look again at the next run.
+                    if Identity::of(file, want)? != identity || metadata(&file.path)?.len() != file.size {
+                        return Ok(Finding::Reading(0));
+                    }
+                    let finding = reading.finish(want);
+                    return Ok(self.remember(file, identity, finding));
+                }
+                Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
+            }
+        }
+        let done = reading.done;
+        self.read_each_run = Some(done - before).filter(|read| *read > 0).or(self.read_each_run);
+        self.reading = Some(reading);
+        Ok(Finding::Reading(done))
+    }
+
+    fn remember(&mut self, file: &File, identity: Identity, finding: Finding) -> Finding {
+        self.known.insert(file.path.clone(), (identity, finding.clone()));
+        finding
+    }
+}
+
+impl Identity {
+    fn of(file: &File, want: Want) -> Result<Self, Failure> {
+        let checksum = match checksum::beside(&file.path) {
+            Some(path) => match metadata(&path) {
+                Ok(metadata) => Some((path, metadata.len(), metadata.modified().ok())),
+                Err(failure) if failure.reason == Reason::NotFound => None,
+                Err(failure) => return Err(failure),
+            },
+            None => None,
+        };
+        Ok(Self { size: file.size, modified: file.modified, checksum, want })
+    }
+}
+
+impl Reading {
+    fn open(file: &File, identity: Identity) -> Result<Self, Flaw> {
+        let checksum = match &identity.checksum {
+            Some((path, ..)) => Some(Checksum::read(path, &file.path)?),
+            None => None,
+        };
+        let (handle, _) = bounded_file::open(&file.path, Links::Follow)
+            .map_err(|refusal| refused(&file.path.display().to_string(), refusal))?;
+        Ok(Self {
+            path: file.path.clone(),
+            identity,
+            file: handle,
+            checksum,
+            stream: None,
+            piece: Vec::with_capacity(PIECE),
+            consumed: 0,
+            filled: false,
+            done: 0,
+        })
+    }
+
+    /// Reads a piece, or decompresses some more of the last one; `false` at the end.
+    fn step(&mut self) -> Result<bool, Flaw> {
+        if let Some(stream) = &mut self.stream
+            && (self.consumed < self.piece.len() || self.filled)
+        {
+            let step = stream.step(self.piece.get(self.consumed..).unwrap_or_default())?;
+            self.consumed += step.consumed;
+            self.filled = step.filled;
+            return Ok(true);
+        }
+        (self.consumed, self.filled) = (0, false);
+        self.piece.clear();
+        let read = Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut self.piece);
+        read.map_err(|error| cant_read(&self.path.display().to_string(), self.done, &error))?;
+        if self.piece.is_empty() {
+            return Ok(false);
+        }
+        self.done += self.piece.len() as u64;
+        if let Some(checksum) = &mut self.checksum {
+            checksum.feed(&self.piece);
+        }
+        if self.stream.is_none() {
+            self.stream = Some(Stream::of(&self.piece)?);
+        }
+        Ok(true)
+    }
+
+    fn finish(self, want: Want) -> Finding {
+        let mut by = Vec::new();
+        match self.checksum.map(Checksum::finish) {
+            Some(Ok(name)) => by.push(name),
+            Some(Err(flaw)) => return flaw.into(),
+            None if want.require_checksum => {
+                return Finding::Unverifiable("there is no checksum file (.sha256 or .sha512) beside it".to_owned());
+            }
+            None => {}
+        }
+        match self.stream.map(Stream::finish) {
+            Some(Ok(names)) => by.extend(names),
+            Some(Err(flaw)) => return flaw.into(),
+            None => {}
+        }
+        if by.is_empty() {
+            return Finding::Unverifiable(
+                "it is neither gzip, zstd, a pg_dump archive nor an SQL dump: write a .sha256 file beside it"
+                    .to_owned(),
+            );
+        }
+        Finding::Sound(by)
+    }
+}
+
+/// A file that was not opened says nothing of the backup, unless the disk gave an error.
+fn refused(shown: &str, refusal: Refusal) -> Flaw {
+    match refusal {
+        Refusal::Io(error) if error.kind() != io::ErrorKind::WouldBlock => cant_read(shown, 0, &error),
+        other => Flaw::Unverifiable(format!("{shown} {other}")),
+    }
+}
+
+/// A file that is there but may not be read says nothing; bytes that the disk does not give back are lost.
+fn cant_read(shown: &str, at: u64, error: &io::Error) -> Flaw {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
+            Flaw::Unverifiable(format!("{shown} can't be read: {error}"))
+        }
+        _ => Flaw::Damaged(format!("{shown} can't be read after {at} bytes: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! One expectation: a part of the answer, and what it must be.
+
+mod comparison;
+
+use hyper::header::HeaderName;
+use memchr::memmem;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::{MAX_JSON_VALUES, Unreadable};
+use crate::{
+    io::http::body::excerpt,
+    model::{
+        limit::{Max, Min},
+        measure::Measure,
+        pattern::{Pattern, nesting},
+        words::{Outcome, Reason},
+    },
+    probes::http::{Answered, Statuses, facts::PRIVATE},
+};
+
+/// One part of the answer (`status`, `header`, `text`, `not_text`, `regex` or `json`) and, for a header or a JSON
+/// path, the comparisons that must all hold.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Expectation {
+    /// What the finding is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The status is one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Statuses>,
+    /// A header, to be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
+    /// The body contains this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The body does not contain this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_text: Option<String>,
+    /// The body matches this expression. One that would take more than about 50 ms on a long body (many counted
+    /// repetitions that overlap, as in `a[ab]{3000}c`) is given up, which is `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regex: Option<Pattern>,
+    /// A path into the JSON body (RFC 9535), to be compared; each value that it selects must hold.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "path", skip_serializing_if = "Option::is_none")]
+    json: Option<JsonPath>,
+
+    /// It is there (`true`) or not (`false`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exists: Option<bool>,
+    /// It is this.
+    #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    equals: Option<Value>,
+    /// It is not this.
+    #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    not_equals: Option<Value>,
+    /// It is one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_of: Option<Vec<Value>>,
+    /// It is text that matches this expression; what would take too long is `unknown`, as with `regex`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matches: Option<Pattern>,
+    /// It is a number not below this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<Min<f64>>,
+    /// It is a number not above this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<Max<f64>>,
+    /// It is a text, list or object with at least so many characters or members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_length: Option<usize>,
+    /// It is a text, list or object with at most so many characters or members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_length: Option<usize>,
+}
+
+/// The part of the answer that an expectation is about.
+pub(crate) enum Subject<'a> {
+    Status(&'a Statuses),
+    Header(&'a str),
+    Text(&'a str, bool),
+    Regex(&'a Pattern),
+    Json(&'a JsonPath),
+}
+
+/// What came of an expectation.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) finding: Option<Finding>,
+    pub(crate) measure: Option<Measure>,
+}
+
+/// An expectation that is not met.
+pub(crate) struct Finding {
+    pub(crate) outcome: Outcome,
+    pub(crate) text: String,
+}
+
+/// `null` is something to compare with, not the lack of it.
+fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
+/// Deepest brackets of a JSON path. The parser recurses, and tries each filter in several ways: every level doubles its
+/// time.
+const MAX_PATH_NESTING: usize = 8;
+
+/// With the path in the error: the crate says only where it breaks.
+fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JsonPath>, D::Error> {
+    let path = |text: String| {
+        let nesting = nesting(&text, &['"', '\'']);
+        if nesting > MAX_PATH_NESTING {
+            let text = excerpt(&text, 60);
+            return Err(de::Error::custom(format!(
+                "`{text}` nests brackets {nesting} levels deep; a JSON path may have {MAX_PATH_NESTING}"
+            )));
+        }
+        JsonPath::parse(&text)
+            .map_err(|error| de::Error::custom(format!("`{text}` is not a JSON path (RFC 9535): {error}")))
+    };
+    Option::<String>::deserialize(from)?.map(path).transpose()
+}
+
+fn wrong(reason: Reason, text: impl Into<String>) -> Finding {
+    Finding { outcome: Outcome::Fail(reason), text: text.into() }
+}
+
+impl Expectation {
+    /// What it is called: its name, or what it is about.
+    pub(crate) fn name(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        match self.subject() {
+            Some(Subject::Status(_)) => "status".to_owned(),
+            Some(Subject::Header(name)) => format!("header {}", name.to_ascii_lowercase()),
+            Some(Subject::Text(text, true)) => format!("text {}", excerpt(text, 30)),
+            Some(Subject::Text(text, false)) => format!("not_text {}", excerpt(text, 30)),
+            Some(Subject::Regex(pattern)) => format!("regex {}", excerpt(&pattern.to_string(), 30)),
+            Some(Subject::Json(path)) => excerpt(&path.to_string(), 60),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    /// What it is about; validation makes sure that it is about exactly one thing.
+    pub(crate) fn subject(&self) -> Option<Subject<'_>> {
+        let status = self.status.as_ref().map(Subject::Status);
+        let header = self.header.as_deref().map(Subject::Header);
+        let text = self.text.as_deref().map(|text| Subject::Text(text, true));
+        let not_text = self.not_text.as_deref().map(|text| Subject::Text(text, false));
+        let regex = self.regex.as_ref().map(Subject::Regex);
+        let json = self.json.as_ref().map(Subject::Json);
+        status.or(header).or(text).or(not_text).or(regex).or(json)
+    }
+
+    /// Whether it needs the body.
+    pub(crate) fn looks_into_the_body(&self) -> bool {
+        matches!(self.subject(), Some(Subject::Text(..) | Subject::Regex(_) | Subject::Json(_)))
+    }
+
+    /// # Errors
+    /// Why it expects nothing, or what can never be.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let fixed = [self.status.is_some(), self.text.is_some(), self.not_text.is_some(), self.regex.is_some()];
+        let compared = [self.header.is_some(), self.json.is_some()];
+        let count = |set: &[bool]| set.iter().filter(|set| **set).count();
+        if count(&fixed) + count(&compared) != 1 {
+            return Err("write exactly one of `status`, `header`, `text`, `not_text`, `regex` and `json`".to_owned());
+        }
+        if self.text.as_deref() == Some("") || self.not_text.as_deref() == Some("") {
+            return Err("every body contains the empty text".to_owned());
+        }
+        if self.header.as_deref().is_some_and(|name| HeaderName::from_bytes(name.as_bytes()).is_err()) {
+            return Err("not a name for a header".to_owned());
+        }
+        match (count(&compared), self.comparisons()) {
+            (0, 0) => Ok(()),
+            (0, _) => Err("comparisons are for `header` and `json`".to_owned()),
+            (_, 0) => Err("nothing is expected of it: add `equals`, `matches`, `min`, `max`, `one_of`, or \
+                           `exists: true`"
+                .to_owned()),
+            (_, several) => self.validate_comparisons(several),
+        }
+    }
+
+    fn comparisons(&self) -> usize {
+        let set = [
+            self.exists.is_some(),
+            self.equals.is_some(),
+            self.not_equals.is_some(),
+            self.one_of.is_some(),
+            self.matches.is_some(),
+            self.min.is_some(),
+            self.max.is_some(),
+            self.min_length.is_some(),
+            self.max_length.is_some(),
+        ];
+        set.into_iter().filter(|set| *set).count()
+    }
+
+    fn validate_comparisons(&self, count: usize) -> Result<(), String> {
+        if self.exists == Some(false) && count > 1 {
+            return Err("what must not exist can't be compared".to_owned());
+        }
+        if self.one_of.as_ref().is_some_and(Vec::is_empty) {
+            return Err("`one_of: []` can never be met".to_owned());
+        }
+        if self.min.zip(self.max).is_some_and(|(min, max)| min.end() > max.end()) {
+            return Err("`min` is above `max`: that can never be met".to_owned());
+        }
+        match (self.min_length, self.max_length) {
+            (Some(0), None) => Err("nothing is shorter than `min_length: 0`".to_owned()),
+            (Some(min), Some(max)) if min > max => {
+                Err("`min_length` is above `max_length`: that can never be met".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
+    pub(crate) fn hold(&self, answered: &Answered, body: &[u8], document: Option<&Result<Value, Unreadable>>) -> Held {
+        let finding = match self.subject() {
+            Some(Subject::Status(statuses)) => (!statuses.contains(answered.status))
+                .then(|| wrong(Reason::Status, format!("the status is {}, expected {statuses}", answered.status))),
+            Some(Subject::Text(text, within)) => (memmem::find(body, text.as_bytes()).is_some() != within).then(|| {
+                let verb = if within { "does not contain" } else { "contains" };
+                wrong(Reason::Body, format!("the body {verb} `{}`", excerpt(text, 60)))
+            }),
+            Some(Subject::Regex(pattern)) => {
+                let shown = || excerpt(&pattern.to_string(), 60);
+                match pattern.is_match(body) {
+                    Ok(true) => None,
+                    Ok(false) => Some(wrong(Reason::Body, format!("the body does not match `{}`", shown()))),
+                    Err(error) => Some(Finding {
+                        outcome: Outcome::Unknown(Reason::TooLarge),
+                        text: format!("a body of {} bytes is too long for `{}`: {error}", body.len(), shown()),
+                    }),
+                }
+            }
+            Some(Subject::Header(name)) => {
+                let values = answered.headers.get_all(name).iter();
+                let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+                let hidden = PRIVATE.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
+                return self.compare(&format!("header {name}"), &values.iter().collect::<Vec<_>>(), hidden);
+            }
+            Some(Subject::Json(path)) => match document {
+                Some(Ok(document)) => {
+                    return self.compare(&excerpt(&path.to_string(), 60), &path.query(document).all(), false);
+                }
+                Some(Err(_)) if body.is_empty() => Some(wrong(Reason::Parse, "the body is empty, expected JSON")),
+                Some(Err(Unreadable::Syntax(error))) => {
+                    Some(wrong(Reason::Parse, format!("the body is not JSON: {error}")))
+                }
+                Some(Err(Unreadable::TooManyValues)) => Some(Finding {
+                    outcome: Outcome::Unknown(Reason::TooLarge),
+                    text: format!(
+                        "the body has more than {MAX_JSON_VALUES} JSON values: ask for a smaller document, or expect a `regex`"
+                    ),
+                }),
+                None => None,
+            },
+            None => None,
+        };
+        Held { finding, measure: None }
+    }
+}

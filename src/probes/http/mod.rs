@@ -1,0 +1,163 @@
+//! `http`: asks a URL and reads the answer to its end, over a connection of its own, phase by phase.
+//!
+//! It drives hyper itself rather than through a client, so that each phase is timed for what it is. It changes
+//! nothing unless the method says so, and never follows where it was not sent.
+
+pub mod checks;
+mod facts;
+mod options;
+mod probe;
+mod proxy;
+mod redirect;
+pub(crate) mod request;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use hyper::http::uri::Authority;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    checks::{response::Response, status::Statuses},
+    facts::{Answered, HttpFacts, Want},
+    options::{Method, Redirects},
+    probe::HttpProbe,
+    proxy::Proxy,
+};
+pub(crate) use crate::io::http::auth::Credentials;
+pub use crate::io::http::{auth::BasicAuth, url::Target, version::HttpVersion};
+use crate::{
+    checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
+    io::{dial::AddressFamily, http::form, resources::Shared, secret_file::SecretFile, tls::Tls},
+    kind::{Kind, Offer},
+    model::{failure::Invalid, observation::Timing, redaction::Hidden, secret::Secret, units::Size, words::Phase},
+};
+
+/// Settings of an `http` probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// What to ask: `http://` or `https://`, without user and password.
+    pub url: Target,
+    /// Method of the request.
+    #[serde(default)]
+    pub method: Method,
+    /// Headers to send.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// Body to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Secret>,
+    /// User and password for basic authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<Box<BasicAuth>>,
+    /// Token for bearer authentication.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_token: Option<Secret>,
+    /// A file with the token, read at each run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<SecretFile>,
+    /// Statuses that mean success: codes, ranges `200-299` or classes `2xx`.
+    #[serde(default)]
+    pub expect_status: Statuses,
+    /// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`. Credentials and the configured headers
+    /// never go to another origin. Link-local addresses, and those at which clouds serve metadata, are only asked where
+    /// `url` itself leads to one.
+    #[serde(default)]
+    pub follow_redirects: Redirects,
+    /// How to encrypt and whom to trust, for `https`.
+    #[serde(default)]
+    pub tls: Tls,
+    /// A forward proxy to go through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Box<Proxy>>,
+    /// Which addresses of the host to use.
+    #[serde(default)]
+    pub address_family: AddressFamily,
+    /// Name to ask for (`Host`, `:authority`, and in the TLS handshake) instead of the one in the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// A larger body, after decompression, is a failure.
+    #[serde(default = "a_mebibyte")]
+    pub body_limit: Size,
+    /// Which version of HTTP to speak.
+    #[serde(default)]
+    pub http_version: HttpVersion,
+    /// Keeps the connection for the next run. A fresh one, the default, measures what a new client meets.
+    #[serde(default)]
+    pub reuse: bool,
+}
+
+fn a_mebibyte() -> Size {
+    Size(1 << 20)
+}
+
+impl Kind for Http {
+    const NAME: &'static str = "http";
+    const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    type Probe = HttpProbe;
+
+    fn checks() -> Vec<Offer<HttpFacts>> {
+        vec![
+            Offer::of::<Health>(),
+            Offer::of::<Response>(),
+            Offer::of::<CertificateCheck>(),
+            Offer::of::<Latency>(),
+            Offer::of::<ErrorRate>(),
+        ]
+    }
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        self.tls.validate()?;
+        self.credentials().validate(&request::OURS)?;
+        if self.body_limit.0 == 0 {
+            return Err(Invalid::at("body_limit", "no body can be smaller than nothing: write a size such as 1MiB"));
+        }
+        if self.tls != Tls::default() && !self.url.is_https() && self.follow_redirects.0 == 0 {
+            return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
+        }
+        if self.http_version == HttpVersion::Two && self.proxy.is_some() && !self.url.is_https() {
+            return Err(Invalid::at("http_version", "a proxy is spoken to in HTTP/1.1: remove `http_version`"));
+        }
+        if self.host.as_deref().is_some_and(|host| host.contains('@') || host.parse::<Authority>().is_err()) {
+            return Err(Invalid::at("host", "not a host: write a name, with a port if it is not the usual one"));
+        }
+        form::uri(&self.url, form::Form::Proxied, "").map_err(|failure| Invalid::at("url", failure.detail))?;
+        Ok(())
+    }
+
+    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
+        if wants.contains(&Want::Certificates) && !self.url.is_https() {
+            return Err(Invalid::at("url", "a `certificate` check needs an encrypted connection: write https://"));
+        }
+        if wants.contains(&Want::Body) && self.method == Method::Head {
+            return Err(Invalid::at("method", "an answer to HEAD has no body for a `response` check to look at"));
+        }
+        Ok(())
+    }
+
+    fn hidden(&self) -> Hidden {
+        let mut hidden = self.credentials().hidden(&self.url);
+        self.body.iter().for_each(|body| hidden.sent(body.expose()));
+        self.proxy.iter().for_each(|proxy| proxy.hide(&mut hidden));
+        hidden
+    }
+
+    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {
+        Ok(HttpProbe::new(self, wants.contains(&Want::Body)))
+    }
+}
+
+impl Http {
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_deref(),
+            bearer_token: self.bearer_token.as_ref(),
+            bearer_token_file: self.bearer_token_file.as_ref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

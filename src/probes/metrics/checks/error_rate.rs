@@ -1,0 +1,263 @@
+//! `error_rate` on a `metrics` probe: errors over all events by the service's own counters, or without counters the
+//! share of scrapes that failed, as [`crate::checks::error_rate`].
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | the share is within the limit | pass |
+//! | it is beyond a step of the limit | warn or fail (`limit`) |
+//! | the scrape failed | unknown with its reason |
+//! | the page has no series for `total` | unknown (`empty`), whatever `when_idle` says: it may be misspelt |
+//! | the page has no series for `errors` | no errors: many services show a counter only after its first event |
+//! | fewer than two scrapes in the window | pending |
+//! | no event in the window (0/0) | unknown (`empty`), or what `when_idle` says |
+//! | fewer events than `min_samples` | pending, or what `when_idle` says |
+//! | more errors than events, errors without events | counts as 100% |
+//! | NaN, resets, clock steps, gaps | as [`super::counters`] says |
+
+use std::num::NonZeroU32;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    counters::Gains,
+    no_data::{self, WhenIdle},
+};
+use crate::{
+    checks::{
+        error_rate::{Runs, judge_ratio, limits, validate_limit},
+        window::{self, five_minutes, one},
+    },
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        metric::Sample,
+        observation::{Observation, Timing},
+        units::{Period, Ratio},
+        verdict::Verdict,
+        words::{Category, Severity},
+    },
+    probes::metrics::exposition_format::{selector::Selector, series::Page},
+};
+
+/// A limit on the share of errors.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorRate {
+    /// Counters of errors; what several series have gained is added up. Needs `total`; without both, scrapes are judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    errors: Option<Selector>,
+    /// Counters of all events, errors among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    total: Option<Selector>,
+    /// The largest share of errors.
+    max: Max<Ratio>,
+    /// How far back events count.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    /// Pending until the window holds so many events.
+    #[serde(default = "one")]
+    min_samples: NonZeroU32,
+    /// The verdict where there are fewer events than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when_idle: Option<WhenIdle>,
+    #[serde(skip)]
+    runs: Runs,
+    /// Errors and events.
+    #[serde(skip)]
+    gains: Gains<(f64, f64)>,
+}
+
+impl CheckKind<Page> for ErrorRate {
+    const NAME: &'static str = "error_rate";
+    const CATEGORY: Category = Category::Errors;
+    const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        validate_limit(&self.max)?;
+        match (&self.errors, &self.total) {
+            (Some(_), Some(_)) => window::validate(self.window, 2, timing),
+            (Some(_), None) => Err(Invalid::at("errors", "errors are a share of something: add `total`")),
+            (None, Some(_)) => Err(Invalid::at("total", "add `errors`, the counters of what went wrong")),
+            (None, None) if self.when_idle.is_some() => {
+                Err(Invalid::at("when_idle", "scrapes are never idle: `when_idle` needs `errors` and `total`"))
+            }
+            (None, None) => window::validate(self.window, self.min_samples.get(), timing),
+        }
+    }
+}
+
+impl Check<Page> for ErrorRate {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        let (Some(errors), Some(total)) = (&self.errors, &self.total) else {
+            return self.runs.judge(seen, &self.max, self.window, self.min_samples);
+        };
+        let page = match seen.page() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        let (mut gained, mut there) = ((0.0, 0.0), false);
+        self.gains.begin(seen.at, self.window);
+        self.gains.of(0, errors.of(&page.series), |_, gain| gained.0 += gain);
+        self.gains.of(1, total.of(&page.series), |_, gain| {
+            gained.1 += gain;
+            there = true;
+        });
+        self.gains.end(self.window, gained);
+        if !there {
+            return no_data::missing(total);
+        }
+        self.verdict()
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        self.errors.iter().chain(&self.total).cloned().collect()
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        // A scrape that fails adds nothing to the counters.
+        let window = self.total.is_none().then(|| window::shown(self.window));
+        limits(&self.max).into_iter().chain(window).collect()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        if self.total.is_some() { self.gains.save() } else { self.runs.0.save() }
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        if self.total.is_some() {
+            self.gains = Gains::restored(saved);
+        } else {
+            self.runs = Runs::restored(saved);
+        }
+    }
+}
+
+impl ErrorRate {
+    fn verdict(&self) -> Verdict {
+        let Some(kept) = self.gains.kept() else { return no_data::one_scrape() };
+        let (errors, total) = kept.fold((0.0, 0.0), |(errors, total), (e, t)| (errors + e, total + t));
+        // A page is not of one moment: an error may be counted before its event is.
+        let total = f64::max(total, errors);
+        let window = self.window;
+        if total < f64::from(self.min_samples.get()) {
+            return no_data::too_few(total, self.min_samples.get(), self.when_idle, &window.to_string());
+        }
+        let mut verdict = judge_ratio(&self.max, errors / total);
+        verdict.summary.push_str(&format!(" ({errors} of {total} events in {window})"));
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::{
+        model::{
+            metric::ERROR_RATIO,
+            words::{Outcome, Reason},
+        },
+        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes},
+    };
+
+    fn check(more: serde_json::Value) -> ErrorRate {
+        let mut settings =
+            json!({"errors": "x_total{code=~\"5..\"}", "total": "x_total", "max": {"warn": "10%", "fail": "50%"}});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        from_value(settings).unwrap()
+    }
+
+    fn page(good: f64, bad: f64) -> String {
+        format!("x_total{{code=\"200\"}} {good}\nx_total{{code=\"500\"}} {bad}\n")
+    }
+
+    fn pages(counts: &[(f64, f64)]) -> Vec<String> {
+        counts.iter().map(|(good, bad)| page(*good, *bad)).collect()
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let empty = Outcome::Unknown(Reason::Empty);
+        let good_only = |good: f64| format!("x_total{{code=\"200\"}} {good}\n");
+        let cases = [
+            ("within", pages(&[(0.0, 0.0), (9.0, 1.0)]), Outcome::Pass),
+            ("warns", pages(&[(0.0, 0.0), (8.0, 2.0)]), Outcome::Warn),
+            ("fails", pages(&[(50.0, 5.0), (50.0, 6.0)]), Outcome::Fail(Reason::Limit)),
+            ("no series at all", vec![String::new(), String::new()], empty),
+            ("no errors yet", vec![good_only(1.0), good_only(2.0)], Outcome::Pass),
+            ("the first error", vec![good_only(1.0), page(1.0, 3.0)], Outcome::Fail(Reason::Limit)),
+            ("one scrape", pages(&[(5.0, 5.0)]), Outcome::Pending),
+            ("no event", pages(&[(5.0, 5.0), (5.0, 5.0)]), empty),
+            ("a reset of both", pages(&[(500.0, 500.0), (19.0, 1.0)]), Outcome::Pass),
+        ];
+        for (case, pages, outcome) in cases {
+            assert_eq!(last(&mut check(json!({})), scrapes(&pages)).outcome, outcome, "{case}");
+        }
+        assert_eq!(check(json!({})).judge(&failed(0, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+        let quiet = || scrapes(&pages(&[(5.0, 5.0), (5.0, 5.0)]));
+        let few = || scrapes(&pages(&[(5.0, 5.0), (8.0, 5.0)]));
+        assert_eq!(last(&mut check(json!({"when_idle": "pass"})), quiet()).outcome, Outcome::Pass);
+        assert_eq!(last(&mut check(json!({"when_idle": "fail"})), quiet()).outcome, Outcome::Fail(Reason::Empty));
+        assert_eq!(last(&mut check(json!({"min_samples": 4})), few()).outcome, Outcome::Pending);
+        assert_eq!(last(&mut check(json!({"min_samples": 4, "when_idle": "warn"})), few()).outcome, Outcome::Warn);
+    }
+
+    #[test]
+    fn more_errors_than_events_are_all_of_them() {
+        let mut check: ErrorRate = from_value(json!({"errors": "e", "total": "t", "max": "5%"})).unwrap();
+        for (page, ratio) in [
+            ("e 0\nt 0\n", None),
+            ("e 3\nt 0\n", Some(1.0)),
+            ("e 5\nt 2\n", Some(1.0)),
+            ("e 5\nt 18\n", Some(5.0 / 18.0)),
+        ] {
+            let at = if ratio.is_none() { 0 } else { 10 };
+            let verdict = check.judge(&scrape(at, page));
+            let expected: Vec<_> = ratio.map(|ratio| Sample::new(&ERROR_RATIO, [], ratio)).into_iter().collect();
+            assert_eq!(verdict.samples, expected, "{page}");
+        }
+    }
+
+    #[test]
+    fn without_counters_scrapes_are_judged() {
+        let mut check: ErrorRate = from_value(json!({"max": "40%"})).unwrap();
+        assert_eq!(check.judge(&scrape(0, "")).outcome, Outcome::Pass);
+        assert_eq!(check.judge(&failed(10, Reason::Refused)).outcome, Outcome::Fail(Reason::Limit));
+    }
+
+    #[test]
+    fn only_scrapes_go_on_seeing_an_outage() {
+        let sees = |settings| {
+            let limits = from_value::<ErrorRate>(settings).unwrap().limits();
+            limits.iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW)
+        };
+        assert!(sees(json!({"max": "5%"})));
+        assert!(!sees(json!({"errors": "e", "total": "t", "max": "5%"})));
+    }
+
+    #[test]
+    fn what_can_never_be_judged_is_refused() {
+        let key = |settings| {
+            from_value::<ErrorRate>(settings).unwrap().validate(&TIMING).err().map(|error| error.key.unwrap())
+        };
+        assert_eq!(key(json!({"errors": "e", "total": "t", "max": "5%", "min_samples": 5000})), None);
+        assert_eq!(key(json!({"errors": "e", "max": "5%"})), Some("errors"));
+        assert_eq!(key(json!({"total": "e", "max": "5%"})), Some("total"));
+        assert_eq!(key(json!({"max": "5%", "when_idle": "pass"})), Some("when_idle"));
+        assert_eq!(key(json!({"errors": "e", "total": "t", "max": "5%", "window": "19s"})), Some("window"));
+    }
+
+    #[test]
+    fn counting_goes_on_after_a_restart() {
+        let mut before = check(json!({}));
+        last(&mut before, scrapes(&pages(&[(0.0, 0.0), (9.0, 1.0)])));
+        let mut after = check(json!({}));
+        after.restore(before.save().unwrap());
+        let verdict = after.judge(&scrape(60, &page(10.0, 10.0)));
+        assert_eq!(verdict.summary, "error_rate is 50%, above the limit of 10% (10 of 20 events in 5m)");
+    }
+}

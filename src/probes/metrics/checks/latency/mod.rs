@@ -1,0 +1,272 @@
+//! `latency` on a `metrics` probe: of the service, from one of its histograms, or without one of the scrapes themselves.
+//!
+//! Buckets are taken over the window with resets ([`super::counters`]), added up over the series that the selector
+//! chooses, and interpolated as `histogram_quantile(q, sum by (le) (increase(x_bucket[window])))` does it.
+//! Without `histogram` it is [`crate::checks::latency`].
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | every quantile within its limit | pass |
+//! | a quantile beyond a step of its limit | warn or fail (`limit`) |
+//! | a quantile beyond the last bucket, which is not beyond the limit | unknown (`limit`): the histogram can't tell |
+//! | the scrape failed | unknown with its reason |
+//! | the page has no such histogram, or one without a bucket `+Inf` | unknown (`empty`) |
+//! | fewer than two scrapes in the window | pending |
+//! | no observation in the window (0/0) | unknown (`empty`), or what `when_idle` says |
+//! | fewer observations than `min_samples` | pending, or what `when_idle` says |
+//! | a bound that is no number (NaN too) | the bucket is left out |
+//! | NaN as a count, resets, clock steps, gaps | as [`super::counters`] says |
+
+use std::{collections::HashMap, num::NonZeroU32};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    counters::Gains,
+    histogram::{Histogram, Quantile},
+    no_data::{self, WhenIdle},
+};
+use crate::{
+    checks::{
+        latency::{Quantiles, Runs},
+        window::{self, five_minutes, one},
+    },
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        measure::Measure,
+        metric::Sample,
+        observation::{Observation, Timing},
+        units::{Period, Unit},
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::metrics::exposition_format::{
+        selector::Selector,
+        series::{Page, Series},
+    },
+};
+
+/// Limits on latencies; at least one is needed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// The histogram of latencies in seconds, by its name without `_bucket`, with or without matchers. Without it the
+    /// scrapes themselves are judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    histogram: Option<Selector>,
+    /// Limit on the median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p50: Option<Max<Period>>,
+    /// Limit on the 90th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p90: Option<Max<Period>>,
+    /// Limit on the 95th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p95: Option<Max<Period>>,
+    /// Limit on the 99th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p99: Option<Max<Period>>,
+    /// Limit on the 99.9th percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p999: Option<Max<Period>>,
+    /// Limit on the slowest; a histogram doesn't know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max: Option<Max<Period>>,
+    /// How far back observations count.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    /// Pending until the window holds so many observations.
+    #[serde(default = "one")]
+    min_samples: NonZeroU32,
+    /// The verdict where the histogram has fewer new observations than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when_idle: Option<WhenIdle>,
+    #[serde(skip)]
+    runs: Runs,
+    #[serde(skip)]
+    buckets: Buckets,
+}
+
+impl CheckKind<Page> for Latency {
+    const NAME: &'static str = "latency";
+    const CATEGORY: Category = Category::Performance;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        self.quantiles().validate()?;
+        let Some(histogram) = &self.histogram else {
+            if self.when_idle.is_some() {
+                return Err(Invalid::at("when_idle", "scrapes are never idle: `when_idle` needs a `histogram`"));
+            }
+            self.quantiles().validate_timeout(timing)?;
+            return window::validate(self.window, self.min_samples.get(), timing);
+        };
+        if self.max.is_some() {
+            let message = "a histogram doesn't know its slowest observation, only its bucket: limit `p999` instead";
+            return Err(Invalid::at("max", message));
+        }
+        histogram.buckets().map_err(|message| Invalid::at("histogram", message))?;
+        window::validate(self.window, 2, timing)
+    }
+}
+
+impl Check<Page> for Latency {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        let limits = self.quantiles();
+        let Some(histogram) = &self.histogram else {
+            return self.runs.judge(seen, &limits, self.window, self.min_samples);
+        };
+        let page = match seen.page() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        // Settings without a name for the histogram are refused.
+        let Ok(selector) = histogram.buckets() else { return no_data::missing(histogram) };
+        let there = self.buckets.scrape(seen, self.window, selector.of(&page.series));
+        if !there {
+            let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
+            return Verdict::new(Outcome::Unknown(Reason::Empty), message);
+        }
+        if self.buckets.bounds.len() > MOST_BOUNDS {
+            let message = format!("`{histogram}` has more than {MOST_BOUNDS} buckets: select fewer");
+            return Verdict::new(Outcome::Unknown(Reason::Limit), message);
+        }
+        let Some(counts) = self.buckets.counts() else { return no_data::one_scrape() };
+        let Some(gained) = Histogram::new(counts) else {
+            let message = format!("`{histogram}` has no bucket `+Inf` beside another one");
+            return Verdict::new(Outcome::Unknown(Reason::Empty), message);
+        };
+        self.verdict(&limits, &gained)
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        self.histogram.iter().filter_map(|histogram| histogram.buckets().ok()).collect()
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        // A scrape that fails adds nothing to the buckets.
+        let window = self.histogram.is_none().then(|| window::shown(self.window));
+        self.quantiles().limits().into_iter().chain(window).collect()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        if self.histogram.is_some() { self.buckets.save() } else { self.runs.0.save() }
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        if self.histogram.is_some() {
+            self.buckets = Buckets::restored(saved);
+        } else {
+            self.runs = Runs::restored(saved);
+        }
+    }
+}
+
+impl Latency {
+    fn quantiles(&self) -> Quantiles {
+        Quantiles([self.p50, self.p90, self.p95, self.p99, self.p999, self.max])
+    }
+
+    fn verdict(&self, limits: &Quantiles, gained: &Histogram) -> Verdict {
+        let (observations, window) = (gained.observations(), self.window);
+        if observations < f64::from(self.min_samples.get()) {
+            return no_data::too_few(observations, self.min_samples.get(), self.when_idle, &window.to_string());
+        }
+        let mut beyond = Vec::new();
+        let mut verdict = limits.verdict(|share| {
+            let quantile = gained.quantile(share);
+            beyond.push(matches!(quantile, Some(Quantile::AtLeast(_))));
+            quantile.map_or(f64::NAN, |(Quantile::At(value) | Quantile::AtLeast(value))| value)
+        });
+        // The last bound stands for all that is slower: it may be beyond a limit, but is never known to be within one.
+        let is_open = |measure: &Measure| match measure.outcome() {
+            Outcome::Fail(_) => false,
+            Outcome::Warn => measure.fail.is_some(),
+            _ => true,
+        };
+        let unclear = verdict.measures.iter().zip(beyond).find(|(measure, beyond)| *beyond && is_open(measure));
+        if let Some((measure, _)) = unclear
+            && !matches!(verdict.outcome, Outcome::Fail(_))
+        {
+            let (name, last) = (&measure.name, Unit::Seconds.show(measure.value));
+            verdict.summary = format!("{name} is beyond {last}, the last bucket of the histogram, and so is its limit");
+            verdict.outcome = Outcome::Unknown(Reason::Limit);
+        } else {
+            verdict.summary.push_str(&format!(" ({observations} observations in {window})"));
+        }
+        verdict
+    }
+}
+
+/// More buckets than a histogram has.
+const MOST_BOUNDS: usize = 500;
+
+/// The gains of the buckets of a histogram, added up over its series.
+#[derive(Debug, Default)]
+struct Buckets {
+    /// Upper bounds in the order in which they were first seen.
+    bounds: Vec<f64>,
+    /// For each scrape the buckets that have gained, by the place of their bound, and how much.
+    gains: Gains<Vec<(u16, f64)>>,
+}
+
+impl Buckets {
+    /// Takes in a scrape; false if there was no bucket on the page.
+    fn scrape<'a>(
+        &mut self,
+        seen: &Observation<Page>,
+        window: Period,
+        buckets: impl Iterator<Item = &'a Series>,
+    ) -> bool {
+        let Self { bounds, gains } = self;
+        let mut gained = HashMap::new();
+        let mut there = false;
+        gains.begin(seen.at, window);
+        gains.of(0, buckets, |series, gain| {
+            let Some(bound) = series.label("le").parse().ok().filter(|bound: &f64| !bound.is_nan()) else { return };
+            there = true;
+            let place = bounds.iter().position(|known| *known == bound).unwrap_or_else(|| {
+                // One more than allowed is remembered, and that is noticed.
+                if bounds.len() <= MOST_BOUNDS {
+                    bounds.push(bound);
+                }
+                bounds.len() - 1
+            });
+            if let Ok(place) = u16::try_from(place) {
+                *gained.entry(place).or_default() += gain;
+            }
+        });
+        gained.retain(|_, gain| *gain != 0.0);
+        gains.end(window, gained.into_iter().collect());
+        there
+    }
+
+    /// What every bucket has gained over the window; None until there are two scrapes.
+    fn counts(&self) -> Option<Vec<(f64, f64)>> {
+        let mut counts: Vec<_> = self.bounds.iter().map(|bound| (*bound, 0.0)).collect();
+        for (place, gain) in self.gains.kept()?.flatten() {
+            if let Some((_, count)) = counts.get_mut(usize::from(*place)) {
+                *count += gain;
+            }
+        }
+        Some(counts)
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        // As bits, for JSON has no infinity.
+        let bounds: Vec<u64> = self.bounds.iter().map(|bound| bound.to_bits()).collect();
+        serde_json::to_value((bounds, self.gains.save()?)).ok()
+    }
+
+    fn restored(saved: serde_json::Value) -> Self {
+        let Ok((bounds, gains)) = serde_json::from_value::<(Vec<u64>, _)>(saved) else { return Self::default() };
+        Self { bounds: bounds.into_iter().map(f64::from_bits).collect(), gains: Gains::restored(gains) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

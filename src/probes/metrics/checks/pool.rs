@@ -1,0 +1,257 @@
+//! `pool` on a `metrics` probe: how full a connection pool is by the service's own gauges. Judged by [`crate::checks::pool`].
+//!
+//! There is one pool for each series of `size`. Its other numbers come from the series with the same labels; labels
+//! that a selector fixes itself (`{state="used"}`) don't count, so that one family may hold all of them.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | pools within, beyond the limits; odd numbers; too many pools | as [`crate::checks::pool`] says |
+//! | the scrape failed | unknown with its reason |
+//! | the page has no series for `used` or for `size` | unknown (`empty`) |
+//! | a `used` without the same labels as a `size`, or the other way round, or several | unknown (`empty`), unless another pool fails |
+//! | no series for `idle` or `waiting` with these labels | it is not known, and not judged |
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::no_data;
+use crate::{
+    checks::{
+        pool as judging,
+        pool::{Limits, standard_utilization},
+    },
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::Max,
+        observation::{Observation, Timing},
+        units::Ratio,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::metrics::exposition_format::{
+        selector::Selector,
+        series::{Page, Series},
+    },
+};
+
+/// Gauges of connection pools and the limits on them.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// Gauge of the connections in use.
+    used: Selector,
+    /// Gauge of the most connections that there can be.
+    size: Selector,
+    /// Gauge of the connections that are open and free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle: Option<Selector>,
+    /// Gauge of the callers that wait for a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waiting: Option<Selector>,
+    /// The largest share of connections in use.
+    #[serde(default = "standard_utilization")]
+    max_utilization: Max<Ratio>,
+    /// The most callers that may wait; needs `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_waiting: Option<Max<u32>>,
+}
+
+impl CheckKind<Page> for Pool {
+    const NAME: &'static str = "pool";
+    const CATEGORY: Category = Category::Capacity;
+    const SEVERITY: Severity = Severity::Critical;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.max_waiting.is_some() && self.waiting.is_none() {
+            return Err(Invalid::at("max_waiting", "nothing says who waits: add `waiting`, the gauge of those who do"));
+        }
+        Ok(())
+    }
+}
+
+impl Check<Page> for Pool {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        let page = match seen.page() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        for selector in [&self.used, &self.size] {
+            if selector.of(&page.series).next().is_none() {
+                return no_data::missing(selector);
+            }
+        }
+        let (pools, unmatched) = self.pools(&page.series);
+        let limits = Limits { utilization: self.max_utilization, waiting: self.max_waiting };
+        let verdict = pools.map_or_else(judging::too_many, |pools| judging::judge(&pools, &limits));
+        match unmatched {
+            Some(why) if !matches!(verdict.outcome, Outcome::Fail(_)) => {
+                Verdict { outcome: Outcome::Unknown(Reason::Empty), summary: why, ..verdict }
+            }
+            _ => verdict,
+        }
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        let Self { used, size, idle, waiting, .. } = self;
+        [Some(used), Some(size), idle.as_ref(), waiting.as_ref()].into_iter().flatten().cloned().collect()
+    }
+}
+
+impl Pool {
+    /// Every pool, unless there are too many, and what could not be made one.
+    fn pools(&self, page: &[Series]) -> (Result<Vec<judging::Pool>, usize>, Option<String>) {
+        let (used, sizes) = (self.used.of(page), self.size.of(page));
+        let used: Vec<_> = used.map(|series| (labels(series, &self.used), series)).collect();
+        let sizes: Vec<_> = sizes.map(|series| (labels(series, &self.size), series)).collect();
+        let (of_used, of_size) = (by_labels(&used), by_labels(&sizes));
+        let is_odd = |(labels, _): &&(Labels<'_>, _)| {
+            [&of_used, &of_size].iter().any(|side| side.get(labels.as_slice()).is_none_or(|(_, count)| *count != 1))
+        };
+        let odd = used.iter().chain(&sizes).find(is_odd).map(|(_, series)| {
+            format!(
+                "`{}` has no single counterpart with the same labels: a pool needs one of `used` and one of `size`",
+                series.id
+            )
+        });
+        let count = sizes.iter().filter(|(labels, _)| of_used.contains_key(labels.as_slice())).count();
+        if count > judging::MOST {
+            return (Err(count), odd);
+        }
+        let mut pools = Vec::new();
+        let named = names(&sizes);
+        for ((labels, size), name) in sizes.iter().zip(named) {
+            let Some((used, _)) = of_used.get(labels.as_slice()) else { continue };
+            let other = |selector: &Option<Selector>| {
+                let selector = selector.as_ref()?;
+                selector.of(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
+            };
+            let (idle, waiting) = (other(&self.idle), other(&self.waiting));
+            pools.push(judging::Pool { name, used: used.value, idle, waiting, max: size.value });
+        }
+        (Ok(pools), odd)
+    }
+}
+
+/// The first series and how many there are, for each set of labels.
+type ByLabels<'a, 'b> = HashMap<&'b [(&'a str, &'a str)], (&'a Series, usize)>;
+
+fn by_labels<'a, 'b>(all: &'b [(Labels<'a>, &'a Series)]) -> ByLabels<'a, 'b> {
+    let mut found = HashMap::with_capacity(all.len());
+    for (labels, series) in all {
+        found.entry(labels.as_slice()).or_insert((*series, 0)).1 += 1;
+    }
+    found
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+/// The labels that tell one pool from another.
+fn labels<'a>(series: &'a Series, selector: &Selector) -> Labels<'a> {
+    labels_of(series, selector).collect()
+}
+
+fn labels_of<'a>(series: &'a Series, selector: &Selector) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let all = series.labels.iter().map(|(label, value)| (&**label, &**value));
+    all.filter(|(label, _)| !selector.pins(label))
+}
+
+/// A name for each pool: its label `pool` or `name` where that tells them apart, else all its labels' values.
+fn names(pools: &[(Labels<'_>, &Series)]) -> Vec<String> {
+    for label in ["pool", "name", "pool_name"] {
+        let found: Vec<_> = pools.iter().map(|(_, series)| series.label(label).to_owned()).collect();
+        let mut distinct = found.clone();
+        distinct.sort();
+        distinct.dedup();
+        if distinct.len() == pools.len() && found.iter().all(|name| !name.is_empty()) {
+            return found;
+        }
+    }
+    let joined = |labels: &Labels<'_>| labels.iter().map(|(_, value)| *value).collect::<Vec<_>>().join("/");
+    let name = |(labels, _): &(Labels<'_>, _)| if labels.is_empty() { "default".to_owned() } else { joined(labels) };
+    pools.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::{
+        model::metric::POOL_UTILIZATION,
+        probes::metrics::fixture::{TIMING, failed, scrape},
+    };
+
+    fn check() -> Pool {
+        from_value(json!({"used": "used", "size": "size", "idle": "idle", "waiting": "wait", "max_waiting": 5}))
+            .unwrap()
+    }
+
+    fn used(verdict: &Verdict) -> Vec<(String, f64)> {
+        let utilization = verdict.samples.iter().filter(|sample| *sample.family == POOL_UTILIZATION);
+        utilization.map(|sample| (sample.labels[0].to_string(), sample.value)).collect()
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let empty = Outcome::Unknown(Reason::Empty);
+        let fail = Outcome::Fail(Reason::Limit);
+        for (case, page, outcome) in [
+            ("within", "used 5\nsize 10\n", Outcome::Pass),
+            ("full", "used 10\nsize 10\n", fail),
+            ("some wait", "used 5\nsize 10\nwait 6\n", fail),
+            ("no `used`", "size 10\n", empty),
+            ("no `size`", "used 10\n", empty),
+            ("other labels", "used{a=\"1\"} 10\nsize{a=\"2\"} 10\n", empty),
+            ("one more size", "used{a=\"1\"} 1\nsize{a=\"1\"} 10\nsize{a=\"2\"} 10\n", empty),
+            ("one more use", "used{a=\"1\"} 1\nused{a=\"2\"} 1\nsize{a=\"1\"} 10\n", empty),
+            ("one more use, and full", "used{a=\"1\"} 10\nused{a=\"2\"} 1\nsize{a=\"1\"} 10\n", fail),
+            ("waiting of another pool", "used{a=\"1\"} 5\nsize{a=\"1\"} 10\nwait{a=\"2\"} 6\n", Outcome::Pass),
+        ] {
+            assert_eq!(check().judge(&scrape(0, page)).outcome, outcome, "{case}");
+        }
+        assert_eq!(check().judge(&failed(0, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+    }
+
+    #[test]
+    fn each_label_set_is_a_pool_with_a_name() {
+        let of = |labels: [&str; 2]| {
+            let page = format!("used{0} 1\nsize{0} 4\nused{1} 2\nsize{1} 4\n", labels[0], labels[1]);
+            used(&check().judge(&scrape(0, &page)))
+        };
+        let named = |a: &str, b: &str| vec![(a.to_owned(), 0.25), (b.to_owned(), 0.5)];
+        assert_eq!(of(["{pool=\"a\",x=\"1\"}", "{pool=\"b\",x=\"1\"}"]), named("a", "b"));
+        assert_eq!(of(["{pool=\"a\",x=\"1\"}", "{pool=\"a\",x=\"2\"}"]), named("a/1", "a/2"));
+        assert_eq!(of(["{db=\"a\"}", "{db=\"b\"}"]), named("a", "b"));
+        assert_eq!(used(&check().judge(&scrape(0, "used 1\nsize 4\n"))), [("default".to_owned(), 0.25)]);
+    }
+
+    #[test]
+    fn one_family_may_hold_all_the_numbers() {
+        let mut check: Pool = from_value(json!({"used": "c{state=\"used\"}", "size": "c{state=\"max\"}"})).unwrap();
+        let page = "c{db=\"a\",state=\"used\"} 3\nc{db=\"a\",state=\"max\"} 4\nc{db=\"a\",state=\"idle\"} 1\n";
+        assert_eq!(used(&check.judge(&scrape(0, page))), [("a".to_owned(), 0.75)]);
+    }
+
+    #[test]
+    fn tens_of_thousands_of_series_are_joined_at_once() {
+        const MANY: usize = 24_000;
+        let numbered = |name: &str| (0..MANY).map(|n| format!("{name}{{a=\"{n}\"}} 1\n")).collect::<String>();
+        let page = scrape(0, &(numbered("used") + &numbered("size")));
+        let start = std::time::Instant::now();
+        let verdict = check().judge(&page);
+        assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Limit));
+        assert!(verdict.summary.contains("24000 pools"), "{}", verdict.summary);
+        // Each with each takes much longer, with optimization too.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_limit_on_waiting_needs_to_know_who_waits() {
+        let check: Pool = from_value(json!({"used": "u", "size": "s", "max_waiting": 5})).unwrap();
+        assert_eq!(check.validate(&TIMING).unwrap_err().key, Some("max_waiting"));
+    }
+}

@@ -1,0 +1,192 @@
+//! `present`: the series that dashboards and alerts stand on are there. What vanishes silently can't alarm anyone.
+//!
+//! A series is absent from the first page on which it is missing; of times without a page nothing is claimed.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | every selector chooses a series, whatever its value (NaN too) | pass |
+//! | one has chosen none for `max_age` or longer | fail (`not_found`) |
+//! | one has chosen none for less than that | warn if it once did, pending if it never did |
+//! | the scrape failed | unknown with its reason |
+//! | the clock went back | absence begins now |
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        observation::{Observation, Timing},
+        units::Period,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::metrics::exposition_format::{selector::Selector, series::Page},
+};
+
+/// Series that must be on the page.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Present {
+    /// Each of these selectors must choose at least one series.
+    series: Vec<Selector>,
+    /// How long one may be absent.
+    #[serde(default = "two_minutes")]
+    max_age: Period,
+    #[serde(skip)]
+    absences: Vec<Absence>,
+}
+
+/// What is known of a selector.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Absence {
+    /// Milliseconds since the epoch; None while it is there.
+    since: Option<i64>,
+    /// Whether it ever was there.
+    was_seen: bool,
+}
+
+fn two_minutes() -> Period {
+    Period(std::time::Duration::from_secs(120))
+}
+
+impl CheckKind<Page> for Present {
+    const NAME: &'static str = "present";
+    const CATEGORY: Category = Category::Observability;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        if self.series.is_empty() {
+            return Err(Invalid::at("series", "name at least one series that must be there"));
+        }
+        Ok(())
+    }
+}
+
+impl Check<Page> for Present {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        let page = match seen.page() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        self.absences.resize(self.series.len(), Absence::default());
+        let (mut worst, mut missing) = (Outcome::Pass, Vec::new());
+        for (selector, absence) in self.series.iter().zip(&mut self.absences) {
+            let is_there = selector.of(&page.series).next().is_some();
+            let outcome = absence.seen(is_there, seen.at, self.max_age);
+            if outcome != Outcome::Pass {
+                missing.push(format!("`{selector}`"));
+            }
+            if outcome.badness() > worst.badness() {
+                worst = outcome;
+            }
+        }
+        let (count, all) = (missing.len(), self.series.len());
+        let shown: Vec<_> = missing.into_iter().take(5).collect();
+        let more = if count > shown.len() { ", ..." } else { "" };
+        let allowed = if matches!(worst, Outcome::Fail(_)) { "" } else { ", which may last " };
+        let allowed = if allowed.is_empty() { String::new() } else { format!("{allowed}{}", self.max_age) };
+        let summary = match count {
+            0 => format!("all {all} are there"),
+            _ => format!("{count} of {all} missing: {}{more}{allowed}", shown.join(", ")),
+        };
+        Verdict::new(worst, summary)
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        self.series.clone()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        serde_json::to_value(&self.absences).ok()
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        let absences: Vec<Absence> = serde_json::from_value(saved).unwrap_or_default();
+        // Of another number of selectors: then nothing says which is which.
+        self.absences = if absences.len() == self.series.len() { absences } else { Vec::new() };
+    }
+}
+
+impl Absence {
+    fn seen(&mut self, is_there: bool, at: Timestamp, max_age: Period) -> Outcome {
+        let now = at.as_millisecond();
+        if is_there {
+            *self = Self { since: None, was_seen: true };
+            return Outcome::Pass;
+        }
+        let since = self.since.filter(|since| *since <= now).unwrap_or(now);
+        self.since = Some(since);
+        match () {
+            () if u128::from(now.abs_diff(since)) >= max_age.0.as_millis() => Outcome::Fail(Reason::NotFound),
+            () if self.was_seen => Outcome::Warn,
+            () => Outcome::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::probes::metrics::fixture::{TIMING, failed, scrape};
+
+    fn check() -> Present {
+        from_value(json!({"series": ["a", "b{x=\"1\"}"], "max_age": "20s"})).unwrap()
+    }
+
+    const ALL: &str = "a NaN\nb{x=\"1\"} 0\n";
+
+    #[test]
+    fn the_table_of_the_module() {
+        let fail = Outcome::Fail(Reason::NotFound);
+        for (case, pages, outcome) in [
+            ("all there", &[(0, ALL)][..], Outcome::Pass),
+            ("never seen", &[(0, "a 1\n")], Outcome::Pending),
+            ("never seen for long", &[(0, "a 1\n"), (20, "a 1\n")], fail),
+            ("gone", &[(0, ALL), (10, "a 1\n"), (29, "a 1\n")], Outcome::Warn),
+            ("gone for long", &[(0, ALL), (10, "a 1\nb{x=\"2\"} 1\n"), (30, "a 1\n")], fail),
+            ("back", &[(0, ALL), (10, "a 1\n"), (30, "a 1\n"), (40, ALL)], Outcome::Pass),
+            ("gone again", &[(0, ALL), (10, "a 1\n"), (20, ALL), (30, "a 1\n")], Outcome::Warn),
+            ("the clock went back", &[(100, ALL), (110, "a 1\n"), (50, "a 1\n"), (60, "a 1\n")], Outcome::Warn),
+            ("nothing at all", &[(0, ""), (20, "")], fail),
+        ] {
+            let mut check = check();
+            let last = pages.iter().map(|(at, page)| check.judge(&scrape(*at, page))).last().unwrap();
+            assert_eq!(last.outcome, outcome, "{case}: {}", last.summary);
+        }
+        let mut check = check();
+        check.judge(&scrape(0, ALL));
+        assert_eq!(check.judge(&failed(30, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+        assert_eq!(check.judge(&scrape(60, "a 1\n")).outcome, Outcome::Warn, "nothing is claimed about an outage");
+    }
+
+    #[test]
+    fn the_missing_ones_are_named() {
+        let mut check = check();
+        assert_eq!(check.judge(&scrape(0, ALL)).summary, "all 2 are there");
+        let summary = check.judge(&scrape(10, "a 1\n")).summary;
+        assert_eq!(summary, "1 of 2 missing: `b{x=\"1\"}`, which may last 20s");
+        assert_eq!(check.judge(&scrape(30, "")).summary, "2 of 2 missing: `a`, `b{x=\"1\"}`");
+    }
+
+    #[test]
+    fn absence_goes_on_after_a_restart() {
+        let mut before = check();
+        before.judge(&scrape(0, "a 1\n"));
+        let mut after = check();
+        after.restore(before.save().unwrap());
+        assert_eq!(after.judge(&scrape(20, "a 1\n")).outcome, Outcome::Fail(Reason::NotFound));
+        after.restore(json!([1]));
+        assert_eq!(after.judge(&scrape(30, "a 1\n")).outcome, Outcome::Pending);
+    }
+
+    #[test]
+    fn no_series_is_refused() {
+        assert!(from_value::<Present>(json!({"series": []})).unwrap().validate(&TIMING).is_err());
+    }
+}

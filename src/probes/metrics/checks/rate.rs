@@ -1,0 +1,48 @@
+//! How much counters gain in a second, added up over the series of a selector: what `throughput` and `value` share.
+
+use super::{counters::Gains, no_data};
+use crate::{
+    model::{observation::Observation, units::Period, verdict::Verdict},
+    probes::metrics::exposition_format::{selector::Selector, series::Page},
+};
+
+/// A rate over a window.
+#[derive(Debug, Default)]
+pub struct Rate(Gains<f64>);
+
+impl Rate {
+    /// Takes in a scrape and gives the rate.
+    ///
+    /// # Errors
+    /// The verdict where there is none: the scrape failed, no such series, or not two scrapes yet.
+    pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
+        let page = seen.page()?;
+        let (mut gained, mut there) = (0.0, false);
+        self.0.begin(seen.at, window);
+        self.0.of(0, series.of(&page.series), |_, gain| {
+            gained += gain;
+            there = true;
+        });
+        self.0.end(window, gained);
+        if !there {
+            return Err(no_data::missing(series));
+        }
+        let span = self.0.span().as_secs_f64();
+        match self.0.kept() {
+            Some(gains) if span > 0.0 => Ok(gains.sum::<f64>() / span),
+            _ => Err(no_data::one_scrape()),
+        }
+    }
+
+    /// For [`crate::model::check::Check::save`].
+    #[must_use]
+    pub fn save(&self) -> Option<serde_json::Value> {
+        self.0.save()
+    }
+
+    /// What was saved, or nothing if it can't be read.
+    #[must_use]
+    pub fn restored(saved: serde_json::Value) -> Self {
+        Self(Gains::restored(saved))
+    }
+}

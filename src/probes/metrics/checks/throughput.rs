@@ -1,0 +1,179 @@
+//! `throughput`: events in a second by the service's own counters.
+//!
+//! Only a `metrics` probe feeds it: how often a probe runs is its configuration and says nothing about the service.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | the rate is within the limits | pass |
+//! | it is beyond a step of a limit | warn or fail (`limit`) |
+//! | no event in the window | judged as 0 a second, or what `when_idle` says |
+//! | the scrape failed | unknown with its reason |
+//! | the page has no such series | unknown (`empty`) |
+//! | fewer than two scrapes in the window | pending |
+//! | two scrapes at one moment (0/0) | pending |
+//! | NaN, resets, clock steps, gaps | as [`super::counters`] says |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{no_data::WhenIdle, rate::Rate};
+use crate::{
+    checks::window::{self, five_minutes},
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::{Max, Min},
+        measure::Bound,
+        metric::{Sample, THROUGHPUT, THROUGHPUT_LIMIT},
+        observation::{Observation, Timing},
+        units::{Period, Unit},
+        verdict::Verdict,
+        words::{Category, Severity},
+    },
+    probes::metrics::exposition_format::{selector::Selector, series::Page},
+};
+
+/// Limits on the events in a second; at least one is needed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throughput {
+    /// Counters of events; what several series have gained is added up.
+    series: Selector,
+    /// The least events in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min: Option<Min<f64>>,
+    /// The most events in a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max: Option<Max<f64>>,
+    /// How far back events count.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    /// The verdict where there is no event at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when_idle: Option<WhenIdle>,
+    #[serde(skip)]
+    rate: Rate,
+}
+
+impl CheckKind<Page> for Throughput {
+    const NAME: &'static str = "throughput";
+    const CATEGORY: Category = Category::Performance;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        if self.min.is_none() && self.max.is_none() {
+            let message = "`throughput` needs a limit: `min` or `max`, in events a second".to_owned();
+            return Err(Invalid { key: None, message });
+        }
+        if self.min.is_some_and(|min| min.levels().any(|(_, at)| at <= 0.0)) {
+            return Err(Invalid::at("min", "no rate is below 0: raise the limit"));
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min.end() > max.end()
+        {
+            return Err(Invalid::at("min", "no rate is above `min` and below `max`: they are the wrong way round"));
+        }
+        window::validate(self.window, 2, timing)
+    }
+}
+
+impl Check<Page> for Throughput {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        let rate = match self.rate.scrape(seen, &self.series, self.window) {
+            Ok(rate) => rate,
+            Err(verdict) => return verdict,
+        };
+        let sample = Sample::new(&THROUGHPUT, [], rate);
+        if let (Some(when_idle), true) = (self.when_idle, rate == 0.0) {
+            return when_idle.verdict(format!("no events in {}", self.window)).with([sample]);
+        }
+        let measures = [
+            self.min.map(|min| min.measure_as("throughput", rate, Unit::PerSecond)),
+            self.max.map(|max| max.measure_as("throughput", rate, Unit::PerSecond)),
+        ];
+        Verdict::of(measures.into_iter().flatten().collect()).with([sample])
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        vec![self.series.clone()]
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
+        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
+        let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
+            Sample::new(&THROUGHPUT_LIMIT, [bound.as_str().into(), level.into()], at)
+        };
+        // Who was away for a while has done less.
+        let window = self.min.map(|_| window::shown(self.window));
+        min.chain(max).map(sample).chain(window).collect()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        self.rate.save()
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        self.rate = Rate::restored(saved);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::{
+        model::words::{Outcome, Reason},
+        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes},
+    };
+
+    fn check(settings: serde_json::Value) -> Throughput {
+        from_value(settings).unwrap()
+    }
+
+    #[test]
+    fn the_table_of_the_module() {
+        let limits = json!({"series": "x", "min": {"warn": 2, "fail": 1}, "max": 5});
+        for (case, pages, outcome) in [
+            ("within", &["x 0", "x 30"][..], Outcome::Pass),
+            ("added up", &["x{a=\"1\"} 0\nx{a=\"2\"} 0", "x{a=\"1\"} 15\nx{a=\"2\"} 15"], Outcome::Pass),
+            ("warns", &["x 0", "x 15"], Outcome::Warn),
+            ("fails below", &["x 0", "x 9"], Outcome::Fail(Reason::Limit)),
+            ("fails above", &["x 0", "x 51"], Outcome::Fail(Reason::Limit)),
+            ("no event", &["x 7", "x 7"], Outcome::Fail(Reason::Limit)),
+            ("no such series", &["y 7", "y 7"], Outcome::Unknown(Reason::Empty)),
+            ("one scrape", &["x 7"], Outcome::Pending),
+            ("NaN", &["x 7", "x NaN"], Outcome::Fail(Reason::Limit)),
+            ("a reset", &["x 1000", "x 30"], Outcome::Pass),
+        ] {
+            assert_eq!(last(&mut check(limits.clone()), scrapes(pages)).outcome, outcome, "{case}");
+        }
+        let mut idle = check(json!({"series": "x", "min": 1, "when_idle": "pass"}));
+        assert_eq!(last(&mut idle, scrapes(&["x 7", "x 7"])).outcome, Outcome::Pass);
+        assert_eq!(idle.judge(&failed(30, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+        let mut twice = check(limits);
+        twice.judge(&scrape(5, "x 1"));
+        assert_eq!(twice.judge(&scrape(5, "x 2")).outcome, Outcome::Pending, "two scrapes at one moment");
+    }
+
+    #[test]
+    fn the_rate_and_its_limits_are_exposed() {
+        let mut check = check(json!({"series": "x", "min": 1, "max": {"warn": 4, "fail": 8}}));
+        let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
+        assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
+        let limits: Vec<_> = check.limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect();
+        assert_eq!(limits, ["min fail 1", "max warn 4", "max fail 8", " 300"]);
+        assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
+    }
+
+    #[test]
+    fn what_can_never_be_judged_is_refused() {
+        let key = |settings| check(settings).validate(&TIMING).err().map(|error| error.key);
+        assert_eq!(key(json!({"series": "x", "min": 1})), None);
+        assert_eq!(key(json!({"series": "x"})), Some(None));
+        assert_eq!(key(json!({"series": "x", "min": 0})), Some(Some("min")));
+        assert_eq!(key(json!({"series": "x", "max": 1, "window": "15s"})), Some(Some("window")));
+    }
+}

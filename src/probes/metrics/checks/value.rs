@@ -1,0 +1,291 @@
+//! `value`: any number that the service shows, against limits in the user's own unit.
+//!
+//! Where the selector chooses several series, each is judged and the worst speaks, unless `aggregate` makes one of
+//! them. With `rate` it is what counters gain in a second over the window, added up.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | the value is within the limits, or equal | pass |
+//! | it is beyond a step of a limit | warn or fail (`limit`) |
+//! | it is not equal to `equals` | fail (`limit`) |
+//! | it is NaN | unknown (`empty`), unless another series fails |
+//! | it is infinite | judged: it is beyond every limit on its side |
+//! | the page has no such series | unknown (`empty`) |
+//! | the scrape failed | unknown with its reason |
+//! | with `rate`: fewer than two scrapes in the window | pending |
+//! | with `rate`: NaN, resets, clock steps, gaps | as [`super::counters`] says |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{no_data, rate::Rate};
+use crate::{
+    checks::window::{self, five_minutes},
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Invalid,
+        limit::{Max, Min},
+        measure::Bound,
+        metric::{Sample, VALUE, VALUE_LIMIT},
+        observation::{Observation, Timing},
+        units::{Period, Unit},
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity, words},
+    },
+    probes::metrics::exposition_format::{selector::Selector, series::Page},
+};
+
+/// A number and its limits; at least one is needed.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// Which series.
+    series: Selector,
+    /// The least value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min: Option<Min<f64>>,
+    /// The largest value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max: Option<Max<f64>>,
+    /// The only good value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    equals: Option<f64>,
+    /// Makes one value of several series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aggregate: Option<Aggregate>,
+    /// Judges what the series, counters, gain in a second.
+    #[serde(default)]
+    rate: bool,
+    /// How far back `rate` counts.
+    #[serde(default = "five_minutes")]
+    window: Period,
+    #[serde(skip)]
+    gains: Rate,
+}
+
+words! {
+    /// What to make of the values of several series.
+    Aggregate {
+        /// All added up.
+        Sum = "sum",
+        /// The least.
+        Min = "min",
+        /// The largest.
+        Max = "max",
+        /// Their mean.
+        Avg = "avg",
+    }
+}
+
+impl CheckKind<Page> for Value {
+    const NAME: &'static str = "value";
+    const CATEGORY: Category = Category::Performance;
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        let has_bounds = self.min.is_some() || self.max.is_some();
+        if !has_bounds && self.equals.is_none() {
+            let message = "`value` needs a limit: `min`, `max` or `equals`".to_owned();
+            return Err(Invalid { key: None, message });
+        }
+        if has_bounds && self.equals.is_some() {
+            return Err(Invalid::at("equals", "a value that must equal one number needs no `min` or `max`"));
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min.end() > max.end()
+        {
+            return Err(Invalid::at("min", "no value is above `min` and below `max`: they are the wrong way round"));
+        }
+        if self.rate && self.aggregate.is_some_and(|aggregate| aggregate != Aggregate::Sum) {
+            return Err(Invalid::at("aggregate", "the rates of several series are always added up"));
+        }
+        if self.rate { window::validate(self.window, 2, timing) } else { Ok(()) }
+    }
+}
+
+impl Check<Page> for Value {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        if self.rate {
+            let rate = self.gains.scrape(seen, &self.series, self.window);
+            return rate.map_or_else(|verdict| verdict, |rate| self.verdict(rate, None));
+        }
+        let page = match seen.page() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        let chosen: Vec<_> = self.series.of(&page.series).collect();
+        if let Some(aggregate) = self.aggregate
+            && !chosen.is_empty()
+        {
+            return self.verdict(aggregate.of(chosen.iter().map(|series| series.value)), None);
+        }
+        let name = |id| if chosen.len() > 1 { Some(id) } else { None };
+        let verdicts = chosen.iter().map(|series| self.verdict(series.value, name(&*series.id)));
+        let left = |verdict: &Verdict| {
+            verdict.measures.iter().filter_map(crate::model::measure::Measure::headroom).fold(f64::INFINITY, f64::min)
+        };
+        let worse = |a: &Verdict, b: &Verdict| {
+            a.outcome.badness().cmp(&b.outcome.badness()).then_with(|| left(b).total_cmp(&left(a)))
+        };
+        verdicts.max_by(worse).unwrap_or_else(|| no_data::missing(&self.series))
+    }
+
+    fn wants(&self) -> Vec<Selector> {
+        vec![self.series.clone()]
+    }
+
+    fn limits(&self) -> Vec<Sample> {
+        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min.as_str(), level));
+        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max.as_str(), level));
+        let equals = self.equals.map(|equals| ("equals", ("fail", equals)));
+        let sample = |(bound, (level, at)): (&'static str, (&'static str, f64))| {
+            Sample::new(&VALUE_LIMIT, [bound.into(), level.into()], at)
+        };
+        // Who was away for a while has gained less.
+        let window = (self.rate && self.min.is_some()).then(|| window::shown(self.window));
+        min.chain(max).chain(equals).map(sample).chain(window).collect()
+    }
+
+    fn save(&self) -> Option<serde_json::Value> {
+        if self.rate { self.gains.save() } else { None }
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) {
+        self.gains = Rate::restored(saved);
+    }
+}
+
+impl Value {
+    fn verdict(&self, value: f64, of: Option<&str>) -> Verdict {
+        let unit = if self.rate { Unit::PerSecond } else { Unit::Number };
+        let mut verdict = match self.equals {
+            Some(_) if value.is_nan() => Verdict::new(Outcome::Unknown(Reason::Empty), "value is NaN"),
+            Some(equals) if value == equals => Verdict::new(Outcome::Pass, format!("value is {}", unit.show(value))),
+            Some(equals) => {
+                let message = format!("value is {}, expected {}", unit.show(value), unit.show(equals));
+                Verdict::new(Outcome::Fail(Reason::Limit), message)
+            }
+            None => {
+                let min = self.min.map(|min| min.measure_as("value", value, unit));
+                let max = self.max.map(|max| max.measure_as("value", value, unit));
+                Verdict::of([min, max].into_iter().flatten().collect())
+            }
+        };
+        if let Some(series) = of {
+            verdict.summary.push_str(&format!(" (`{series}`)"));
+        }
+        verdict.with([Sample::new(&VALUE, [], value)])
+    }
+}
+
+impl Aggregate {
+    /// NaN if one of the values is, but for the least and the largest of the others.
+    fn of(self, values: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let count = values.len() as f64;
+        match self {
+            Self::Sum => values.sum(),
+            Self::Min => values.fold(f64::NAN, f64::min),
+            Self::Max => values.fold(f64::NAN, f64::max),
+            Self::Avg => values.sum::<f64>() / count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes};
+
+    fn check(settings: serde_json::Value) -> Value {
+        from_value(settings).unwrap()
+    }
+
+    const FAIL: Outcome = Outcome::Fail(Reason::Limit);
+    const EMPTY: Outcome = Outcome::Unknown(Reason::Empty);
+
+    #[test]
+    fn the_table_of_the_module() {
+        let limits = json!({"series": "x", "min": 1, "max": {"warn": 5, "fail": 10}});
+        for (case, page, outcome) in [
+            ("within", "x 3", Outcome::Pass),
+            ("warns", "x 6", Outcome::Warn),
+            ("fails above", "x 11", FAIL),
+            ("fails below", "x 0", FAIL),
+            ("NaN", "x NaN", EMPTY),
+            ("infinite", "x +Inf", FAIL),
+            ("missing", "y 1", EMPTY),
+            ("the worst of several", "x{a=\"1\"} 3\nx{a=\"2\"} 11\nx{a=\"3\"} 6", FAIL),
+            ("NaN among several", "x{a=\"1\"} 3\nx{a=\"2\"} NaN", EMPTY),
+            ("NaN and a bad one", "x{a=\"1\"} 30\nx{a=\"2\"} NaN", FAIL),
+        ] {
+            assert_eq!(check(limits.clone()).judge(&scrape(0, page)).outcome, outcome, "{case}");
+        }
+        assert_eq!(check(limits).judge(&failed(0, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
+        for (page, outcome) in [("x 3", Outcome::Pass), ("x 4", FAIL), ("x NaN", EMPTY), ("y 1", EMPTY)] {
+            assert_eq!(check(json!({"series": "x", "equals": 3})).judge(&scrape(0, page)).outcome, outcome, "{page}");
+        }
+    }
+
+    #[test]
+    fn several_series_become_one_value_where_asked() {
+        let page = "x{a=\"1\"} 3\nx{a=\"2\"} 1\nx{a=\"3\"} 8";
+        for (aggregate, value) in [("sum", 12.0), ("min", 1.0), ("max", 8.0), ("avg", 4.0)] {
+            let mut check = check(json!({"series": "x", "max": 100, "aggregate": aggregate}));
+            assert_eq!(check.judge(&scrape(0, page)).samples, [Sample::new(&VALUE, [], value)], "{aggregate}");
+            assert_eq!(check.judge(&scrape(0, "y 1")).outcome, EMPTY);
+        }
+        let verdict = check(json!({"series": "x", "max": 5})).judge(&scrape(0, page));
+        assert_eq!(verdict.summary, "value is 8, above the limit of 5 (`x{a=\"3\"}`)");
+        assert_eq!(verdict.samples, [Sample::new(&VALUE, [], 8.0)]);
+        let verdict = check(json!({"series": "x", "max": 10})).judge(&scrape(0, page));
+        assert_eq!(verdict.samples, [Sample::new(&VALUE, [], 8.0)], "the one with the least headroom speaks");
+    }
+
+    #[test]
+    fn rates_are_judged_over_the_window() {
+        let settings = json!({"series": "x", "max": 2, "rate": true});
+        for (pages, outcome) in [
+            (&["x 0"][..], Outcome::Pending),
+            (&["x 0", "x 20"], Outcome::Pass),
+            (&["x 0", "x 21"], FAIL),
+            (&["x 1000", "x 10"], Outcome::Pass),
+            (&["y 1", "y 2"], EMPTY),
+        ] {
+            assert_eq!(last(&mut check(settings.clone()), scrapes(pages)).outcome, outcome, "{pages:?}");
+        }
+        let mut before = check(settings.clone());
+        last(&mut before, scrapes(&["x 0"]));
+        let mut after = check(settings);
+        after.restore(before.save().unwrap());
+        assert_eq!(after.judge(&scrape(10, "x 15")).samples, [Sample::new(&VALUE, [], 1.5)]);
+    }
+
+    #[test]
+    fn limits_are_exposed() {
+        let limits = |settings| {
+            check(settings).limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            limits(json!({"series": "x", "min": 1, "max": {"warn": 5, "fail": 9}})),
+            ["min fail 1", "max warn 5", "max fail 9"]
+        );
+        assert_eq!(limits(json!({"series": "x", "equals": 3})), ["equals fail 3"]);
+        let rate = |bound: &str| json!({"series": "x", bound: 3, "rate": true, "window": "1m"});
+        assert_eq!(limits(rate("min")), ["min fail 3", " 60"], "an outage makes a rate small");
+        assert_eq!(limits(rate("max")), ["max fail 3"], "and never large");
+    }
+
+    #[test]
+    fn what_can_never_be_met_is_refused() {
+        let key = |settings| check(settings).validate(&TIMING).err().map(|error| error.key);
+        assert_eq!(key(json!({"series": "x", "min": 1, "max": 1})), None);
+        assert_eq!(key(json!({"series": "x"})), Some(None));
+        assert_eq!(key(json!({"series": "x", "min": 2, "max": 1})), Some(Some("min")));
+        assert_eq!(key(json!({"series": "x", "equals": 2, "max": 1})), Some(Some("equals")));
+        assert_eq!(key(json!({"series": "x", "max": 1, "rate": true, "aggregate": "avg"})), Some(Some("aggregate")));
+        assert_eq!(key(json!({"series": "x", "max": 1, "rate": true, "window": "1s"})), Some(Some("window")));
+    }
+}

@@ -1,0 +1,6 @@
+//! The text formats of Prometheus and OpenMetrics: lines, pages, and selectors of series.
+
+pub mod parser;
+mod sample_line;
+pub mod selector;
+pub mod series;

@@ -1,0 +1,236 @@
+//! `metrics`: reads the numbers that a service shows about itself, and keeps those that its checks name.
+//!
+//! It asks as Prometheus would, and changes nothing. The connection is kept: it is the service's own door, and what is
+//! judged is what the page says rather than how long a handshake takes. Redirects are not followed and no proxy of the
+//! environment is used, so credentials go nowhere but to the configured URL.
+
+pub mod checks;
+pub mod exposition_format;
+
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderName, HeaderValue},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::exposition_format::{
+    parser::{Limits, Parser, Wanted},
+    selector::Selector,
+    series::{Format, Page},
+};
+use crate::io::http::client::Client;
+use crate::{
+    checks::health::Health,
+    io::{
+        context::Context,
+        http::{
+            auth::{BasicAuth, Credentials},
+            exchange,
+            inflow::{BodyKind, Inflow},
+            url::Target,
+        },
+        resources::Shared,
+        secret_file::SecretFile,
+        tls::Tls,
+    },
+    kind::{Kind, Offer},
+    model::{
+        failure::{Failure, Invalid},
+        observation::{Broken, Timing},
+        redaction::Hidden,
+        secret::Secret,
+        units::Size,
+        words::{Phase, Reason},
+    },
+    probe::Probe,
+};
+
+/// Settings of a `metrics` probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The page: `http://` or `https://`, without user and password.
+    pub url: Target,
+    /// Headers to send.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// User and password for basic authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// Token for bearer authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token: Option<Secret>,
+    /// A file with the token, read at each run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bearer_token_file: Option<SecretFile>,
+    /// How to encrypt and whom to trust, for `https`.
+    #[serde(default)]
+    pub tls: Tls,
+    /// A larger page, after decompression, is a failure.
+    #[serde(default = "ten_mebibytes")]
+    pub body_limit: Size,
+    /// A page with more samples is a failure.
+    #[serde(default = "fifty_thousand")]
+    pub sample_limit: NonZeroU32,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct MetricsProbe {
+    settings: Metrics,
+    headers: HeaderMap,
+    wanted: Wanted,
+    client: Client,
+}
+
+fn ten_mebibytes() -> Size {
+    Size(10 << 20)
+}
+
+fn fifty_thousand() -> NonZeroU32 {
+    NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX)
+}
+
+impl Kind for Metrics {
+    const NAME: &'static str = "metrics";
+    const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    type Probe = MetricsProbe;
+
+    fn checks() -> Vec<Offer<Page>> {
+        vec![
+            Offer::of::<Health>(),
+            Offer::of::<checks::latency::Latency>(),
+            Offer::of::<checks::error_rate::ErrorRate>(),
+            Offer::of::<checks::throughput::Throughput>(),
+            Offer::of::<checks::pool::Pool>(),
+            Offer::of::<checks::present::Present>(),
+            Offer::of::<checks::value::Value>(),
+        ]
+    }
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        self.tls.validate()?;
+        if self.tls.server_name.is_some() {
+            return Err(Invalid::at("tls", "`server_name` is not supported yet for `metrics`: use the name in `url`"));
+        }
+        if self.body_limit.0 == 0 {
+            return Err(Invalid::at("body_limit", "no page is smaller than nothing: write a size such as 10MiB"));
+        }
+        if self.tls != Tls::default() && !self.url.is_https() {
+            return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
+        }
+        self.credentials().validate(&OURS)
+    }
+
+    fn hidden(&self) -> Hidden {
+        self.credentials().hidden(&self.url)
+    }
+
+    fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
+        let headers = self.header_map()?;
+        let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
+        Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
+    }
+}
+
+/// What Prometheus asks for, too: OpenMetrics rather than text, and anything rather than nothing.
+const ACCEPT: &str =
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
+const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
+
+const PAGE: BodyKind = BodyKind { name: "page", unreadable: Reason::Parse };
+
+/// What the client decides.
+const OURS: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
+
+impl Metrics {
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            headers: &self.headers,
+            basic_auth: self.basic_auth.as_ref(),
+            bearer_token: self.bearer_token.as_ref(),
+            bearer_token_file: self.bearer_token_file.as_ref(),
+        }
+    }
+
+    fn header_map(&self) -> Result<HeaderMap, Invalid> {
+        let mut map = self.credentials().headers(&OURS)?;
+        map.entry(header::ACCEPT).or_insert(HeaderValue::from_static(ACCEPT));
+        map.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        Ok(map)
+    }
+}
+
+impl Probe for MetricsProbe {
+    type Facts = Page;
+
+    fn host(&self) -> Option<&str> {
+        Some(self.settings.url.host())
+    }
+
+    async fn observe(&self, cx: &Context) -> Result<Page, Broken<Page>> {
+        Ok(self.scrape(cx).await?)
+    }
+}
+
+impl MetricsProbe {
+    async fn scrape(&self, cx: &Context) -> Result<Page, Failure> {
+        let url = &self.settings.url;
+        let mut headers = self.headers.clone();
+        if let Some(authorization) = self.settings.credentials().authorization(cx).await? {
+            headers.insert(header::AUTHORIZATION, authorization);
+        }
+        let (response, connection) = self.client.get(cx, url, &headers).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let hint =
+                if status.is_redirection() { "; redirects are not followed: write where it leads to" } else { "" };
+            let message = format!("{url} answered with status {}, expected 200{hint}", status.as_u16());
+            return Err(Failure::new(Reason::Status, message));
+        }
+        let page = cx.phase(Phase::Response, self.read(response)).await?;
+        self.client.keep(connection);
+        if page.samples == 0 {
+            return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
+        }
+        Ok(page)
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Page, Failure> {
+        let Metrics { url, body_limit, sample_limit, .. } = &self.settings;
+        let (head, mut body) = response.into_parts();
+        let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+        let is_open = kind.trim_start().to_ascii_lowercase().starts_with("application/openmetrics-text");
+        let format = if is_open { Format::OpenMetrics } else { Format::Text };
+        let limits = Limits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
+        let encoding = text(header::CONTENT_ENCODING);
+        let mut inflow = Inflow::new(encoding, *body_limit, PAGE).ok_or_else(|| {
+            let message =
+                format!("{url} answered in an encoding that was not asked for: {:?}", encoding.unwrap_or_default());
+            Failure::new(Reason::Protocol, message)
+        })?;
+        let mut parser = Parser::new(&self.wanted, limits, format);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| exchange::failure(&error))?;
+            // The other frames are trailers.
+            if let Some(piece) = frame.data_ref() {
+                inflow.take(piece, |part| parser.feed(part)).await?;
+            }
+        }
+        inflow.finish()?;
+        parser.finish()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The checks that only a `postgres` probe can feed.
+
+pub mod pool;

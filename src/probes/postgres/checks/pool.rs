@@ -1,0 +1,98 @@
+//! `pool` of a server: how many of the connections that it takes are in use.
+//!
+//! The server as a whole is the pool `server`, against `max_connections` less what is reserved; databases and roles
+//! with a limit of their own are pools too, because theirs is often hit first.
+//!
+//! | situation | verdict |
+//! |---|---|
+//! | pools within or beyond the limits | as [`crate::checks::pool`] says |
+//! | the role may not see the sessions of others | unknown `permission`: what it can count is only its own |
+//! | more pools than can be labels | unknown `limit`: switch `databases` or `roles` off |
+//! | everything is reserved, so that there is no room to have a share of | unknown `empty` |
+//! | the run failed, also because the server was full | unknown: `health` says so |
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checks::pool::{self, Limits, Pool},
+    kind::CheckKind,
+    model::{
+        check::Check,
+        failure::Failure,
+        limit::Max,
+        observation::Observation,
+        units::Ratio,
+        verdict::Verdict,
+        words::{Category, Outcome, Reason, Severity},
+    },
+    probes::postgres::facts::{Limited, PostgresFacts},
+};
+
+/// Settings of `pool`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresPool {
+    /// The share of connections that may be in use; warns at 80% and fails at 95% unless said otherwise.
+    #[serde(default = "pool::standard_utilization")]
+    pub max_utilization: Max<Ratio>,
+    /// Whether databases with a connection limit of their own are judged too.
+    #[serde(default = "yes")]
+    pub databases: bool,
+    /// Whether roles with a connection limit of their own are judged too.
+    #[serde(default = "yes")]
+    pub roles: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CheckKind<PostgresFacts> for PostgresPool {
+    const NAME: &'static str = "pool";
+    const CATEGORY: Category = Category::Capacity;
+    const SEVERITY: Severity = Severity::Critical;
+}
+
+impl Check<PostgresFacts> for PostgresPool {
+    fn judge(&mut self, seen: &Observation<PostgresFacts>) -> Verdict {
+        let facts = match (&seen.failure, &seen.facts) {
+            (None, Some(facts)) => facts,
+            (Some(failure), _) => return Verdict::not_measured(failure),
+            (None, None) => return Verdict::not_measured(&Failure::new(Reason::Internal, "no facts")),
+        };
+        if !facts.role.sees_all {
+            let role = &facts.role.name;
+            return Verdict::new(
+                Outcome::Unknown(Reason::Permission),
+                format!(
+                    "role {role} can't see other roles' sessions: GRANT pg_read_all_stats TO {role}, or pg_monitor"
+                ),
+            );
+        }
+        let limits = Limits { utilization: self.max_utilization, waiting: None };
+        pool::judge(&self.pools(facts), &limits)
+    }
+}
+
+impl PostgresPool {
+    fn pools(&self, facts: &PostgresFacts) -> Vec<Pool> {
+        let server = Pool {
+            name: "server".to_owned(),
+            used: facts.used as f64,
+            idle: facts.idle.map(|idle| idle as f64),
+            waiting: None,
+            max: facts.room.usable() as f64,
+        };
+        let limited = |kind: &'static str, of: &Limited| Pool {
+            name: format!("{kind} {}", of.name),
+            used: of.used as f64,
+            idle: None,
+            waiting: None,
+            max: of.limit as f64,
+        };
+        let databases = facts.databases.iter().filter(|_| self.databases).map(|of| limited("database", of));
+        let roles = facts.roles.iter().filter(|_| self.roles).map(|of| limited("role", of));
+        std::iter::once(server).chain(databases).chain(roles).collect()
+    }
+}

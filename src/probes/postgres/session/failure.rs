@@ -1,0 +1,77 @@
+//! From an error of the server or the driver to a reason and a sentence that helps at 3 a.m.
+
+use std::{error::Error as _, io};
+
+use tokio_postgres::{
+    Error,
+    error::{DbError, SqlState},
+};
+
+use super::allowance::Allowance;
+use crate::{
+    io::dial,
+    model::{failure::Failure, words::Reason},
+};
+
+/// What an error means. A server that was cut off is known by its allowance: the driver may only see the end.
+pub(super) fn of(what: &str, error: &Error, allowance: &Allowance) -> Failure {
+    if let Some(Failure { reason, detail }) = allowance.refusal() {
+        return Failure::new(reason, format!("{what}: {detail}"));
+    }
+    if let Some(error) = error.as_db_error() {
+        return said(what, error);
+    }
+    if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Failure::new(
+                Reason::Protocol,
+                format!("{what}: the other end closed the connection; is it PostgreSQL, and does its log say why?"),
+            ),
+            _ => dial::broken(what, error),
+        };
+    }
+    // The driver keeps its kinds to itself; what it says is fixed.
+    let text = error.to_string();
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    if cause == "password missing" {
+        return Failure::new(Reason::Auth, format!("{what}: the server wants a password: set `password_file`"));
+    }
+    let reason = match text.as_str() {
+        "authentication error" => Reason::Auth,
+        text if text.starts_with("error deserializing") => Reason::Parse,
+        _ => Reason::Protocol,
+    };
+    Failure::from_error(reason, what, error)
+}
+
+/// What the server said. Its codes are in appendix A of the manual.
+fn said(what: &str, error: &DbError) -> Failure {
+    let code = error.code();
+    let (reason, advice) = match code {
+        &SqlState::INVALID_PASSWORD => (Reason::Auth, "is the password right, and is it this role's?"),
+        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            (Reason::Auth, "let pg_hba.conf of the server have a line for this host, role and database")
+        }
+        &SqlState::INVALID_CATALOG_NAME => (Reason::NotFound, "set `dbname` to one that is there"),
+        &SqlState::TOO_MANY_CONNECTIONS => {
+            (Reason::Limit, "find who holds the connections in pg_stat_activity, or reserve some for monitoring")
+        }
+        &SqlState::INSUFFICIENT_PRIVILEGE => (Reason::Permission, "see `readiness-exporter grants`"),
+        &SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE => {
+            (Reason::Timeout, "the server cancelled it at its time limit")
+        }
+        &SqlState::CANNOT_CONNECT_NOW => (Reason::Refused, "it is starting up, shutting down or recovering"),
+        &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => (Reason::Canceled, "the server ended the connection"),
+        &SqlState::PROTOCOL_VIOLATION if error.message().contains("startup parameter") => (
+            Reason::Protocol,
+            "a pooler is in the way, and it does not pass on the limits of the session: connect to the server itself",
+        ),
+        &SqlState::PROTOCOL_VIOLATION => (Reason::Protocol, "is a pooler in the way?"),
+        &SqlState::UNDEFINED_COLUMN | &SqlState::UNDEFINED_FUNCTION => {
+            (Reason::Query, "PostgreSQL 10 is the oldest version that is understood")
+        }
+        _ => (Reason::Query, "see the server's log"),
+    };
+    let message = error.message();
+    Failure::new(reason, format!("{what}: {message} ({}); {advice}", code.code()))
+}

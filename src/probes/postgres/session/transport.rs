@@ -1,0 +1,237 @@
+//! The way to a server: a TCP connection or a Unix socket, encrypted if wanted, before PostgreSQL's own login.
+//!
+//! TLS is negotiated here rather than by the driver, so that its time is a phase of its own, its failures have names,
+//! and `verify-ca` can be told from `verify-full`.
+
+use std::{
+    future::{Ready, ready},
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context as Task, Poll, ready},
+};
+
+use bytes::BytesMut;
+use rustls::CertificateError;
+use sha2::{Digest, Sha256, Sha384, Sha512};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::UnixStream,
+};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::{
+    allowance::Allowance,
+    dsn::{SslMode, Target},
+    filter::Filter,
+    login::Gate,
+};
+use crate::{
+    io::{
+        context::Context,
+        dial::{self, AddressFamily},
+        tls::{self, Presented},
+    },
+    model::{
+        failure::Failure,
+        words::{Phase, Reason},
+    },
+};
+
+/// Bytes to and from a server. The driver sees only what passes the filter.
+pub(super) struct Channel {
+    stream: Pin<Box<dyn Stream>>,
+    /// The hash of the server's certificate, for SCRAM to be bound to; `None` where there is no encryption.
+    binding: Option<Vec<u8>>,
+    encrypted: bool,
+    filter: Filter,
+    /// Bytes that passed the filter and that the driver has not taken yet.
+    screened: BytesMut,
+    allowance: Allowance,
+    gate: Gate,
+}
+
+/// Largest part of a server's messages that is read at once.
+const READ_SIZE: usize = 8 << 10;
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+
+/// The message that asks for TLS: its length and its code, from the chapter "Message Formats" of the manual.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+impl Channel {
+    /// Connects, and encrypts if wanted.
+    pub(super) async fn open(cx: &Context, target: &Target) -> Result<Self, Failure> {
+        if let Some(path) = target.socket() {
+            let stream = cx.phase(Phase::Connect, UnixStream::connect(&path)).await;
+            let stream = stream.map_err(|error| no_socket(&path, &error))?;
+            return Ok(Self::plain(stream));
+        }
+        let address = target.hostaddr.as_ref().unwrap_or(&target.host);
+        let (mut stream, _) = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
+        if target.sslmode == SslMode::Disable {
+            return Ok(Self::plain(stream));
+        }
+        let encrypted = cx.phase(Phase::Tls, async {
+            if !offers_tls(&mut stream, target).await? {
+                return Ok(Self::plain(stream));
+            }
+            let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared).await;
+            let stream = handshake.stream?;
+            let presented = handshake.presented;
+            if target.sslmode == SslMode::VerifyCa {
+                must_be_issued(presented.as_ref())?;
+            }
+            let binding = presented.as_ref().and_then(|presented| binding(presented.chain.first()?));
+            Ok(Self { binding, encrypted: true, ..Self::plain(stream) })
+        });
+        encrypted.await
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// To be renewed with each run.
+    pub(super) fn allowance(&self) -> Allowance {
+        self.allowance.clone()
+    }
+
+    /// To be watched while the driver logs in.
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    fn plain(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::pin(stream),
+            binding: None,
+            encrypted: false,
+            filter: Filter::default(),
+            screened: BytesMut::new(),
+            allowance: Allowance::default(),
+            gate: Gate::default(),
+        }
+    }
+}
+
+async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &Target) -> Result<bool, Failure> {
+    let what = format!("asking {} for TLS", target.host);
+    let mut answer = [0];
+    let asked = async {
+        stream.write_all(&SSL_REQUEST).await?;
+        stream.read_exact(&mut answer).await
+    };
+    asked.await.map_err(|error| dial::broken(&what, &error))?;
+    match (answer, target.sslmode) {
+        ([b'S'], _) => Ok(true),
+        ([b'N'], SslMode::Prefer) => Ok(false),
+        ([b'N'], _) => Err(Failure::new(
+            Reason::Tls,
+            format!("{what}: it has TLS switched off; set `ssl = on` there, or another `sslmode` here"),
+        )),
+        _ => Err(Failure::new(Reason::Protocol, format!("{what}: the answer is not PostgreSQL's; is the port right?"))),
+    }
+}
+
+/// `verify-ca`: a trusted authority, whatever the name. Chains are verified before names, so a wrong name is all
+/// that is wrong.
+fn must_be_issued(presented: Option<&Presented>) -> Result<(), Failure> {
+    use CertificateError::{NotValidForName, NotValidForNameContext};
+    match presented.and_then(|presented| presented.distrust.as_ref()) {
+        None | Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => Ok(()),
+        Some(error) => Err(tls::failure("TLS handshake", &io::Error::other(error.clone()))),
+    }
+}
+
+/// The hash of a certificate that RFC 5929 calls tls-server-end-point: with the hash function of its signature, but
+/// SHA-256 instead of MD5 and SHA-1. Signatures without one (Ed25519) have no binding.
+fn binding(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
+        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => {
+            Some(Sha256::digest(certificate).to_vec())
+        }
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Some(Sha384::digest(certificate).to_vec()),
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Some(Sha512::digest(certificate).to_vec()),
+        _ => None,
+    }
+}
+
+fn no_socket(path: &std::path::Path, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::PermissionDenied => Reason::Permission,
+        // The socket is gone, or nobody listens behind it: as with a closed port.
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Reason::Refused,
+        _ => Reason::Unreachable,
+    };
+    Failure::from_error(reason, &format!("no connection to {}", path.display()), error)
+}
+
+impl AsyncRead for Channel {
+    fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let channel = &mut *self;
+        loop {
+            if channel.gate.is_closed() {
+                // The login watches the gate, so nothing has to wake it.
+                return Poll::Pending;
+            }
+            if !channel.screened.is_empty() {
+                let part = channel.screened.split_to(channel.screened.len().min(buffer.remaining()));
+                buffer.put_slice(&part);
+                if channel.screened.is_empty() {
+                    // Ten thousand connections that wait for their next run hold no buffers.
+                    channel.screened = BytesMut::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let mut space = [MaybeUninit::uninit(); READ_SIZE];
+            let mut read = ReadBuf::uninit(&mut space);
+            ready!(channel.stream.as_mut().poll_read(task, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            match channel.filter.screen(read.filled(), &channel.allowance, &mut channel.screened) {
+                Ok(Some(iterations)) => channel.gate.close(iterations),
+                Ok(None) => {}
+                Err(refusal) => {
+                    channel.allowance.refuse(&refusal);
+                    return Poll::Ready(Err(io::Error::other(refusal)));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Channel {
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream.as_mut().poll_write(task, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        self.stream.as_mut().poll_flush(task)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        self.stream.as_mut().poll_shutdown(task)
+    }
+}
+
+impl TlsStream for Channel {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
+    }
+}
+
+/// Hands the driver a channel that stands already. With `sslmode=require` and direct negotiation it asks for nothing
+/// before that.
+pub(super) struct Standing;
+
+impl TlsConnect<Channel> for Standing {
+    type Stream = Channel;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Channel>>;
+
+    fn connect(self, channel: Channel) -> Self::Future {
+        ready(Ok(channel))
+    }
+}

@@ -1,0 +1,222 @@
+//! `tcp`: connects, shakes hands if it is to encrypt, says something if it has something to say, and looks at what
+//! comes back.
+
+use std::{sync::Arc, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
+
+pub use crate::io::address::Address;
+use crate::{
+    checks::{
+        certificate::{CertificateCheck, Certified},
+        error_rate::ErrorRate,
+        health::Health,
+        latency::Latency,
+    },
+    io::{
+        context::Context,
+        dial::{self, AddressFamily},
+        resources::Shared,
+        tls::{Certificates, Tls},
+    },
+    kind::{Kind, Offer},
+    model::{
+        failure::{Failure, Invalid},
+        metric::Sample,
+        observation::{Broken, Facts, Timing},
+        pattern::Pattern,
+        redaction::Hidden,
+        secret::Secret,
+        words::{Phase, Reason},
+    },
+    probe::Probe,
+};
+
+/// Settings of a `tcp` probe.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tcp {
+    /// `host:port`; an IPv6 address stands in brackets.
+    pub address: Address,
+    /// Encrypts the connection; `{}` for the defaults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// What to send, byte for byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send: Option<Secret>,
+    /// What must come back: a regular expression over the first 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Pattern>,
+    /// Which addresses of the host to use.
+    #[serde(default)]
+    pub address_family: AddressFamily,
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct TcpProbe(Tcp);
+
+/// What a run of a `tcp` probe saw.
+#[derive(Debug, Default, Serialize)]
+pub struct TcpFacts {
+    /// The address that accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<std::net::SocketAddr>,
+    /// What was presented, if the connection is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
+    /// So many bytes came back before the expectation was met.
+    pub received: usize,
+}
+
+/// What a check can ask a `tcp` probe for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// The certificates of the other end.
+    Certificates,
+}
+
+impl Facts for TcpFacts {
+    type Want = Want;
+
+    fn samples(&self) -> Vec<Sample> {
+        self.certificates.as_ref().map(Certificates::samples).unwrap_or_default()
+    }
+}
+
+impl Certified for TcpFacts {
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+    fn want_certificates() -> Want {
+        Want::Certificates
+    }
+}
+
+impl Kind for Tcp {
+    const NAME: &'static str = "tcp";
+    const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    type Probe = TcpProbe;
+
+    fn checks() -> Vec<Offer<TcpFacts>> {
+        vec![Offer::of::<Health>(), Offer::of::<CertificateCheck>(), Offer::of::<Latency>(), Offer::of::<ErrorRate>()]
+    }
+
+    fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        self.tls.as_ref().map_or(Ok(()), Tls::validate)
+    }
+
+    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
+        if self.tls.is_none() && wants.contains(&Want::Certificates) {
+            return Err(Invalid::at("address", "a `certificate` check needs an encrypted connection: add `tls: {}`"));
+        }
+        Ok(())
+    }
+
+    fn hidden(&self) -> Hidden {
+        let mut hidden = Hidden::default();
+        self.send.iter().for_each(|send| hidden.sent(send.expose()));
+        hidden
+    }
+
+    fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<TcpProbe, Invalid> {
+        Ok(TcpProbe(self))
+    }
+}
+
+impl Probe for TcpProbe {
+    type Facts = TcpFacts;
+
+    fn host(&self) -> Option<&str> {
+        Some(self.0.address.host())
+    }
+
+    async fn observe(&self, cx: &Context) -> Result<TcpFacts, Broken<TcpFacts>> {
+        let mut facts = TcpFacts::default();
+        match self.run(cx, &mut facts).await {
+            Ok(()) => Ok(facts),
+            Err(failure) => Err(Broken { failure, facts: Some(facts) }),
+        }
+    }
+}
+
+/// So much of an answer is looked at.
+const LARGEST: usize = 64 << 10;
+
+impl TcpProbe {
+    async fn run(&self, cx: &Context, facts: &mut TcpFacts) -> Result<(), Failure> {
+        let Tcp { address, tls, address_family, .. } = &self.0;
+        let (stream, remote) = dial::connect(cx, address.host(), address.port(), *address_family).await?;
+        facts.remote = Some(remote);
+        let Some(tls) = tls else { return self.converse(cx, stream, facts).await };
+        let handshake = cx.phase(Phase::Tls, tls.handshake(stream, address.host(), &[], &cx.shared)).await;
+        facts.certificates = handshake.presented.as_ref().and_then(Certificates::of);
+        self.converse(cx, handshake.stream?, facts).await
+    }
+
+    async fn converse<S>(&self, cx: &Context, mut stream: S, facts: &mut TcpFacts) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if let Some(send) = &self.0.send {
+            let sent = async {
+                stream.write_all(send.expose().as_bytes()).await?;
+                stream.flush().await
+            };
+            cx.phase(Phase::Request, sent).await.map_err(|error| dial::broken("sending failed", &error))?;
+        }
+        match &self.0.expect {
+            Some(expect) => cx.phase(Phase::Response, hear(&mut stream, expect, facts)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads until the expectation is met; what ends before that, or goes on for too long, fails it.
+async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mut TcpFacts) -> Result<(), Failure> {
+    let mut heard = Vec::new();
+    loop {
+        let read = stream.read_buf(&mut heard).await.map_err(|error| dial::broken("reading failed", &error))?;
+        facts.received = heard.len();
+        let start = Instant::now();
+        let found = if read > 0 { expect.is_match(heard.get(..LARGEST).unwrap_or(&heard)) } else { Ok(false) };
+        if found.map_err(|error| Failure::new(Reason::TooLarge, format!("`{expect}` on the answer: {error}")))? {
+            return Ok(());
+        }
+        let text = || excerpt(&heard);
+        match read {
+            0 if heard.is_empty() => {
+                return Err(Failure::new(Reason::Body, "the other end closed the connection without a word"));
+            }
+            0 => return Err(Failure::new(Reason::Body, format!("`{expect}` does not match the answer {}", text()))),
+            _ if heard.len() >= LARGEST => {
+                let detail = format!("`{expect}` does not match the first 64KiB of the answer {}", text());
+                return Err(Failure::new(Reason::TooLarge, detail));
+            }
+            _ => {}
+        }
+        // An answer may come byte by byte, and each look at it may take as long as a pattern is allowed to: this gets at
+        // most a fifth of the time, and more of the answer is there when the next look is due.
+        let spent = start.elapsed();
+        if spent > Duration::from_millis(1) {
+            tokio::time::sleep(spent * 4).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// The start of the answer, fit to be shown.
+fn excerpt(bytes: &[u8]) -> String {
+    let start = bytes.get(..60).unwrap_or(bytes);
+    let more = if bytes.len() > start.len() { "..." } else { "" };
+    format!("{:?}{more}", String::from_utf8_lossy(start))
+}
+
+#[cfg(test)]
+mod tests;

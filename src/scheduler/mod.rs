@@ -1,0 +1,242 @@
+//! Time: one task for each probe, which waits, runs the probe and writes what it saw on the board.
+//!
+//! Starts are spread by a hash of the probe's name, so that neither a start nor a restart lines everything up. A run
+//! never overlaps the one before: what can't be run in time is counted and left out. How much runs at once is
+//! bounded overall and for each host, so that one hanging host holds up its own probes and no other.
+
+mod concurrency;
+mod plan;
+mod pulse;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    runtime::Handle,
+    task::{Id, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::plan::Plan;
+pub use self::{concurrency::Room, pulse::Pulse};
+use crate::{
+    board::{Board, Change},
+    kind::{Detail, Job},
+    model::words::Status,
+    settings::ProbeInfo,
+};
+
+/// Runs probes until it is told to stop.
+#[derive(Debug)]
+pub struct Scheduler {
+    board: Arc<Board>,
+    runtime: Handle,
+    tasks: JoinSet<()>,
+    running: HashMap<String, Running>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: Id,
+    handle: tokio::task::AbortHandle,
+    voice: Voice,
+}
+
+/// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
+/// of a probe that a reload has replaced must not end up on the board as one of its successor.
+#[derive(Debug, Clone)]
+struct Voice(Arc<Mutex<bool>>);
+
+/// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
+/// wait for one dependency are spread, too.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Scheduler {
+    /// A scheduler without probes, which runs them on `runtime`; `stop` lets runs that are under way end, and begins no
+    /// new ones.
+    #[must_use]
+    pub fn new(board: Arc<Board>, runtime: Handle, stop: CancellationToken) -> Self {
+        Self { board, runtime, tasks: JoinSet::new(), running: HashMap::new(), stop }
+    }
+
+    /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
+    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, room: Room) {
+        self.drop_probe(&info.name);
+        if !info.enabled {
+            return;
+        }
+        let name = info.name.clone();
+        let voice = Voice(Arc::new(Mutex::new(true)));
+        let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
+        let task = Task { info, job, room, board, stop, voice: voice.clone() };
+        // Lent to its run: what is handed over to an `async fn` is kept in there twice.
+        let run = async move { task.run().await };
+        let handle = self.tasks.spawn_on(run, &self.runtime);
+        self.running.insert(name, Running { id: handle.id(), handle, voice });
+    }
+
+    /// Drops a probe, in the middle of its run if need be.
+    pub fn drop_probe(&mut self, name: &str) {
+        if let Some(running) = self.running.remove(name) {
+            running.voice.end();
+            running.handle.abort();
+        }
+    }
+
+    /// Waits until a task ends that nobody told to: each is a bug, and logged as one. Pending while all is well.
+    pub async fn supervise(&mut self) {
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
+            let name = self.running.iter().find(|(_, running)| running.id == id).map(|(name, _)| name.clone());
+            if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
+                let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+                tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
+                self.board.own(|own| own.panics += 1);
+                self.running.remove(&name);
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Waits until every run that is under way has ended; to be called after `stop`, with a deadline around it.
+    pub async fn drain(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Task {
+    info: Arc<ProbeInfo>,
+    job: Arc<dyn Job>,
+    room: Room,
+    board: Arc<Board>,
+    stop: CancellationToken,
+    voice: Voice,
+}
+
+/// What a probe's dependencies say about whether it may run.
+enum Dependencies {
+    Hold,
+    Fails(String),
+    /// Right after the start, before they have run themselves.
+    Unknown,
+}
+
+impl Task {
+    async fn run(&self) {
+        let mut plan = Plan::new(&self.info.name, self.info.timing, Instant::now());
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep_until(plan.next()) => {}
+            }
+            // Boxed, so that ten thousand probes that sleep don't hold what only a run needs.
+            if Box::pin(self.once(&mut plan)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What is to be done at one slot; `None` at the stop.
+    async fn once(&self, plan: &mut Plan) -> Option<()> {
+        let (name, planned) = (&*self.info.name, plan.next());
+        if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
+            self.write(|board| board.skip(name, &other, Timestamp::now()));
+            plan.done(Instant::now(), false);
+            self.rest(plan).await;
+            return Some(());
+        }
+        let _permits = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await?;
+        let start = Instant::now();
+        let report = self.job.run(Detail::Verdicts).await;
+        let failed = report.failure.is_some();
+        self.write(|board| board.record(name, report, (start - planned).as_secs_f64()));
+        let missed = plan.done(Instant::now(), failed);
+        if missed > 0 {
+            self.board.overrun(name, missed);
+            tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+        }
+        Some(())
+    }
+
+    /// What the dependencies say; waits until each has run once, but no longer than until the deadline.
+    async fn dependencies(&self, deadline: Instant) -> Dependencies {
+        if self.info.depends_on.is_empty() {
+            return Dependencies::Hold;
+        }
+        let mut changes = self.board.watch();
+        loop {
+            match self.look_at_dependencies() {
+                Dependencies::Unknown => tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep_until(deadline) => return Dependencies::Hold,
+                    () = self.stop.cancelled() => return Dependencies::Hold,
+                },
+                known => return known,
+            }
+        }
+    }
+
+    fn look_at_dependencies(&self) -> Dependencies {
+        let mut result = Dependencies::Hold;
+        for other in &self.info.depends_on {
+            match self.board.probe(other) {
+                Some(state) if state.is_failing() => return Dependencies::Fails(other.clone()),
+                Some(state) if !state.was_attended() => result = Dependencies::Unknown,
+                _ => {}
+            }
+        }
+        result
+    }
+
+    /// Skipped: waits for the next slot, or until no dependency fails any more. Otherwise a probe that runs once an
+    /// hour would be skipped for an hour because of one bad moment.
+    async fn rest(&self, plan: &mut Plan) {
+        while Instant::now() + LOOK_AGAIN < plan.next() {
+            if self.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+                return;
+            }
+            if !matches!(self.look_at_dependencies(), Dependencies::Fails(_)) {
+                plan.bring_forward(Instant::now());
+            }
+        }
+    }
+
+    fn write(&self, what: impl FnOnce(&Board) -> Vec<Change>) {
+        for change in self.voice.say(|| what(&self.board)).unwrap_or_default() {
+            log_change(&self.info.name, &change);
+        }
+    }
+}
+
+impl Voice {
+    fn say<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
+        let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        may.then(what)
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
+/// A status change is logged once, as loud as it is bad; repeats are not.
+pub fn log_change(probe: &str, change: &Change) {
+    let Change { check, from, to, summary } = change;
+    let (from, to_word) = (from.as_str(), to.as_str());
+    match to {
+        Status::Fail | Status::Unknown | Status::Warn => {
+            tracing::warn!(probe, check, from, to = to_word, summary, "status changed");
+        }
+        _ => tracing::info!(probe, check, from, to = to_word, summary, "status changed"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

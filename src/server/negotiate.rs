@@ -1,0 +1,135 @@
+//! What a client accepts: RFC 9110 quality values, as Prometheus and browsers send them.
+
+use hyper::{HeaderMap, header};
+
+use crate::exposition::Format;
+
+/// The format of metrics that the client likes best; `None` if it takes neither.
+pub(super) fn format(headers: &HeaderMap) -> Option<Format> {
+    let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
+    let open = quality(
+        headers,
+        "application",
+        "openmetrics-text",
+        &[("version", "1.0.0"), ("charset", "utf-8"), ("escaping", "allow-utf-8")],
+    );
+    match (text, open) {
+        (0, 0) => None,
+        // A tie means that the client doesn't care: then the one that everybody knows.
+        (text, open) if open > text => Some(Format::OpenMetrics),
+        _ => Some(Format::Text),
+    }
+}
+
+/// Whether the client takes a media type.
+pub(super) fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+    quality(headers, kind, subtype, &[("charset", "utf-8")]) > 0
+}
+
+/// Whether the client takes gzip; only if it says so.
+pub(super) fn gzip(headers: &HeaderMap) -> bool {
+    entries(headers, header::ACCEPT_ENCODING).any(|entry| {
+        let (name, rest) = entry.split_once(';').unwrap_or((entry, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && weight(rest) > 0
+    })
+}
+
+/// The quality of the most specific range that covers a media type, in thousandths; 1000 without a header.
+fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, &str)]) -> u16 {
+    if !headers.contains_key(header::ACCEPT) {
+        return 1000;
+    }
+    let mut best = (0, 0);
+    for entry in entries(headers, header::ACCEPT) {
+        let (range, rest) = entry.split_once(';').unwrap_or((entry, ""));
+        let (one, two) = range.trim().split_once('/').unwrap_or((range.trim(), ""));
+        let is_alike = |pattern: &str, is: &str| pattern.eq_ignore_ascii_case(is);
+        let (mut specificity, covers) = match (one, two) {
+            ("*", "*") => (1, true),
+            (one, "*") => (2, is_alike(one, kind)),
+            (one, two) => (3, is_alike(one, kind) && is_alike(two, subtype)),
+        };
+        let named = rest.split(';').filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key != "q");
+        let mut fits = covers;
+        for (key, value) in named {
+            let value = value.trim_matches('"');
+            // Of two versions of a format one must not be taken for the other.
+            fits &= parameters.iter().any(|(k, v)| is_alike(key, k) && is_alike(value, v));
+            specificity += 1;
+        }
+        if fits && specificity >= best.0 {
+            best = (specificity, weight(rest));
+        }
+    }
+    best.1
+}
+
+fn entries(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
+}
+
+/// `q` among the parameters, in thousandths; 1000 where it is missing, 0 where it is nonsense.
+fn weight(parameters: &str) -> u16 {
+    let q = parameters.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == "q");
+    let Some((_, q)) = q else { return 1000 };
+    q.trim().parse::<f32>().map_or(0, |q| (q.clamp(0.0, 1.0) * 1000.0) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_the_client_likes_best() {
+        assert_eq!(format(&HeaderMap::new()), Some(Format::Text));
+        let (text, open, neither) = (Some(Format::Text), Some(Format::OpenMetrics), None);
+        for (value, format) in [
+            ("*/*", text),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", text),
+            // Prometheus 2.42.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                open,
+            ),
+            // Prometheus 3.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                open,
+            ),
+            // Prometheus with protobuf and without OpenMetrics.
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                text,
+            ),
+            ("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", open),
+            ("application/openmetrics-text", open),
+            ("application/openmetrics-text;version=0.0.1,text/plain;q=0.1", text),
+            ("text/plain;version=1.0.0", neither),
+            ("text/plain;q=0,*/*;q=0.5", open),
+            ("text/*", text),
+            ("image/png", neither),
+            ("*/*;q=0", neither),
+            ("text/plain;q=nonsense", neither),
+        ] {
+            assert_eq!(super::format(&accept(value)), format, "{value}");
+        }
+    }
+
+    #[test]
+    fn gzip_must_be_asked_for() {
+        for (value, takes) in
+            [("gzip", true), ("deflate, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false), ("*", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
+            assert_eq!(gzip(&headers), takes, "{value}");
+        }
+        assert!(!gzip(&HeaderMap::new()));
+    }
+}

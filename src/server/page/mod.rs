@@ -1,0 +1,185 @@
+//! The status page: the verdict one sees from across the room, what stands in the way, and every check by category.
+//!
+//! Rendered here in full; the script only fetches the same page again and swaps its regions, so that everything
+//! works without it. Nothing is styled or run inline, for the policy that keeps foreign text harmless forbids both.
+
+mod chart;
+mod rows;
+pub(super) mod runbook;
+mod verdict;
+
+use bytes::Bytes;
+use hyper::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use jiff::{Timestamp, tz::TimeZone};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use self::verdict::Overall;
+use super::{
+    query::Filter,
+    response::{self, Answer},
+};
+use crate::{
+    board::Snapshot,
+    model::{units::Unit, words::Status},
+};
+
+/// A file that the page needs.
+#[derive(Debug)]
+pub(super) struct Asset {
+    path: &'static str,
+    media: &'static str,
+    content: &'static str,
+}
+
+static ASSETS: &[Asset] = &[
+    Asset { path: "/assets/style.css", media: "text/css; charset=utf-8", content: include_str!("style.css") },
+    Asset { path: "/assets/runbook.css", media: "text/css; charset=utf-8", content: include_str!("runbook.css") },
+    Asset { path: "/assets/script.js", media: "text/javascript; charset=utf-8", content: include_str!("script.js") },
+    Asset { path: "/assets/ready.svg", media: "image/svg+xml", content: include_str!("ready.svg") },
+    Asset { path: "/assets/starting.svg", media: "image/svg+xml", content: include_str!("starting.svg") },
+    Asset { path: "/assets/not-ready.svg", media: "image/svg+xml", content: include_str!("not-ready.svg") },
+];
+
+impl Asset {
+    /// What is at a path.
+    pub(super) fn at(path: &str) -> Option<&'static Self> {
+        ASSETS.iter().find(|asset| asset.path == path)
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        response::of(StatusCode::OK, self.media, [Bytes::from_static(self.content.as_bytes())])
+    }
+}
+
+/// Nothing foreign is loaded, nothing inline is styled or run.
+pub(super) fn guard(answer: &mut Answer) {
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+                  base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+/// The page, as media type and text.
+pub(super) fn answer(all: &Snapshot, filter: &Filter, unknown: Option<&str>) -> (&'static str, String) {
+    ("text/html; charset=utf-8", page(all, filter, unknown, Timestamp::now()).into_string())
+}
+
+fn page(all: &Snapshot, filter: &Filter, unknown: Option<&str>, now: Timestamp) -> Markup {
+    let overall = Overall::of(all);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (overall.title()) }
+                link #icon rel="icon" type="image/svg+xml" href={ "assets/" (overall.word()) ".svg" };
+                link rel="stylesheet" href="assets/style.css";
+                script src="assets/script.js" defer {}
+                noscript { meta http-equiv="refresh" content="15"; }
+            }
+            body {
+                (PreEscaped(include_str!("shapes.svg")))
+                a .skip href="#checks" { "Skip to the checks" }
+                div #verdict { (overall.band(all, now)) }
+                main {
+                    div #blockers { (overall.blockers(all, now)) }
+                    (controls(all, filter, now))
+                    @if let Some(unknown) = unknown {
+                        p .note { "The filter was left out: " (unknown) "." }
+                    }
+                    div #checks tabindex="-1" { (rows::sections(all, filter, now)) }
+                }
+                (footer())
+            }
+        }
+    }
+}
+
+/// The filter. It stays in place while the rest is refreshed, so what is being typed is never lost.
+fn controls(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
+    html! {
+        form #filter role="search" method="get" action="./" {
+            input #q type="search" name="q" value=(filter.text) placeholder="Filter by name, owner, finding"
+                aria-label="Filter by text" autocomplete="off" spellcheck="false" maxlength="200";
+            @for status in &filter.statuses {
+                input type="hidden" name="status" value=(status);
+            }
+            button .js-off { "Filter" }
+            p #pulse {
+                span #updated { "Updated " (clock(now)) }
+                button #pause type="button" aria-pressed="false" hidden { "Pause" }
+            }
+        }
+        nav #statuses aria-label="Filter by status" { (chips(all, filter)) }
+    }
+}
+
+/// Links, so that they work without the script: one for each status that any check has, worst first.
+fn chips(all: &Snapshot, filter: &Filter) -> Markup {
+    let text = url::form_urlencoded::byte_serialize(filter.text.as_bytes()).collect::<String>();
+    let link = |status: Option<Status>| match (status, text.is_empty()) {
+        (None, true) => "./".to_owned(),
+        (None, false) => format!("?q={text}"),
+        (Some(status), true) => format!("?status={status}"),
+        (Some(status), false) => format!("?status={status}&q={text}"),
+    };
+    let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
+    html! {
+        a href=(link(None)) aria-current=[filter.statuses.is_empty().then_some("true")] {
+            "All " b { (all.checks().count()) }
+        }
+        @for status in Status::WORST_FIRST {
+            @let is_current = filter.statuses.contains(&status);
+            @let count = count(status);
+            @if count > 0 || is_current {
+                a class=(status) href=(link(Some(status))) aria-current=[is_current.then_some("true")] {
+                    (shape(status)) (capital(status.as_str())) " " b { (count) }
+                }
+            }
+        }
+    }
+}
+
+fn footer() -> Markup {
+    html! {
+        footer {
+            p { "readiness-exporter " (env!("CARGO_PKG_VERSION")) }
+            nav aria-label="Other views" {
+                a href="runbooks/" { "Runbooks" }
+                a href="metrics" { "Metrics" }
+                a href="ready" { "Gate" }
+                a href="api/v1/status" { "API" }
+                a href="config" { "Configuration" }
+            }
+        }
+        p #announce .sr role="status" {}
+    }
+}
+
+/// A status as a shape: the word stands beside it, so it says nothing to who can't see it.
+fn shape(status: Status) -> Markup {
+    html! { svg .i aria-hidden="true" { use href={ "#" (status) } {} } }
+}
+
+/// How long ago, as people say it, with the exact time at hand.
+fn ago(since: Timestamp, now: Timestamp) -> Markup {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    // After a minute nobody counts seconds.
+    let seconds = if seconds < 60 { seconds } else { seconds / 60 * 60 };
+    html! { time datetime=(since) title=(since) { (Unit::Seconds.show(seconds as f64)) } }
+}
+
+/// The script shows the reader's own time as soon as it runs; until then it is this, and says so.
+fn clock(now: Timestamp) -> Markup {
+    html! { time datetime=(now) { (now.to_zoned(TimeZone::UTC).strftime("%H:%M:%S UTC")) } }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

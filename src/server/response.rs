@@ -1,0 +1,122 @@
+//! Answers: status, type, length and body, alike on every route.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::{
+    Method, Response, StatusCode,
+    body::{Body, Frame, SizeHint},
+    header::{self, HeaderValue},
+};
+use serde::Serialize;
+
+use crate::{exposition::Page, outgoing::Source};
+
+pub(super) type Answer = Response<Parts>;
+
+/// A body: a page that is shared with other clients, and small parts of its own after it.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    shared: Option<Source>,
+    own: VecDeque<Bytes>,
+}
+
+/// The rest of the page has been withdrawn, since newer pages needed the room.
+#[derive(Debug, thiserror::Error)]
+#[error("the client read too slowly: the rest of its page made room for newer pages")]
+pub(super) struct Withdrawn;
+
+impl<const N: usize> From<[Bytes; N]> for Parts {
+    fn from(parts: [Bytes; N]) -> Self {
+        Self { shared: None, own: parts.into_iter().filter(|part| !part.is_empty()).collect() }
+    }
+}
+
+impl From<Source> for Parts {
+    fn from(shared: Source) -> Self {
+        Self { shared: Some(shared), own: VecDeque::new() }
+    }
+}
+
+impl From<Page> for Parts {
+    fn from(page: Page) -> Self {
+        Self { shared: page.main, own: page.tail }
+    }
+}
+
+impl Parts {
+    fn len(&self) -> u64 {
+        let own: u64 = self.own.iter().map(|part| part.len() as u64).sum();
+        self.shared.as_ref().map_or(0, Source::left) + own
+    }
+}
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Withdrawn;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
+        let part = match self.shared.as_mut().filter(|shared| shared.left() > 0) {
+            Some(shared) => shared.next().ok_or(Withdrawn).map(Some),
+            None => Ok(self.own.pop_front()),
+        };
+        Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.len())
+    }
+}
+
+/// An answer of a media type; not to be stored by anyone, for it tells of this moment.
+pub(super) fn of(status: StatusCode, media: &'static str, parts: impl Into<Parts>) -> Answer {
+    let mut answer = Response::new(parts.into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// Plain text, with a line end at its end.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
+    let mut text = text.into();
+    text.push('\n');
+    of(status, "text/plain; charset=utf-8", [Bytes::from(text)])
+}
+
+/// JSON for people who read it with curl: indented.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec_pretty(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            of(status, "application/json", [Bytes::from(bytes)])
+        }
+        // Values of the API are numbers and texts; if one could not be written, that is a bug to report.
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't write the answer: {error}")),
+    }
+}
+
+/// An error for a script.
+pub(super) fn json_error(status: StatusCode, error: &str) -> Answer {
+    json(status, &serde_json::json!({ "error": error }))
+}
+
+/// What every answer needs in the end: its length, and no body for HEAD.
+pub(super) fn finish(mut answer: Answer, method: &Method) -> Answer {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+    if method == Method::HEAD {
+        *answer.body_mut() = Parts::default();
+    }
+    answer
+}

@@ -1,0 +1,115 @@
+//! Who depends on whom: unknown names and cycles, which only show in all probes together.
+
+use std::collections::HashMap;
+
+use crate::document::{Node, Place, Problems, Value};
+
+/// A probe in the graph.
+pub(super) struct Probe {
+    name: String,
+    /// What it depends on.
+    needs: Vec<Need>,
+}
+
+struct Need {
+    name: String,
+    /// The name as it is written.
+    shown: String,
+    place: Place,
+}
+
+impl Probe {
+    pub(super) fn new(name: &str, depends_on: &[String], written: Option<&Node>, place: Place) -> Self {
+        let items = match written.map(|node| &node.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let need = |name: &String| {
+            let item = items.iter().find(|item| item.text() == Some(name));
+            let shown = item.and_then(Node::shown).unwrap_or(name).to_owned();
+            Need { name: name.clone(), shown, place: item.map_or(place, |item| item.place) }
+        };
+        Self { name: name.to_owned(), needs: depends_on.iter().map(need).collect() }
+    }
+}
+
+/// Refuses names that no probe has, and cycles.
+pub(super) fn hold(probes: &[Probe], problems: &mut Problems) {
+    let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
+    for need in probes.iter().flat_map(|probe| &probe.needs) {
+        if !index.contains_key(need.name.as_str()) {
+            let names = probes.iter().map(|probe| probe.name.as_str()).filter(|name| !name.is_empty());
+            problems.unknown_word(need.place, "probe", &need.shown, names);
+        }
+    }
+    let edges: Vec<Vec<usize>> = probes
+        .iter()
+        .map(|probe| probe.needs.iter().filter_map(|need| index.get(need.name.as_str()).copied()).collect())
+        .collect();
+    for cycle in cycles(&edges) {
+        let of = |at: &usize| probes.get(*at);
+        let names: Vec<&str> =
+            cycle.iter().chain(cycle.first()).filter_map(of).map(|probe| probe.name.as_str()).collect();
+        let place = cycle.first().and_then(of).and_then(|probe| {
+            let next = names.get(1)?;
+            probe.needs.iter().find(|need| need.name == *next).map(|need| need.place)
+        });
+        let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
+        problems.push(place.unwrap_or_default(), message, None);
+    }
+}
+
+/// One circle for each way back that a walk finds. Without recursion: a chain of ten thousand is no cycle.
+fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        Never,
+        OnTheWay,
+        Done,
+    }
+    let mut seen = vec![Seen::Never; edges.len()];
+    let mut found = Vec::new();
+    for start in 0..edges.len() {
+        if seen.get(start) != Some(&Seen::Never) {
+            continue;
+        }
+        // Each step: a probe, and which of its needs comes next.
+        let mut way = vec![(start, 0)];
+        while let Some((at, next)) = way.last_mut() {
+            let at = *at;
+            if let Some(state) = seen.get_mut(at) {
+                *state = Seen::OnTheWay;
+            }
+            let need = edges.get(at).and_then(|needs| needs.get(*next)).copied();
+            *next += 1;
+            match need.map(|need| (need, seen.get(need).copied())) {
+                Some((need, Some(Seen::Never))) => way.push((need, 0)),
+                Some((need, Some(Seen::OnTheWay))) => {
+                    found.push(way.iter().map(|(at, _)| *at).skip_while(|at| *at != need).collect());
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(state) = seen.get_mut(at) {
+                        *state = Seen::Done;
+                    }
+                    way.pop();
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_and_long_chains_and_diamonds_are_none() {
+        assert_eq!(cycles(&[vec![1], vec![2], vec![1]]), vec![vec![1, 2]]);
+        assert_eq!(cycles(&[vec![0]]), vec![vec![0]]);
+        assert_eq!(cycles(&[vec![1, 2], vec![3], vec![3], vec![]]), Vec::<Vec<usize>>::new());
+        let chain: Vec<Vec<usize>> = (1..=100_000).map(|next| vec![next]).chain([vec![]]).collect();
+        assert!(cycles(&chain).is_empty());
+    }
+}

@@ -1,0 +1,136 @@
+//! The configuration as it takes effect: every default filled in, secrets hidden by their type; and what tells two
+//! configurations of a probe apart.
+//!
+//! It is packed while it is put together, one probe after the other: as text it would take more memory than all that is
+//! kept of the probes.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{CheckInfo, ProbeInfo, Server, global::Scalars};
+use crate::{
+    compress::{self, Packed, Packer, Place, Unpacker},
+    document::to_yaml,
+    kind::Effect,
+    model::units::Period,
+};
+
+/// What stands above the list of probes.
+const PROBES: &str = "probes:\n";
+
+/// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
+#[derive(Debug)]
+pub struct Effective {
+    packed: Packed,
+}
+
+impl Effective {
+    /// The text, piece by piece.
+    fn unpack(&self) -> Unpacker {
+        Unpacker::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
+    }
+
+    /// The text, compressed as the first part of a stream.
+    pub(crate) fn packed(&self) -> &Packed {
+        &self.packed
+    }
+}
+
+impl From<&str> for Effective {
+    fn from(text: &str) -> Self {
+        Self { packed: compress::pack(text.as_bytes(), Place::First) }
+    }
+}
+
+impl std::fmt::Display for Effective {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: Vec<_> = self.unpack().collect();
+        f.write_str(&String::from_utf8_lossy(&bytes.concat()))
+    }
+}
+
+/// The whole configuration in the order and with the words of its files, as far as it is written.
+pub(super) struct Draft(Packer);
+
+impl Draft {
+    /// Everything that comes before the probes.
+    pub(super) fn new(scalars: &Scalars, server: &Server) -> Self {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            service: &'a str,
+            server: &'a Server,
+            state: &'a Option<std::path::PathBuf>,
+            concurrency: super::Concurrency,
+            defaults: &'a super::global::Defaults,
+        }
+        let Scalars { service, state, concurrency, defaults, .. } = scalars;
+        let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
+        let mut packer = Packer::new(Place::First);
+        packer.push(head.as_bytes());
+        packer.push(PROBES.as_bytes());
+        Self(packer)
+    }
+
+    /// Adds one probe.
+    pub(super) fn probe(&mut self, info: &ProbeInfo, effect: Effect) {
+        // As it stands in the whole list, of which the first line is there already.
+        let list = to_yaml(&json!({ "probes": [probe(info, effect)] }));
+        self.0.push(list.trim_start_matches(PROBES).as_bytes());
+    }
+
+    pub(super) fn finish(self) -> Effective {
+        Effective { packed: self.0.finish() }
+    }
+}
+
+fn probe(info: &ProbeInfo, effect: Effect) -> Value {
+    let mut map = Map::new();
+    map.insert("name".into(), json!(info.name));
+    map.insert(info.kind.into(), effect.probe);
+    let timing = info.timing;
+    for (key, period) in
+        [("interval", timing.interval), ("timeout", timing.timeout), ("retry_interval", timing.retry_interval)]
+    {
+        map.insert(key.into(), json!(Period(period)));
+    }
+    map.insert("depends_on".into(), json!(info.depends_on));
+    map.insert("service".into(), json!(info.service));
+    map.insert("labels".into(), json!(info.labels));
+    map.insert("enabled".into(), json!(info.enabled));
+    let checks = info.checks.iter().zip(effect.checks);
+    map.insert("checks".into(), checks.map(|(info, settings)| check(info, settings)).collect());
+    map.into()
+}
+
+fn check(info: &CheckInfo, settings: Value) -> Value {
+    let mut map = Map::new();
+    map.insert("name".into(), json!(info.name));
+    map.insert(info.kind.into(), settings);
+    if let Ok(Value::Object(rest)) = serde_json::to_value(info) {
+        map.extend(rest.into_iter().filter(|(key, _)| key != "kind" && key != "name"));
+    }
+    map.into()
+}
+
+/// Equal for two probes that say the same, with secrets and with everything that was filled in.
+pub(super) fn fingerprint(info: &ProbeInfo, canonical: &str) -> [u8; 32] {
+    let known = serde_json::to_vec(info).unwrap_or_default();
+    Sha256::new().chain_update(known).chain_update([0]).chain_update(canonical).finalize().into()
+}
+
+/// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
+/// file.
+pub(super) fn identity(info: &ProbeInfo, effect: &Effect) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(info.kind);
+    digest.update(effect.probe.to_string());
+    for (info, check) in info.checks.iter().zip(&effect.checks) {
+        digest.update([0]);
+        digest.update(&info.name);
+        digest.update(check.to_string());
+    }
+    let mut identity = [0; 16];
+    identity.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    identity
+}

@@ -1,0 +1,379 @@
+//! What survives a restart: statuses with their since, streaks, counters, histories, and the windows of the checks.
+//!
+//! One file in the folder of the setting `state`, replaced as a whole: written beside, synced, renamed. Its first
+//! line carries a version and a checksum. A file that is damaged or from a newer version is set aside with a warning;
+//! it never keeps the daemon from starting. One daemon at a time may use a folder.
+//!
+//! Nothing in the folder is trusted: no symbolic link is followed, only regular files are opened, and no more is read
+//! than a state of this many checks can have. The state quotes targets, so only this user may read it.
+
+mod folder;
+mod record;
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    io::{self, BufReader, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+pub use self::record::{Capture, Kept, Saved};
+use crate::{
+    io::bounded_file::{self, Links},
+    model::units::Size,
+};
+
+const FILE: &str = "state.json";
+const DRAFT: &str = "state.json.new";
+const DAMAGED: &str = "state.json.damaged";
+const LOCK: &str = "lock";
+const MAGIC: &str = "readiness-exporter state 1 sha256:";
+/// Length of the first line: the magic, a checksum and the end of the line.
+const HEAD: u64 = MAGIC.len() as u64 + 64 + 1;
+
+/// Bytes that are read or written at once.
+const PIECE_SIZE: usize = 64 << 10;
+/// Size of a state file that is read whatever the configuration is: most of its probes may have been removed since.
+const MIN_LIMIT: u64 = 64 << 20;
+/// Bytes that one check can have in the file: a full window of a hundred thousand runs.
+const MAX_CHECK_BYTES: u64 = 2 << 20;
+/// No state file is larger: ten thousand probes with full windows need less.
+const MAX_STATE_BYTES: u64 = 1 << 30;
+/// Mode of a folder that is made: only this user may look into it.
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// The folder, held by this process.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// Why a folder can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It can't be made, or nothing can be written to it.
+    #[error("the state folder {} can't be used: {error}; make it writable for this user or change `state`", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another process holds it.
+    #[error(
+        "another readiness-exporter uses the state folder {}: stop it, or give each its own folder with `state`",
+        folder.display()
+    )]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// What was found in the folder.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: a first start.
+    Nothing,
+    /// What was saved.
+    State(Box<Saved>),
+    /// A file that can't be used, now under another name.
+    Damaged {
+        /// What is wrong with it.
+        why: String,
+        /// Where it is now.
+        moved_to: PathBuf,
+    },
+}
+
+impl Store {
+    /// Takes the folder; makes it if need be.
+    ///
+    /// # Errors
+    /// The folder can't be made or written to, or another process holds it.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let unusable = |error| OpenError::Unusable { folder: folder.to_owned(), error };
+        DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder).map_err(unusable)?;
+        let lock = bounded_file::open_private(&folder.join(LOCK));
+        let lock = lock.map_err(|refusal| unusable(io::Error::other(format!("its file {LOCK} {refusal}"))))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Taken { folder: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Risk of the folder, for the log: other users can replace what is in it.
+    #[must_use]
+    pub fn risk(&self) -> Option<String> {
+        folder::risk(&self.folder)
+    }
+
+    /// Reads what is there; what can't be used is set aside. `checks` is the number of checks that are configured, by
+    /// which the size is bounded.
+    #[must_use]
+    pub fn load(&self, checks: usize) -> Found {
+        let path = self.folder.join(FILE);
+        match read(&path, max_bytes(checks)) {
+            Ok(None) => Found::Nothing,
+            Ok(Some(saved)) => Found::State(Box::new(saved)),
+            Err(why) => {
+                let moved_to = self.folder.join(DAMAGED);
+                let why = match fs::rename(&path, &moved_to) {
+                    Ok(()) => why,
+                    Err(error) => format!("{why}; nor can it be renamed: {error}"),
+                };
+                Found::Damaged { why, moved_to }
+            }
+        }
+    }
+
+    /// Replaces what is there.
+    ///
+    /// # Errors
+    /// The file can't be written; the one before is untouched then.
+    pub fn write(&self, state: &Capture<'_>) -> io::Result<()> {
+        let draft = self.folder.join(DRAFT);
+        write_to(bounded_file::create_private(&draft)?, state)?;
+        fs::rename(&draft, self.folder.join(FILE))?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn write_to(mut file: File, state: &Capture<'_>) -> io::Result<()> {
+    // The first line comes last: it has the checksum of all others.
+    file.seek(SeekFrom::Start(HEAD))?;
+    let mut body = BufWriter::with_capacity(PIECE_SIZE, Summed { file, sum: Sha256::new() });
+    serde_json::to_writer(&mut body, state)?;
+    let Summed { mut file, sum } = body.into_inner().map_err(IntoInnerError::into_error)?;
+    file.rewind()?;
+    file.write_all(format!("{MAGIC}{}\n", checksum(sum)).as_bytes())?;
+    file.sync_all()
+}
+
+/// A file with the checksum of what was written to it.
+struct Summed<W> {
+    file: W,
+    sum: Sha256,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Largest state file of a configuration with so many checks.
+fn max_bytes(checks: usize) -> u64 {
+    let checks = u64::try_from(checks).unwrap_or(u64::MAX);
+    MAX_CHECK_BYTES.saturating_mul(checks).saturating_add(MIN_LIMIT).min(MAX_STATE_BYTES)
+}
+
+/// Reads the first line, then the size, then the checksum piece by piece: a foreign file costs neither time nor memory.
+fn read(path: &Path, max: u64) -> Result<Option<Saved>, String> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let unreadable = |error: io::Error| format!("it can't be read: {error}");
+    let (mut file, found) = bounded_file::open(path, Links::Refuse).map_err(|refusal| format!("it {refusal}"))?;
+    // A version before this one let everybody read it, and as a damaged one it may stay for long.
+    bounded_file::make_private(&file, &found);
+    let mut head = Vec::new();
+    Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head).map_err(unreadable)?;
+    let stated = std::str::from_utf8(&head)
+        .ok()
+        .and_then(|head| head.strip_prefix(MAGIC)?.strip_suffix('\n'))
+        .ok_or("its first line is not that of a state file of this version")?;
+    if found.len() > max {
+        let (size, max) = (Size(found.len()), Size(max));
+        return Err(format!("it has {size}, and the state of the configured checks never has more than {max}"));
+    }
+    let mut sum = Summed { file: io::sink(), sum: Sha256::new() };
+    io::copy(&mut BufReader::with_capacity(PIECE_SIZE, Read::by_ref(&mut file).take(max)), &mut sum)
+        .map_err(unreadable)?;
+    if stated != checksum(sum.sum) {
+        return Err("its checksum doesn't match its content".to_owned());
+    }
+    file.seek(SeekFrom::Start(HEAD)).map_err(unreadable)?;
+    let body = BufReader::with_capacity(PIECE_SIZE, file.take(max));
+    serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be understood: {error}"))
+}
+
+fn checksum(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{PermissionsExt, symlink},
+        process::Command,
+    };
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::board::Board;
+
+    fn saved() -> Saved {
+        Saved { saved_at: Timestamp::UNIX_EPOCH, probes: Default::default() }
+    }
+
+    /// Writes the state of a daemon without probes.
+    fn write(store: &Store) -> io::Result<()> {
+        store.write(&Capture::new(&Board::default().snapshot(), &[], Timestamp::UNIX_EPOCH))
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("a/b")).unwrap();
+        (folder, store)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let (_folder, store) = store();
+        assert!(matches!(store.load(1), Found::Nothing));
+        write(&store).unwrap();
+        write(&store).unwrap();
+        assert!(matches!(store.load(1), Found::State(found) if *found == saved()));
+    }
+
+    #[test]
+    fn a_folder_is_used_by_one_daemon_at_a_time() {
+        let (_folder, store) = store();
+        assert!(matches!(Store::open(&store.folder), Err(OpenError::Taken { .. })));
+        let path = store.folder.clone();
+        drop(store);
+        assert!(Store::open(&path).is_ok());
+    }
+
+    #[test]
+    fn every_damage_is_noticed_and_set_aside() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        let good = fs::read(store.folder.join(FILE)).unwrap();
+        let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|cut| good[..cut].to_vec()).collect();
+        bad.extend((0..good.len()).map(|at| {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            flipped
+        }));
+        bad.push(b"readiness-exporter state 2 sha256:00\n{}".to_vec());
+        for content in bad {
+            fs::write(store.folder.join(FILE), &content).unwrap();
+            assert!(matches!(store.load(1), Found::Damaged { .. }), "{:?}", String::from_utf8_lossy(&content));
+            assert!(!store.folder.join(FILE).exists());
+            assert_eq!(fs::read(store.folder.join(DAMAGED)).unwrap(), content, "nothing is lost");
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_cut_short_leaves_the_state_before_it() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        fs::write(store.folder.join(DRAFT), b"readiness-exporter state 1 sha").unwrap();
+        assert!(matches!(store.load(1), Found::State(_)));
+        write(&store).unwrap();
+        assert!(matches!(store.load(1), Found::State(_)));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_leaves_the_state_before_it() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        // The device takes every seek and no byte.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let state = Board::default().snapshot();
+        let written = write_to(full, &Capture::new(&state, &[], Timestamp::UNIX_EPOCH));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(matches!(store.load(1), Found::State(_)));
+    }
+
+    #[test]
+    fn a_link_a_fifo_or_a_folder_in_the_place_of_a_file_is_neither_followed_nor_waited_for() {
+        let (outside, store) = store();
+        let victim = outside.path().join("victim");
+        for name in [FILE, DRAFT, DAMAGED] {
+            fs::write(&victim, "precious").unwrap();
+            symlink(&victim, store.folder.join(name)).unwrap();
+        }
+        let why = |found| match found {
+            Found::Damaged { why, .. } => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(why(store.load(1)), "it is a symbolic link, not a regular file");
+        write(&store).unwrap();
+        assert!(matches!(store.load(1), Found::State(_)));
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        for name in [FILE, DRAFT] {
+            let path = store.folder.join(name);
+            let _ = fs::remove_file(&path);
+            assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        }
+        assert_eq!(why(store.load(1)), "it is a FIFO, not a regular file");
+        write(&store).unwrap();
+        fs::create_dir(store.folder.join(DRAFT)).unwrap();
+        assert!(write(&store).is_err(), "a folder is not removed: somebody may have put something into it");
+        assert!(matches!(store.load(1), Found::State(_)));
+    }
+
+    #[test]
+    fn a_lock_that_is_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("its file lock is a FIFO, not a regular file"), "{error}");
+        fs::remove_file(&path).unwrap();
+        symlink(folder.path().join("victim"), &path).unwrap();
+        let error = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("its file lock is a symbolic link"), "{error}");
+        assert!(!folder.path().join("victim").exists());
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_read_and_everything_becomes_private() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        let mode = |name: &str| fs::metadata(store.folder.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(""), mode(FILE), mode(LOCK)), (0o700, 0o600, 0o600));
+        for name in [FILE, LOCK] {
+            fs::set_permissions(store.folder.join(name), Permissions::from_mode(0o644)).unwrap();
+        }
+        let path = store.folder.clone();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert!(matches!(store.load(1), Found::State(_)));
+        write(&store).unwrap();
+        let mode = |name: &str| fs::metadata(store.folder.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(FILE), mode(LOCK)), (0o600, 0o600));
+    }
+
+    #[test]
+    fn a_file_that_no_state_can_be_as_large_as_is_set_aside_unread() {
+        let (_folder, store) = store();
+        write(&store).unwrap();
+        let file = File::options().write(true).open(store.folder.join(FILE)).unwrap();
+        file.set_len(max_bytes(1) + 1).unwrap();
+        let Found::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
+        assert!(why.contains("never has more than 66MiB"), "{why}");
+        assert_eq!((max_bytes(0), max_bytes(usize::MAX)), (MIN_LIMIT, MAX_STATE_BYTES));
+    }
+}

@@ -1,0 +1,80 @@
+//! One probe with its checks as the configuration would have it, run when a test says so.
+
+use std::{fs, sync::Arc};
+
+use readiness_exporter::{
+    io::resources::Shared,
+    kind::{Detail, Job, Report},
+    model::{
+        verdict::Verdict,
+        words::{Outcome, Phase, Reason},
+    },
+    settings::{self, Sources},
+};
+
+/// A probe under test.
+pub(crate) struct Watch {
+    job: Arc<dyn Job>,
+    checks: Vec<String>,
+}
+
+/// What one run brought.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) report: Report,
+    checks: Vec<String>,
+}
+
+impl Watch {
+    /// Reads one probe: what stands below its name in the list `probes`, indented by nothing.
+    pub(crate) fn new(probe: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("readiness.yaml");
+        let probe = probe.trim().replace('\n', "\n    ");
+        fs::write(&path, format!("service: test\nprobes:\n  - name: probe\n    {probe}\n")).unwrap();
+        let loaded = settings::load(&Sources { path, ..Sources::default() });
+        let mut settings = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        let probe = settings.probes.remove(0);
+        let checks = probe.info.checks.iter().map(|check| check.name.clone()).collect();
+        let job = probe.written.acquire(&Arc::<Shared>::default()).unwrap();
+        Self { job, checks }
+    }
+
+    /// One run.
+    pub(crate) async fn run(&self) -> Seen {
+        Seen { report: self.job.run(Detail::Facts).await, checks: self.checks.clone() }
+    }
+}
+
+impl Seen {
+    /// What a check says.
+    pub(crate) fn verdict(&self, check: &str) -> &Verdict {
+        let at = self.checks.iter().position(|name| name == check);
+        &self.report.verdicts[at.unwrap_or_else(|| panic!("no check {check} among {:?}", self.checks))]
+    }
+
+    pub(crate) fn outcome(&self, check: &str) -> Outcome {
+        self.verdict(check).outcome
+    }
+
+    /// Why the run failed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.report.failure.as_ref().map(|failure| failure.reason)
+    }
+
+    pub(crate) fn phases(&self) -> Vec<Phase> {
+        self.report.phases.iter().map(|(phase, _)| *phase).collect()
+    }
+
+    /// One of the facts, by its path in JSON.
+    pub(crate) fn fact(&self, pointer: &str) -> &serde_json::Value {
+        let facts = self.report.facts.as_ref().unwrap_or_else(|| panic!("no facts in {:?}", self.report));
+        facts.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {facts}"))
+    }
+
+    /// Fails unless the run worked.
+    pub(crate) fn worked(self) -> Self {
+        assert_eq!(self.report.failure, None);
+        self
+    }
+}

@@ -1,0 +1,5 @@
+//! Probe kinds against real servers, and against servers that only pretend.
+
+mod backups;
+mod nginx;
+mod postgres;
