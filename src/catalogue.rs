@@ -1,19 +1,19 @@
 //! The list of probe kinds. A new kind is one file here and one line in [`all`].
 
 use crate::{
-    kind::Entry,
+    kind::KindEntry,
     probes::{backups, http, metrics, postgres, tcp},
 };
 
 /// Every probe kind.
 #[must_use]
-pub fn all() -> Vec<Entry> {
+pub fn all() -> Vec<KindEntry> {
     vec![
-        Entry::of::<http::Http>(),
-        Entry::of::<tcp::Tcp>(),
-        Entry::of::<backups::Backups>(),
-        Entry::of::<postgres::Postgres>(),
-        Entry::of::<metrics::Metrics>(),
+        KindEntry::of::<http::Http>(),
+        KindEntry::of::<tcp::Tcp>(),
+        KindEntry::of::<backups::Backups>(),
+        KindEntry::of::<postgres::Postgres>(),
+        KindEntry::of::<metrics::Metrics>(),
     ]
 }
 

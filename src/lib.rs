@@ -54,9 +54,9 @@
 //!
 //! # Decisions that a reader may question
 //!
-//! * The checks of a kind are a list of [`check::Offer`]s rather than an enum: errors, schema and parsing are made of
+//! * The checks of a kind are a list of [`check::CheckEntry`]s rather than an enum: errors, schema and parsing are made of
 //!   the one list, each entry parses itself, and a mistake in one check doesn't hide those in the next.
-//! * A run that fails may still bring facts ([`probe::Broken`]): an expired certificate is a certificate.
+//! * A run that fails may still bring facts ([`probe::Incomplete`]): an expired certificate is a certificate.
 //! * The board stands on the settings: what everyone may know of a probe ([`settings::ProbeInfo`]) is what was written.
 //! * A daemon has two runtimes of one thread each: the main thread serves HTTP, receives signals, reloads and ages
 //!   results; the other runs the probes. Measured in a debug build beside two metrics pages of 9 MiB of blank lines and

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use crate::compress::{Sum, Unpacker};
+use crate::compress::{Decompressor, Sum};
 
 /// Bytes of all pages that are being sent. A compressed page of ten thousand probes has about 2 MiB.
 const MAX_BYTES: usize = 16 << 20;
@@ -43,7 +43,7 @@ pub(crate) enum Source {
     /// The bytes as they are kept.
     Plain(Reader),
     /// The bytes decompressed, for clients that don't accept gzip.
-    Unpacked(Unpacker),
+    Unpacked(Decompressor),
 }
 
 impl Outgoing {
@@ -67,8 +67,8 @@ impl Outgoing {
     }
 
     /// The same for a compressed page that goes to a client that doesn't accept gzip.
-    pub(crate) fn send_unpacked(&self, content: &Arc<Content>, sum: &Sum) -> Unpacker {
-        Unpacker::new(self.send(content), sum)
+    pub(crate) fn send_unpacked(&self, content: &Arc<Content>, sum: &Sum) -> Decompressor {
+        Decompressor::new(self.send(content), sum)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     io::context::Context,
     model::{
         metric::Sample,
-        observation::{Broken, Facts},
+        observation::{Facts, Incomplete},
     },
 };
 
@@ -29,5 +29,5 @@ pub trait Probe: Send + Sync + 'static {
 
     /// One run. It changes nothing at the other end and may be dropped at any await: dropping is cancellation,
     /// and nothing of it goes on afterwards.
-    fn observe(&self, cx: &Context) -> impl Future<Output = Result<Self::Facts, Broken<Self::Facts>>> + Send;
+    fn observe(&self, cx: &Context) -> impl Future<Output = Result<Self::Facts, Incomplete<Self::Facts>>> + Send;
 }

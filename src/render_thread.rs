@@ -15,9 +15,9 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Renderer(Sender<Work>);
+pub(crate) struct RenderThread(Sender<Work>);
 
-impl Default for Renderer {
+impl Default for RenderThread {
     fn default() -> Self {
         let (sender, receiver) = channel::<Work>();
         let thread = thread::Builder::new().name("render".to_owned()).spawn(move || {
@@ -33,7 +33,7 @@ impl Default for Renderer {
     }
 }
 
-impl Renderer {
+impl RenderThread {
     /// Does work after all that was asked for before; `None` if it panicked.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
@@ -52,7 +52,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_stops_neither_the_thread_nor_the_one_who_waits() {
-        let renderer = Renderer::default();
+        let renderer = RenderThread::default();
         assert_eq!(renderer.run(|| 1).await, Some(1));
         assert_eq!(renderer.run(|| -> i32 { panic!("a bug") }).await, None);
         assert_eq!(renderer.run(|| thread::current().name().map(str::to_owned)).await, Some(Some("render".to_owned())));

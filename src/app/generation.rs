@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::{
     board::Board,
-    document::{Place, Problems},
-    io::resources::Shared,
+    document::{Diagnostics, Place},
+    io::resources::Resources,
     model::metric::Sample,
     settings::{Concurrency, Effective, ProbeInfo, ProbeSettings, Server, Settings},
     state::Kept,
@@ -33,9 +33,13 @@ pub(super) struct Member {
 impl Generation {
     /// Acquires what is new or changed; what is unchanged is taken over from the generation before, with its
     /// connections and windows.
-    pub(super) fn acquire(settings: Settings, before: Option<&Self>, shared: &Arc<Shared>) -> Result<Self, Problems> {
+    pub(super) fn acquire(
+        settings: Settings,
+        before: Option<&Self>,
+        shared: &Arc<Resources>,
+    ) -> Result<Self, Diagnostics> {
         let Settings { server, state, concurrency, probes, effective } = settings;
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let mut members = Vec::with_capacity(probes.len());
         for probe in probes {
             let same = before.and_then(|before| before.member(&probe.info.name));
@@ -108,7 +112,7 @@ impl Generation {
 }
 
 impl Member {
-    fn acquire(probe: ProbeSettings, shared: &Arc<Shared>, problems: &mut Problems) -> Option<Self> {
+    fn acquire(probe: ProbeSettings, shared: &Arc<Resources>, problems: &mut Diagnostics) -> Option<Self> {
         let ProbeSettings { info, written, fingerprint, identity } = probe;
         match written.acquire(shared) {
             Ok(job) => {

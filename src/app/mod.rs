@@ -21,12 +21,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::run_once::Rehearsal;
+pub use self::run_once::OneShot;
 use self::{generation::Generation, probe_thread::ProbeThread, state_writer::Saving};
 use crate::{
     board::Board,
-    document::{Place, Problems},
-    io::resources::Shared,
+    document::{Diagnostics, Place},
+    io::resources::Resources,
     scheduler::{Pulse, Room, Scheduler, log_change},
     server::{self, Reload},
     settings::{Effective, Settings},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Reads the configuration afresh; called for the start and for each reload.
-pub type Load = Arc<dyn Fn() -> Result<Settings, Problems> + Send + Sync>;
+pub type Load = Arc<dyn Fn() -> Result<Settings, Diagnostics> + Send + Sync>;
 
 /// State is written at most this often, and once at the end.
 const STATE_EVERY: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub struct App {
     listeners: Vec<TcpListener>,
     store: Option<Arc<Store>>,
     board: Arc<Board>,
-    shared: Arc<Shared>,
+    shared: Arc<Resources>,
     probes: ProbeThread,
     reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
 }
@@ -62,7 +62,7 @@ pub struct App {
 pub enum BuildError {
     /// The configuration doesn't hold together.
     #[error("{0}")]
-    Settings(Problems),
+    Settings(Diagnostics),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {error}; is another process there, or is it another machine's address?")]
     Listen {
@@ -85,7 +85,7 @@ impl App {
     /// # Errors
     /// The configuration, an address or the state folder is at fault.
     pub async fn build(load: Load) -> Result<Self, BuildError> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Resources::default());
         let settings = load().map_err(BuildError::Settings)?;
         let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
         let mut listeners = Vec::new();
@@ -131,7 +131,7 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let (sender, mut requests) = self.reloads;
         let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
-        let doors = server::Doors {
+        let doors = server::ServerContext {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
             reload: sender,
@@ -216,15 +216,15 @@ fn restore(store: &Store, board: &Board, generation: &Generation) {
 
 /// A configuration that is being read and acquired, and who asked for it.
 struct Loading {
-    next: JoinHandle<Result<Generation, Problems>>,
+    next: JoinHandle<Result<Generation, Diagnostics>>,
     reply: Reload,
 }
 
 /// What was read, once it is; `None` while nothing is being read.
-async fn read(loading: &mut Option<Loading>) -> Option<Result<Generation, Problems>> {
+async fn read(loading: &mut Option<Loading>) -> Option<Result<Generation, Diagnostics>> {
     let read = (&mut loading.as_mut()?.next).await;
     Some(read.unwrap_or_else(|error| {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
         Err(problems)
     }))
@@ -238,7 +238,7 @@ struct Daemon {
     stands_still: bool,
     room: Room,
     board: Arc<Board>,
-    shared: Arc<Shared>,
+    shared: Arc<Resources>,
     load: Load,
     saving: Option<Saving>,
     effective: Arc<ArcSwap<Effective>>,
@@ -259,7 +259,7 @@ impl Daemon {
     }
 
     /// All or nothing: the next generation was acquired while this one ran on.
-    fn reload(&mut self, next: Result<Generation, Problems>) -> Result<(), String> {
+    fn reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<(), String> {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {

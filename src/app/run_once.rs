@@ -8,33 +8,33 @@ use jiff::Timestamp;
 use super::generation::{Generation, Member};
 use crate::{
     board::{Board, Snapshot},
-    document::Problems,
-    io::resources::Shared,
-    kind::{Detail, Report},
+    document::Diagnostics,
+    io::resources::Resources,
+    kind::{Detail, RunReport},
     scheduler::Room,
     settings::{CheckInfo, ProbeInfo, Settings},
 };
 
 /// Every probe of a configuration, ready to run in rounds: each probe once, those that it depends on before it.
-pub struct Rehearsal {
+pub struct OneShot {
     generation: Generation,
     board: Board,
     room: Room,
 }
 
-impl Rehearsal {
+impl OneShot {
     /// Acquires the probes that feed the wanted checks, and what they depend on.
     ///
     /// # Errors
     /// What is wrong with the configuration.
-    pub fn new(settings: Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Result<Self, Problems> {
+    pub fn new(settings: Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Result<Self, Diagnostics> {
         let mut settings = settings;
         let needed = needed(&settings, wanted);
         settings.probes.retain(|probe| needed.contains(&probe.info.name));
         for probe in &mut settings.probes {
             probe.info = Arc::new(without_thresholds(&probe.info));
         }
-        let generation = Generation::acquire(settings, None, &Arc::new(Shared::default()))?;
+        let generation = Generation::acquire(settings, None, &Arc::new(Resources::default()))?;
         let board = Board::default();
         generation.lay(&board, None, Timestamp::now());
         Ok(Self { room: Room::new(generation.concurrency), generation, board })
@@ -83,7 +83,7 @@ impl Rehearsal {
     }
 
     /// Runs one probe once and gives all that it saw; `None` if there is no such probe.
-    pub async fn explain(&self, probe: &str) -> Option<(Arc<ProbeInfo>, Report)> {
+    pub async fn explain(&self, probe: &str) -> Option<(Arc<ProbeInfo>, RunReport)> {
         let member = self.generation.members().iter().find(|member| member.info.name == probe)?;
         Some((Arc::clone(&member.info), member.kept.job.run(Detail::Facts).await))
     }

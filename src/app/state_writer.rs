@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 
 use crate::{
     board::Board,
-    state::{Capture, Kept, Store},
+    state::{Kept, StateSnapshot, Store},
 };
 
 /// Longest time that the last write may take, with the one before that is still under way.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Writes one state; may block.
-type Write = dyn Fn(&Capture<'_>) -> io::Result<()> + Send + Sync;
+type Write = dyn Fn(&StateSnapshot<'_>) -> io::Result<()> + Send + Sync;
 
 /// See the module.
 pub(super) struct Saving {
@@ -38,7 +38,7 @@ pub(super) struct Saving {
 impl Saving {
     pub(super) fn new(store: Arc<Store>, board: Arc<Board>) -> Self {
         let folder = store.folder().to_owned();
-        Self::with(folder, Arc::new(move |state: &Capture<'_>| store.write(state)), board)
+        Self::with(folder, Arc::new(move |state: &StateSnapshot<'_>| store.write(state)), board)
     }
 
     fn with(folder: PathBuf, write: Arc<Write>, board: Arc<Board>) -> Self {
@@ -77,7 +77,7 @@ impl Saving {
         };
         tokio::task::spawn_blocking(move || {
             let snapshot = own.board.snapshot();
-            own.count((own.write)(&Capture::new(&snapshot, &kept, Timestamp::now())));
+            own.count((own.write)(&StateSnapshot::new(&snapshot, &kept, Timestamp::now())));
         })
     }
 
@@ -115,7 +115,7 @@ mod tests {
     async fn a_disk_that_hangs_is_counted_at_each_write_and_holds_up_the_end_for_a_moment_only() {
         let (disk, answers) = mpsc::channel::<()>();
         let answers = Mutex::new(answers);
-        let hang = move |_: &Capture<'_>| {
+        let hang = move |_: &StateSnapshot<'_>| {
             let _ = answers.lock().map(|answers| answers.recv());
             Ok(())
         };

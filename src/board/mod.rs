@@ -20,7 +20,7 @@ pub use self::{
     probe::{LastRun, ProbeState, Run},
 };
 use crate::{
-    kind::Report,
+    kind::RunReport,
     model::{
         metric::Sample,
         words::{Severity, Status},
@@ -39,12 +39,12 @@ pub struct Board {
 struct Inner {
     probes: Vec<Arc<ProbeState>>,
     by_name: HashMap<String, usize>,
-    own: Own,
+    own: DaemonStats,
 }
 
 /// What the daemon says about itself.
 #[derive(Debug, Clone, Default)]
-pub struct Own {
+pub struct DaemonStats {
     /// Whether the last attempt to load the configuration worked.
     pub reload_successful: bool,
     /// When it last worked, in seconds since the epoch.
@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// Every probe, in the order of the configuration.
     pub probes: Vec<Arc<ProbeState>>,
     /// The daemon itself.
-    pub own: Own,
+    pub own: DaemonStats,
 }
 
 impl Default for Board {
@@ -92,7 +92,7 @@ impl Board {
     }
 
     /// Writes down one run of a probe; gives what changed its status, for the log.
-    pub fn record(&self, probe: &str, report: Report, lateness: f64) -> Vec<Change> {
+    pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<Change> {
         let panics = u64::from(report.panics);
         self.update(probe, |state, own| {
             own.panics += panics;
@@ -129,7 +129,7 @@ impl Board {
     }
 
     /// Changes what the daemon says about itself.
-    pub fn own(&self, change: impl FnOnce(&mut Own)) {
+    pub fn own(&self, change: impl FnOnce(&mut DaemonStats)) {
         let mut inner = self.lock();
         change(&mut inner.own);
         self.changed(inner);
@@ -160,7 +160,11 @@ impl Board {
         self.version.subscribe()
     }
 
-    fn update(&self, probe: &str, change: impl FnOnce(&mut ProbeState, &mut Own) -> Vec<Change>) -> Vec<Change> {
+    fn update(
+        &self,
+        probe: &str,
+        change: impl FnOnce(&mut ProbeState, &mut DaemonStats) -> Vec<Change>,
+    ) -> Vec<Change> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         // A run may end just after a reload took its probe away.

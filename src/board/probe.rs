@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Change, CheckState, RECENT};
 use crate::{
-    kind::Report,
+    kind::RunReport,
     model::{
         failure::Failure,
         metric::Sample,
@@ -113,7 +113,7 @@ impl ProbeState {
         self.attended.is_some_and(|at| now.duration_since(at) > limit)
     }
 
-    pub(super) fn record(&mut self, report: Report, lateness: f64) -> Vec<Change> {
+    pub(super) fn record(&mut self, report: RunReport, lateness: f64) -> Vec<Change> {
         let at = report.at;
         self.runs += 1;
         if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))

@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::{Common, Exit, block_on, complain};
 use crate::{
-    app::Rehearsal,
+    app::OneShot,
     document::to_yaml,
-    kind::Report,
+    kind::RunReport,
     model::{units::Unit, verdict::Verdict},
     settings::{Flags, ProbeInfo},
 };
@@ -28,7 +28,7 @@ impl Explain {
             let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
             return Ok(complain(&text));
         }
-        let rehearsal = Rehearsal::new(settings, |info, _| info.name == self.probe)?;
+        let rehearsal = OneShot::new(settings, |info, _| info.name == self.probe)?;
         if let Some((info, report)) = block_on(rehearsal.explain(&self.probe))? {
             io::stdout().lock().write_all(describe(&info, &report).as_bytes())?;
         }
@@ -36,7 +36,7 @@ impl Explain {
     }
 }
 
-fn describe(info: &ProbeInfo, report: &Report) -> String {
+fn describe(info: &ProbeInfo, report: &RunReport) -> String {
     let seconds = |duration: std::time::Duration| Unit::Seconds.show(duration.as_secs_f64());
     let outcome = match &report.failure {
         None => "worked".to_owned(),

@@ -20,7 +20,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
     app::Load,
-    document::{Place, Problems},
+    document::{Diagnostics, Place},
     io::resources::THREADS,
     settings::{self, Flags, Sources},
     telemetry::{self, Format},
@@ -153,7 +153,7 @@ impl Cli {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
                 ExitCode::SUCCESS
             }
-            Err(error) if error.is::<Problems>() => complain(&error.to_string()).into(),
+            Err(error) if error.is::<Diagnostics>() => complain(&error.to_string()).into(),
             Err(error) => {
                 complain(&format!("{error:#}"));
                 ExitCode::FAILURE
@@ -197,10 +197,10 @@ impl Common {
     }
 }
 
-fn nowhere() -> Problems {
+fn nowhere() -> Diagnostics {
     let usual = USUAL.join(" nor at ");
     let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
-    let mut problems = Problems::default();
+    let mut problems = Diagnostics::default();
     problems.push(Place::default(), text, None);
     problems
 }

@@ -38,14 +38,14 @@ const ROOM: usize = 192 << 10;
 
 /// One part, packed.
 #[derive(Debug, Clone)]
-pub(crate) struct Packed {
+pub(crate) struct Compressed {
     /// Each of [`PIECE`] but the last.
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) sum: Sum,
 }
 
 /// Packs one part as it comes.
-pub(crate) struct Packer {
+pub(crate) struct Compressor {
     deflate: Compress,
     crc: Crc,
     full: Vec<Bytes>,
@@ -54,7 +54,7 @@ pub(crate) struct Packer {
     place: Place,
 }
 
-impl Packer {
+impl Compressor {
     pub(crate) fn new(place: Place) -> Self {
         let mut packed = Vec::with_capacity(PIECE + ROOM);
         if place == Place::First {
@@ -72,12 +72,12 @@ impl Packer {
     }
 
     /// The part, packed.
-    pub(crate) fn finish(mut self) -> Packed {
+    pub(crate) fn finish(mut self) -> Compressed {
         self.run(&[], if self.place == Place::First { FlushCompress::Sync } else { FlushCompress::Finish });
         if !self.packed.is_empty() {
             self.full.push(Bytes::copy_from_slice(&self.packed));
         }
-        Packed { pieces: self.full, sum: Arc::new(self.crc) }
+        Compressed { pieces: self.full, sum: Arc::new(self.crc) }
     }
 
     fn run(&mut self, text: &[u8], flush: FlushCompress) {
@@ -99,8 +99,8 @@ impl Packer {
 }
 
 /// Packs one part that is there as a whole.
-pub(crate) fn pack(text: &[u8], place: Place) -> Packed {
-    let mut packer = Packer::new(place);
+pub(crate) fn pack(text: &[u8], place: Place) -> Compressed {
+    let mut packer = Compressor::new(place);
     packer.push(text);
     packer.finish()
 }
@@ -116,7 +116,7 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
 }
 
 /// A stream of one part, in pieces, with the checksum and length of the text.
-pub(crate) fn whole(text: &[u8]) -> Packed {
+pub(crate) fn whole(text: &[u8]) -> Compressed {
     let (mut first, last) = (pack(text, Place::First), pack(&[], Place::Last));
     first.pieces.extend(last.pieces);
     first.pieces.push(trailer(&first.sum, &last.sum));
@@ -130,7 +130,7 @@ pub(crate) fn pieces(text: &[u8]) -> Vec<Bytes> {
 
 /// Decompresses a first part piece by piece: for clients that don't accept gzip, of a page that is too large to be kept
 /// as text.
-pub(crate) struct Unpacker {
+pub(crate) struct Decompressor {
     inflate: Decompress,
     packed: Box<dyn Iterator<Item = Bytes> + Send>,
     /// Rest of the piece that was read last.
@@ -138,8 +138,8 @@ pub(crate) struct Unpacker {
     left: u32,
 }
 
-impl Unpacker {
-    /// Decompresses the pieces that [`Packer::finish`] gave for a [`Place::First`].
+impl Decompressor {
+    /// Decompresses the pieces that [`Compressor::finish`] gave for a [`Place::First`].
     pub(crate) fn new(pieces: impl Iterator<Item = Bytes> + Send + 'static, sum: &Sum) -> Self {
         let mut packed = Box::new(pieces);
         let mut rest = packed.next().unwrap_or_default();
@@ -153,7 +153,7 @@ impl Unpacker {
     }
 }
 
-impl Iterator for Unpacker {
+impl Iterator for Decompressor {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -180,7 +180,7 @@ impl Iterator for Unpacker {
     }
 }
 
-impl std::fmt::Debug for Unpacker {
+impl std::fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unpacker").field("left", &self.left).finish_non_exhaustive()
     }
@@ -224,12 +224,12 @@ mod tests {
         };
         let uneven = (0..100).map(|n| (0..100_000 + n * 1_003).map(|_| letter()).collect());
         for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even).chain(uneven) {
-            let mut packer = Packer::new(Place::First);
+            let mut packer = Compressor::new(Place::First);
             text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
             let part = packer.finish();
             let (last, full) = part.pieces.split_last().unwrap();
             assert!(last.len() <= PIECE && full.iter().all(|piece| piece.len() == PIECE));
-            let unpacker = Unpacker::new(part.pieces.clone().into_iter(), &part.sum);
+            let unpacker = Decompressor::new(part.pieces.clone().into_iter(), &part.sum);
             assert_eq!(unpacker.left(), text.len() as u64);
             let pieces: Vec<_> = unpacker.collect();
             assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
@@ -254,7 +254,7 @@ mod tests {
             for size in [buffer - 1, buffer, buffer + 1] {
                 for text in [&vec![b'a'; size], &noise[..size]] {
                     let part = pack(text, Place::First);
-                    let unpacker = Unpacker::new(part.pieces.into_iter(), &part.sum);
+                    let unpacker = Decompressor::new(part.pieces.into_iter(), &part.sum);
                     assert_eq!(unpacker.collect::<Vec<_>>().concat(), *text, "{size}");
                     assert_eq!(unpacked_by_gzip(&whole(text).pieces.concat()), *text, "{size}");
                 }

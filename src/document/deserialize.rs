@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
     /// A text that was filled in from outside may be meant as a number or a truth value: nothing else could be
     /// written into such a place.
     fn filled_in(self) -> Option<Filled> {
-        let Value::Resolved(resolved) = &self.node.value else { return None };
+        let Value::Interpolated(resolved) = &self.node.value else { return None };
         if self.is_veiled() {
             return None;
         }
@@ -94,8 +94,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             (_, Some(Filled::Unsigned(number))) | (&Value::Unsigned(number), _) => visitor.visit_u64(number),
             (_, Some(Filled::Float(number))) | (&Value::Float(number), _) => visitor.visit_f64(number),
             (Value::Null, _) => visitor.visit_unit(),
-            (Value::Broken, _) => Err(Error::known()),
-            (Value::Text(_) | Value::Resolved(_), _) => self.deserialize_str(visitor),
+            (Value::Incomplete, _) => Err(Error::known()),
+            (Value::Text(_) | Value::Interpolated(_), _) => self.deserialize_str(visitor),
             (Value::List(items), _) => self.list(items, visitor),
             (Value::Map(entries), _) => self.map(entries, visitor),
         }
@@ -104,8 +104,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
             Value::Text(text) => visitor.visit_str(text),
-            Value::Resolved(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
-            Value::Resolved(resolved) => visitor.visit_str(&resolved.text),
+            Value::Interpolated(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
+            Value::Interpolated(resolved) => visitor.visit_str(&resolved.text),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -157,11 +157,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 _ => Err(Error::new(format!("expected one key: {}", diagnostics::list(words)))),
             },
             Value::Text(text) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(&**text)),
-            Value::Resolved(resolved) => {
+            Value::Interpolated(resolved) => {
                 let text = if self.is_veiled() { &*resolved.written } else { resolved.text.as_str() };
                 visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(text))
             }
-            Value::Broken => Err(Error::known()),
+            Value::Incomplete => Err(Error::known()),
             _ => Err(Error::new(format!("expected {}", diagnostics::list(words)))),
         }
     }

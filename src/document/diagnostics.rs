@@ -14,15 +14,15 @@ const LONGEST_LINE: usize = 120;
 
 /// What is wrong with a configuration: all of it, not just the first.
 #[derive(Debug, Default)]
-pub struct Problems {
+pub struct Diagnostics {
     sources: Vec<Source>,
-    list: Vec<(Place, Problem)>,
+    list: Vec<(Place, Diagnostic)>,
     more: usize,
 }
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The file, or what else was read (`environment variable NAME`); empty where there is no one place.
     pub file: String,
     /// The line, from 1; 0 where there is none.
@@ -43,7 +43,7 @@ struct Source {
     text: Arc<str>,
 }
 
-impl Problems {
+impl Diagnostics {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -57,7 +57,7 @@ impl Problems {
     }
 
     /// The mistakes in the order of the files, at most a hundred.
-    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter().map(|(_, problem)| problem)
     }
 
@@ -90,7 +90,7 @@ impl Problems {
             let line = source.text.lines().nth((place.line as usize).checked_sub(1)?)?;
             Some(excerpt(line, usize::from(place.column).saturating_sub(1)))
         });
-        let problem = Problem {
+        let problem = Diagnostic {
             file: source.map(|source| source.name.clone()).unwrap_or_default(),
             line: place.line,
             column: place.column.into(),
@@ -107,7 +107,7 @@ impl Problems {
 
     /// Says what was expected in place of a piece.
     pub(crate) fn expected(&mut self, node: &Node, what: &str) {
-        if !matches!(node.value, Value::Broken) {
+        if !matches!(node.value, Value::Incomplete) {
             self.push(node.place, format!("expected {what}"), None);
         }
     }
@@ -193,7 +193,7 @@ fn excerpt(line: &str, column: usize) -> (String, usize) {
     (text, caret)
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.file.is_empty() {
             write!(f, "{}:", self.file)?;
@@ -217,7 +217,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n\n" };
@@ -230,7 +230,7 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for Diagnostics {}
 
 #[cfg(test)]
 mod tests {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_problem_shows_its_line_a_caret_and_the_nearest_word() {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let source = problems.source("a.yaml", "probes:\n\t- nmae: x\r\n".into());
         problems.unknown_word(place(source, 2, 4), "key", "nmae", ["name", "interval"]);
         assert_eq!(
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_shown_around_the_caret() {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let source = problems.source("a.yaml", format!("{}X{}", "a".repeat(500), "b".repeat(500)).into());
         problems.push(place(source, 1, 501), "bad", None);
         let text = problems.to_string();
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn problems_come_in_the_order_of_the_files_once_each_and_are_bounded() {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let source = problems.source("a.yaml", "x\n".repeat(500).into());
         for line in (1..=150).rev() {
             problems.push(place(source, line, 1), "bad", None);
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(problems.len(), 150);
         assert!(problems.iter().is_sorted_by_key(|problem| problem.line));
         assert!(problems.to_string().ends_with("and 50 more"));
-        let mut twice = Problems::default();
+        let mut twice = Diagnostics::default();
         twice.push(Place::default(), "bad", None);
         twice.push(Place::default(), "bad", None);
         assert_eq!(twice.to_string(), "bad");

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 pub(crate) use self::diagnostics::list;
 pub use self::{
-    diagnostics::{Problem, Problems, nearest},
+    diagnostics::{Diagnostic, Diagnostics, nearest},
     yaml::to_yaml,
 };
 
@@ -34,7 +34,7 @@ pub(crate) enum Value {
     /// Nothing, `null` or `~`.
     Null,
     /// Something that can't be made sense of; the list of problems says so already.
-    Broken,
+    Incomplete,
     /// `true` or `false`.
     Bool(bool),
     /// A whole number that fits.
@@ -46,7 +46,7 @@ pub(crate) enum Value {
     /// A text, as it is written.
     Text(Box<str>),
     /// A text in which something was replaced.
-    Resolved(Box<Resolved>),
+    Interpolated(Box<Interpolated>),
     /// A list.
     List(Vec<Node>),
     /// A map in its order; no key is there twice.
@@ -55,7 +55,7 @@ pub(crate) enum Value {
 
 /// A text that stands for another: what it stands for may be a secret.
 #[derive(Debug, Clone)]
-pub(crate) struct Resolved {
+pub(crate) struct Interpolated {
     /// What is meant.
     pub text: String,
     /// What is written.
@@ -76,7 +76,7 @@ pub(crate) struct Entry {
 /// A place in one of the sources; line 0 means that the source has no lines, or that there is no place at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Place {
-    /// Number of the source in [`Problems`], from 1; 0 is nowhere.
+    /// Number of the source in [`Diagnostics`], from 1; 0 is nowhere.
     pub source: u16,
     /// Line, from 1.
     pub line: u32,
@@ -114,7 +114,7 @@ impl Node {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
-            Value::Resolved(resolved) => Some(&resolved.text),
+            Value::Interpolated(resolved) => Some(&resolved.text),
             _ => None,
         }
     }
@@ -122,7 +122,7 @@ impl Node {
     /// The text that is written, if this is one: for messages.
     pub(crate) fn shown(&self) -> Option<&str> {
         match &self.value {
-            Value::Resolved(resolved) => Some(&resolved.written),
+            Value::Interpolated(resolved) => Some(&resolved.written),
             _ => self.text(),
         }
     }
@@ -139,7 +139,7 @@ impl Node {
     /// Takes everything out of a message that `${..}` in this piece stands for.
     pub(crate) fn veil(&self, message: String) -> String {
         match &self.value {
-            Value::Resolved(resolved) => {
+            Value::Interpolated(resolved) => {
                 let whole = replace_words(message, &resolved.text, &resolved.written);
                 resolved.parts.iter().fold(whole, |message, part| replace_words(message, part, "${..}"))
             }
@@ -153,13 +153,13 @@ impl Node {
     pub(crate) fn canonical(&self, out: &mut String) {
         // Writing to a String can't fail.
         let _ = match &self.value {
-            Value::Null | Value::Broken => write!(out, "~"),
+            Value::Null | Value::Incomplete => write!(out, "~"),
             Value::Bool(value) => write!(out, "{value}"),
             Value::Int(value) => write!(out, "{value}"),
             Value::Unsigned(value) => write!(out, "{value}"),
             Value::Float(value) => write!(out, "{value:?}"),
             Value::Text(text) => write!(out, "{text:?}"),
-            Value::Resolved(resolved) => write!(out, "{:?}", resolved.text),
+            Value::Interpolated(resolved) => write!(out, "{:?}", resolved.text),
             Value::List(items) => {
                 out.push('[');
                 for item in items {
@@ -231,8 +231,8 @@ mod tests {
     #[test]
     fn what_was_filled_in_is_veiled_but_not_inside_of_longer_words() {
         let resolved =
-            Resolved { text: "u:hunter2@h".into(), written: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
-        let node = Node::new(Place::default(), Value::Resolved(Box::new(resolved)));
+            Interpolated { text: "u:hunter2@h".into(), written: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
+        let node = Node::new(Place::default(), Value::Interpolated(Box::new(resolved)));
         assert_eq!(node.veil("bad `u:hunter2@h`: `hunter2`".into()), "bad `u:${PW}@h`: `${..}`");
         assert_eq!(node.veil("xhunter2".into()), "xhunter2");
     }

@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Node, Problems, Value,
+    Diagnostics, Node, Value,
     deserialize::{Reader, Without},
     messages::{Error, Inner},
 };
@@ -17,14 +17,14 @@ const MOST: usize = 40;
 
 impl Node {
     /// Reads a value out of this piece; what is wrong is added to the list, all of it.
-    pub fn read<T: DeserializeOwned>(&self, problems: &mut Problems) -> Option<T> {
+    pub fn read<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> Option<T> {
         let (value, whole) = self.salvage(problems);
         value.filter(|_| whole)
     }
 
     /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
     /// the second says whether it is the whole.
-    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Problems) -> (Option<T>, bool) {
+    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> (Option<T>, bool) {
         let mut without = Without::default();
         for mistakes in 0..MOST {
             let error = match T::deserialize(Reader { node: self, without: &without }) {
@@ -60,7 +60,7 @@ impl Node {
     fn explain<T: DeserializeOwned>(&self, error: Inner, without: &Without) -> Inner {
         let at = error.path.first().copied().unwrap_or(self);
         let Some(Node { value, .. }) = self.find(at) else { return error };
-        if !matches!(value, Value::Resolved(_)) {
+        if !matches!(value, Value::Interpolated(_)) {
             let message = self.find(at).unwrap_or(self).veil(error.message);
             return Inner { message, ..error };
         }
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        document::{Entry, Resolved},
+        document::{Entry, Interpolated},
         model::{
             limit::Max,
             units::{Period, Ratio},
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Settings, String> {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let value = problems.parse("x", text.into()).and_then(|node| node.read(&mut problems));
         let said: Vec<_> =
             problems.iter().map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.message)).collect();
@@ -225,7 +225,7 @@ mod tests {
             c: Nested,
             f: Option<Period>,
         }
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let read = problems.parse("x", text.into()).and_then(|node| node.read::<Several>(&mut problems));
         assert!(read.is_none());
         let mut said: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
@@ -234,14 +234,14 @@ mod tests {
     }
 
     fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {
-        let resolved = Resolved { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
-        let value = Node::new(Default::default(), Value::Resolved(Box::new(resolved)));
+        let resolved = Interpolated { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
+        let value = Node::new(Default::default(), Value::Interpolated(Box::new(resolved)));
         let mut node = Node::from(serde_json::json!({"url": "x", "port": 1}));
         if let Value::Map(entries) = &mut node.value {
             entries.retain(|entry| &*entry.key != key);
             entries.push(Entry { key: key.into(), node: value });
         }
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let value = node.read(&mut problems);
         (value, problems.to_string())
     }

@@ -12,14 +12,14 @@ use std::{
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::{Entry, Node, Place, Problems, Value};
+use super::{Diagnostics, Entry, Node, Place, Value};
 
 /// Deeper than any configuration, shallow enough for every stack.
 const DEEPEST: usize = 64;
 /// Pieces of one file with all copies through aliases; a text counts once for every 64 bytes.
 const LARGEST: usize = 1_000_000;
 
-impl Problems {
+impl Diagnostics {
     /// Reads a YAML document; what is wrong with it is added to the list. `None` if there is nothing to go on with.
     pub(crate) fn parse(&mut self, name: impl Into<String>, text: Arc<str>) -> Option<Node> {
         let source = self.source(name, Arc::clone(&text));
@@ -44,7 +44,7 @@ impl Problems {
 
 struct Builder<'p> {
     source: u16,
-    problems: &'p mut Problems,
+    problems: &'p mut Diagnostics,
     open: Vec<Open>,
     anchors: HashMap<usize, (Node, usize)>,
     /// Pieces so far.
@@ -128,7 +128,7 @@ impl Builder<'_> {
                     format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
                     None,
                 );
-                self.add(Node::new(place, Value::Broken), 0, 0)?;
+                self.add(Node::new(place, Value::Incomplete), 0, 0)?;
             }
             _ => {}
         }
@@ -229,7 +229,7 @@ impl Builder<'_> {
                 format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
                 None,
             );
-            Value::Broken
+            Value::Incomplete
         })
     }
 
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> String {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let mut out = String::new();
         match problems.parse("x", text.into()) {
             Some(node) if problems.is_empty() => node.canonical(&mut out),
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn places_are_those_of_keys_and_values() {
-        let mut problems = Problems::default();
+        let mut problems = Diagnostics::default();
         let node = problems.parse("x", "# c\na:\n  - é: [1, two]\n".into()).unwrap();
         let Value::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };
         let list = items[0].get("é").unwrap();

@@ -9,13 +9,13 @@
 
 use std::fmt::Write;
 
-use super::{Format, families::Sink, page_buffer::Paper};
+use super::{Format, families::Sink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, Type};
 
 /// See the module.
 pub(super) struct Lines {
     format: Format,
-    paper: Paper,
+    paper: PageBuffer,
     /// The family's header, written with the first sample.
     header: String,
     /// What stands before each label's value, the family's name before the first.
@@ -28,11 +28,11 @@ pub(super) struct Lines {
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "connections"];
 
 impl Lines {
-    pub(super) fn new(format: Format, paper: Paper) -> Self {
+    pub(super) fn new(format: Format, paper: PageBuffer) -> Self {
         Self { format, paper, header: String::new(), before: Vec::new(), after: " " }
     }
 
-    pub(super) fn finish(self) -> Paper {
+    pub(super) fn finish(self) -> PageBuffer {
         self.paper
     }
 }
@@ -152,7 +152,7 @@ mod tests {
     static GAUGE: Family = Family { name: "b_ratio", kind: Type::Gauge, help: "Help.", labels: &[], lasting: false };
 
     fn page(format: Format, write: impl Fn(&mut dyn Sink)) -> String {
-        let mut lines = Lines::new(format, Paper::plain());
+        let mut lines = Lines::new(format, PageBuffer::plain());
         write(&mut lines);
         lines.finish().into_text()
     }

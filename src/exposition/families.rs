@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeSet, collections::HashSet, ptr};
 use jiff::Timestamp;
 
 use crate::{
-    board::{CheckState, Own, ProbeState, Snapshot, weight},
+    board::{CheckState, DaemonStats, ProbeState, Snapshot, weight},
     model::{
         metric::{self, Family, Sample},
         words::{Category, Outcome, Reason, Severity, Status},
@@ -28,23 +28,23 @@ pub(super) trait Sink {
 /// daemon that runs is left out.
 pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink) {
     for family in metric::ALL {
-        let computed = COMPUTED.iter().find(|(computed, _)| ptr::eq(*computed, *family));
+        let computed = DAEMON_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
         match computed {
-            Some((_, Fill::Own(_) | Fill::Took)) if took.is_none() => {}
+            Some((_, FamilySource::DaemonStats(_) | FamilySource::Took)) if took.is_none() => {}
             // The info families may have more labels, and announce themselves.
-            Some((_, Fill::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
+            Some((_, FamilySource::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
             Some((_, fill)) => {
                 sink.family(family, &[]);
                 match fill {
-                    Fill::Daemon(fill) => fill(snapshot, sink),
-                    Fill::Own(fill) => fill(&snapshot.own, sink),
-                    Fill::Probe(value) => {
+                    FamilySource::Daemon(fill) => fill(snapshot, sink),
+                    FamilySource::DaemonStats(fill) => fill(&snapshot.own, sink),
+                    FamilySource::Probe(value) => {
                         snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
                     }
-                    Fill::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
-                    Fill::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
-                    Fill::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
-                    Fill::Info(_) => {}
+                    FamilySource::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
+                    FamilySource::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
+                    FamilySource::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
+                    FamilySource::Info(_) => {}
                 }
             }
             None => {
@@ -56,11 +56,11 @@ pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink)
 }
 
 /// How a family that no check or fact fills is filled.
-enum Fill {
+enum FamilySource {
     /// From everything.
     Daemon(fn(&Snapshot, &mut dyn Sink)),
     /// From what is known of the daemon itself.
-    Own(fn(&Own, &mut dyn Sink)),
+    DaemonStats(fn(&DaemonStats, &mut dyn Sink)),
     /// One value for each probe.
     Probe(fn(&ProbeState) -> f64),
     /// Several samples for each probe.
@@ -73,39 +73,51 @@ enum Fill {
     Took,
 }
 
-static COMPUTED: &[(&Family, Fill)] = &[
-    (&metric::BUILD_INFO, Fill::Daemon(|_, sink| sink.sample(&BUILD, 1.0))),
-    (&metric::READY, Fill::Daemon(|all, sink| sink.sample(&[], flag(all.is_ready())))),
-    (&metric::CHECKS, Fill::Daemon(counts)),
-    (&metric::SCORE, Fill::Daemon(scores)),
-    (&metric::PROBE_INFO, Fill::Info(probe_info)),
-    (&metric::PROBE_SUCCESS, Fill::Probe(|probe| flag(last(probe, |run| run.failure.is_none()).unwrap_or_default()))),
-    (&metric::PROBE_DURATION, Fill::Probe(|probe| last(probe, |run| run.duration.as_secs_f64()).unwrap_or_default())),
-    (&metric::PROBE_PHASE_DURATION, Fill::Probes(phases)),
-    (&metric::PROBE_RUNS, Fill::Probe(|probe| probe.runs as f64)),
-    (&metric::PROBE_FAILURES, Fill::Probes(failures)),
-    (&metric::PROBE_OVERRUNS, Fill::Probe(|probe| probe.overruns as f64)),
-    (&metric::PROBE_INTERVAL, Fill::Probe(|probe| probe.info.timing.interval.as_secs_f64())),
-    (&metric::PROBE_LAST_RUN, Fill::Probe(|probe| last(probe, |run| epoch(run.at)).unwrap_or_default())),
-    (&metric::PROBE_LATENESS, Fill::Probe(|probe| last(probe, |run| run.lateness).unwrap_or_default())),
-    (&metric::CHECK_INFO, Fill::Info(check_info)),
-    (&metric::CHECK_STATUS, Fill::Checks(statuses)),
-    (&metric::CHECK_RESULTS, Fill::Checks(results)),
-    (&metric::CHECK_SINCE, Fill::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since)))),
+static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
+    (&metric::BUILD_INFO, FamilySource::Daemon(|_, sink| sink.sample(&BUILD, 1.0))),
+    (&metric::READY, FamilySource::Daemon(|all, sink| sink.sample(&[], flag(all.is_ready())))),
+    (&metric::CHECKS, FamilySource::Daemon(counts)),
+    (&metric::SCORE, FamilySource::Daemon(scores)),
+    (&metric::PROBE_INFO, FamilySource::Info(probe_info)),
+    (
+        &metric::PROBE_SUCCESS,
+        FamilySource::Probe(|probe| flag(last(probe, |run| run.failure.is_none()).unwrap_or_default())),
+    ),
+    (
+        &metric::PROBE_DURATION,
+        FamilySource::Probe(|probe| last(probe, |run| run.duration.as_secs_f64()).unwrap_or_default()),
+    ),
+    (&metric::PROBE_PHASE_DURATION, FamilySource::Probes(phases)),
+    (&metric::PROBE_RUNS, FamilySource::Probe(|probe| probe.runs as f64)),
+    (&metric::PROBE_FAILURES, FamilySource::Probes(failures)),
+    (&metric::PROBE_OVERRUNS, FamilySource::Probe(|probe| probe.overruns as f64)),
+    (&metric::PROBE_INTERVAL, FamilySource::Probe(|probe| probe.info.timing.interval.as_secs_f64())),
+    (&metric::PROBE_LAST_RUN, FamilySource::Probe(|probe| last(probe, |run| epoch(run.at)).unwrap_or_default())),
+    (&metric::PROBE_LATENESS, FamilySource::Probe(|probe| last(probe, |run| run.lateness).unwrap_or_default())),
+    (&metric::CHECK_INFO, FamilySource::Info(check_info)),
+    (&metric::CHECK_STATUS, FamilySource::Checks(statuses)),
+    (&metric::CHECK_RESULTS, FamilySource::Checks(results)),
+    (
+        &metric::CHECK_SINCE,
+        FamilySource::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since))),
+    ),
     (
         &metric::CHECK_LAST_PASS,
-        Fill::Checks(|probe, check, sink| {
+        FamilySource::Checks(|probe, check, sink| {
             sink.sample(&names(probe, check), check.last_pass.map(epoch).unwrap_or_default());
         }),
     ),
-    (&metric::CHECK_HEADROOM, Fill::Checks(headroom)),
-    (&metric::CONFIG_RELOAD_SUCCESSFUL, Fill::Own(|own, sink| sink.sample(&[], flag(own.reload_successful)))),
-    (&metric::CONFIG_RELOAD_TIMESTAMP, Fill::Own(|own, sink| sink.sample(&[], own.reloaded_at))),
-    (&metric::SCRAPE_DURATION, Fill::Took),
-    (&metric::PANICS, Fill::Own(|own, sink| sink.sample(&[], own.panics as f64))),
+    (&metric::CHECK_HEADROOM, FamilySource::Checks(headroom)),
+    (
+        &metric::CONFIG_RELOAD_SUCCESSFUL,
+        FamilySource::DaemonStats(|own, sink| sink.sample(&[], flag(own.reload_successful))),
+    ),
+    (&metric::CONFIG_RELOAD_TIMESTAMP, FamilySource::DaemonStats(|own, sink| sink.sample(&[], own.reloaded_at))),
+    (&metric::SCRAPE_DURATION, FamilySource::Took),
+    (&metric::PANICS, FamilySource::DaemonStats(|own, sink| sink.sample(&[], own.panics as f64))),
     (
         &metric::STATE_WRITES,
-        Fill::Own(|own, sink| {
+        FamilySource::DaemonStats(|own, sink| {
             sink.sample(&["success"], own.state_writes as f64);
             sink.sample(&["failure"], own.state_failures as f64);
         }),

@@ -31,14 +31,14 @@ pub use self::collector::Families;
 pub(crate) use self::process::max_files;
 use self::{
     encoder::Lines,
-    page_buffer::{Paper, Part},
+    page_buffer::{PageBuffer, Part},
     process::Process,
 };
 use crate::{
     board::{Board, Snapshot},
-    compress::{self, Packed, Sum},
+    compress::{self, Compressed, Sum},
     outgoing::{Content, Outgoing, Source},
-    render_thread::Renderer,
+    render_thread::RenderThread,
     scheduler::Pulse,
 };
 
@@ -76,7 +76,7 @@ pub struct Page {
 pub struct Metrics {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
-    renderer: Arc<Renderer>,
+    renderer: Arc<RenderThread>,
     pulse: Arc<Pulse>,
     cache: Arc<Mutex<Cache>>,
 }
@@ -114,7 +114,7 @@ struct Main {
 struct Tail {
     at: Instant,
     plain: Bytes,
-    packed: Packed,
+    packed: Compressed,
 }
 
 /// `process_*` is read again when it is older than this.
@@ -124,7 +124,7 @@ const MOST_PLAIN: usize = 256;
 
 impl Metrics {
     /// Pages of this board, with the tasks of the server's runtime and of the probes'.
-    pub(crate) fn new(board: Arc<Board>, renderer: Arc<Renderer>, pulse: Arc<Pulse>) -> Self {
+    pub(crate) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, pulse: Arc<Pulse>) -> Self {
         let cache = Cache {
             text: Kept::default(),
             open: Kept::default(),
@@ -172,7 +172,7 @@ impl Cache {
             let start = Instant::now();
             let snapshot = board.snapshot();
             let is_long = snapshot.checks().nth(MOST_PLAIN).is_some();
-            let paper = if gzip || is_long { Paper::packed() } else { Paper::plain() };
+            let paper = if gzip || is_long { PageBuffer::packed() } else { PageBuffer::plain() };
             let mut lines = Lines::new(format, paper);
             families::write(&snapshot, Some(self.took), &mut lines);
             let part = lines.finish().finish();
@@ -180,7 +180,7 @@ impl Cache {
             let kept = self.kept(format);
             match part {
                 Part::Plain(pieces) => kept.plain = Some(Main::new(snapshot.version, pieces)),
-                Part::Packed(Packed { pieces, sum }) => {
+                Part::Compressed(Compressed { pieces, sum }) => {
                     kept.packed = Some((Main::new(snapshot.version, pieces), sum));
                 }
             }
@@ -254,7 +254,7 @@ impl Tail {
 /// as if it had failed.
 #[must_use]
 pub fn page_of(snapshot: &Snapshot) -> String {
-    let mut lines = Lines::new(Format::Text, Paper::plain());
+    let mut lines = Lines::new(Format::Text, PageBuffer::plain());
     families::write(snapshot, None, &mut lines);
     lines.finish().into_text()
 }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::compress::{self, Packed, Packer, Place};
+use crate::compress::{self, Compressed, Compressor, Place};
 
 /// A page or the main part of one.
 #[derive(Debug, Clone)]
@@ -12,20 +12,20 @@ pub(super) enum Part {
     /// As it is, in pieces.
     Plain(Vec<Bytes>),
     /// Packed.
-    Packed(Packed),
+    Compressed(Compressed),
 }
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Paper {
+pub(super) struct PageBuffer {
     text: String,
-    packer: Option<Packer>,
+    packer: Option<Compressor>,
 }
 
 /// So much text is packed at once.
 const PIECE: usize = 32 << 10;
 
-impl Paper {
+impl PageBuffer {
     /// Keeps the text.
     pub(super) fn plain() -> Self {
         Self::default()
@@ -33,7 +33,7 @@ impl Paper {
 
     /// Packs it.
     pub(super) fn packed() -> Self {
-        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Packer::new(Place::First)) }
+        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Compressor::new(Place::First)) }
     }
 
     /// Where to write a line.
@@ -54,7 +54,7 @@ impl Paper {
         match self.packer {
             Some(mut packer) => {
                 packer.push(self.text.as_bytes());
-                Part::Packed(packer.finish())
+                Part::Compressed(packer.finish())
             }
             None => Part::Plain(compress::pieces(self.text.as_bytes())),
         }

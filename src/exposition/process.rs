@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use super::{Format, encoder::Lines, families::Sink, page_buffer::Paper};
+use super::{Format, encoder::Lines, families::Sink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, TASKS, Type};
 
 /// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
@@ -41,7 +41,7 @@ impl Process {
 
     /// What ends a page.
     pub(super) fn tail(&self, format: Format, tasks: usize) -> String {
-        let mut lines = Lines::new(format, Paper::plain());
+        let mut lines = Lines::new(format, PageBuffer::plain());
         self.write(tasks, &mut lines);
         let mut text = lines.finish().into_text();
         if format == Format::OpenMetrics {

@@ -36,7 +36,7 @@ pub(crate) enum Refusal {
 
 /// Identity of a file's content: replaced (also behind a symbolic link), written again, or given another mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileVersion {
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -120,7 +120,7 @@ pub(crate) fn read_found(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), R
     Ok((bytes, found))
 }
 
-impl Stamp {
+impl FileVersion {
     pub(crate) fn of(found: &Metadata) -> Self {
         Self {
             inode: found.ino(),
@@ -135,10 +135,10 @@ impl Stamp {
 ///
 /// # Errors
 /// The path leads nowhere, or not to a regular file.
-pub(crate) fn stamp(path: &Path) -> Result<Stamp, Refusal> {
+pub(crate) fn stamp(path: &Path) -> Result<FileVersion, Refusal> {
     let found = fs::metadata(path).map_err(Refusal::Io)?;
     regular(&found)?;
-    Ok(Stamp::of(&found))
+    Ok(FileVersion::of(&found))
 }
 
 /// Advice for a file with a secret that every user of the machine can read. A file below a folder that others can't

@@ -9,16 +9,16 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::resources::Shared;
+use super::resources::Resources;
 use crate::model::redaction::Held;
-use crate::model::{redaction::Hidden, words::Phase};
+use crate::model::{redaction::SentSecrets, words::Phase};
 
 /// What a run is given, beside its own settings.
 pub struct Context {
     /// How long the whole run may take; the scheduler drops it then.
     pub timeout: Duration,
     /// What is shared between probes: TLS roots, resolver.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<Resources>,
     start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
     held: Mutex<Vec<Held>>,
@@ -27,14 +27,14 @@ pub struct Context {
 impl Context {
     /// A context for one run.
     #[must_use]
-    pub fn new(timeout: Duration, shared: Arc<Shared>) -> Self {
+    pub fn new(timeout: Duration, shared: Arc<Resources>) -> Self {
         Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
     }
 
     /// Keeps what was read just now out of everything that any run brings back from now on, until it is read again
     /// and for a while after that. To be called before it is sent anywhere.
-    pub fn hide(&self, add: impl FnOnce(&mut Hidden)) {
-        let mut hidden = Hidden::default();
+    pub fn hide(&self, add: impl FnOnce(&mut SentSecrets)) {
+        let mut hidden = SentSecrets::default();
         add(&mut hidden);
         let held = self.shared.registry.hold(hidden);
         self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
-    io::{context::Context, resources::Shared},
+    io::{context::Context, resources::Resources},
     model::{
         failure::Failure,
         words::{Phase, Reason},
@@ -91,7 +91,7 @@ pub fn broken(what: &str, error: &io::Error) -> Failure {
 ///
 /// # Errors
 /// `resolve`.
-pub(crate) async fn resolve(host: &str, port: u16, shared: &Shared) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) async fn resolve(host: &str, port: u16, shared: &Resources) -> Result<Vec<SocketAddr>, Failure> {
     let name = host.to_owned();
     let lookup = move || {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_that_hang_take_no_room_from_others() {
-        let shared = Shared::default();
+        let shared = Resources::default();
         let (answer, silence) = mpsc::channel::<()>();
         let silence = Arc::new(Mutex::new(silence));
         for _ in 0..3 {

@@ -12,7 +12,7 @@ use std::{
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
-pub(crate) use super::{lane::Lane, single_flight::Joint};
+pub(crate) use super::{lane::Lane, single_flight::SingleFlight};
 use crate::{
     io::{secret_file::Exposed, tls},
     model::{failure::Failure, redaction::Registry, secret::Secret, words::Reason},
@@ -30,16 +30,16 @@ const MAX_JUDGING: usize = 2;
 
 /// So many threads may block: all of the above, and some that write the state and read the configuration.
 pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + MAX_JUDGING + LANES + 16;
-/// Lanes of [`Shared`]; each occupies a thread while it has work.
+/// Lanes of [`Resources`]; each occupies a thread while it has work.
 const LANES: usize = 3;
 
 /// One for the process, handed to every probe.
 #[derive(Debug)]
-pub struct Shared {
+pub struct Resources {
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
     /// The addresses of names, with port 0.
-    pub(crate) names: Joint<String, Vec<SocketAddr>>,
-    pub(crate) secrets: Joint<PathBuf, Secret>,
+    pub(crate) names: SingleFlight<String, Vec<SocketAddr>>,
+    pub(crate) secrets: SingleFlight<PathBuf, Secret>,
     /// Secrets of all probes, hidden wherever a target is quoted.
     pub(crate) registry: Arc<Registry>,
     /// Files with secrets that everybody can read.
@@ -55,14 +55,14 @@ pub struct Shared {
     pub(crate) handshakes: Lane,
 }
 
-impl Default for Shared {
+impl Default for Resources {
     fn default() -> Self {
         let room = |threads| Arc::new(Semaphore::new(threads));
         let files = room(FILES);
         Self {
             roots: OnceLock::new(),
-            names: Joint::new(room(LOOKUPS)),
-            secrets: Joint::new(Arc::clone(&files)),
+            names: SingleFlight::new(room(LOOKUPS)),
+            secrets: SingleFlight::new(Arc::clone(&files)),
             registry: Arc::default(),
             exposed: Arc::default(),
             backups: room(BACKUPS),
@@ -75,7 +75,7 @@ impl Default for Shared {
     }
 }
 
-impl Shared {
+impl Resources {
     /// The certificate authorities that this system trusts, read once.
     ///
     /// # Errors

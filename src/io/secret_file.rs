@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    bounded_file::{self, Refusal, Stamp},
-    resources::Shared,
+    bounded_file::{self, FileVersion, Refusal},
+    resources::Resources,
 };
 use crate::model::{failure::Failure, secret::Secret, words::Reason};
 use std::{fs::Metadata, io, sync::Arc};
@@ -30,7 +30,7 @@ impl SecretFile {
     ///
     /// # Errors
     /// `not_found`, `permission`, `too_large` or `auth` (empty, no file or not UTF-8), naming the file.
-    pub async fn read(&self, shared: &Shared) -> Result<Secret, Failure> {
+    pub async fn read(&self, shared: &Resources) -> Result<Secret, Failure> {
         let (path, warned) = (self.0.clone(), Arc::clone(&shared.exposed));
         shared.secrets.run(self.0.clone(), move || read(&path, &warned)).await
     }
@@ -60,12 +60,12 @@ fn read(path: &Path, exposed: &Exposed) -> Result<Secret, Failure> {
 
 /// Files with secrets that everybody can read, each warned of once until it changes.
 #[derive(Debug, Default)]
-pub(crate) struct Exposed(Mutex<HashMap<PathBuf, Stamp>>);
+pub(crate) struct Exposed(Mutex<HashMap<PathBuf, FileVersion>>);
 
 impl Exposed {
     /// Warns in the log of a file that was just read.
     pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
-        let stamp = Stamp::of(found);
+        let stamp = FileVersion::of(found);
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.get(path).is_some_and(|known| *known == stamp) {
             return;
@@ -101,7 +101,7 @@ impl<'a> SecretSource<'a> {
     ///
     /// # Errors
     /// As [`SecretFile::read`].
-    pub async fn read(&self, shared: &Shared) -> Result<Secret, Failure> {
+    pub async fn read(&self, shared: &Resources) -> Result<Secret, Failure> {
         match self {
             Self::Inline(secret) => Ok((*secret).clone()),
             Self::File(file) => file.read(shared).await,
@@ -115,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_file_is_read_at_use_and_its_last_line_end_dropped() {
-        let (folder, shared) = (tempfile::tempdir().unwrap(), Shared::default());
+        let (folder, shared) = (tempfile::tempdir().unwrap(), Resources::default());
         let file = SecretFile(folder.path().join("password"));
         assert_eq!(file.read(&shared).await.unwrap_err().reason, Reason::NotFound);
         for (text, secret) in
@@ -136,7 +136,7 @@ mod tests {
         let fifo = folder.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         for path in [fifo, folder.path().to_owned()] {
-            let reading = SecretFile(path).read(&Shared::default()).await;
+            let reading = SecretFile(path).read(&Resources::default()).await;
             let failure = reading.unwrap_err();
             assert_eq!(failure.reason, Reason::Auth);
             assert!(failure.detail.ends_with("not a regular file"), "{failure}");

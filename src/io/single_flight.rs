@@ -16,18 +16,18 @@ use crate::model::{failure::Failure, words::Reason};
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Joint<K, T> {
+pub(crate) struct SingleFlight<K, T> {
     room: Arc<Semaphore>,
-    under_way: Arc<Mutex<UnderWay<K, T>>>,
+    under_way: Arc<Mutex<InFlight<K, T>>>,
 }
 
-type UnderWay<K, T> = HashMap<K, Pending<T>>;
+type InFlight<K, T> = HashMap<K, Pending<T>>;
 type Pending<T> = watch::Receiver<Option<Result<T, Failure>>>;
 
 /// Takes the work off the list when it has ended, however it ends.
-struct Entry<K: Eq + Hash, T>(Arc<Mutex<UnderWay<K, T>>>, K);
+struct Entry<K: Eq + Hash, T>(Arc<Mutex<InFlight<K, T>>>, K);
 
-impl<K, T> Joint<K, T>
+impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
@@ -85,7 +85,7 @@ impl<K: Eq + Hash, T> Drop for Entry<K, T> {
     }
 }
 
-fn locked<K, T>(under_way: &Mutex<UnderWay<K, T>>) -> MutexGuard<'_, UnderWay<K, T>> {
+fn locked<K, T>(under_way: &Mutex<InFlight<K, T>>) -> MutexGuard<'_, InFlight<K, T>> {
     under_way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_hangs_holds_one_thread_however_many_runs_give_up_on_it_and_the_next_joins_it() {
-        let (joint, begun) = (Joint::new(Arc::new(Semaphore::new(2))), Arc::new(AtomicU32::new(0)));
+        let (joint, begun) = (SingleFlight::new(Arc::new(Semaphore::new(2))), Arc::new(AtomicU32::new(0)));
         let (end, hang) = mpsc::channel::<()>();
         let hang = Arc::new(Mutex::new(hang));
         let hanging = || {
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_a_failure_and_leaves_nothing_behind() {
-        let joint = Joint::<&str, u32>::new(Arc::new(Semaphore::new(1)));
+        let joint = SingleFlight::<&str, u32>::new(Arc::new(Semaphore::new(1)));
         let panicked = joint.run("a", || panic!("of the work")).await;
         assert_eq!(panicked.unwrap_err().reason, Reason::Internal);
         assert_eq!(joint.run("a", || Ok(1)).await.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! Forgets which kind a probe is: settings of every kind become [`Written`], and what runs becomes a [`Job`].
+//! Forgets which kind a probe is: settings of every kind become [`ProbeConfig`], and what runs becomes a [`Job`].
 //!
 //! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
 
@@ -14,11 +14,11 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::runner::Watch;
-use crate::model::redaction::Hidden;
+use self::runner::Runner;
+use crate::model::redaction::SentSecrets;
 use crate::{
-    document::{Node, Problems},
-    io::resources::Shared,
+    document::{Diagnostics, Node},
+    io::resources::Resources,
     model::{
         check::Check,
         failure::{Failure, Invalid},
@@ -31,13 +31,13 @@ use crate::{
 };
 
 /// A probe kind in the list of all kinds.
-pub struct Entry {
+pub struct KindEntry {
     /// Configuration key and value of the label `kind`.
     pub name: &'static str,
     /// The phases of its runs.
     pub phases: &'static [Phase],
     /// The checks that it can feed.
-    pub offers: fn() -> Vec<Offered>,
+    pub offers: fn() -> Vec<CheckDescriptor>,
     /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
     pub read: Read,
     /// The JSON Schema of its settings.
@@ -45,11 +45,12 @@ pub struct Entry {
 }
 
 /// Reads the settings of a probe (the node below its kind's name) and of its checks.
-pub type Read = fn(&Node, &[CheckNode<'_>], Timing, &mut Problems) -> Option<(Box<dyn Written>, Effect)>;
+pub type Read =
+    fn(&Node, &[CheckNode<'_>], Timing, &mut Diagnostics) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)>;
 
 /// What settings come to, with every default filled in and secrets hidden: to be shown. Trees like these are larger
 /// than all that is kept of a probe.
-pub struct Effect {
+pub struct EffectiveSettings {
     /// The probe's settings.
     pub probe: serde_json::Value,
     /// Those of each check, in their order.
@@ -57,7 +58,7 @@ pub struct Effect {
 }
 
 /// A check that a kind can feed, its facts forgotten.
-pub struct Offered {
+pub struct CheckDescriptor {
     /// The check kind's name.
     pub name: &'static str,
     /// Its default category.
@@ -77,12 +78,12 @@ pub struct CheckNode<'a> {
 }
 
 /// Settings of a probe and its checks that hold together.
-pub trait Written: Send + Sync {
+pub trait ProbeConfig: Send + Sync {
     /// Makes what runs.
     ///
     /// # Errors
     /// The key at fault and what to do about it.
-    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid>;
+    fn acquire(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
 }
 
 /// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
@@ -93,7 +94,7 @@ pub trait Job: Send + Sync {
     /// The limits of each check as samples.
     fn limits(&self) -> Vec<Vec<Sample>>;
     /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
-    fn run(&self, detail: Detail) -> BoxFuture<'_, Report>;
+    fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport>;
     /// What each check wants to survive a restart.
     fn save(&self) -> Vec<Option<serde_json::Value>>;
     /// Hands back to a check, by its position, what it had saved.
@@ -111,7 +112,7 @@ pub enum Detail {
 
 /// One run, its facts forgotten.
 #[derive(Debug)]
-pub struct Report {
+pub struct RunReport {
     /// Wall-clock time of the start.
     pub at: Timestamp,
     /// How long it took.
@@ -130,7 +131,7 @@ pub struct Report {
     pub facts: Option<serde_json::Value>,
 }
 
-impl Entry {
+impl KindEntry {
     /// The list entry of a probe kind.
     #[must_use]
     pub fn of<K: Kind>() -> Self {
@@ -138,7 +139,7 @@ impl Entry {
             name: K::NAME,
             phases: K::PHASES,
             offers: || {
-                let forget = |offer: Offer<FactsOf<K>>| Offered {
+                let forget = |offer: CheckEntry<FactsOf<K>>| CheckDescriptor {
                     name: offer.name,
                     category: offer.category,
                     severity: offer.severity,
@@ -162,8 +163,8 @@ fn read<K: Kind>(
     settings: &Node,
     checks: &[CheckNode<'_>],
     timing: Timing,
-    problems: &mut Problems,
-) -> Option<(Box<dyn Written>, Effect)> {
+    problems: &mut Diagnostics,
+) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
     let offers = K::checks();
     // Checks are read even when the probe is broken: all that is wrong is listed at once.
     let ready: Vec<_> = checks
@@ -179,7 +180,7 @@ fn read<K: Kind>(
         problems.invalid(settings, invalid);
         return None;
     }
-    let mut effect = Effect { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
+    let mut effect = EffectiveSettings { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
     // Of the right size: these are kept as long as the probe.
     let mut checks = Vec::with_capacity(ready.len());
     for ready in ready.into_iter().collect::<Option<Vec<_>>>()? {
@@ -189,13 +190,13 @@ fn read<K: Kind>(
     Some((Box::new(Settings { kind, checks, timing }), effect))
 }
 
-impl<K: Kind> Written for Settings<K> {
-    fn acquire(self: Box<Self>, shared: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
+impl<K: Kind> ProbeConfig for Settings<K> {
+    fn acquire(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
         let written = shared.registry.hold(self.kind.hidden());
         let probe = self.kind.acquire(wants, shared)?;
         let (checks, read) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
-        Ok(Arc::new(Watch { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
+        Ok(Arc::new(Runner { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
     }
 }
 
@@ -212,7 +213,7 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     type Probe: Probe;
 
     /// Every check that these facts can feed; `health` is among them.
-    fn checks() -> Vec<Offer<FactsOf<Self>>>;
+    fn checks() -> Vec<CheckEntry<FactsOf<Self>>>;
 
     /// Rules that a type alone can't hold, and that may depend on the timing.
     ///
@@ -234,8 +235,8 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
 
     /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
     /// files are told to [`Context::hide`] when they are read.
-    fn hidden(&self) -> Hidden {
-        Hidden::default()
+    fn hidden(&self) -> SentSecrets {
+        SentSecrets::default()
     }
 
     /// Makes the probe. `wants` is what its checks ask of the facts, so that nothing is fetched in vain.
@@ -244,7 +245,7 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     ///
     /// # Errors
     /// The key at fault and what to do about it.
-    fn acquire(self, wants: Vec<WantOf<Self>>, shared: &Arc<Shared>) -> Result<Self::Probe, Invalid>;
+    fn acquire(self, wants: Vec<WantOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
 }
 
 /// The facts of a kind of probe.
@@ -273,7 +274,7 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
 }
 
 /// One check that a probe kind can feed: an entry of the list that its errors and its schema are made of.
-pub struct Offer<F: Facts> {
+pub struct CheckEntry<F: Facts> {
     /// The check kind's name.
     pub name: &'static str,
     /// Its default category.
@@ -281,7 +282,7 @@ pub struct Offer<F: Facts> {
     /// Its default severity.
     pub severity: Severity,
     /// Reads its settings; what is wrong with them goes to the list of problems.
-    pub read: fn(&Node, &Timing, &mut Problems) -> Option<Ready<F>>,
+    pub read: fn(&Node, &Timing, &mut Diagnostics) -> Option<Ready<F>>,
     /// The JSON Schema of its settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -294,7 +295,7 @@ pub struct Ready<F: Facts> {
     pub effective: serde_json::Value,
 }
 
-impl<F: Facts> Offer<F> {
+impl<F: Facts> CheckEntry<F> {
     /// The list entry of a check kind.
     #[must_use]
     pub fn of<K: CheckKind<F>>() -> Self {

@@ -10,14 +10,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Detail, Job, Report};
+use super::{Detail, Job, RunReport};
 use crate::{
-    io::{context::Context, resources::Shared},
+    io::{context::Context, resources::Resources},
     model::{
         check::Check,
         failure::Failure,
         metric::Sample,
-        observation::{Broken, Facts, Observation, Timing},
+        observation::{Facts, Incomplete, Observation, Timing},
         redaction::{Held, Redactor},
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
@@ -28,7 +28,7 @@ use std::collections::HashSet;
 
 type Checks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
 
-pub(super) struct Watch<P: Probe> {
+pub(super) struct Runner<P: Probe> {
     pub(super) probe: P,
     pub(super) checks: Arc<Checks<P::Facts>>,
     /// Secrets of the settings, which the target may say back.
@@ -36,10 +36,10 @@ pub(super) struct Watch<P: Probe> {
     /// Those that were last read from files.
     pub(super) read: Mutex<Vec<Held>>,
     pub(super) timing: Timing,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Resources>,
 }
 
-impl<P: Probe> Job for Watch<P> {
+impl<P: Probe> Job for Runner<P> {
     fn host(&self) -> Option<&str> {
         self.probe.host()
     }
@@ -52,7 +52,7 @@ impl<P: Probe> Job for Watch<P> {
         self.checks().iter().map(|check| check.limits().into_iter().map(label).collect()).collect()
     }
 
-    fn run(&self, detail: Detail) -> BoxFuture<'_, Report> {
+    fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport> {
         Box::pin(async move {
             let mut panics = 0;
             let seen = self.observe(&mut panics).await;
@@ -61,7 +61,7 @@ impl<P: Probe> Job for Watch<P> {
                 (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
                 _ => None,
             };
-            let mut report = Report {
+            let mut report = RunReport {
                 at: seen.at,
                 duration: seen.duration,
                 verdicts,
@@ -90,7 +90,7 @@ impl<P: Probe> Job for Watch<P> {
     }
 }
 
-impl<P: Probe> Watch<P> {
+impl<P: Probe> Runner<P> {
     /// The lock is held while the checks judge or are saved, never across an await.
     fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
@@ -144,7 +144,7 @@ impl<P: Probe> Watch<P> {
         let outcome = match outcome {
             // Brought back when time was up: what is looked at last isn't cut short, nor is one that a busy thread held up.
             Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
-                Err(Broken { failure: timed_out(self.timing.timeout, &phases), facts: Some(facts) })
+                Err(Incomplete { failure: timed_out(self.timing.timeout, &phases), facts: Some(facts) })
             }
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
@@ -155,13 +155,13 @@ impl<P: Probe> Watch<P> {
         };
         let (facts, failure) = match outcome {
             Ok(facts) => (Some(facts), None),
-            Err(Broken { failure, facts }) => (facts, Some(failure)),
+            Err(Incomplete { failure, facts }) => (facts, Some(failure)),
         };
         Observation { at, duration: elapsed, timing: self.timing, phases, facts, failure }
     }
 }
 
-impl Report {
+impl RunReport {
     /// The one place that everything passes in which a target is quoted.
     fn hide(&mut self, redactor: &Redactor<'_>) {
         let Self { failure, samples, verdicts, facts, .. } = self;

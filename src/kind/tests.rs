@@ -5,12 +5,12 @@ use super::*;
 use crate::{
     checks::health::Health,
     kind::CheckKind,
-    model::redaction::{Hidden, WAYS, encoded},
+    model::redaction::{SentSecrets, WAYS, encoded},
 };
 use crate::{
     io::context::Context,
     model::{
-        observation::{Broken, Observation},
+        observation::{Incomplete, Observation},
         verdict::Verdict,
         words::{Outcome, Reason},
     },
@@ -40,11 +40,11 @@ impl Kind for Acts {
     const PHASES: &'static [Phase] = &[Phase::Connect, Phase::Request];
     type Probe = Self;
 
-    fn checks() -> Vec<Offer<Nothing>> {
-        vec![Offer::of::<Health>(), Offer::of::<Rash>()]
+    fn checks() -> Vec<CheckEntry<Nothing>> {
+        vec![CheckEntry::of::<Health>(), CheckEntry::of::<Rash>()]
     }
 
-    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Shared>) -> Result<Self, Invalid> {
+    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
         Ok(self)
     }
 }
@@ -52,7 +52,7 @@ impl Kind for Acts {
 impl Probe for Acts {
     type Facts = Nothing;
 
-    async fn observe(&self, cx: &Context) -> Result<Nothing, Broken<Nothing>> {
+    async fn observe(&self, cx: &Context) -> Result<Nothing, Incomplete<Nothing>> {
         cx.phase(Phase::Connect, async {}).await;
         match self {
             Self::Work => Ok(Nothing {}),
@@ -85,19 +85,19 @@ impl Check<Nothing> for Rash {
     }
 }
 
-async fn run(acts: Acts) -> Report {
-    run_beside(acts, Hidden::default()).await
+async fn run(acts: Acts) -> RunReport {
+    run_beside(acts, SentSecrets::default()).await
 }
 
 /// A run of a probe beside another one that has secrets.
-async fn run_beside(acts: Acts, hidden: Hidden) -> Report {
+async fn run_beside(acts: Acts, hidden: SentSecrets) -> RunReport {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
-    let shared = Arc::<Shared>::default();
-    let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(Hidden::default()));
+    let shared = Arc::<Resources>::default();
+    let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(SentSecrets::default()));
     let checks = Arc::new(Mutex::new(checks));
-    Watch { probe: acts, checks, written, read: Mutex::default(), timing, shared }.run(Detail::Verdicts).await
+    Runner { probe: acts, checks, written, read: Mutex::default(), timing, shared }.run(Detail::Verdicts).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for way in 0..WAYS {
             let echo = encoded(&secret, &user, way, &choices);
-            let mut hidden = Hidden::default();
+            let mut hidden = SentSecrets::default();
             hidden.secret(&secret);
             let report = runtime.block_on(run_beside(Acts::Echo(echo.clone()), hidden));
             let detail = report.failure.as_ref().unwrap().detail.clone();

@@ -29,8 +29,8 @@ pub struct Measure {
 impl Measure {
     /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
     #[must_use]
-    pub fn against(&self) -> Against<'_> {
-        Against(self)
+    pub fn against(&self) -> LimitPhrase<'_> {
+        LimitPhrase(self)
     }
 }
 
@@ -42,9 +42,9 @@ impl fmt::Display for Measure {
 
 /// See [`Measure::against`].
 #[derive(Clone, Copy, Debug)]
-pub struct Against<'a>(&'a Measure);
+pub struct LimitPhrase<'a>(&'a Measure);
 
-impl fmt::Display for Against<'_> {
+impl fmt::Display for LimitPhrase<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(measure) = self;
         if measure.value.is_nan() {

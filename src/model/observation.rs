@@ -62,14 +62,14 @@ pub trait Facts: Serialize + Send + Sync + 'static {
 
 /// A run that failed, perhaps after it had seen something: an expired certificate is still a certificate.
 #[derive(Debug)]
-pub struct Broken<F> {
+pub struct Incomplete<F> {
     /// Why.
     pub failure: Failure,
     /// What was seen before.
     pub facts: Option<F>,
 }
 
-impl<F> From<Failure> for Broken<F> {
+impl<F> From<Failure> for Incomplete<F> {
     fn from(failure: Failure) -> Self {
         Self { failure, facts: None }
     }

@@ -45,13 +45,13 @@ pub struct Scheduler {
 struct Running {
     id: Id,
     handle: tokio::task::AbortHandle,
-    voice: Voice,
+    voice: WriteLease,
 }
 
 /// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
 /// of a probe that a reload has replaced must not end up on the board as one of its successor.
 #[derive(Debug, Clone)]
-struct Voice(Arc<Mutex<bool>>);
+struct WriteLease(Arc<Mutex<bool>>);
 
 /// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
 /// wait for one dependency are spread, too.
@@ -72,7 +72,7 @@ impl Scheduler {
             return;
         }
         let name = info.name.clone();
-        let voice = Voice(Arc::new(Mutex::new(true)));
+        let voice = WriteLease(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
         let task = Task { info, job, room, board, stop, voice: voice.clone() };
         // Lent to its run: what is handed over to an `async fn` is kept in there twice.
@@ -116,7 +116,7 @@ struct Task {
     room: Room,
     board: Arc<Board>,
     stop: CancellationToken,
-    voice: Voice,
+    voice: WriteLease,
 }
 
 /// What a probe's dependencies say about whether it may run.
@@ -215,7 +215,7 @@ impl Task {
     }
 }
 
-impl Voice {
+impl WriteLease {
     fn say<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
         let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         may.then(what)

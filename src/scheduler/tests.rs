@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
-    kind::Report,
+    kind::RunReport,
     model::{
         failure::Failure,
         metric::Sample,
@@ -49,7 +49,7 @@ impl Job for Script {
         Vec::new()
     }
     fn restore(&self, _: usize, _: serde_json::Value) {}
-    fn run(&self, _: Detail) -> BoxFuture<'_, Report> {
+    fn run(&self, _: Detail) -> BoxFuture<'_, RunReport> {
         Box::pin(async {
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -61,9 +61,9 @@ impl Job for Script {
     }
 }
 
-fn report(takes: Duration, fails: bool) -> Report {
+fn report(takes: Duration, fails: bool) -> RunReport {
     let outcome = if fails { Outcome::Fail(Reason::Refused) } else { Outcome::Pass };
-    Report {
+    RunReport {
         at: Timestamp::now(),
         duration: takes,
         phases: Vec::new(),
@@ -270,7 +270,7 @@ impl Job for Busy {
         Vec::new()
     }
     fn restore(&self, _: usize, _: serde_json::Value) {}
-    fn run(&self, _: Detail) -> BoxFuture<'_, Report> {
+    fn run(&self, _: Detail) -> BoxFuture<'_, RunReport> {
         let ends = self.0.lock().unwrap();
         ends.0.send(()).unwrap();
         ends.1.recv().unwrap();

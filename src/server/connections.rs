@@ -48,7 +48,7 @@ struct Entry {
 
 /// The place of one connection; it is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct ConnectionGuard {
     id: u64,
     close: CancellationToken,
     connections: Arc<Connections>,
@@ -64,7 +64,7 @@ impl Default for Connections {
 
 impl Connections {
     /// Takes a place; somebody is shown out if there is none.
-    pub(super) async fn enter(self: &Arc<Self>) -> Ticket {
+    pub(super) async fn enter(self: &Arc<Self>) -> ConnectionGuard {
         if self.places.available_permits() == 0 {
             self.close_idlest();
         }
@@ -75,7 +75,7 @@ impl Connections {
             open.last += 1;
             open.last
         };
-        Ticket { id, close: CancellationToken::new(), connections: Arc::clone(self), _place: place }
+        ConnectionGuard { id, close: CancellationToken::new(), connections: Arc::clone(self), _place: place }
     }
 
     /// Closes all of them, in the middle of whatever they do.
@@ -98,7 +98,7 @@ impl Connections {
     }
 }
 
-impl Ticket {
+impl ConnectionGuard {
     /// The connection stands.
     pub(super) fn begin(&self) {
         let now = Instant::now();
@@ -132,7 +132,7 @@ impl Ticket {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connections.lock().entries.remove(&self.id);
     }

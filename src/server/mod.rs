@@ -28,8 +28,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    connections::{Connections, Ticket},
-    routes::Site,
+    connections::{ConnectionGuard, Connections},
+    routes::Router,
 };
 use crate::{
     board::Board,
@@ -39,7 +39,7 @@ use crate::{
 
 /// What the server shows and what it can ask for.
 #[derive(Debug)]
-pub struct Doors {
+pub struct ServerContext {
     /// The state of everything.
     pub board: Arc<Board>,
     /// What `/config` shows; replaced by a reload.
@@ -84,8 +84,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the stop, and then until every answer under way is out, for three seconds at most.
-pub async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: CancellationToken) {
-    let door = Door { site: Arc::new(Site::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
+pub async fn serve(listeners: Vec<TcpListener>, doors: ServerContext, stop: CancellationToken) {
+    let door =
+        Door { site: Arc::new(Router::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
     join_all(listeners.into_iter().map(|listener| door.accept(listener))).await;
     door.tasks.close();
     if timeout(DRAIN, door.tasks.wait()).await.is_err() {
@@ -95,7 +96,7 @@ pub async fn serve(listeners: Vec<TcpListener>, doors: Doors, stop: Cancellation
 }
 
 struct Door {
-    site: Arc<Site>,
+    site: Arc<Router>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -134,7 +135,7 @@ impl Door {
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, ticket: Ticket, site: Arc<Site>, stop: CancellationToken) {
+async fn converse(stream: TcpStream, ticket: ConnectionGuard, site: Arc<Router>, stop: CancellationToken) {
     // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
     let _ = stream.set_nodelay(true);
     // Read from the socket, because the client could write anything into its `Host` header.

@@ -13,19 +13,19 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use super::query::Filter;
 use crate::{
     board::{Board, Snapshot},
-    compress::{self, Packed, Sum},
+    compress::{self, Compressed, Sum},
     outgoing::{Content, Outgoing, Source},
-    render_thread::Renderer,
+    render_thread::RenderThread,
 };
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct PageCache {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
-    renderer: Arc<Renderer>,
+    renderer: Arc<RenderThread>,
     outgoing: Arc<Outgoing>,
-    made: Arc<Mutex<Made>>,
+    made: Arc<Mutex<CachedPages>>,
 }
 
 /// A page by its content, so that parameters without a meaning make no other page of it.
@@ -47,10 +47,10 @@ struct Page {
 
 /// The pages that clients still read, and the version of the board that each shows.
 #[derive(Debug, Default)]
-struct Made(HashMap<Wanted, (u64, &'static str, Weak<Content>, Sum)>);
+struct CachedPages(HashMap<Wanted, (u64, &'static str, Weak<Content>, Sum)>);
 
-impl Crowd {
-    pub(super) fn new(board: Arc<Board>, renderer: Arc<Renderer>, outgoing: Arc<Outgoing>) -> Self {
+impl PageCache {
+    pub(super) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, outgoing: Arc<Outgoing>) -> Self {
         Self { version: board.watch(), board, renderer, outgoing, made: Arc::default() }
     }
 
@@ -80,20 +80,20 @@ impl Crowd {
 }
 
 fn render(
-    mut made: OwnedMutexGuard<Made>,
+    mut made: OwnedMutexGuard<CachedPages>,
     wanted: Wanted,
     all: &Snapshot,
     make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String),
 ) -> Page {
     let (media, text) = make(all, wanted.clone());
-    let Packed { pieces, sum } = compress::whole(text.as_bytes());
+    let Compressed { pieces, sum } = compress::whole(text.as_bytes());
     let content = Content::new(pieces);
     made.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
     made.0.insert(wanted, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
     Page { media, content, sum }
 }
 
-impl Made {
+impl CachedPages {
     fn page(&self, wanted: &Wanted, since: u64) -> Option<Page> {
         let (_, media, content, sum) = self.0.get(wanted).filter(|(version, ..)| *version >= since)?;
         let content = content.upgrade().filter(|content| !content.is_withdrawn())?;
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_costs_two_pages_and_nothing_is_kept_when_it_has_gone() {
         let board = Arc::new(Board::default());
-        let crowd = Crowd::new(Arc::clone(&board), Arc::default(), Arc::default());
+        let crowd = PageCache::new(Arc::clone(&board), Arc::default(), Arc::default());
         let made = Arc::new(AtomicU32::new(0));
         let ask = |query: &str| {
             let (made, changes) = (Arc::clone(&made), Arc::clone(&board));

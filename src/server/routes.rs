@@ -15,9 +15,9 @@ use hyper::{
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    Doors, api, host, negotiate,
+    ServerContext, api, host, negotiate,
     page::{self, runbook::Reached},
-    page_cache::{Crowd, Wanted},
+    page_cache::{PageCache, Wanted},
     query::Filter,
     response::{self, Answer},
     runbooks,
@@ -26,16 +26,16 @@ use crate::{
     board::Snapshot,
     exposition::Metrics,
     outgoing::{Content, Outgoing, Source},
-    render_thread::Renderer,
+    render_thread::RenderThread,
     settings::Effective,
 };
 
 /// Everything that can be asked for.
 #[derive(Debug)]
-pub(super) struct Site {
-    doors: Doors,
+pub(super) struct Router {
+    doors: ServerContext,
     metrics: Metrics,
-    crowd: Crowd,
+    crowd: PageCache,
     /// Pages that are being sent, the metrics aside: readers of these never take the room of a scrape.
     outgoing: Arc<Outgoing>,
     config: Mutex<SentConfig>,
@@ -73,12 +73,12 @@ const RELOAD: Duration = Duration::from_secs(60);
 /// Longest standstill of the probes' thread with which the daemon still counts as healthy.
 const MAX_STANDSTILL: Duration = Duration::from_secs(60);
 
-impl Site {
-    pub(super) fn new(doors: Doors) -> Self {
-        let renderer = Arc::<Renderer>::default();
+impl Router {
+    pub(super) fn new(doors: ServerContext) -> Self {
+        let renderer = Arc::<RenderThread>::default();
         let metrics = Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.pulse));
         let outgoing = Arc::<Outgoing>::default();
-        let crowd = Crowd::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
+        let crowd = PageCache::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
         Self { metrics, crowd, outgoing, config: Mutex::default(), doors }
     }
 
@@ -307,7 +307,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Whether a browser says that a page of somebody else asks. `Sec-Fetch-Site` is only sent over TLS and to the own
+/// Whether a browser says that a page of somebody else asks. `Sec-Fetch-Router` is only sent over TLS and to the own
 /// machine, and calls another port of it the same site; `Origin` is sent with every POST, but may be `null`.
 fn is_foreign(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);

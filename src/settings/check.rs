@@ -10,12 +10,12 @@ use serde::Deserialize;
 use super::{
     CheckInfo, at_least_one,
     global::Scalars,
-    probe::{Known, LONGEST_NAME, NAME, gates, split, valid_name},
+    probe::{KnownKind, LONGEST_NAME, NAME, gates, split, valid_name},
 };
 use crate::{
     checks,
-    document::{Entry, Node, Place, Problems, Value, list, nearest},
-    kind::{CheckNode, Effect, Offered, Written},
+    document::{Diagnostics, Entry, Node, Place, Value, list, nearest},
+    kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
     model::{
         failure::Invalid,
         observation::Timing,
@@ -78,10 +78,10 @@ impl Checks {
     pub(super) fn read(
         &self,
         settings: &Node,
-        known: &Known,
+        known: &KnownKind,
         timing: Timing,
-        problems: &mut Problems,
-    ) -> Option<(Box<dyn Written>, Effect)> {
+        problems: &mut Diagnostics,
+    ) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
         let nodes = self.infos.iter().zip(&self.settings);
         let checks: Vec<_> = nodes.map(|(info, settings)| CheckNode { kind: info.kind, settings }).collect();
         (known.kind.read)(settings, &checks, timing, problems)
@@ -101,10 +101,10 @@ impl Checks {
 /// Reads the checks of a probe; `health` is among them whether it is written or not.
 pub(super) fn read(
     node: Option<Node>,
-    known: &Known,
-    all: &[Known],
+    known: &KnownKind,
+    all: &[KnownKind],
     scalars: &Scalars,
-    problems: &mut Problems,
+    problems: &mut Diagnostics,
 ) -> Checks {
     let items = match node {
         None | Some(Node { value: Value::Null, .. }) => Vec::new(),
@@ -127,10 +127,10 @@ pub(super) fn read(
 }
 
 struct Reader<'a> {
-    known: &'a Known,
-    all: &'a [Known],
+    known: &'a KnownKind,
+    all: &'a [KnownKind],
     scalars: &'a Scalars,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
     /// Where each name is written.
     names: HashMap<String, Place>,
 }
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
-    fn misspelt(&mut self, offer: &Offered, settings: &mut Vec<Entry>) {
+    fn misspelt(&mut self, offer: &CheckDescriptor, settings: &mut Vec<Entry>) {
         settings.retain(|Entry { key, node }| {
             if nearest(key, COMMON).is_none() {
                 return true;
@@ -204,8 +204,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The check kind among the keys that are left, and its settings.
-    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(&'a Offered, Node)> {
-        let mut found: Option<(&'a Offered, Node)> = None;
+    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(&'a CheckDescriptor, Node)> {
+        let mut found: Option<(&'a CheckDescriptor, Node)> = None;
         let mut named = false;
         for Entry { key, node } in kinds {
             named = true;
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn offer(&mut self, name: &str, place: Place) -> Option<&'a Offered> {
+    fn offer(&mut self, name: &str, place: Place) -> Option<&'a CheckDescriptor> {
         let known = self.known;
         if let Some(offer) = known.offers.iter().find(|offer| offer.name == name) {
             return Some(offer);
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn info(&self, offer: &Offered, common: Common) -> CheckInfo {
+    fn info(&self, offer: &CheckDescriptor, common: Common) -> CheckInfo {
         let severity = common.severity.unwrap_or(offer.severity);
         let defaults = &self.scalars.defaults;
         CheckInfo {
@@ -297,7 +297,7 @@ fn rules(common: &Common) -> Vec<Invalid> {
 }
 
 /// The keys that only this check takes, as its schema lists them.
-fn own_keys(offer: &Offered) -> BTreeSet<String> {
+fn own_keys(offer: &CheckDescriptor) -> BTreeSet<String> {
     let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = (offer.schema)(&mut inline.into_generator());
     let properties = schema.get("properties").and_then(serde_json::Value::as_object);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::document::{Node, Place, Problems, Value};
+use crate::document::{Diagnostics, Node, Place, Value};
 
 /// A probe in the graph.
 pub(super) struct Probe {
@@ -34,7 +34,7 @@ impl Probe {
 }
 
 /// Refuses names that no probe has, and cycles.
-pub(super) fn hold(probes: &[Probe], problems: &mut Problems) {
+pub(super) fn hold(probes: &[Probe], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
     for need in probes.iter().flat_map(|probe| &probe.needs) {
         if !index.contains_key(need.name.as_str()) {

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{CheckInfo, ProbeInfo, Server, global::Scalars};
 use crate::{
-    compress::{self, Packed, Packer, Place, Unpacker},
+    compress::{self, Compressed, Compressor, Decompressor, Place},
     document::to_yaml,
-    kind::Effect,
+    kind::EffectiveSettings,
     model::units::Period,
 };
 
@@ -22,17 +22,17 @@ const PROBES: &str = "probes:\n";
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
 pub struct Effective {
-    packed: Packed,
+    packed: Compressed,
 }
 
 impl Effective {
     /// The text, piece by piece.
-    fn unpack(&self) -> Unpacker {
-        Unpacker::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
+    fn unpack(&self) -> Decompressor {
+        Decompressor::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
     }
 
     /// The text, compressed as the first part of a stream.
-    pub(crate) fn packed(&self) -> &Packed {
+    pub(crate) fn packed(&self) -> &Compressed {
         &self.packed
     }
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Effective {
 }
 
 /// The whole configuration in the order and with the words of its files, as far as it is written.
-pub(super) struct Draft(Packer);
+pub(super) struct Draft(Compressor);
 
 impl Draft {
     /// Everything that comes before the probes.
@@ -66,14 +66,14 @@ impl Draft {
         }
         let Scalars { service, state, concurrency, defaults, .. } = scalars;
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
-        let mut packer = Packer::new(Place::First);
+        let mut packer = Compressor::new(Place::First);
         packer.push(head.as_bytes());
         packer.push(PROBES.as_bytes());
         Self(packer)
     }
 
     /// Adds one probe.
-    pub(super) fn probe(&mut self, info: &ProbeInfo, effect: Effect) {
+    pub(super) fn probe(&mut self, info: &ProbeInfo, effect: EffectiveSettings) {
         // As it stands in the whole list, of which the first line is there already.
         let list = to_yaml(&json!({ "probes": [probe(info, effect)] }));
         self.0.push(list.trim_start_matches(PROBES).as_bytes());
@@ -84,7 +84,7 @@ impl Draft {
     }
 }
 
-fn probe(info: &ProbeInfo, effect: Effect) -> Value {
+fn probe(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
     map.insert(info.kind.into(), effect.probe);
@@ -121,7 +121,7 @@ pub(super) fn fingerprint(info: &ProbeInfo, canonical: &str) -> [u8; 32] {
 
 /// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
 /// file.
-pub(super) fn identity(info: &ProbeInfo, effect: &Effect) -> [u8; 16] {
+pub(super) fn identity(info: &ProbeInfo, effect: &EffectiveSettings) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(info.kind);
     digest.update(effect.probe.to_string());

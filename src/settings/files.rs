@@ -13,7 +13,7 @@ use globset::GlobBuilder;
 
 use super::interpolate::Scope;
 use crate::{
-    document::{Node, Place, Problems, Value},
+    document::{Diagnostics, Node, Place, Value},
     io::bounded_file,
     model::{pattern::check_glob, text::one_line},
 };
@@ -26,7 +26,7 @@ const MAX_SECRET_BYTES: u64 = 64 << 10;
 const MOST: usize = 1_000;
 
 /// Reads the file, or every `*.yaml` and `*.yml` of the folder in the order of their names, and what they include.
-pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Problems) -> Vec<Node> {
+pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Vec<Node> {
     let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
     if !path.is_dir() {
         loader.file(path, Place::default());
@@ -79,7 +79,7 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
 
 struct Loader<'a> {
     environment: &'a BTreeMap<String, String>,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
     /// Files that were read: each is read once, however many ways lead to it.
     seen: HashSet<PathBuf>,
     /// The files that are being read, the outermost first.

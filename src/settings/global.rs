@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Concurrency, Flags, Server, files::take, names};
 use crate::{
-    document::{Entry, Node, Place, Problems, Resolved, Value},
+    document::{Diagnostics, Entry, Interpolated, Node, Place, Value},
     model::{failure::Invalid, units::Period},
 };
 
@@ -95,7 +95,7 @@ pub(super) fn load(
     documents: &mut [Node],
     environment: &BTreeMap<String, String>,
     flags: &Flags,
-    problems: &mut Problems,
+    problems: &mut Diagnostics,
 ) -> (Scalars, Server) {
     let mut layers = Layers::default();
     let mut builder = Config::builder();
@@ -115,7 +115,7 @@ pub(super) fn load(
 }
 
 /// Rules that the types don't hold.
-fn rules(scalars: &Scalars, written: &Node, problems: &mut Problems) -> Server {
+fn rules(scalars: &Scalars, written: &Node, problems: &mut Diagnostics) -> Server {
     let empty = Node::new(Place::default(), Value::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
     let defaults = section("defaults");
@@ -161,7 +161,7 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Problems) -> Server {
 }
 
 /// The names under which the daemon is reached.
-fn names(server: &ServerScalars, written: &Node, problems: &mut Problems) -> (Option<String>, Vec<String>) {
+fn names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> (Option<String>, Vec<String>) {
     let url = server.external_url.as_deref().and_then(|text| {
         let place = written.get("external_url").map_or(Place::default(), |node| node.place);
         names::external_url(text).map_err(|message| problems.push(place, message, None)).ok()
@@ -204,7 +204,7 @@ impl Source for Layer {
 }
 
 impl Layers {
-    fn files(&mut self, documents: &mut [Node], problems: &mut Problems) -> Layer {
+    fn files(&mut self, documents: &mut [Node], problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         for document in documents {
@@ -223,7 +223,7 @@ impl Layers {
         Layer(layer)
     }
 
-    fn environment(&mut self, environment: &BTreeMap<String, String>, problems: &mut Problems) -> Layer {
+    fn environment(&mut self, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Layer {
         // `__` makes a variable ours; of those without only two are, because Kubernetes sets variables of the form
         // READINESS_PORT for a service named `readiness`.
         let is_ours = |name: &str| {
@@ -255,7 +255,7 @@ impl Layers {
         Layer(layer)
     }
 
-    fn flags(&mut self, flags: &Flags, problems: &mut Problems) -> Layer {
+    fn flags(&mut self, flags: &Flags, problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
         let mut set = |key: &str, flag: &str, value: &mut dyn FnMut(Place) -> Option<Value>| {
             let place = Place { source: problems.source(format!("flag {flag}"), "".into()), ..Place::default() };
@@ -284,7 +284,7 @@ impl Layers {
     }
 
     /// A section is laid over another key by key; anything else, lists too, replaces what is below it.
-    fn section(&mut self, node: Node, problems: &mut Problems) -> Layered {
+    fn section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
         let Value::Map(entries) = node.value else { return self.leaf(node) };
         let mut table = Map::new();
         for Entry { key, node } in entries {
@@ -320,6 +320,6 @@ impl Layers {
 /// What a variable holds may be meant as a number, and is never shown.
 fn filled_in(place: Place, name: &str, text: &str) -> Node {
     let written = format!("${{{name}}}").into();
-    let resolved = Resolved { text: text.to_owned(), written, parts: vec![text.to_owned()] };
-    Node { key: place, place, value: Value::Resolved(Box::new(resolved)) }
+    let resolved = Interpolated { text: text.to_owned(), written, parts: vec![text.to_owned()] };
+    Node { key: place, place, value: Value::Interpolated(Box::new(resolved)) }
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::files;
-use crate::document::{Node, Problems, Resolved, Value};
+use crate::document::{Diagnostics, Interpolated, Node, Value};
 
 /// Where the values come from.
 pub(super) struct Scope<'a> {
@@ -18,14 +18,14 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Fills in every text below a piece.
-    pub(super) fn resolve(&self, node: &mut Node, problems: &mut Problems) {
+    pub(super) fn resolve(&self, node: &mut Node, problems: &mut Diagnostics) {
         match &mut node.value {
             Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
             Value::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
             Value::Text(text) if text.contains("${") => match self.fill(text) {
                 Ok(value) => node.value = value,
                 Err(message) => {
-                    node.value = Value::Broken;
+                    node.value = Value::Incomplete;
                     problems.push(node.place, message, None);
                 }
             },
@@ -58,7 +58,7 @@ impl Scope<'_> {
         if parts.is_empty() {
             return Ok(Value::Text(text.into()));
         }
-        Ok(Value::Resolved(Box::new(Resolved { text, written: written.into(), parts })))
+        Ok(Value::Interpolated(Box::new(Interpolated { text, written: written.into(), parts })))
     }
 
     fn value(&self, reference: &str) -> Result<String, String> {
@@ -98,7 +98,7 @@ mod tests {
             [("HOST", "db"), ("EMPTY", ""), ("TRICK", "${HOST}: [x]")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let scope = Scope { environment: &environment.into(), folder: Path::new("/nowhere") };
         scope.fill(written).map(|value| match value {
-            Value::Resolved(resolved) => resolved.text,
+            Value::Interpolated(resolved) => resolved.text,
             Value::Text(text) => text.into(),
             _ => String::new(),
         })

@@ -21,8 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{Place, Problems},
-    kind::Written,
+    document::{Diagnostics, Place},
+    kind::ProbeConfig,
     model::{
         failure::Invalid,
         observation::Timing,
@@ -61,8 +61,8 @@ pub struct Flags {
 ///
 /// # Errors
 /// All mistakes with their places.
-pub fn load(sources: &Sources) -> Result<Settings, Problems> {
-    let mut problems = Problems::default();
+pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
+    let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let (scalars, server) = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
     let mut shown = effective_config::Draft::new(&scalars, &server);
@@ -84,8 +84,8 @@ pub fn load(sources: &Sources) -> Result<Settings, Problems> {
 /// # Errors
 /// What is wrong with files that can't be read and might have named an address, where nothing that goes before them
 /// does.
-pub fn listen(sources: &Sources) -> Result<Vec<SocketAddr>, Problems> {
-    let mut problems = Problems::default();
+pub fn listen(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostics> {
+    let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let is_written =
         documents.iter().filter_map(|document| document.get("server")).any(|it| it.get("listen").is_some());
@@ -158,7 +158,7 @@ pub struct ProbeSettings {
     /// What the board knows of it.
     pub info: Arc<ProbeInfo>,
     /// Its settings and those of its checks.
-    pub written: Box<dyn Written>,
+    pub written: Box<dyn ProbeConfig>,
     /// Equal for two configurations in which this probe and its checks say the same, secrets included: then a
     /// reload leaves it running.
     pub fingerprint: [u8; 32],

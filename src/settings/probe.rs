@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     catalogue,
-    document::{Entry, Node, Place, Problems, Value},
-    kind::{Entry as Kind, Offered},
+    document::{Diagnostics, Entry, Node, Place, Value},
+    kind::{CheckDescriptor, KindEntry as Kind},
     model::{failure::Invalid, metric, units::Period, words::Severity},
 };
 
@@ -60,9 +60,9 @@ pub(super) const COMMON: [&str; 8] =
     ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
 
 /// A probe kind with what it can feed, looked up once and not for every probe.
-pub(super) struct Known {
+pub(super) struct KnownKind {
     pub kind: Kind,
-    pub offers: Vec<Offered>,
+    pub offers: Vec<CheckDescriptor>,
 }
 
 /// Reads every probe of the documents; each is added to what is shown.
@@ -70,9 +70,9 @@ pub(super) fn load(
     documents: Vec<Node>,
     scalars: &Scalars,
     shown: &mut effective_config::Draft,
-    problems: &mut Problems,
+    problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
-    let known = catalogue::all().into_iter().map(|kind| Known { offers: (kind.offers)(), kind }).collect();
+    let known = catalogue::all().into_iter().map(|kind| KnownKind { offers: (kind.offers)(), kind }).collect();
     let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
@@ -91,13 +91,13 @@ pub(super) fn load(
 }
 
 struct Reader<'a> {
-    known: Vec<Known>,
+    known: Vec<KnownKind>,
     scalars: &'a Scalars,
     /// Where each name is written.
     names: HashMap<String, Place>,
     graph: Vec<dependencies::Probe>,
     shown: &'a mut effective_config::Draft,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
 }
 
 impl Reader<'_> {

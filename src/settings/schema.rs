@@ -8,7 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{check, global::Scalars, probe};
-use crate::kind::{Entry as Kind, Offered};
+use crate::kind::{CheckDescriptor, KindEntry as Kind};
 
 /// The JSON Schema of a configuration file.
 #[must_use]
@@ -86,7 +86,7 @@ fn one_kind(kind: &Kind) -> Value {
 fn checks(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
     let mut map = common.clone();
     let (mut alone, mut one) = (Vec::new(), Vec::new());
-    for Offered { name, schema, .. } in (kind.offers)() {
+    for CheckDescriptor { name, schema, .. } in (kind.offers)() {
         let settings = schema(generator).to_value();
         if !needs_settings(&settings, generator) {
             alone.push(name);

@@ -19,7 +19,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-pub use self::record::{Capture, Kept, Saved};
+pub use self::record::{Kept, Saved, StateSnapshot};
 use crate::{
     io::bounded_file::{self, Links},
     model::units::Size,
@@ -141,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// The file can't be written; the one before is untouched then.
-    pub fn write(&self, state: &Capture<'_>) -> io::Result<()> {
+    pub fn write(&self, state: &StateSnapshot<'_>) -> io::Result<()> {
         let draft = self.folder.join(DRAFT);
         write_to(bounded_file::create_private(&draft)?, state)?;
         fs::rename(&draft, self.folder.join(FILE))?;
@@ -149,7 +149,7 @@ impl Store {
     }
 }
 
-fn write_to(mut file: File, state: &Capture<'_>) -> io::Result<()> {
+fn write_to(mut file: File, state: &StateSnapshot<'_>) -> io::Result<()> {
     // The first line comes last: it has the checksum of all others.
     file.seek(SeekFrom::Start(HEAD))?;
     let mut body = BufWriter::with_capacity(PIECE_SIZE, Summed { file, sum: Sha256::new() });
@@ -237,7 +237,7 @@ mod tests {
 
     /// Writes the state of a daemon without probes.
     fn write(store: &Store) -> io::Result<()> {
-        store.write(&Capture::new(&Board::default().snapshot(), &[], Timestamp::UNIX_EPOCH))
+        store.write(&StateSnapshot::new(&Board::default().snapshot(), &[], Timestamp::UNIX_EPOCH))
     }
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -301,7 +301,7 @@ mod tests {
         // The device takes every seek and no byte.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let state = Board::default().snapshot();
-        let written = write_to(full, &Capture::new(&state, &[], Timestamp::UNIX_EPOCH));
+        let written = write_to(full, &StateSnapshot::new(&state, &[], Timestamp::UNIX_EPOCH));
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(matches!(store.load(1), Found::State(_)));
     }

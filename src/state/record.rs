@@ -31,7 +31,7 @@ pub struct Saved {
 /// would take more memory than everything that is known of them. So on a slow disk a window may know a run or two more
 /// than the board did at `saved_at`.
 #[derive(Serialize)]
-pub struct Capture<'a> {
+pub struct StateSnapshot<'a> {
     saved_at: Timestamp,
     probes: Probes<'a>,
 }
@@ -80,7 +80,7 @@ pub(super) struct SavedCheck {
 
 type SavedSample = (String, Vec<String>, f64);
 
-impl<'a> Capture<'a> {
+impl<'a> StateSnapshot<'a> {
     /// The board and what the checks keep.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, jobs: &'a [Kept], now: Timestamp) -> Self {

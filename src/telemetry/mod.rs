@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-pub use self::queue::Ending;
+pub use self::queue::FlushGuard;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -24,7 +24,7 @@ pub enum Format {
 ///
 /// # Errors
 /// The level can't be understood, or something in this process logs already.
-pub fn start(level: &str, format: Format) -> Result<Ending, String> {
+pub fn start(level: &str, format: Format) -> Result<FlushGuard, String> {
     let filter: Targets = level
         .parse()
         .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;

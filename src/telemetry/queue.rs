@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Lines that may wait; some hundred kilobytes.
 const WAITING: usize = 4_096;
 /// How long the end of the process waits for the last lines.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes lines in.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Queue {
 
 /// Waits, when it is dropped, until what was logged is written, for half a second at most.
 #[derive(Debug)]
-pub struct Ending {
+pub struct FlushGuard {
     queue: Queue,
     done: Receiver<()>,
 }
@@ -44,11 +44,11 @@ pub(super) struct Line<'a> {
 ///
 /// # Errors
 /// The system has no thread left.
-pub(super) fn start() -> io::Result<(Queue, Ending)> {
+pub(super) fn start() -> io::Result<(Queue, FlushGuard)> {
     to(io::stderr())
 }
 
-fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, Ending)> {
+fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, FlushGuard)> {
     let (sender, lines) = sync_channel::<Vec<u8>>(WAITING);
     let (finished, done) = sync_channel(1);
     let queue = Queue { lines: sender, left_out: Arc::default() };
@@ -67,7 +67,7 @@ fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, Ending)> {
             }
         }
     })?;
-    Ok((queue.clone(), Ending { queue, done }))
+    Ok((queue.clone(), FlushGuard { queue, done }))
 }
 
 impl<'a> MakeWriter<'a> for Queue {
@@ -98,9 +98,9 @@ impl Drop for Line<'_> {
     }
 }
 
-impl Drop for Ending {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let end = Instant::now() + LAST_WORDS;
+        let end = Instant::now() + FLUSH_TIMEOUT;
         // An empty line asks for a sign that everything before it is written; where many wait, it waits for room.
         while let Err(TrySendError::Full(_)) = self.queue.lines.try_send(Vec::new()) {
             if Instant::now() >= end {

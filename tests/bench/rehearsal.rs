@@ -9,7 +9,7 @@ use std::{
 };
 
 use readiness_exporter::{
-    app::Rehearsal,
+    app::OneShot,
     settings::{self, Sources},
 };
 
@@ -47,7 +47,7 @@ pub(crate) fn process(file: &Path, rounds: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let sources = Sources { path: file.to_owned(), ..Sources::default() };
     let settings = settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
-    let rehearsal = Rehearsal::new(settings, |_, _| true).unwrap_or_else(|problems| panic!("{problems}"));
+    let rehearsal = OneShot::new(settings, |_, _| true).unwrap_or_else(|problems| panic!("{problems}"));
     let rehearsal = Arc::new(rehearsal);
     let run = |rounds: u32| {
         let rehearsal = Arc::clone(&rehearsal);

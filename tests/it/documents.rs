@@ -55,7 +55,7 @@ trait Names {
     fn iter_names(&self) -> Vec<String>;
 }
 
-impl Names for fn() -> Vec<readiness_exporter::kind::Offered> {
+impl Names for fn() -> Vec<readiness_exporter::kind::CheckDescriptor> {
     fn iter_names(&self) -> Vec<String> {
         self().iter().map(|offer| format!("`{}`", offer.name)).collect()
     }

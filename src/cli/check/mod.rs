@@ -12,7 +12,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::{Common, Exit, block_on, complain};
 use crate::{
-    app::Rehearsal,
+    app::OneShot,
     board::{CheckState, ProbeState, Snapshot},
     model::{
         pattern::check_glob,
@@ -81,7 +81,7 @@ impl Check {
                 && (self.severity.is_empty() || self.severity.contains(&check.severity))
         };
         let names = names(&settings);
-        let rehearsal = Rehearsal::new(settings, wanted)?;
+        let rehearsal = OneShot::new(settings, wanted)?;
         if rehearsal.probes() == 0 {
             return Ok(complain(&format!("no check matches; there are: {names}")));
         }
@@ -97,7 +97,7 @@ impl Check {
     }
 
     /// One round, or as many as it takes.
-    async fn rounds(&self, rehearsal: &Rehearsal, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
+    async fn rounds(&self, rehearsal: &OneShot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
         let start = Instant::now();
         let progress = Progress::new();
         loop {

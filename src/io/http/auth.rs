@@ -16,12 +16,12 @@ use super::url::Target;
 use crate::{
     io::{
         context::Context,
-        resources::Shared,
+        resources::Resources,
         secret_file::{SecretFile, SecretSource},
     },
     model::{
         failure::{Failure, Invalid},
-        redaction::Hidden,
+        redaction::SentSecrets,
         secret::Secret,
         words::Reason,
     },
@@ -119,8 +119,8 @@ impl Credentials<'_> {
     }
 
     /// What a target is told of them, as far as it is written.
-    pub(crate) fn hidden(&self, url: &Target) -> Hidden {
-        let mut hidden = Hidden::default();
+    pub(crate) fn hidden(&self, url: &Target) -> SentSecrets {
+        let mut hidden = SentSecrets::default();
         hidden.query(url.url().query().unwrap_or_default());
         self.headers.iter().for_each(|(name, value)| hidden.header(name, value.expose()));
         if let Some(BasicAuth { username, password: Some(password), .. }) = self.basic_auth {
@@ -145,7 +145,7 @@ impl BasicAuth {
         Ok(())
     }
 
-    async fn read_password(&self, shared: &Shared) -> Result<Secret, Failure> {
+    async fn read_password(&self, shared: &Resources) -> Result<Secret, Failure> {
         match SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
             Some(source) => source.read(shared).await,
             None => Ok(Secret::from(String::new())),

@@ -17,13 +17,13 @@ use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
-    verifier::{Verifier, Witness},
+    verifier::{RecordingVerifier, Verifier},
 };
 use crate::{
     io::{
-        bounded_file::{self, Refusal, Stamp},
-        resources::Shared,
-        single_flight::Joint,
+        bounded_file::{self, FileVersion, Refusal},
+        resources::Resources,
+        single_flight::SingleFlight,
     },
     model::{failure::Failure, words::Reason},
 };
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Cache {
     made: Mutex<HashMap<Tls, Arc<Client>>>,
-    making: Joint<Tls, Arc<Client>>,
+    making: SingleFlight<Tls, Arc<Client>>,
 }
 
 /// What one set of TLS settings comes to.
@@ -40,23 +40,23 @@ pub(crate) struct Cache {
 pub(super) struct Client {
     pub(super) config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
-    stamps: Vec<Stamp>,
+    stamps: Vec<FileVersion>,
 }
 
 impl Client {
     /// A configuration for one handshake and the witness of what is presented in it.
-    pub(super) fn witnessed(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<Witness>) {
+    pub(super) fn witnessed(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<RecordingVerifier>) {
         // A copy of pointers: about a thousandth of what the handshake costs.
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let witness = Arc::new(Witness::new(Arc::clone(&self.verifier)));
+        let witness = Arc::new(RecordingVerifier::new(Arc::clone(&self.verifier)));
         config.dangerous().set_certificate_verifier(Arc::clone(&witness) as _);
         (Arc::new(config), witness)
     }
 }
 
 impl Tls {
-    pub(super) async fn client(&self, shared: &Arc<Shared>) -> Result<Arc<Client>, Failure> {
+    pub(super) async fn client(&self, shared: &Arc<Resources>) -> Result<Arc<Client>, Failure> {
         let without_files = self.files().next().is_none();
         if without_files && let Some(client) = shared.tls.get(self) {
             return Ok(client);
@@ -75,7 +75,7 @@ impl Tls {
 impl Cache {
     /// Nothing made yet; `room` bounds how many threads read files.
     pub(crate) fn new(room: Arc<Semaphore>) -> Self {
-        Self { made: Mutex::default(), making: Joint::new(room) }
+        Self { made: Mutex::default(), making: SingleFlight::new(room) }
     }
 
     fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
@@ -83,7 +83,7 @@ impl Cache {
     }
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
-    fn current(&self, tls: &Tls, shared: &Shared) -> Result<Arc<Client>, Failure> {
+    fn current(&self, tls: &Tls, shared: &Resources) -> Result<Arc<Client>, Failure> {
         let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| refused(key, path, &refusal));
         let stamps: Vec<_> = tls.files().map(stamp).collect::<Result<_, _>>()?;
         if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
@@ -95,7 +95,7 @@ impl Cache {
     }
 }
 
-fn build(tls: &Tls, shared: &Shared, stamps: Vec<Stamp>) -> Result<Client, Failure> {
+fn build(tls: &Tls, shared: &Resources, stamps: Vec<FileVersion>) -> Result<Client, Failure> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(verifier(tls, shared, &provider)?);
     let versions: &[_] = match tls.min_version {
@@ -122,7 +122,7 @@ fn build(tls: &Tls, shared: &Shared, stamps: Vec<Stamp>) -> Result<Client, Failu
     Ok(Client { config: Arc::new(config), verifier, stamps })
 }
 
-fn verifier(tls: &Tls, shared: &Shared, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
+fn verifier(tls: &Tls, shared: &Resources, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
     let roots = match &tls.ca {
         None => shared.roots(),
         Some(path) => {
@@ -154,7 +154,7 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn private_key(path: &Path, shared: &Shared) -> Result<PrivateKeyDer<'static>, Failure> {
+fn private_key(path: &Path, shared: &Resources) -> Result<PrivateKeyDer<'static>, Failure> {
     let (pem, found) =
         bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| refused("key", path, &refusal))?;
     shared.exposed.warn(path, &found);

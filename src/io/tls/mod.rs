@@ -25,7 +25,7 @@ pub use self::{
     verifier::Presented,
 };
 use crate::{
-    io::resources::Shared,
+    io::resources::Resources,
     model::failure::{Failure, Invalid},
 };
 
@@ -102,7 +102,7 @@ impl Tls {
     ///
     /// # Errors
     /// `not_found`, `permission` or `tls`, naming the file; `certificate` where the system trusts nobody.
-    pub async fn client_config(&self, shared: &Arc<Shared>) -> Result<Arc<ClientConfig>, Failure> {
+    pub async fn client_config(&self, shared: &Arc<Resources>) -> Result<Arc<ClientConfig>, Failure> {
         Ok(Arc::clone(&self.client(shared).await?.config))
     }
 
@@ -111,7 +111,7 @@ impl Tls {
     ///
     /// The server chooses the size of keys and the number of signatures to verify, so that the work is done in a lane
     /// of its own, off the event loop.
-    pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], shared: &Arc<Shared>) -> Handshake<S>
+    pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], shared: &Arc<Resources>) -> Handshake<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

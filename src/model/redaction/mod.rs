@@ -8,7 +8,7 @@ mod view;
 
 #[cfg(test)]
 pub(crate) use self::redactor::tests::{WAYS, encoded};
-pub use self::sent_secrets::Hidden;
+pub use self::sent_secrets::SentSecrets;
 pub(crate) use self::{
     redactor::Redactor,
     registry::{Held, Registry},

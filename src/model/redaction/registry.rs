@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     needles::Needles,
     redactor::Redactor,
-    sent_secrets::Hidden,
+    sent_secrets::SentSecrets,
     view::{fold, unescaped},
 };
 use crate::model::secret::Secret;
@@ -27,10 +27,10 @@ const MAX_RETIRED: usize = 4_096;
 
 /// One for the process.
 #[derive(Default)]
-pub(crate) struct Registry(RwLock<Known>);
+pub(crate) struct Registry(RwLock<KnownSecrets>);
 
 #[derive(Default)]
-struct Known {
+struct KnownSecrets {
     credentials: Needles,
     retired: VecDeque<(Instant, Secret)>,
 }
@@ -44,8 +44,8 @@ pub(crate) struct Held {
 
 impl Registry {
     /// Hides these from now on.
-    pub(crate) fn hold(self: &Arc<Self>, hidden: Hidden) -> Held {
-        let Hidden { credentials, own: texts } = hidden;
+    pub(crate) fn hold(self: &Arc<Self>, hidden: SentSecrets) -> Held {
+        let SentSecrets { credentials, own: texts } = hidden;
         let mut own = Needles::default();
         texts.iter().flat_map(forms).for_each(|form| own.add(form));
         if !credentials.is_empty() {
@@ -68,7 +68,7 @@ impl Registry {
     }
 }
 
-impl Known {
+impl KnownSecrets {
     /// Lets go of a secret; the last one to hold it sends it into retirement.
     fn release(&mut self, secret: Secret, now: Instant) {
         let forms = forms(&secret);
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn held(registry: &Arc<Registry>, secret: &str) -> Held {
-        let mut hidden = Hidden::default();
+        let mut hidden = SentSecrets::default();
         hidden.secret(secret);
         registry.hold(hidden)
     }

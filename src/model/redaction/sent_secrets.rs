@@ -14,7 +14,7 @@ use crate::model::secret::Secret;
 
 /// Texts that one probe sends, by how far they are hidden.
 #[derive(Clone, Default)]
-pub struct Hidden {
+pub struct SentSecrets {
     pub(super) credentials: Vec<Secret>,
     pub(super) own: Vec<Secret>,
 }
@@ -25,7 +25,7 @@ const PLAIN: [&str; 8] =
 /// What a header or a parameter of a URL is called that says who may.
 const TELLING: [&str; 9] = ["token", "key", "secret", "pass", "auth", "sig", "code", "cookie", "session"];
 
-impl Hidden {
+impl SentSecrets {
     /// Hides a password or a token.
     pub fn secret(&mut self, text: &str) {
         self.credentials.push(Secret::from(text.to_owned()));
@@ -87,7 +87,7 @@ impl Hidden {
     }
 }
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for SentSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} secrets", self.credentials.len() + self.own.len())
     }

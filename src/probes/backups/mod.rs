@@ -31,19 +31,19 @@ use self::{
     facts::{Backup, BackupFacts, Set, State},
     sources::{
         files::{File, Globs},
-        settling::Growth,
+        settling::Settling,
         time_pattern::{Label, NamePattern, Zone},
     },
     verify::Verifier,
 };
 use crate::{
     checks::health::Health,
-    io::{context::Context, resources::Shared},
-    kind::{Kind, Offer},
+    io::{context::Context, resources::Resources},
+    kind::{CheckEntry, Kind},
     model::{
         failure::{Failure, Invalid},
         metric::Sample,
-        observation::{Broken, Timing},
+        observation::{Incomplete, Timing},
         units::Period,
         words::{Phase, Reason},
     },
@@ -126,7 +126,7 @@ pub struct BackupsProbe {
 
 #[derive(Debug, Default)]
 struct Memory {
-    growth: Growth,
+    growth: Settling,
     verifier: Verifier,
 }
 
@@ -135,14 +135,14 @@ impl Kind for Backups {
     const PHASES: &'static [Phase] = &[Phase::List, Phase::Read];
     type Probe = BackupsProbe;
 
-    fn checks() -> Vec<Offer<BackupFacts>> {
+    fn checks() -> Vec<CheckEntry<BackupFacts>> {
         vec![
-            Offer::of::<Health>(),
-            Offer::of::<Freshness>(),
-            Offer::of::<BackupSize>(),
-            Offer::of::<Schedule>(),
-            Offer::of::<Retention>(),
-            Offer::of::<Integrity>(),
+            CheckEntry::of::<Health>(),
+            CheckEntry::of::<Freshness>(),
+            CheckEntry::of::<BackupSize>(),
+            CheckEntry::of::<Schedule>(),
+            CheckEntry::of::<Retention>(),
+            CheckEntry::of::<Integrity>(),
         ]
     }
 
@@ -158,7 +158,7 @@ impl Kind for Backups {
         Ok(())
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<BackupsProbe, Invalid> {
+    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
         let want = wants.into_iter().reduce(|a, b| Want {
             newest: a.newest.max(b.newest),
             require_checksum: a.require_checksum || b.require_checksum,
@@ -178,7 +178,7 @@ impl Probe for BackupsProbe {
         }
     }
 
-    async fn observe(&self, cx: &Context) -> Result<BackupFacts, Broken<BackupFacts>> {
+    async fn observe(&self, cx: &Context) -> Result<BackupFacts, Incomplete<BackupFacts>> {
         let start = Instant::now();
         let (_halt, halted) = halt();
         let listing = cx.phase(Phase::List, async {
@@ -210,7 +210,7 @@ impl Backups {
     }
 
     /// What is there now, oldest first, and the files behind the complete ones, newest first.
-    fn list(&self, growth: &mut Growth, now: Timestamp, halted: &Halted) -> Result<(Set, Vec<File>), Failure> {
+    fn list(&self, growth: &mut Settling, now: Timestamp, halted: &CancelFlag) -> Result<(Set, Vec<File>), Failure> {
         self.must_be_mounted()?;
         let found = self.files.list(self.max_files, halted)?;
         growth.sight(&found, Instant::now());
@@ -237,7 +237,7 @@ impl Backups {
         Ok((set, complete.into_iter().map(|(_, file)| file).collect()))
     }
 
-    fn backup(&self, file: &File, growth: &Growth, now: Timestamp) -> Backup {
+    fn backup(&self, file: &File, growth: &Settling, now: Timestamp) -> Backup {
         let made = match &self.time {
             TimeSource::Modified => file.modified,
             TimeSource::Name(pattern) => pattern.find(&file.below, &self.time_zone),
@@ -275,24 +275,24 @@ const FUTURE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Ends the work on another thread when it is dropped.
 #[derive(Debug)]
-struct Halt(Arc<AtomicBool>);
+struct CancelOnDrop(Arc<AtomicBool>);
 
 /// Tells the work on another thread that it is not wanted any more.
 #[derive(Debug, Clone)]
-pub(crate) struct Halted(Arc<AtomicBool>);
+pub(crate) struct CancelFlag(Arc<AtomicBool>);
 
-fn halt() -> (Halt, Halted) {
+fn halt() -> (CancelOnDrop, CancelFlag) {
     let flag = Arc::new(AtomicBool::new(false));
-    (Halt(Arc::clone(&flag)), Halted(flag))
+    (CancelOnDrop(Arc::clone(&flag)), CancelFlag(flag))
 }
 
-impl Drop for Halt {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-impl Halted {
+impl CancelFlag {
     /// To be asked between two steps of the work.
     fn check(&self) -> Result<(), Failure> {
         if self.0.load(Ordering::Relaxed) {
@@ -303,7 +303,7 @@ impl Halted {
 }
 
 async fn on_a_thread<T: Send + 'static>(
-    shared: &Shared,
+    shared: &Resources,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let permit = Arc::clone(&shared.backups).acquire_owned().await;

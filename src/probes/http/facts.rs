@@ -29,12 +29,12 @@ pub struct HttpFacts {
     pub redirects: Vec<String>,
     /// The answer, as far as it came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub response: Option<Answered>,
+    pub response: Option<HttpResponse>,
 }
 
 /// An answer that was read to its end.
 #[derive(Debug, Serialize)]
-pub struct Answered {
+pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// `HTTP/1.1`, `HTTP/2` ...
@@ -83,7 +83,7 @@ impl Certified for HttpFacts {
     }
 }
 
-impl From<Answer> for Answered {
+impl From<Answer> for HttpResponse {
     fn from(answer: Answer) -> Self {
         Self {
             status: answer.status.as_u16(),
@@ -101,14 +101,14 @@ impl From<Answer> for Answered {
 }
 
 /// Headers whose values are not for everybody's eyes.
-pub(super) const PRIVATE: [HeaderName; 5] =
+pub(super) const SENSITIVE_HEADERS: [HeaderName; 5] =
     [header::SET_COOKIE, header::COOKIE, header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::LOCATION];
 
 fn shown<S: Serializer>(headers: &HeaderMap, to: S) -> Result<S::Ok, S::Error> {
     let mut all: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
         let value = match value.to_str() {
-            _ if PRIVATE.contains(name) => "<hidden>".to_owned(),
+            _ if SENSITIVE_HEADERS.contains(name) => "<hidden>".to_owned(),
             Ok(text) => text.to_owned(),
             Err(_) => "<not text>".to_owned(),
         };

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     checks::{response::Response, status::Statuses},
-    facts::{Answered, HttpFacts, Want},
+    facts::{HttpFacts, HttpResponse, Want},
     options::{Method, Redirects},
     probe::HttpProbe,
     proxy::Proxy,
@@ -28,9 +28,9 @@ pub(crate) use crate::io::http::auth::Credentials;
 pub use crate::io::http::{auth::BasicAuth, url::Target, version::HttpVersion};
 use crate::{
     checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
-    io::{dial::AddressFamily, http::form, resources::Shared, secret_file::SecretFile, tls::Tls},
-    kind::{Kind, Offer},
-    model::{failure::Invalid, observation::Timing, redaction::Hidden, secret::Secret, units::Size, words::Phase},
+    io::{dial::AddressFamily, http::form, resources::Resources, secret_file::SecretFile, tls::Tls},
+    kind::{CheckEntry, Kind},
+    model::{failure::Invalid, observation::Timing, redaction::SentSecrets, secret::Secret, units::Size, words::Phase},
 };
 
 /// Settings of an `http` probe.
@@ -97,13 +97,13 @@ impl Kind for Http {
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
     type Probe = HttpProbe;
 
-    fn checks() -> Vec<Offer<HttpFacts>> {
+    fn checks() -> Vec<CheckEntry<HttpFacts>> {
         vec![
-            Offer::of::<Health>(),
-            Offer::of::<Response>(),
-            Offer::of::<CertificateCheck>(),
-            Offer::of::<Latency>(),
-            Offer::of::<ErrorRate>(),
+            CheckEntry::of::<Health>(),
+            CheckEntry::of::<Response>(),
+            CheckEntry::of::<CertificateCheck>(),
+            CheckEntry::of::<Latency>(),
+            CheckEntry::of::<ErrorRate>(),
         ]
     }
 
@@ -136,14 +136,14 @@ impl Kind for Http {
         Ok(())
     }
 
-    fn hidden(&self) -> Hidden {
+    fn hidden(&self) -> SentSecrets {
         let mut hidden = self.credentials().hidden(&self.url);
         self.body.iter().for_each(|body| hidden.sent(body.expose()));
         self.proxy.iter().for_each(|proxy| proxy.hide(&mut hidden));
         hidden
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<HttpProbe, Invalid> {
+    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
         Ok(HttpProbe::new(self, wants.contains(&Want::Body)))
     }
 }

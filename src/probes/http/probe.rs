@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
 
-use super::{Http, HttpFacts, redirect, request::Hop};
+use super::{Http, HttpFacts, redirect, request::PreparedRequest};
 use crate::{
     io::{
         context::Context,
@@ -24,7 +24,7 @@ use crate::{
     },
     model::{
         failure::Failure,
-        observation::Broken,
+        observation::Incomplete,
         words::{Phase, Reason},
     },
     probe::Probe,
@@ -63,11 +63,11 @@ impl Probe for HttpProbe {
         Some(target.host())
     }
 
-    async fn observe(&self, cx: &Context) -> Result<HttpFacts, Broken<HttpFacts>> {
+    async fn observe(&self, cx: &Context) -> Result<HttpFacts, Incomplete<HttpFacts>> {
         let mut facts = HttpFacts::default();
         match self.ask(cx, &mut facts).await {
             Ok(()) => Ok(facts),
-            Err(failure) => Err(Broken { failure, facts: Some(facts) }),
+            Err(failure) => Err(Incomplete { failure, facts: Some(facts) }),
         }
     }
 }
@@ -86,7 +86,7 @@ impl HttpProbe {
 
     async fn ask(&self, cx: &Context, facts: &mut HttpFacts) -> Result<(), Failure> {
         let authorization = self.settings.credentials().authorization(cx).await?;
-        let mut hop = Hop::first(&self.settings);
+        let mut hop = PreparedRequest::first(&self.settings);
         let mut near = false;
         loop {
             let answer = self.fetch(cx, &hop, authorization.as_ref(), facts).await?;
@@ -98,7 +98,7 @@ impl HttpProbe {
                 Ok(Some(next)) => {
                     facts.redirects.push(next.target.to_string());
                     let is_configured = next.target.host() == self.settings.url.host();
-                    hop = Hop { near: near || is_configured, ..next };
+                    hop = PreparedRequest { near: near || is_configured, ..next };
                 }
                 end => {
                     let answered = facts.response.insert(answer.into());
@@ -110,12 +110,17 @@ impl HttpProbe {
     }
 
     /// Whether the configured URL itself leads to an address that is forbidden to redirects.
-    fn is_near(&self, hop: &Hop<'_>, facts: &HttpFacts) -> bool {
+    fn is_near(&self, hop: &PreparedRequest<'_>, facts: &HttpFacts) -> bool {
         let reached = facts.remote.filter(|_| self.settings.proxy.is_none()).map(|remote| remote.ip());
         hop.target.address().into_iter().chain(reached).any(self.forbidden)
     }
 
-    fn follow(&self, hop: &Hop<'_>, answer: &Answer, followed: usize) -> Result<Option<Hop<'static>>, Failure> {
+    fn follow(
+        &self,
+        hop: &PreparedRequest<'_>,
+        answer: &Answer,
+        followed: usize,
+    ) -> Result<Option<PreparedRequest<'static>>, Failure> {
         let max = usize::from(self.settings.follow_redirects.0);
         if max == 0 {
             return Ok(None);
@@ -130,7 +135,7 @@ impl HttpProbe {
         }
     }
 
-    fn accept(&self, hop: &Hop<'_>, status: u16) -> Result<(), Failure> {
+    fn accept(&self, hop: &PreparedRequest<'_>, status: u16) -> Result<(), Failure> {
         let expected = &self.settings.expect_status;
         if expected.contains(status) {
             return Ok(());
@@ -146,7 +151,7 @@ impl HttpProbe {
     async fn fetch(
         &self,
         cx: &Context,
-        hop: &Hop<'_>,
+        hop: &PreparedRequest<'_>,
         authorization: Option<&HeaderValue>,
         facts: &mut HttpFacts,
     ) -> Result<Answer, Failure> {
@@ -180,7 +185,7 @@ impl HttpProbe {
         Ok(answer)
     }
 
-    async fn connect(&self, cx: &Context, hop: &Hop<'_>, facts: &mut HttpFacts) -> Result<Link, Failure> {
+    async fn connect(&self, cx: &Context, hop: &PreparedRequest<'_>, facts: &mut HttpFacts) -> Result<Link, Failure> {
         let Http { proxy, address_family, http_version, .. } = &self.settings;
         let target = &*hop.target;
         let nearest = proxy.as_ref().map_or(target, |proxy| proxy.target());
@@ -214,7 +219,7 @@ impl HttpProbe {
     async fn encrypt(
         &self,
         cx: &Context,
-        hop: &Hop<'_>,
+        hop: &PreparedRequest<'_>,
         stream: TcpStream,
         facts: &mut HttpFacts,
     ) -> Result<(TlsStream<TcpStream>, Form), Failure> {

@@ -13,7 +13,7 @@ use crate::{
         dial,
         http::{auth::basic, body::excerpt, url::Target},
     },
-    model::{failure::Failure, redaction::Hidden, secret::Secret, words::Reason},
+    model::{failure::Failure, redaction::SentSecrets, secret::Secret, words::Reason},
 };
 
 /// An `http://` proxy; its user and password are used, but never shown.
@@ -39,7 +39,7 @@ impl Proxy {
     }
 
     /// What it is told of us.
-    pub(super) fn hide(&self, hidden: &mut Hidden) {
+    pub(super) fn hide(&self, hidden: &mut SentSecrets) {
         self.login.iter().for_each(|(user, password)| hidden.basic(user, password.expose()));
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use hyper::{HeaderMap, body::Bytes, header::LOCATION};
 
-use super::{Method, request::Hop};
+use super::{Method, request::PreparedRequest};
 use crate::{
     io::http::url::Target,
     model::{failure::Failure, words::Reason},
@@ -62,7 +62,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// The failure of a redirect to an address that is local to this machine.
-pub(super) fn forbidden(hop: &Hop<'_>, address: IpAddr) -> Failure {
+pub(super) fn forbidden(hop: &PreparedRequest<'_>, address: IpAddr) -> Failure {
     let text = format!(
         "a redirect leads to {} at {address}, which is not followed: link-local and metadata addresses are only asked \
          where `url` itself leads to one",
@@ -76,7 +76,11 @@ pub(super) fn forbidden(hop: &Hop<'_>, address: IpAddr) -> Failure {
 /// # Errors
 /// `protocol` where the location is no URL; `status` where following it would drop the encryption or carry the body
 /// to another origin.
-pub(super) fn next(hop: &Hop<'_>, status: u16, headers: &HeaderMap) -> Result<Option<Hop<'static>>, Failure> {
+pub(super) fn next(
+    hop: &PreparedRequest<'_>,
+    status: u16,
+    headers: &HeaderMap,
+) -> Result<Option<PreparedRequest<'static>>, Failure> {
     let (301..=303 | 307 | 308, Some(location)) = (status, headers.get(LOCATION)) else { return Ok(None) };
     let from = &hop.target;
     let lost = |why: &str| Failure::new(Reason::Protocol, format!("{from} redirects (status {status}) to {why}"));
@@ -95,11 +99,11 @@ pub(super) fn next(hop: &Hop<'_>, status: u16, headers: &HeaderMap) -> Result<Op
     if !own && !body.is_empty() {
         return refused("it would carry the body to another origin");
     }
-    Ok(Some(Hop { target: Cow::<Target>::Owned(target), method, body, own, near: false }))
+    Ok(Some(PreparedRequest { target: Cow::<Target>::Owned(target), method, body, own, near: false }))
 }
 
 /// RFC 9110, 15.4: 303 turns everything but HEAD into GET; so do all browsers for POST with 301 and 302.
-fn method_and_body(hop: &Hop<'_>, status: u16) -> (Method, Bytes) {
+fn method_and_body(hop: &PreparedRequest<'_>, status: u16) -> (Method, Bytes) {
     match (status, hop.method) {
         (303, Method::Head) => (Method::Head, Bytes::new()),
         (303, _) | (301 | 302, Method::Post) => (Method::Get, Bytes::new()),

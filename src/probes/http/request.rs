@@ -15,7 +15,7 @@ use crate::{io::http::url::Target, model::failure::Failure};
 
 /// One request of a run, before it is known how it travels.
 #[derive(Debug)]
-pub(super) struct Hop<'a> {
+pub(super) struct PreparedRequest<'a> {
     pub(super) target: Cow<'a, Target>,
     pub(super) method: Method,
     pub(super) body: Bytes,
@@ -28,7 +28,7 @@ pub(super) struct Hop<'a> {
 
 const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 /// What goes to any origin, if it is configured.
-const HARMLESS: [HeaderName; 4] =
+const CROSS_ORIGIN_HEADERS: [HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
 /// What the probe or the connection decides.
 pub(super) const OURS: [HeaderName; 6] = [
@@ -40,7 +40,7 @@ pub(super) const OURS: [HeaderName; 6] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-impl<'a> Hop<'a> {
+impl<'a> PreparedRequest<'a> {
     /// The request that was configured.
     pub(super) fn first(http: &'a Http) -> Self {
         let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Http {
     /// Puts a request together; `authorization` is left out where the hop has left the configured origin.
     pub(super) fn request(
         &self,
-        hop: &Hop<'_>,
+        hop: &PreparedRequest<'_>,
         form: Form,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
@@ -60,7 +60,7 @@ impl Http {
         if hop.own {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
-            let others: Vec<_> = headers.keys().filter(|name| !HARMLESS.contains(name)).cloned().collect();
+            let others: Vec<_> = headers.keys().filter(|name| !CROSS_ORIGIN_HEADERS.contains(name)).cloned().collect();
             for name in others {
                 headers.remove(name);
             }
@@ -86,7 +86,7 @@ impl Http {
     }
 
     /// The value of `Host` or `:authority`.
-    fn authority(&self, hop: &Hop<'_>) -> String {
+    fn authority(&self, hop: &PreparedRequest<'_>) -> String {
         match &self.host {
             Some(host) if hop.own => host.clone(),
             _ => hop.target.authority().into_owned(),

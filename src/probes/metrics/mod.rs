@@ -34,15 +34,15 @@ use crate::{
             inflow::{BodyKind, Inflow},
             url::Target,
         },
-        resources::Shared,
+        resources::Resources,
         secret_file::SecretFile,
         tls::Tls,
     },
-    kind::{Kind, Offer},
+    kind::{CheckEntry, Kind},
     model::{
         failure::{Failure, Invalid},
-        observation::{Broken, Timing},
-        redaction::Hidden,
+        observation::{Incomplete, Timing},
+        redaction::SentSecrets,
         secret::Secret,
         units::Size,
         words::{Phase, Reason},
@@ -101,15 +101,15 @@ impl Kind for Metrics {
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
     type Probe = MetricsProbe;
 
-    fn checks() -> Vec<Offer<Page>> {
+    fn checks() -> Vec<CheckEntry<Page>> {
         vec![
-            Offer::of::<Health>(),
-            Offer::of::<checks::latency::Latency>(),
-            Offer::of::<checks::error_rate::ErrorRate>(),
-            Offer::of::<checks::throughput::Throughput>(),
-            Offer::of::<checks::pool::Pool>(),
-            Offer::of::<checks::present::Present>(),
-            Offer::of::<checks::value::Value>(),
+            CheckEntry::of::<Health>(),
+            CheckEntry::of::<checks::latency::Latency>(),
+            CheckEntry::of::<checks::error_rate::ErrorRate>(),
+            CheckEntry::of::<checks::throughput::Throughput>(),
+            CheckEntry::of::<checks::pool::Pool>(),
+            CheckEntry::of::<checks::present::Present>(),
+            CheckEntry::of::<checks::value::Value>(),
         ]
     }
 
@@ -127,11 +127,11 @@ impl Kind for Metrics {
         self.credentials().validate(&OURS)
     }
 
-    fn hidden(&self) -> Hidden {
+    fn hidden(&self) -> SentSecrets {
         self.credentials().hidden(&self.url)
     }
 
-    fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Shared>) -> Result<MetricsProbe, Invalid> {
+    fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
         let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
         Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
@@ -175,7 +175,7 @@ impl Probe for MetricsProbe {
         Some(self.settings.url.host())
     }
 
-    async fn observe(&self, cx: &Context) -> Result<Page, Broken<Page>> {
+    async fn observe(&self, cx: &Context) -> Result<Page, Incomplete<Page>> {
         Ok(self.scrape(cx).await?)
     }
 }

@@ -69,9 +69,9 @@ pub struct PostgresFacts {
     /// By database, role and state, the fifty largest groups.
     pub groups: Vec<Group>,
     /// Databases with a limit of their own.
-    pub databases: Vec<Limited>,
+    pub databases: Vec<ConnectionLimit>,
     /// Roles with a limit of their own, the one that is logged in aside.
-    pub roles: Vec<Limited>,
+    pub roles: Vec<ConnectionLimit>,
 }
 
 /// The role that is logged in, and what it may.
@@ -121,7 +121,7 @@ pub struct Group {
 
 /// Something with a limit on its connections.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Limited {
+pub struct ConnectionLimit {
     /// The database or role.
     pub name: String,
     /// How many connections it may have.

@@ -29,14 +29,14 @@ use crate::{
     checks::{error_rate::ErrorRate, health::Health, latency::Latency},
     io::{
         context::Context,
-        resources::Shared,
+        resources::Resources,
         secret_file::{SecretFile, SecretSource},
     },
-    kind::{Kind, Offer},
+    kind::{CheckEntry, Kind},
     model::{
         failure::{Failure, Invalid},
-        observation::{Broken, Timing},
-        redaction::Hidden,
+        observation::{Incomplete, Timing},
+        redaction::SentSecrets,
         secret::Secret,
         units::Period,
         words::{Phase, Reason},
@@ -107,8 +107,13 @@ impl Kind for Postgres {
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Login, Phase::Query];
     type Probe = PostgresProbe;
 
-    fn checks() -> Vec<Offer<PostgresFacts>> {
-        vec![Offer::of::<Health>(), Offer::of::<Latency>(), Offer::of::<ErrorRate>(), Offer::of::<PostgresPool>()]
+    fn checks() -> Vec<CheckEntry<PostgresFacts>> {
+        vec![
+            CheckEntry::of::<Health>(),
+            CheckEntry::of::<Latency>(),
+            CheckEntry::of::<ErrorRate>(),
+            CheckEntry::of::<PostgresPool>(),
+        ]
     }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
@@ -125,14 +130,14 @@ impl Kind for Postgres {
         Ok(())
     }
 
-    fn hidden(&self) -> Hidden {
-        let mut hidden = Hidden::default();
+    fn hidden(&self) -> SentSecrets {
+        let mut hidden = SentSecrets::default();
         let written = self.written(self.dsn.as_ref()).ok().and_then(|target| target.password);
         written.iter().chain(&self.password).for_each(|password| hidden.secret(password.expose()));
         hidden
     }
 
-    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Shared>) -> Result<PostgresProbe, Invalid> {
+    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
             None => Some(self.written(self.dsn.as_ref())?.host),
@@ -180,7 +185,7 @@ impl Probe for PostgresProbe {
         self.host.as_deref()
     }
 
-    async fn observe(&self, cx: &Context) -> Result<PostgresFacts, Broken<PostgresFacts>> {
+    async fn observe(&self, cx: &Context) -> Result<PostgresFacts, Incomplete<PostgresFacts>> {
         let mut link = self.link.lock().await;
         // Taken out: whatever goes wrong from here, also being dropped, ends the connection.
         if let Some(mut session) = link.session.take() {

@@ -21,16 +21,16 @@ use crate::{
     io::{
         context::Context,
         dial::{self, AddressFamily},
-        resources::Shared,
+        resources::Resources,
         tls::{Certificates, Tls},
     },
-    kind::{Kind, Offer},
+    kind::{CheckEntry, Kind},
     model::{
         failure::{Failure, Invalid},
         metric::Sample,
-        observation::{Broken, Facts, Timing},
+        observation::{Facts, Incomplete, Timing},
         pattern::Pattern,
-        redaction::Hidden,
+        redaction::SentSecrets,
         secret::Secret,
         words::{Phase, Reason},
     },
@@ -103,8 +103,13 @@ impl Kind for Tcp {
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
     type Probe = TcpProbe;
 
-    fn checks() -> Vec<Offer<TcpFacts>> {
-        vec![Offer::of::<Health>(), Offer::of::<CertificateCheck>(), Offer::of::<Latency>(), Offer::of::<ErrorRate>()]
+    fn checks() -> Vec<CheckEntry<TcpFacts>> {
+        vec![
+            CheckEntry::of::<Health>(),
+            CheckEntry::of::<CertificateCheck>(),
+            CheckEntry::of::<Latency>(),
+            CheckEntry::of::<ErrorRate>(),
+        ]
     }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
@@ -118,13 +123,13 @@ impl Kind for Tcp {
         Ok(())
     }
 
-    fn hidden(&self) -> Hidden {
-        let mut hidden = Hidden::default();
+    fn hidden(&self) -> SentSecrets {
+        let mut hidden = SentSecrets::default();
         self.send.iter().for_each(|send| hidden.sent(send.expose()));
         hidden
     }
 
-    fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Shared>) -> Result<TcpProbe, Invalid> {
+    fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<TcpProbe, Invalid> {
         Ok(TcpProbe(self))
     }
 }
@@ -136,11 +141,11 @@ impl Probe for TcpProbe {
         Some(self.0.address.host())
     }
 
-    async fn observe(&self, cx: &Context) -> Result<TcpFacts, Broken<TcpFacts>> {
+    async fn observe(&self, cx: &Context) -> Result<TcpFacts, Incomplete<TcpFacts>> {
         let mut facts = TcpFacts::default();
         match self.run(cx, &mut facts).await {
             Ok(()) => Ok(facts),
-            Err(failure) => Err(Broken { failure, facts: Some(facts) }),
+            Err(failure) => Err(Incomplete { failure, facts: Some(facts) }),
         }
     }
 }

@@ -23,7 +23,7 @@ async fn server(greeting: &'static [u8], answer: &'static [u8]) -> String {
     address
 }
 
-async fn run(settings: Value) -> Result<TcpFacts, Broken<TcpFacts>> {
+async fn run(settings: Value) -> Result<TcpFacts, Incomplete<TcpFacts>> {
     let tcp: Tcp = from_value(settings).unwrap();
     let probe = tcp.acquire(vec![], &Arc::default()).unwrap();
     probe.observe(&Context::new(Duration::from_secs(5), Arc::default())).await

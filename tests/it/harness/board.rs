@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use readiness_exporter::{
     board::Board,
-    kind::Report,
+    kind::RunReport,
     model::{
         failure::Failure,
         measure::{Bound, Measure},
@@ -61,8 +61,8 @@ pub(crate) fn probe(
     })
 }
 
-pub(crate) fn report(at: Timestamp, verdicts: Vec<Verdict>) -> Report {
-    Report {
+pub(crate) fn report(at: Timestamp, verdicts: Vec<Verdict>) -> RunReport {
+    RunReport {
         at,
         duration: Duration::from_millis(42),
         phases: vec![(Phase::Connect, Duration::from_micros(350)), (Phase::Request, Duration::from_millis(41))],
@@ -74,11 +74,11 @@ pub(crate) fn report(at: Timestamp, verdicts: Vec<Verdict>) -> Report {
     }
 }
 
-pub(crate) fn failed(at: Timestamp, reason: Reason, detail: &str, others: usize) -> Report {
+pub(crate) fn failed(at: Timestamp, reason: Reason, detail: &str, others: usize) -> RunReport {
     let failure = Failure::new(reason, detail);
     let mut verdicts = vec![Verdict::new(Outcome::Fail(reason), detail)];
     verdicts.extend((0..others).map(|_| Verdict::not_measured(&failure)));
-    Report { failure: Some(failure), phases: Vec::new(), ..report(at, verdicts) }
+    RunReport { failure: Some(failure), phases: Vec::new(), ..report(at, verdicts) }
 }
 
 pub(crate) fn healthy() -> Verdict {

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use readiness_exporter::{
     board::Board,
     scheduler::Pulse,
-    server::{self, Doors, Reload},
+    server::{self, Reload, ServerContext},
     settings,
 };
 use tokio::{
@@ -42,7 +42,7 @@ impl Door {
         let (reload, reloads) = mpsc::channel(1);
         let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".into()));
         let pulse = Arc::new(Pulse::new(tokio::runtime::Handle::current()));
-        let doors = Doors { board, effective, reload, pulse, settings };
+        let doors = ServerContext { board, effective, reload, pulse, settings };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], doors, stop.clone()));
         Self { address, stop, reloads, serving }

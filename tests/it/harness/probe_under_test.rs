@@ -3,8 +3,8 @@
 use std::{fs, sync::Arc};
 
 use readiness_exporter::{
-    io::resources::Shared,
-    kind::{Detail, Job, Report},
+    io::resources::Resources,
+    kind::{Detail, Job, RunReport},
     model::{
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
@@ -21,7 +21,7 @@ pub(crate) struct Watch {
 /// What one run brought.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    pub(crate) report: Report,
+    pub(crate) report: RunReport,
     checks: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Watch {
         let mut settings = loaded.unwrap_or_else(|problems| panic!("{problems}"));
         let probe = settings.probes.remove(0);
         let checks = probe.info.checks.iter().map(|check| check.name.clone()).collect();
-        let job = probe.written.acquire(&Arc::<Shared>::default()).unwrap();
+        let job = probe.written.acquire(&Arc::<Resources>::default()).unwrap();
         Self { job, checks }
     }
 

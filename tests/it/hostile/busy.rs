@@ -12,8 +12,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use readiness_exporter::{
     app::App,
-    io::resources::Shared,
-    kind::{Detail, Job, Report, Written},
+    io::resources::Resources,
+    kind::{Detail, Job, ProbeConfig, RunReport},
     model::{
         failure::{Failure, Invalid},
         metric::Sample,
@@ -29,8 +29,8 @@ use super::raw::converse;
 #[derive(Clone, Default)]
 struct Busy(Arc<AtomicBool>);
 
-impl Written for Busy {
-    fn acquire(self: Box<Self>, _: &Arc<Shared>) -> Result<Arc<dyn Job>, Invalid> {
+impl ProbeConfig for Busy {
+    fn acquire(self: Box<Self>, _: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         Ok(Arc::new(*self))
     }
 }
@@ -44,13 +44,13 @@ impl Job for Busy {
         Vec::new()
     }
 
-    fn run(&self, _: Detail) -> BoxFuture<'_, Report> {
+    fn run(&self, _: Detail) -> BoxFuture<'_, RunReport> {
         Box::pin(async move {
             let start = Instant::now();
             while !self.0.load(Ordering::Relaxed) && start.elapsed() < Duration::from_secs(20) {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Report {
+            RunReport {
                 at: jiff::Timestamp::now(),
                 duration: start.elapsed(),
                 phases: Vec::new(),

@@ -36,7 +36,7 @@ pub(super) struct Verifier {
 
 /// A [`Verifier`] for one handshake that keeps what it saw.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct RecordingVerifier {
     verifier: Arc<Verifier>,
     seen: OnceLock<Presented>,
 }
@@ -83,7 +83,7 @@ impl Verifier {
     }
 }
 
-impl Witness {
+impl RecordingVerifier {
     pub(super) fn new(verifier: Arc<Verifier>) -> Self {
         Self { verifier, seen: OnceLock::new() }
     }
@@ -128,7 +128,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

@@ -10,10 +10,10 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::*;
-use crate::model::redaction::{Hidden, Registry};
+use crate::model::redaction::{Registry, SentSecrets};
 
-fn hidden(add: impl FnOnce(&mut Hidden), text: &str) -> String {
-    let (registry, mut hidden, mut text) = (Arc::<Registry>::default(), Hidden::default(), text.to_owned());
+fn hidden(add: impl FnOnce(&mut SentSecrets), text: &str) -> String {
+    let (registry, mut hidden, mut text) = (Arc::<Registry>::default(), SentSecrets::default(), text.to_owned());
     add(&mut hidden);
     let held = registry.hold(hidden);
     registry.redact([&held], |redactor| redactor.hide(&mut text));
@@ -62,7 +62,7 @@ fn the_beginning_of_a_secret_is_hidden_where_an_excerpt_ends() {
 
 #[test]
 fn every_text_of_a_document_is_looked_at() {
-    let (registry, mut hidden) = (Arc::<Registry>::default(), Hidden::default());
+    let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
     hidden.secret("hunter2");
     assert!(!format!("{hidden:?}").contains("hunter2"));
     let held = registry.hold(hidden);
@@ -73,11 +73,11 @@ fn every_text_of_a_document_is_looked_at() {
 
 #[test]
 fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
-    let (registry, mut first) = (Arc::<Registry>::default(), Hidden::default());
+    let (registry, mut first) = (Arc::<Registry>::default(), SentSecrets::default());
     first.header("X-Tenant", "shop");
     first.header("X-Api-Key", "key1");
     first.sent("PING");
-    let (first, second) = (registry.hold(first), registry.hold(Hidden::default()));
+    let (first, second) = (registry.hold(first), registry.hold(SentSecrets::default()));
     let said = |held| {
         let mut text = "shop PING key1".to_owned();
         registry.redact([held], |redactor| redactor.hide(&mut text));
@@ -89,7 +89,8 @@ fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
 
 #[test]
 fn honest_text_stays_as_it_is() {
-    let add = |it: &mut Hidden| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.secret(text));
+    let add =
+        |it: &mut SentSecrets| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.secret(text));
     for text in [
         "https://shop.example/a%20b?c=d&e=f answered with status 503, expected 2xx",
         "connection refused (127.0.0.1:5432: connection refused; [::1]:5432: connection refused)",
@@ -118,7 +119,7 @@ fn a_text_that_takes_endless_decoding_is_hidden_as_a_whole() {
 fn ten_thousand_secrets_cost_about_as_much_as_ten() {
     let text = "https://shop.example/health answered with status 503 in 12ms, expected 2xx; token-".repeat(20);
     let time = |count: usize| {
-        let (registry, mut hidden) = (Arc::<Registry>::default(), Hidden::default());
+        let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
         (0..count).for_each(|n| hidden.secret(&format!("token-{n}-{}", n * 7_919)));
         let held = registry.hold(hidden);
         let once = || {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     model::{failure::Failure, pattern::check_glob, text::one_line, words::Reason},
-    probes::backups::Halted,
+    probes::backups::CancelFlag,
 };
 
 /// One pattern or several.
@@ -66,7 +66,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 impl Globs {
     /// Every file that matches, each once. A folder that can't be listed is a failure, even where others can.
-    pub(crate) fn list(&self, most: usize, halted: &Halted) -> Result<Vec<File>, Failure> {
+    pub(crate) fn list(&self, most: usize, halted: &CancelFlag) -> Result<Vec<File>, Failure> {
         let mut walk = Walk { found: Vec::new(), left: most, most, halted };
         for glob in &self.0 {
             match &glob.below {
@@ -85,7 +85,7 @@ struct Walk<'a> {
     found: Vec<File>,
     left: usize,
     most: usize,
-    halted: &'a Halted,
+    halted: &'a CancelFlag,
 }
 
 impl Walk<'_> {

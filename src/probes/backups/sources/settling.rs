@@ -12,7 +12,7 @@ use super::files::File;
 
 /// What the runs before saw of each file.
 #[derive(Debug, Default)]
-pub(crate) struct Growth(HashMap<PathBuf, Sighting>);
+pub(crate) struct Settling(HashMap<PathBuf, Sighting>);
 
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
@@ -24,7 +24,7 @@ struct Sighting {
     changed: bool,
 }
 
-impl Growth {
+impl Settling {
     /// Takes in what one run found; what is gone is forgotten.
     pub(crate) fn sight(&mut self, files: &[File], now: Instant) {
         let mut before = std::mem::take(&mut self.0);

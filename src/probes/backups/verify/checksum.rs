@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256, Sha512};
 
-use super::{Flaw, refused};
+use super::{Defect, refused};
 use crate::io::bounded_file;
 
 /// A sum in the making and the one that it must become.
@@ -35,7 +35,7 @@ pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
 
 impl Checksum {
     /// Starts with what the checksum file says of a backup.
-    pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Flaw> {
+    pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Defect> {
         // Names in it may have any bytes; the checksums are ASCII.
         let bytes = bounded_file::read(path, MAX_CHECKSUM_BYTES)
             .map_err(|refusal| refused(&format!("its checksum file {}", path.display()), refusal))?;
@@ -49,7 +49,7 @@ impl Checksum {
         let expected = text.lines().find_map(|line| expected(line.trim(), &name, digits));
         let expected = expected.ok_or_else(|| {
             let shown = path.file_name().unwrap_or_default().to_string_lossy();
-            Flaw::Damaged(format!("its checksum file {shown} has no checksum of {name}"))
+            Defect::Damaged(format!("its checksum file {shown} has no checksum of {name}"))
         })?;
         Ok(Self { sum, expected })
     }
@@ -62,13 +62,13 @@ impl Checksum {
     }
 
     /// The name of the sum, if it is the right one.
-    pub(super) fn finish(self) -> Result<&'static str, Flaw> {
+    pub(super) fn finish(self) -> Result<&'static str, Defect> {
         let (name, sum) = match self.sum {
             Sum::Sha256(sum) => ("sha256", hex(&sum.finalize())),
             Sum::Sha512(sum) => ("sha512", hex(&sum.finalize())),
         };
         if sum != self.expected {
-            return Err(Flaw::Damaged(format!("its {name} is {sum}, its checksum file says {}", self.expected)));
+            return Err(Defect::Damaged(format!("its {name} is {sum}, its checksum file says {}", self.expected)));
         }
         Ok(name)
     }

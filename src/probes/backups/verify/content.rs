@@ -3,7 +3,7 @@
 //! The closing line matters most where a dump is packed on the fly: when pg_dump dies, `pg_dump | gzip` leaves a
 //! flawless gzip file with half a database in it.
 
-use super::{Flaw, pg_dump::Archive};
+use super::{Defect, pg_dump::Archive};
 
 /// Content in the making.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Content {
     }
 
     /// What told that all is there, if the form has something to tell.
-    pub(super) fn finish(mut self) -> Result<Option<&'static str>, Flaw> {
+    pub(super) fn finish(mut self) -> Result<Option<&'static str>, Defect> {
         self.decide();
         match self.form {
             Form::Archive(archive) => archive.finish().map(|()| Some("its table of contents")),
@@ -62,7 +62,7 @@ impl Content {
                 if tail.lines().any(|line| line.starts_with(closing)) {
                     return Ok(Some("its closing line"));
                 }
-                Err(Flaw::Damaged(format!("it does not end with `{closing}`: the dump was cut short")))
+                Err(Defect::Damaged(format!("it does not end with `{closing}`: the dump was cut short")))
             }
             Form::Undecided | Form::Other => Ok(None),
         }

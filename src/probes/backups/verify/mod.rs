@@ -19,7 +19,7 @@ use std::{
 
 use self::{checksum::Checksum, stream::Stream};
 use super::{
-    Halted, Want,
+    CancelFlag, Want,
     facts::{Finding, Verified},
     sources::files::{File, metadata},
 };
@@ -50,16 +50,16 @@ struct Identity {
 
 /// Why a backup is not known to be whole.
 #[derive(Debug, Clone, PartialEq)]
-enum Flaw {
+enum Defect {
     Damaged(String),
     Unverifiable(String),
 }
 
-impl From<Flaw> for Finding {
-    fn from(flaw: Flaw) -> Self {
+impl From<Defect> for Finding {
+    fn from(flaw: Defect) -> Self {
         match flaw {
-            Flaw::Damaged(why) => Self::Damaged(why),
-            Flaw::Unverifiable(why) => Self::Unverifiable(why),
+            Defect::Damaged(why) => Self::Damaged(why),
+            Defect::Unverifiable(why) => Self::Unverifiable(why),
         }
     }
 }
@@ -91,7 +91,7 @@ impl Verifier {
         files: &[File],
         want: Want,
         until: Instant,
-        halted: &Halted,
+        halted: &CancelFlag,
     ) -> Result<Vec<Verified>, Failure> {
         self.known.retain(|path, _| files.iter().any(|file| file.path == *path));
         let mut verified = Vec::new();
@@ -115,7 +115,7 @@ impl Verifier {
         self.read_each_run
     }
 
-    fn look(&mut self, file: &File, want: Want, until: Instant, halted: &Halted) -> Result<Finding, Failure> {
+    fn look(&mut self, file: &File, want: Want, until: Instant, halted: &CancelFlag) -> Result<Finding, Failure> {
         let identity = Identity::of(file, want)?;
         if let Some((known, finding)) = self.known.get(&file.path)
             && *known == identity
@@ -177,7 +177,7 @@ impl Identity {
 }
 
 impl Reading {
-    fn open(file: &File, identity: Identity) -> Result<Self, Flaw> {
+    fn open(file: &File, identity: Identity) -> Result<Self, Defect> {
         let checksum = match &identity.checksum {
             Some((path, ..)) => Some(Checksum::read(path, &file.path)?),
             None => None,
@@ -198,7 +198,7 @@ impl Reading {
     }
 
     /// Reads a piece, or decompresses some more of the last one; `false` at the end.
-    fn step(&mut self) -> Result<bool, Flaw> {
+    fn step(&mut self) -> Result<bool, Defect> {
         if let Some(stream) = &mut self.stream
             && (self.consumed < self.piece.len() || self.filled)
         {
@@ -250,20 +250,20 @@ impl Reading {
 }
 
 /// A file that was not opened says nothing of the backup, unless the disk gave an error.
-fn refused(shown: &str, refusal: Refusal) -> Flaw {
+fn refused(shown: &str, refusal: Refusal) -> Defect {
     match refusal {
         Refusal::Io(error) if error.kind() != io::ErrorKind::WouldBlock => cant_read(shown, 0, &error),
-        other => Flaw::Unverifiable(format!("{shown} {other}")),
+        other => Defect::Unverifiable(format!("{shown} {other}")),
     }
 }
 
 /// A file that is there but may not be read says nothing; bytes that the disk does not give back are lost.
-fn cant_read(shown: &str, at: u64, error: &io::Error) -> Flaw {
+fn cant_read(shown: &str, at: u64, error: &io::Error) -> Defect {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => {
-            Flaw::Unverifiable(format!("{shown} can't be read: {error}"))
+            Defect::Unverifiable(format!("{shown} can't be read: {error}"))
         }
-        _ => Flaw::Damaged(format!("{shown} can't be read after {at} bytes: {error}")),
+        _ => Defect::Damaged(format!("{shown} can't be read after {at} bytes: {error}")),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::Flaw;
+use super::Defect;
 
 /// An archive in the making.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Archive {
     place: Place,
     /// So many bytes of data come next.
     skip: u64,
-    flaw: Option<Flaw>,
+    flaw: Option<Defect>,
 }
 
 /// The table of contents.
@@ -47,7 +47,7 @@ enum Place {
 /// Why reading stops here: more bytes are needed, or they are wrong.
 enum Stop {
     Short,
-    Wrong(Flaw),
+    Wrong(Defect),
 }
 
 /// Larger than any schema; what claims more is no table of contents.
@@ -75,13 +75,13 @@ impl Archive {
     }
 
     /// Everything has been fed: is everything there?
-    pub(super) fn finish(mut self) -> Result<(), Flaw> {
+    pub(super) fn finish(mut self) -> Result<(), Defect> {
         self.enough = 0;
         self.feed(&[]);
         if let Some(flaw) = self.flaw {
             return Err(flaw);
         }
-        let cut = |within: &str| Err(Flaw::Damaged(format!("pg_dump archive: cut short within {within}")));
+        let cut = |within: &str| Err(Defect::Damaged(format!("pg_dump archive: cut short within {within}")));
         let Some(contents) = self.contents else { return cut("its table of contents") };
         if self.skip > 0 || !self.waiting.is_empty() || self.place != Place::Block {
             return cut("the data");
@@ -286,9 +286,9 @@ impl<'a> Bytes<'a> {
 }
 
 fn damaged(what: &str) -> Stop {
-    Stop::Wrong(Flaw::Damaged(format!("pg_dump archive: {what}")))
+    Stop::Wrong(Defect::Damaged(format!("pg_dump archive: {what}")))
 }
 
 fn unverifiable(what: &str) -> Stop {
-    Stop::Wrong(Flaw::Unverifiable(format!("pg_dump archive: {what}")))
+    Stop::Wrong(Defect::Unverifiable(format!("pg_dump archive: {what}")))
 }

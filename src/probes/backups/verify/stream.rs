@@ -7,7 +7,7 @@ use std::{fmt, io};
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
-use super::{Flaw, content::Content};
+use super::{Defect, content::Content};
 use crate::compress::Members;
 
 /// A file's bytes on their way.
@@ -42,11 +42,11 @@ pub(super) const MAX_OUTPUT: usize = 128 << 10;
 
 impl Stream {
     /// By the first bytes of a file: the name may say anything.
-    pub(super) fn of(head: &[u8]) -> Result<Self, Flaw> {
+    pub(super) fn of(head: &[u8]) -> Result<Self, Defect> {
         let packing = match head {
             [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let decoder = Decoder::new().map_err(|error| Flaw::Unverifiable(format!("zstd: {error}")))?;
+                let decoder = Decoder::new().map_err(|error| Defect::Unverifiable(format!("zstd: {error}")))?;
                 Packing::Zstd { decoder, wanting: 0 }
             }
             _ => Packing::Plain,
@@ -56,7 +56,7 @@ impl Stream {
     }
 
     /// Takes in some of the input; to be called until all of it is consumed and the output was not filled.
-    pub(super) fn step(&mut self, input: &[u8]) -> Result<Step, Flaw> {
+    pub(super) fn step(&mut self, input: &[u8]) -> Result<Step, Defect> {
         self.output.clear();
         let consumed = match &mut self.packing {
             Packing::Plain => {
@@ -71,14 +71,14 @@ impl Stream {
     }
 
     /// The names of everything that vouches for the file being whole.
-    pub(super) fn finish(self) -> Result<Vec<&'static str>, Flaw> {
+    pub(super) fn finish(self) -> Result<Vec<&'static str>, Defect> {
         let name = match self.packing {
             Packing::Plain => None,
             Packing::Gzip(members) => {
                 members.finish().map_err(|error| damaged("gzip", &error))?;
                 Some("gzip")
             }
-            Packing::Zstd { wanting, .. } if wanting > 0 => return Err(Flaw::Damaged("zstd: cut short".to_owned())),
+            Packing::Zstd { wanting, .. } if wanting > 0 => return Err(Defect::Damaged("zstd: cut short".to_owned())),
             Packing::Zstd { .. } => Some("zstd"),
         };
         Ok(name.into_iter().chain(self.content.finish()?).collect())
@@ -90,7 +90,7 @@ fn zstd_step(
     wanting: &mut usize,
     input: &[u8],
     output: &mut Vec<u8>,
-) -> Result<usize, Flaw> {
+) -> Result<usize, Defect> {
     let mut input = InBuffer::around(input);
     let mut output = OutBuffer::around(output);
     let hint = decoder.run(&mut input, &mut output).map_err(|error| zstd_flaw(&error))?;
@@ -103,17 +103,17 @@ fn zstd_step(
 }
 
 /// `zstd --long` may need more memory than this program allows: that is no damage.
-fn zstd_flaw(error: &io::Error) -> Flaw {
+fn zstd_flaw(error: &io::Error) -> Defect {
     if error.to_string().contains("memory") {
-        return Flaw::Unverifiable("zstd: made with a window above 128MiB, which is not read here".to_owned());
+        return Defect::Unverifiable("zstd: made with a window above 128MiB, which is not read here".to_owned());
     }
     damaged("zstd", error)
 }
 
-fn damaged(packing: &str, error: &io::Error) -> Flaw {
+fn damaged(packing: &str, error: &io::Error) -> Defect {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Flaw::Damaged(format!("{packing}: cut short")),
-        _ => Flaw::Damaged(format!("{packing}: {error}")),
+        io::ErrorKind::UnexpectedEof => Defect::Damaged(format!("{packing}: cut short")),
+        _ => Defect::Damaged(format!("{packing}: {error}")),
     }
 }
 

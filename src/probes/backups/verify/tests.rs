@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::probes::backups::{Halt, halt};
+use crate::probes::backups::{CancelOnDrop, halt};
 
 const WANT: Want = Want { newest: 1, require_checksum: false };
 
@@ -188,7 +188,7 @@ fn a_large_file_is_read_over_several_runs_and_then_never_again() {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("old.gz"), gzip(b"old")).unwrap();
     fs::write(path("new.gz"), gzip(&noise(3_000_000))).unwrap();
-    let (_halt, halted): (Halt, Halted) = halt();
+    let (_halt, halted): (CancelOnDrop, CancelFlag) = halt();
     let mut verifier = Verifier::default();
     let old = verifier.verify(&[file(&path("old.gz"))], WANT, soon(), &halted).unwrap();
     let files = [file(&path("new.gz")), file(&path("old.gz"))];

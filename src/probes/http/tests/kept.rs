@@ -25,7 +25,7 @@ async fn lasting(lives: usize) -> (String, Arc<Mutex<usize>>, Arc<tokio::sync::N
     (url, count, closed)
 }
 
-async fn once(probe: &HttpProbe) -> Result<HttpFacts, Broken<HttpFacts>> {
+async fn once(probe: &HttpProbe) -> Result<HttpFacts, Incomplete<HttpFacts>> {
     probe.observe(&Context::new(Duration::from_secs(5), Arc::default())).await
 }
 

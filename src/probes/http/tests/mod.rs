@@ -14,7 +14,7 @@ use tokio::{
 use super::*;
 use crate::{
     io::context::Context,
-    model::{failure::Failure, observation::Broken, words::Reason},
+    model::{failure::Failure, observation::Incomplete, words::Reason},
     probe::Probe,
 };
 
@@ -84,7 +84,7 @@ fn probe(settings: Value) -> HttpProbe {
     http.acquire(vec![Want::Body], &Arc::default()).unwrap()
 }
 
-async fn run(settings: Value) -> Result<HttpFacts, Broken<HttpFacts>> {
+async fn run(settings: Value) -> Result<HttpFacts, Incomplete<HttpFacts>> {
     probe(settings).observe(&Context::new(Duration::from_secs(5), Arc::default())).await
 }
 

@@ -26,7 +26,7 @@ use crate::{checks::window::Window, model::units::Period, probes::metrics::expos
 /// The gains of counters over a window. `T` is what is kept of one scrape; counters are told apart by the set that
 /// they belong to, as one series may be among the errors and in the total.
 #[derive(Debug)]
-pub struct Gains<T> {
+pub struct Increases<T> {
     sets: Vec<HashMap<Box<str>, Reading>>,
     scrapes: Window<T>,
     /// Whether an earlier scrape lies in the window.
@@ -49,13 +49,13 @@ struct Saved {
     scrapes: serde_json::Value,
 }
 
-impl<T> Default for Gains<T> {
+impl<T> Default for Increases<T> {
     fn default() -> Self {
         Self { sets: Vec::new(), scrapes: Window::default(), earlier: false, at: Timestamp::UNIX_EPOCH }
     }
 }
 
-impl<T> Gains<T> {
+impl<T> Increases<T> {
     /// Begins with a scrape.
     pub fn begin(&mut self, at: Timestamp, window: Period) {
         if self.scrapes.is_ahead_of(at) {
@@ -131,7 +131,7 @@ impl Reading {
     }
 }
 
-impl<T: Clone + Serialize + DeserializeOwned> Gains<T> {
+impl<T: Clone + Serialize + DeserializeOwned> Increases<T> {
     /// For [`crate::model::check::Check::save`].
     #[must_use]
     pub fn save(&self) -> Option<serde_json::Value> {
@@ -164,7 +164,7 @@ mod tests {
         Series::new(id, Vec::new(), value).unwrap()
     }
 
-    fn scrape(gains: &mut Gains<f64>, at: i64, page: &[(&str, f64)]) {
+    fn scrape(gains: &mut Increases<f64>, at: i64, page: &[(&str, f64)]) {
         let page: Vec<_> = page.iter().map(|(id, value)| series(id, *value)).collect();
         gains.begin(Timestamp::from_second(at).unwrap(), WINDOW);
         let mut sum = 0.0;
@@ -172,13 +172,13 @@ mod tests {
         gains.end(WINDOW, sum);
     }
 
-    fn total(gains: &Gains<f64>) -> Option<f64> {
+    fn total(gains: &Increases<f64>) -> Option<f64> {
         gains.kept().map(|kept| kept.sum())
     }
 
     /// Scrapes ten seconds apart of one series `a`; NaN stands for itself, a negative number for no series at all.
     fn gained(values: &[f64]) -> Option<f64> {
-        let mut gains = Gains::default();
+        let mut gains = Increases::default();
         for (at, value) in (0..).step_by(10).zip(values) {
             let page = [("a", *value)];
             scrape(&mut gains, at, if *value < 0.0 { &[] } else { &page });
@@ -203,7 +203,7 @@ mod tests {
         ] {
             assert_eq!(gained(values), expected, "{case}");
         }
-        let mut gains = Gains::default();
+        let mut gains = Increases::default();
         scrape(&mut gains, 100, &[("a", 5.0)]);
         scrape(&mut gains, 110, &[("a", 6.0)]);
         scrape(&mut gains, 105, &[("a", 7.0)]);
@@ -218,15 +218,15 @@ mod tests {
 
     #[test]
     fn counting_goes_on_after_a_restart() {
-        let mut before = Gains::default();
+        let mut before = Increases::default();
         scrape(&mut before, 0, &[("a", 0.1 + 0.2)]);
         scrape(&mut before, 10, &[("a", 1.1 + 2.2), ("b", f64::NAN)]);
         let text = before.save().unwrap().to_string();
-        let mut after = Gains::restored(serde_json::from_str(&text).unwrap());
+        let mut after = Increases::restored(serde_json::from_str(&text).unwrap());
         scrape(&mut after, 30, &[("a", 1.1 + 2.2), ("b", 7.0)]);
         assert!((total(&after).unwrap() - 3.0).abs() < 1e-9);
         for bad in ["null", "{}", r#"{"readings":[[["a",-1,0]]],"scrapes":null}"#] {
-            assert!(total(&Gains::<f64>::restored(serde_json::from_str(bad).unwrap())).is_none());
+            assert!(total(&Increases::<f64>::restored(serde_json::from_str(bad).unwrap())).is_none());
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
         fn gains_are_never_negative(
             pages in prop::collection::vec((-100_i64..100, prop::collection::vec(("[ab]", any::<f64>()), 0..3)), 0..30),
         ) {
-            let mut gains = Gains::default();
+            let mut gains = Increases::default();
             for (at, page) in &pages {
                 let page: Vec<_> = page.iter().map(|(id, value)| (id.as_str(), *value)).collect();
                 scrape(&mut gains, *at, &page);

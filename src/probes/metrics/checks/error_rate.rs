@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    counters::Gains,
+    counters::Increases,
     no_data::{self, WhenIdle},
 };
 use crate::{
@@ -67,7 +67,7 @@ pub struct ErrorRate {
     runs: Runs,
     /// Errors and events.
     #[serde(skip)]
-    gains: Gains<(f64, f64)>,
+    gains: Increases<(f64, f64)>,
 }
 
 impl CheckKind<Page> for ErrorRate {
@@ -128,7 +128,7 @@ impl Check<Page> for ErrorRate {
 
     fn restore(&mut self, saved: serde_json::Value) {
         if self.total.is_some() {
-            self.gains = Gains::restored(saved);
+            self.gains = Increases::restored(saved);
         } else {
             self.runs = Runs::restored(saved);
         }

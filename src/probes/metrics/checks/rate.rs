@@ -1,6 +1,6 @@
 //! How much counters gain in a second, added up over the series of a selector: what `throughput` and `value` share.
 
-use super::{counters::Gains, no_data};
+use super::{counters::Increases, no_data};
 use crate::{
     model::{observation::Observation, units::Period, verdict::Verdict},
     probes::metrics::exposition_format::{selector::Selector, series::Page},
@@ -8,7 +8,7 @@ use crate::{
 
 /// A rate over a window.
 #[derive(Debug, Default)]
-pub struct Rate(Gains<f64>);
+pub struct Rate(Increases<f64>);
 
 impl Rate {
     /// Takes in a scrape and gives the rate.
@@ -43,6 +43,6 @@ impl Rate {
     /// What was saved, or nothing if it can't be read.
     #[must_use]
     pub fn restored(saved: serde_json::Value) -> Self {
-        Self(Gains::restored(saved))
+        Self(Increases::restored(saved))
     }
 }

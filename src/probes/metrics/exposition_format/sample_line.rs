@@ -19,7 +19,7 @@ pub(crate) struct Sample<'a> {
 
 /// What is wrong with a line, and at which byte of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Mistake {
+pub(crate) struct ParseError {
     pub(crate) at: usize,
     pub(crate) what: &'static str,
 }
@@ -32,7 +32,7 @@ pub(crate) fn sample<'a>(
     line: &'a str,
     format: Format,
     label: impl FnMut(&'a str, &'a str),
-) -> Result<Sample<'a>, Mistake> {
+) -> Result<Sample<'a>, ParseError> {
     let mut cursor = Cursor { line, at: 0, blanks: format == Format::Text };
     cursor.sample(label)
 }
@@ -66,7 +66,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn sample(&mut self, mut label: impl FnMut(&'a str, &'a str)) -> Result<Sample<'a>, Mistake> {
+    fn sample(&mut self, mut label: impl FnMut(&'a str, &'a str)) -> Result<Sample<'a>, ParseError> {
         self.skip_blanks();
         let mut name = match self.word(is_name_start, is_name) {
             "" => None,
@@ -96,7 +96,7 @@ impl<'a> Cursor<'a> {
         &mut self,
         may_be_name: bool,
         label: &mut impl FnMut(&'a str, &'a str),
-    ) -> Result<Option<&'a str>, Mistake> {
+    ) -> Result<Option<&'a str>, ParseError> {
         let (mut quoted_name, mut count) = (None, 0);
         self.skip_blanks();
         while !self.takes(b'}') {
@@ -128,7 +128,7 @@ impl<'a> Cursor<'a> {
         Ok(quoted_name)
     }
 
-    fn quoted(&mut self) -> Result<&'a str, Mistake> {
+    fn quoted(&mut self) -> Result<&'a str, ParseError> {
         if !self.takes(b'"') {
             return Err(self.wrong("expected a value in double quotes"));
         }
@@ -142,12 +142,12 @@ impl<'a> Cursor<'a> {
                     return Ok(text);
                 }
                 Some(end) => self.at += end + 2,
-                None => return Err(Mistake { at: start, what: "this quote is not closed in its line" }),
+                None => return Err(ParseError { at: start, what: "this quote is not closed in its line" }),
             }
         }
     }
 
-    fn number(&mut self) -> Result<f64, Mistake> {
+    fn number(&mut self) -> Result<f64, ParseError> {
         if self.blanks {
             self.skip_blanks();
         } else if !self.takes(b' ') {
@@ -160,7 +160,7 @@ impl<'a> Cursor<'a> {
         } else {
             "expected a number as value"
         };
-        let mistake = Mistake { at: start, what };
+        let mistake = ParseError { at: start, what };
         match text.parse::<f64>() {
             // A number too large for its type is a mistake in Prometheus, too; only the word makes infinity.
             Ok(value) if value.is_infinite() && !text.contains(['n', 'N']) => Err(mistake),
@@ -169,7 +169,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn timestamp(&mut self) -> Result<(), Mistake> {
+    fn timestamp(&mut self) -> Result<(), ParseError> {
         let before = self.at;
         self.skip_blanks();
         if !self.blanks && !self.takes(b' ') {
@@ -186,10 +186,10 @@ impl<'a> Cursor<'a> {
             (text, true) => text.parse::<i64>().is_ok(),
             (text, false) => text.parse::<f64>().is_ok_and(f64::is_finite),
         };
-        if fits { Ok(()) } else { Err(Mistake { at: start, what: "expected a timestamp" }) }
+        if fits { Ok(()) } else { Err(ParseError { at: start, what: "expected a timestamp" }) }
     }
 
-    fn exemplar(&mut self) -> Result<(), Mistake> {
+    fn exemplar(&mut self) -> Result<(), ParseError> {
         for byte in *b" # {" {
             if !self.takes(byte) {
                 return Err(self.wrong("expected the end of the line or an exemplar, ` # {..} value`"));
@@ -229,8 +229,8 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    fn wrong(&self, what: &'static str) -> Mistake {
-        Mistake { at: self.at, what }
+    fn wrong(&self, what: &'static str) -> ParseError {
+        ParseError { at: self.at, what }
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
         let mut labels = String::new();
         match sample(line, format, |name, value| labels += &format!("{name}={}|", unescape(value))) {
             Ok(sample) => format!("{} {labels} {}", sample.name, sample.value),
-            Err(Mistake { at, what }) => format!("{at}: {what}"),
+            Err(ParseError { at, what }) => format!("{at}: {what}"),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::postgres::facts::{Limited, PostgresFacts},
+    probes::postgres::facts::{ConnectionLimit, PostgresFacts},
 };
 
 /// Settings of `pool`.
@@ -84,7 +84,7 @@ impl PostgresPool {
             waiting: None,
             max: facts.room.usable() as f64,
         };
-        let limited = |kind: &'static str, of: &Limited| Pool {
+        let limited = |kind: &'static str, of: &ConnectionLimit| Pool {
             name: format!("{kind} {}", of.name),
             used: of.used as f64,
             idle: None,

@@ -12,7 +12,7 @@ pub(super) const MAX_MESSAGES: usize = 10_000;
 /// What is left of the limits for a run, and why the server was cut off if it was. Clones share it: the driver knows
 /// only that a connection is closed once its own task has ended.
 #[derive(Clone, Debug)]
-pub(super) struct Allowance(Arc<Mutex<Left>>);
+pub(super) struct ByteBudget(Arc<Mutex<Left>>);
 
 #[derive(Debug)]
 struct Left {
@@ -21,13 +21,13 @@ struct Left {
     refusal: Option<Failure>,
 }
 
-impl Default for Allowance {
+impl Default for ByteBudget {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Left { bytes: MAX_BYTES, messages: MAX_MESSAGES, refusal: None })))
     }
 }
 
-impl Allowance {
+impl ByteBudget {
     /// Another run begins.
     pub(super) fn renew(&self) {
         let mut left = self.left();

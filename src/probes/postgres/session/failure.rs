@@ -7,14 +7,14 @@ use tokio_postgres::{
     error::{DbError, SqlState},
 };
 
-use super::allowance::Allowance;
+use super::allowance::ByteBudget;
 use crate::{
     io::dial,
     model::{failure::Failure, words::Reason},
 };
 
 /// What an error means. A server that was cut off is known by its allowance: the driver may only see the end.
-pub(super) fn of(what: &str, error: &Error, allowance: &Allowance) -> Failure {
+pub(super) fn of(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
     if let Some(Failure { reason, detail }) = allowance.refusal() {
         return Failure::new(reason, format!("{what}: {detail}"));
     }

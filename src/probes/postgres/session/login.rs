@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    io::{lane::poll_once, resources::Shared},
+    io::{lane::poll_once, resources::Resources},
     model::failure::Failure,
 };
 
@@ -57,7 +57,7 @@ pub(super) async fn drive<T: Send + 'static>(
     login: impl Future<Output = T> + Send + 'static,
     gate: &Gate,
     host: &str,
-    shared: &Shared,
+    shared: &Resources,
 ) -> Result<T, Failure> {
     let mut login: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(login);
     loop {

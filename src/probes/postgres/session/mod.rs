@@ -13,13 +13,13 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Statement, config::SslMode as DriverMode, config::SslNegotiation};
 
 use self::{
-    allowance::Allowance,
+    allowance::ByteBudget,
     dsn::Target,
-    transport::{Channel, Standing},
+    transport::{Established, Transport},
 };
 use super::facts::{PostgresFacts, SQL, Unread};
 use crate::{
-    io::{context::Context, resources::Shared},
+    io::{context::Context, resources::Resources},
     model::{
         failure::Failure,
         words::{Phase, Reason},
@@ -33,13 +33,13 @@ pub(super) struct Session {
     statement: Statement,
     target: Target,
     encrypted: bool,
-    allowance: Allowance,
+    allowance: ByteBudget,
     /// A query is under way.
     busy: bool,
     driver: Guard,
     /// When it goes, the driver has a moment left to say goodbye.
     _leave: oneshot::Sender<()>,
-    shared: Arc<Shared>,
+    shared: Arc<Resources>,
 }
 
 /// How long saying goodbye or cancelling may take.
@@ -48,11 +48,11 @@ const MOMENT: Duration = Duration::from_secs(2);
 impl Session {
     /// Connects, logs in and prepares the query.
     pub(super) async fn open(cx: &Context, target: Target) -> Result<Self, Failure> {
-        let channel = Channel::open(cx, &target).await?;
+        let channel = Transport::open(cx, &target).await?;
         let (encrypted, allowance, gate) = (channel.is_encrypted(), channel.allowance(), channel.gate());
         let login = cx.phase(Phase::Login, async {
             let config = config(&target, cx.timeout);
-            let login = async move { config.connect_raw(channel, Standing).await };
+            let login = async move { config.connect_raw(channel, Established).await };
             let (client, connection) = login::drive(login, &gate, &target.host, &cx.shared)
                 .await?
                 .map_err(|error| failure::of(&format!("logging in as {}", target.user), &error, &allowance))?;
@@ -109,9 +109,9 @@ impl Drop for Session {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(timeout(MOMENT, async move {
                 let cx = Context::new(MOMENT, shared);
-                if let Ok(channel) = Channel::open(&cx, &target).await {
+                if let Ok(channel) = Transport::open(&cx, &target).await {
                     // Nothing comes back from it, and if it does not arrive, statement_timeout ends the query.
-                    let _ = token.cancel_query_raw(channel, Standing).await;
+                    let _ = token.cancel_query_raw(channel, Established).await;
                 }
             }));
         }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::{
-    allowance::Allowance,
+    allowance::ByteBudget,
     dsn::{SslMode, Target},
     filter::Filter,
     login::Gate,
@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Bytes to and from a server. The driver sees only what passes the filter.
-pub(super) struct Channel {
+pub(super) struct Transport {
     stream: Pin<Box<dyn Stream>>,
     /// The hash of the server's certificate, for SCRAM to be bound to; `None` where there is no encryption.
     binding: Option<Vec<u8>>,
@@ -47,7 +47,7 @@ pub(super) struct Channel {
     filter: Filter,
     /// Bytes that passed the filter and that the driver has not taken yet.
     screened: BytesMut,
-    allowance: Allowance,
+    allowance: ByteBudget,
     gate: Gate,
 }
 
@@ -60,7 +60,7 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 /// The message that asks for TLS: its length and its code, from the chapter "Message Formats" of the manual.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-impl Channel {
+impl Transport {
     /// Connects, and encrypts if wanted.
     pub(super) async fn open(cx: &Context, target: &Target) -> Result<Self, Failure> {
         if let Some(path) = target.socket() {
@@ -94,7 +94,7 @@ impl Channel {
     }
 
     /// To be renewed with each run.
-    pub(super) fn allowance(&self) -> Allowance {
+    pub(super) fn allowance(&self) -> ByteBudget {
         self.allowance.clone()
     }
 
@@ -110,7 +110,7 @@ impl Channel {
             encrypted: false,
             filter: Filter::default(),
             screened: BytesMut::new(),
-            allowance: Allowance::default(),
+            allowance: ByteBudget::default(),
             gate: Gate::default(),
         }
     }
@@ -169,7 +169,7 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Failure {
     Failure::from_error(reason, &format!("no connection to {}", path.display()), error)
 }
 
-impl AsyncRead for Channel {
+impl AsyncRead for Transport {
     fn poll_read(mut self: Pin<&mut Self>, task: &mut Task<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let channel = &mut *self;
         loop {
@@ -204,7 +204,7 @@ impl AsyncRead for Channel {
     }
 }
 
-impl AsyncWrite for Channel {
+impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, task: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.stream.as_mut().poll_write(task, bytes)
     }
@@ -216,7 +216,7 @@ impl AsyncWrite for Channel {
     }
 }
 
-impl TlsStream for Channel {
+impl TlsStream for Transport {
     fn channel_binding(&self) -> ChannelBinding {
         self.binding.clone().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
@@ -224,14 +224,14 @@ impl TlsStream for Channel {
 
 /// Hands the driver a channel that stands already. With `sslmode=require` and direct negotiation it asks for nothing
 /// before that.
-pub(super) struct Standing;
+pub(super) struct Established;
 
-impl TlsConnect<Channel> for Standing {
-    type Stream = Channel;
+impl TlsConnect<Transport> for Established {
+    type Stream = Transport;
     type Error = io::Error;
-    type Future = Ready<io::Result<Channel>>;
+    type Future = Ready<io::Result<Transport>>;
 
-    fn connect(self, channel: Channel) -> Self::Future {
+    fn connect(self, channel: Transport) -> Self::Future {
         ready(Ok(channel))
     }
 }

@@ -32,7 +32,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::http::{Answered, HttpFacts, Want},
+    probes::http::{HttpFacts, HttpResponse, Want},
 };
 
 /// Expectations on the answer.
@@ -80,7 +80,7 @@ impl Check<HttpFacts> for Response {
 }
 
 impl Response {
-    fn verdict(&self, answered: &Answered) -> Verdict {
+    fn verdict(&self, answered: &HttpResponse) -> Verdict {
         let body = answered.body.as_deref().unwrap_or_default();
         let wanted = self.expect.iter().any(|expectation| matches!(expectation.subject(), Some(Subject::Json(_))));
         let document = wanted.then(|| read_json(body));

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    counters::Gains,
+    counters::Increases,
     histogram::{Histogram, Quantile},
     no_data::{self, WhenIdle},
 };
@@ -211,7 +211,7 @@ struct Buckets {
     /// Upper bounds in the order in which they were first seen.
     bounds: Vec<f64>,
     /// For each scrape the buckets that have gained, by the place of their bound, and how much.
-    gains: Gains<Vec<(u16, f64)>>,
+    gains: Increases<Vec<(u16, f64)>>,
 }
 
 impl Buckets {
@@ -264,7 +264,7 @@ impl Buckets {
 
     fn restored(saved: serde_json::Value) -> Self {
         let Ok((bounds, gains)) = serde_json::from_value::<(Vec<u64>, _)>(saved) else { return Self::default() };
-        Self { bounds: bounds.into_iter().map(f64::from_bits).collect(), gains: Gains::restored(gains) }
+        Self { bounds: bounds.into_iter().map(f64::from_bits).collect(), gains: Increases::restored(gains) }
     }
 }
 

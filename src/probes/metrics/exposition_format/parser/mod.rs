@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use memchr::memchr;
 
 use super::{
-    sample_line::{self, Mistake},
+    sample_line::{self, ParseError},
     selector::Selector,
     series::{Format, Page, Series},
 };
@@ -106,7 +106,9 @@ impl<'w> Parser<'w> {
         self.begun.extend_from_slice(rest);
         if self.begun.len() > LONGEST_LINE {
             self.page.lines += 1;
-            return Err(self.wrong(&self.begun, &Mistake { at: LONGEST_LINE, what: "this line is longer than 64KiB" }));
+            return Err(
+                self.wrong(&self.begun, &ParseError { at: LONGEST_LINE, what: "this line is longer than 64KiB" })
+            );
         }
         Ok(())
     }
@@ -130,20 +132,22 @@ impl<'w> Parser<'w> {
     fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.page.lines += 1;
         let mistake = match std::str::from_utf8(bytes) {
-            Ok(_) if bytes.len() > LONGEST_LINE => Mistake { at: LONGEST_LINE, what: "this line is longer than 64KiB" },
-            Ok(_) if self.ended => Mistake { at: 0, what: "nothing may follow the line `# EOF`" },
+            Ok(_) if bytes.len() > LONGEST_LINE => {
+                ParseError { at: LONGEST_LINE, what: "this line is longer than 64KiB" }
+            }
+            Ok(_) if self.ended => ParseError { at: 0, what: "nothing may follow the line `# EOF`" },
             Ok(line) => match self.checked(line) {
                 Ok(None) => return Ok(()),
                 Ok(Some(failure)) => return Err(failure),
                 Err(mistake) => mistake,
             },
-            Err(error) => Mistake { at: error.valid_up_to(), what: "this is not UTF-8" },
+            Err(error) => ParseError { at: error.valid_up_to(), what: "this is not UTF-8" },
         };
         Err(self.wrong(bytes, &mistake))
     }
 
     /// A failure that is not the line's goes into the `Ok`.
-    fn checked(&mut self, line: &str) -> Result<Option<Failure>, Mistake> {
+    fn checked(&mut self, line: &str) -> Result<Option<Failure>, ParseError> {
         let text = self.page.format == Format::Text;
         let trimmed = if text { line.trim_start_matches([' ', '\t']) } else { line };
         if trimmed.starts_with('#') {
@@ -172,7 +176,7 @@ impl<'w> Parser<'w> {
         Ok(None)
     }
 
-    fn comment(&mut self, line: &str) -> Result<(), Mistake> {
+    fn comment(&mut self, line: &str) -> Result<(), ParseError> {
         if self.page.format == Format::Text {
             return Ok(());
         }
@@ -183,16 +187,16 @@ impl<'w> Parser<'w> {
         if ["# HELP ", "# TYPE ", "# UNIT "].iter().any(|known| line.starts_with(known)) {
             return Ok(());
         }
-        Err(Mistake { at: 0, what: "OpenMetrics knows no comments but HELP, TYPE, UNIT and EOF" })
+        Err(ParseError { at: 0, what: "OpenMetrics knows no comments but HELP, TYPE, UNIT and EOF" })
     }
 
-    fn keep(&mut self, line: &str) -> Result<(), Mistake> {
+    fn keep(&mut self, line: &str) -> Result<(), ParseError> {
         let mut labels = Vec::new();
         let sample = sample_line::sample(line, self.page.format, |label, value| {
             labels.push((sample_line::unescape(label).into(), sample_line::unescape(value).into()));
         })?;
         let series = Series::new(&sample.name, labels, sample.value);
-        let series = series.ok_or(Mistake { at: 0, what: "a label is there twice" })?;
+        let series = series.ok_or(ParseError { at: 0, what: "a label is there twice" })?;
         if self.wanted.has(&series) {
             if self.seen.insert(series.id.clone()) {
                 self.kept_bytes += series.bytes();
@@ -204,7 +208,7 @@ impl<'w> Parser<'w> {
         Ok(())
     }
 
-    fn wrong(&self, line: &[u8], mistake: &Mistake) -> Failure {
+    fn wrong(&self, line: &[u8], mistake: &ParseError) -> Failure {
         let number = self.page.lines;
         // No sample yet: so this is hardly a page with one mistake.
         let hint = match line.trim_ascii_start().first() {

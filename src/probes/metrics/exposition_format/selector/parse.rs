@@ -33,10 +33,10 @@ struct Scan<'a> {
 }
 
 /// Where and what.
-type Mistake = (usize, String);
+type ParseError = (usize, String);
 
 impl Scan<'_> {
-    fn selector(&mut self) -> Result<(Option<Box<str>>, Vec<Matcher>), Mistake> {
+    fn selector(&mut self) -> Result<(Option<Box<str>>, Vec<Matcher>), ParseError> {
         let mut name = self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
         let mut matchers = Vec::new();
         if self.takes('{') {
@@ -62,7 +62,7 @@ impl Scan<'_> {
         }
     }
 
-    fn matcher(&mut self, may_be_name: bool) -> Result<Item, Mistake> {
+    fn matcher(&mut self, may_be_name: bool) -> Result<Item, ParseError> {
         let label = match self.peek() {
             Some('"' | '\'' | '`') => {
                 let quoted = self.string()?;
@@ -98,7 +98,7 @@ impl Scan<'_> {
         Ok(Item::Matcher(Matcher { label, test }))
     }
 
-    fn string(&mut self) -> Result<Box<str>, Mistake> {
+    fn string(&mut self) -> Result<Box<str>, ParseError> {
         let start = self.position();
         let Some(quote @ ('"' | '\'' | '`')) = self.peek() else {
             return Err((start, "expected a value in quotes".to_owned()));
@@ -155,7 +155,7 @@ impl Scan<'_> {
         self.rest.peek().map_or(self.text.len(), |(at, _)| *at)
     }
 
-    fn wrong<T>(&mut self, what: &str) -> Result<T, Mistake> {
+    fn wrong<T>(&mut self, what: &str) -> Result<T, ParseError> {
         Err((self.position(), what.to_owned()))
     }
 }

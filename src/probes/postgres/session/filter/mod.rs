@@ -12,7 +12,7 @@
 use bytes::BytesMut;
 use tokio_postgres::types::Type;
 
-use super::allowance::Allowance;
+use super::allowance::ByteBudget;
 use crate::model::{failure::Failure, words::Reason};
 
 /// Most iterations of SCRAM that the driver computes (`MAX_ITERATION_COUNT` of the crate `postgres-protocol`). It
@@ -61,7 +61,7 @@ impl Filter {
     pub(super) fn screen(
         &mut self,
         mut bytes: &[u8],
-        allowance: &Allowance,
+        allowance: &ByteBudget,
         out: &mut BytesMut,
     ) -> Result<Option<u32>, Failure> {
         let mut iterations = None;
@@ -99,7 +99,7 @@ impl Filter {
     }
 
     /// Decides on a message by its header.
-    fn begin(&mut self, tag: u8, length: u32, allowance: &Allowance) -> Result<(Action, usize), Failure> {
+    fn begin(&mut self, tag: u8, length: u32, allowance: &ByteBudget) -> Result<(Action, usize), Failure> {
         const LENGTH: u32 = 4;
         // Until the login ends only these are spoken: authentication, errors and notices, the version of the protocol,
         // parameters, the key for cancelling, and the end.

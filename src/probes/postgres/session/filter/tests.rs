@@ -28,7 +28,7 @@ fn logged_in() -> Filter {
 /// What reaches the driver of a stream that comes in pieces of a size.
 fn screen(mut filter: Filter, stream: &[u8], piece: usize) -> Result<(Vec<u8>, Option<u32>), Failure> {
     let (mut out, mut iterations) = (BytesMut::new(), None);
-    let allowance = Allowance::default();
+    let allowance = ByteBudget::default();
     for part in stream.chunks(piece) {
         iterations = filter.screen(part, &allowance, &mut out)?.or(iterations);
     }

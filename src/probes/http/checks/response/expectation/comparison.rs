@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Display};
 
 use serde_json::Value;
 
-use super::{Expectation, Finding, Held, wrong};
+use super::{Evaluation, Expectation, Finding, wrong};
 use crate::{
     io::http::body::excerpt,
     model::{
@@ -15,17 +15,17 @@ use crate::{
 
 impl Expectation {
     /// Holds all of them against each value; a hidden one is not quoted.
-    pub(crate) fn compare(&self, what: &str, values: &[&Value], hidden: bool) -> Held {
+    pub(crate) fn compare(&self, what: &str, values: &[&Value], hidden: bool) -> Evaluation {
         let finding = match (self.exists, values.is_empty()) {
-            (Some(false), true) => return Held::default(),
+            (Some(false), true) => return Evaluation::default(),
             (Some(false), false) => Some(wrong(Reason::Body, format!("{what} is there, expected none"))),
             (_, true) => Some(wrong(Reason::Body, format!("{what} is missing"))),
             (_, false) => None,
         };
         if finding.is_some() {
-            return Held { finding, measure: None };
+            return Evaluation { finding, measure: None };
         }
-        let mut held = Held::default();
+        let mut held = Evaluation::default();
         for value in values {
             let shown = shown(value, hidden);
             let finding = self
@@ -136,7 +136,7 @@ impl Expectation {
     }
 }
 
-impl Held {
+impl Evaluation {
     /// The first of the worst findings stays; of several values of one path the measure with the least headroom.
     fn worsen(&mut self, finding: Option<Finding>, measure: Option<Measure>) {
         let badness = |finding: &Option<Finding>| finding.as_ref().map_or(0, |finding| finding.outcome.badness());

@@ -18,7 +18,7 @@ use crate::{
         pattern::{Pattern, nesting},
         words::{Outcome, Reason},
     },
-    probes::http::{Answered, Statuses, facts::PRIVATE},
+    probes::http::{HttpResponse, Statuses, facts::SENSITIVE_HEADERS},
 };
 
 /// One part of the answer (`status`, `header`, `text`, `not_text`, `regex` or `json`) and, for a header or a JSON
@@ -90,7 +90,7 @@ pub(crate) enum Subject<'a> {
 
 /// What came of an expectation.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct Evaluation {
     pub(crate) finding: Option<Finding>,
     pub(crate) measure: Option<Measure>,
 }
@@ -223,7 +223,12 @@ impl Expectation {
     }
 
     /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
-    pub(crate) fn hold(&self, answered: &Answered, body: &[u8], document: Option<&Result<Value, Unreadable>>) -> Held {
+    pub(crate) fn hold(
+        &self,
+        answered: &HttpResponse,
+        body: &[u8],
+        document: Option<&Result<Value, Unreadable>>,
+    ) -> Evaluation {
         let finding = match self.subject() {
             Some(Subject::Status(statuses)) => (!statuses.contains(answered.status))
                 .then(|| wrong(Reason::Status, format!("the status is {}, expected {statuses}", answered.status))),
@@ -245,7 +250,7 @@ impl Expectation {
             Some(Subject::Header(name)) => {
                 let values = answered.headers.get_all(name).iter();
                 let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
-                let hidden = PRIVATE.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
+                let hidden = SENSITIVE_HEADERS.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
                 return self.compare(&format!("header {name}"), &values.iter().collect::<Vec<_>>(), hidden);
             }
             Some(Subject::Json(path)) => match document {
@@ -266,6 +271,6 @@ impl Expectation {
             },
             None => None,
         };
-        Held { finding, measure: None }
+        Evaluation { finding, measure: None }
     }
 }
