@@ -4,6 +4,7 @@ pub mod address;
 pub(crate) mod bounded_file;
 pub mod context;
 pub mod dial;
+pub(crate) mod exposed_secrets;
 pub mod http;
 pub(crate) mod lane;
 pub mod resources;

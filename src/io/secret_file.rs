@@ -1,20 +1,17 @@
 //! Secrets in files: read at each use, so that a rotated one is picked up without a restart.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-};
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::exposed_secrets::ExposedSecrets;
 use super::{
-    bounded_file::{self, FileVersion, Refusal},
+    bounded_file::{self, Refusal},
     resources::Resources,
 };
 use crate::model::{failure::Failure, secret::Secret, words::Reason};
-use std::{fs::Metadata, io, sync::Arc};
+use std::{io, sync::Arc};
 
 /// A file that holds a secret, alone; read at use.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +33,7 @@ impl SecretFile {
     }
 }
 
-fn read(path: &Path, exposed: &Exposed) -> Result<Secret, Failure> {
+fn read(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Failure> {
     let shown = path.display();
     let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| {
         let reason = match &refusal {
@@ -56,29 +53,6 @@ fn read(path: &Path, exposed: &Exposed) -> Result<Secret, Failure> {
         return Err(wrong("is empty"));
     }
     Ok(Secret::from(secret.to_owned()))
-}
-
-/// Files with secrets that everybody can read, each warned of once until it changes.
-#[derive(Debug, Default)]
-pub(crate) struct Exposed(Mutex<HashMap<PathBuf, FileVersion>>);
-
-impl Exposed {
-    /// Warns in the log of a file that was just read.
-    pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
-        let stamp = FileVersion::of(found);
-        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.get(path).is_some_and(|known| *known == stamp) {
-            return;
-        }
-        match bounded_file::exposure(path, found) {
-            Some(advice) => {
-                warned.insert(path.to_owned(), stamp);
-                drop(warned);
-                tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
-            }
-            None => drop(warned.remove(path)),
-        }
-    }
 }
 
 /// Two keys for one secret: written in place (usually as `${NAME}`) or in a file. At most one is set.

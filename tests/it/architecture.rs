@@ -8,40 +8,57 @@ use std::{
 
 use readiness_exporter::catalogue;
 
-/// Modules from the top to the bottom: each imports only those below it, and those beside it.
-const LAYERS: &[&[&str]] = &[
-    &["main", "cli"],
-    &["app"],
-    &["server"],
-    &["metrics", "state", "scheduler"],
-    &["board"],
-    &["settings"],
-    // The list of kinds; the kinds themselves are further down.
-    &["probes.rs"],
-    &["kind"],
-    &["probes"],
-    &["checks"],
-    &[
-        "probe",
-        "check",
-        "limit",
-        "units",
-        "secret",
-        "family",
-        "node",
-        "pattern",
-        "dial",
-        "tls",
-        "shared",
-        "bounded_file",
-    ],
-    &["telemetry", "renderer", "outgoing", "sentence"],
-    &["gzip"],
+/// Every module, from the bottom to the top: each imports only modules above its own line in this list. Vocabularies
+/// and resources have a line each, so that no cycle can form among them.
+const ORDER: &[&str] = &[
+    "telemetry",
+    "render_thread",
+    "compress",
+    "outgoing",
+    "model/text",
+    "model/words",
+    "model/units",
+    "model/metric",
+    "model/failure",
+    "model/secret",
+    "model/redaction",
+    "model/pattern",
+    "model/measure",
+    "model/limit",
+    "model/verdict",
+    "model/observation",
+    "model/check",
+    "document",
+    "io/bounded_file",
+    "io/single_flight",
+    "io/exposed_secrets",
+    "io/lane",
+    "io/tls",
+    "io/resources",
+    "io/secret_file",
+    "io/context",
+    "io/dial",
+    "io/address",
+    "io/http",
+    "probe",
+    "kind",
+    "checks",
+    "probes",
+    "catalogue",
+    "settings",
+    "board",
+    "state",
+    "scheduler",
+    "exposition",
+    "server",
+    "app",
+    "cli",
+    "main",
 ];
 
 /// What only one part of the program may know, where in its folder or file, and what it is known by.
 const ONE_IMPORTER: &[(&str, &[&str])] = &[
-    ("use prometheus::", &["metrics"]),
+    ("use prometheus::", &["exposition"]),
     ("use config::", &["settings"]),
     ("tokio_postgres::", &["probes/postgres"]),
     // The demo's service is one that is watched, not one of ours.
@@ -81,64 +98,165 @@ fn program() -> Vec<(String, String)> {
     all
 }
 
-/// The modules of this crate that a text names, by `crate::name` or in a list `crate::{..}`; comments left out.
-fn imports(text: &str) -> BTreeSet<String> {
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let mut found = BTreeSet::new();
-    for rest in code.join("\n").split("crate::").skip(1) {
-        let (mut depth, mut name) = (0, String::new());
-        for c in rest.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                _ => {}
-            }
-            if depth <= 1 && (c.is_alphanumeric() || c == '_') {
-                name.push(c);
-                continue;
-            }
-            // Only the first part of a path, and only where a name may begin.
-            if !name.is_empty() {
-                found.insert(std::mem::take(&mut name));
-            }
-            if depth <= 0 {
-                break;
-            }
-            if c == ':' {
-                name = "-".to_owned();
+/// The paths that a text names below `crate`, `super` and `self`, in `use` lists and elsewhere; comments left out.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for root in ["crate", "super", "self"] {
+        for (at, _) in code.match_indices(&format!("{root}::")) {
+            let before = code[..at].chars().next_back();
+            // Not in the middle of another path.
+            if before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':') {
+                expand(&code[at..], &[], &mut found);
             }
         }
     }
-    found.retain(|name| !name.starts_with('-'));
     found
 }
 
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
+/// Expands one path or list of a `use` declaration; gives the text behind it.
+fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let (mut path, mut rest) = (before.to_vec(), text);
+    loop {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if end > 0 {
+            path.push(rest[..end].to_owned());
+        }
+        rest = &rest[end..];
+        let Some(next) = rest.strip_prefix("::") else { break };
+        rest = next;
+        if let Some(mut list) = rest.strip_prefix('{') {
+            loop {
+                list = expand(list.trim_start(), &path, found).trim_start();
+                list = list.strip_prefix(',').unwrap_or(list).trim_start();
+                if let Some(behind) = list.strip_prefix('}') {
+                    return behind;
+                }
+                assert!(!list.is_empty(), "a list without an end after {path:?}");
+            }
+        }
+        // A glob, or a generic argument.
+        if !rest.starts_with(|c: char| c.is_alphabetic() || c == '_') {
+            rest = rest.strip_prefix('*').unwrap_or(rest);
+            break;
+        }
+    }
+    // `as name` is no path of its own.
+    let renamed = rest.trim_start().strip_prefix("as ");
+    let rest = renamed.map_or(rest, |name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
+    if path.len() > before.len() {
+        found.push(path);
+    }
+    rest
+}
+
+/// A file as a module path: `io/tls/mod.rs` is `io/tls`.
+fn module(file: &str) -> &str {
+    let file = file.strip_suffix(".rs").unwrap();
+    file.strip_suffix("/mod").unwrap_or(file)
+}
+
+/// Who imports whom, by module path; a module never counts as importing itself.
+fn imports(program: &[(String, String)]) -> BTreeMap<&str, BTreeSet<&str>> {
+    let modules: BTreeSet<&str> = program.iter().map(|(file, _)| module(file)).collect();
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (file, text) in program {
+        let own: Vec<&str> = module(file).split('/').collect();
+        for path in paths(text) {
+            let mut target: Vec<&str> = if path[0] == "crate" { Vec::new() } else { own.clone() };
+            for part in &path {
+                match part.as_str() {
+                    "crate" | "self" => {}
+                    "super" => drop(target.pop()),
+                    part => target.push(part),
+                }
+            }
+            // The deepest module on the way: what follows are its items.
+            let imported =
+                (1..=target.len()).rev().find_map(|end| modules.get(target[..end].join("/").as_str()).copied());
+            found.entry(module(file)).or_default().extend(imported.filter(|imported| *imported != module(file)));
+        }
+    }
+    found
+}
+
+/// The line of [`ORDER`] that a module belongs to.
+fn place(module: &str) -> Option<usize> {
+    ORDER.iter().position(|line| module == *line || module.strip_prefix(line).is_some_and(|rest| rest.starts_with('/')))
 }
 
 #[test]
-fn imports_are_found_in_every_form() {
-    let text =
-        "use crate::{board::Board, check::{self, Status}, limit};\nlet x = crate::units::Period(y);\n// crate::no";
-    assert_eq!(imports(text), ["board", "check", "limit", "units"].map(str::to_owned).into());
+fn paths_are_found_in_every_form() {
+    let text = "use crate::{board::Board, check::{self, Status as S}, limit};\nuse super::a;\n// crate::no\n\
+                let x = crate::units::Period::new(y);";
+    let found: BTreeSet<String> = paths(text).iter().map(|path| path.join("::")).collect();
+    let expected = [
+        "crate::board::Board",
+        "crate::check::self",
+        "crate::check::Status",
+        "crate::limit",
+        "crate::units::Period::new",
+        "super::a",
+    ];
+    assert_eq!(found, expected.map(str::to_owned).into());
 }
 
 #[test]
-fn modules_import_only_what_is_below_them() {
+fn modules_import_only_modules_below_them() {
+    let program = program();
     let mut wrong = Vec::new();
-    for (file, text) in program() {
-        let module = if file == "probes.rs" { "probes.rs" } else { file.split(['/', '.']).next().unwrap() };
-        let own = layer(module).unwrap_or_else(|| panic!("{file} has no place in LAYERS"));
-        for import in imports(&text) {
-            // Macros and the like are no modules.
-            let Some(below) = layer(&import) else { continue };
-            if below < own {
-                wrong.push(format!("{file} imports {import}"));
+    for (module, imported) in imports(&program) {
+        // Lists of modules, which import nothing of their own.
+        if matches!(module, "model" | "io") {
+            continue;
+        }
+        let own = place(module).unwrap_or_else(|| panic!("{module} has no line in ORDER"));
+        for import in imported.into_iter().filter(|import| !matches!(*import, "model" | "io")) {
+            let below = place(import).unwrap_or_else(|| panic!("{import} has no line in ORDER"));
+            if below > own {
+                wrong.push(format!("{module} imports {import}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let unused: Vec<_> =
+        ORDER.iter().filter(|line| !program.iter().any(|(file, _)| place(module(file)) == place(line))).collect();
+    assert!(unused.is_empty(), "{unused:?} are no modules");
+}
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let program = program();
+    let is_inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+    let all = imports(&program);
+    // A folder's `mod.rs` and its files belong together: an import between them is no arrow.
+    let edges: BTreeMap<&str, Vec<&str>> = all
+        .iter()
+        .map(|(module, imported)| {
+            let outside = |import: &&&str| !is_inside(module, import) && !is_inside(import, module);
+            (*module, imported.iter().filter(outside).copied().collect())
+        })
+        .collect();
+    for start in edges.keys() {
+        let (mut seen, mut next) = (BTreeSet::new(), edges[start].clone());
+        while let Some(module) = next.pop() {
+            assert_ne!(module, *start, "{start} is in a circle through {seen:?}");
+            if seen.insert(module) {
+                next.extend(edges.get(module).into_iter().flatten());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_probe_kind_imports_another() {
+    for (file, text) in program() {
+        let Some(own) = file.strip_prefix("probes/").and_then(|rest| rest.split('/').next()) else { continue };
+        for path in paths(&text) {
+            let other = path.iter().position(|part| part == "probes").and_then(|at| path.get(at + 1));
+            assert!(other.is_none_or(|other| other == own), "{file} imports {path:?}: share it in io or checks");
+        }
+    }
 }
 
 #[test]
@@ -159,10 +277,11 @@ fn what_only_one_part_may_know_has_one_importer() {
 #[test]
 fn the_list_of_kinds_is_the_folder_of_kinds() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/probes");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let files = files.filter(|path| path.is_file()).map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders =
+        folders.filter(|path| path.is_dir()).map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     let listed: BTreeSet<_> = catalogue::all().iter().map(|kind| kind.name.to_owned()).collect();
-    assert_eq!(files.collect::<BTreeSet<_>>(), listed);
+    assert_eq!(folders.collect::<BTreeSet<_>>(), listed);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Client {
         headers: &HeaderMap,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
         let config = match &self.tls {
-            Some(tls) => Some(tls.client_config(&cx.shared).await?),
+            Some(tls) => Some(tls.client_config(&cx.shared.tls).await?),
             None => None,
         };
         let is_current = |kept: &Connection| {
@@ -98,7 +98,7 @@ impl Client {
         let (stream, form) = match &self.tls {
             None => (Either::Right(stream), Form::Direct),
             Some(tls) => {
-                let handshake = tls.handshake(stream, url.host(), HttpVersion::Auto.alpn(), &cx.shared);
+                let handshake = tls.handshake(stream, url.host(), HttpVersion::Auto.alpn(), &cx.shared.tls);
                 let stream = cx.phase(Phase::Tls, handshake).await.stream?;
                 let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 (Either::Left(stream), if two { Form::Two } else { Form::Direct })

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use rustls::{
@@ -22,7 +22,8 @@ use super::{
 use crate::{
     io::{
         bounded_file::{self, FileVersion, Refusal},
-        resources::Resources,
+        exposed_secrets::ExposedSecrets,
+        lane::Lane,
         single_flight::SingleFlight,
     },
     model::{failure::Failure, words::Reason},
@@ -33,6 +34,10 @@ use crate::{
 pub(crate) struct Cache {
     made: Mutex<HashMap<Tls, Arc<Client>>>,
     making: SingleFlight<Tls, Arc<Client>>,
+    roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
+    exposed: Arc<ExposedSecrets>,
+    /// Every handshake runs here: a peer chooses how much it computes.
+    pub(super) handshakes: Lane,
 }
 
 /// What one set of TLS settings comes to.
@@ -56,13 +61,13 @@ impl Client {
 }
 
 impl Tls {
-    pub(super) async fn client(&self, shared: &Arc<Resources>) -> Result<Arc<Client>, Failure> {
+    pub(super) async fn client(&self, cache: &Arc<Cache>) -> Result<Arc<Client>, Failure> {
         let without_files = self.files().next().is_none();
-        if without_files && let Some(client) = shared.tls.get(self) {
+        if without_files && let Some(client) = cache.get(self) {
             return Ok(client);
         }
-        let (tls, kept) = (self.clone(), Arc::clone(shared));
-        shared.tls.making.run(self.clone(), move || kept.tls.current(&tls, &kept)).await
+        let (tls, kept) = (self.clone(), Arc::clone(cache));
+        cache.making.run(self.clone(), move || kept.current(&tls)).await
     }
 
     fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
@@ -74,8 +79,39 @@ impl Tls {
 
 impl Cache {
     /// Nothing made yet; `room` bounds how many threads read files.
-    pub(crate) fn new(room: Arc<Semaphore>) -> Self {
-        Self { made: Mutex::default(), making: SingleFlight::new(room) }
+    pub(crate) fn new(room: Arc<Semaphore>, exposed: Arc<ExposedSecrets>) -> Self {
+        Self {
+            made: Mutex::default(),
+            making: SingleFlight::new(room),
+            roots: OnceLock::new(),
+            exposed,
+            handshakes: Lane::default(),
+        }
+    }
+
+    /// The certificate authorities that this system trusts, read once.
+    ///
+    /// # Errors
+    /// `certificate` where the system has none, as in a bare container.
+    fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
+        self.roots
+            .get_or_init(|| {
+                let found = rustls_native_certs::load_native_certs();
+                let mut roots = RootCertStore::empty();
+                roots.add_parsable_certificates(found.certs);
+                if roots.is_empty() {
+                    let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+                    return Err(Failure::new(
+                        Reason::Certificate,
+                        format!(
+                            "this system has no trusted certificate authorities{why}; install ca-certificates, mount \
+                             them, or set `tls.ca`"
+                        ),
+                    ));
+                }
+                Ok(Arc::new(roots))
+            })
+            .clone()
     }
 
     fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
@@ -83,21 +119,21 @@ impl Cache {
     }
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
-    fn current(&self, tls: &Tls, shared: &Resources) -> Result<Arc<Client>, Failure> {
+    fn current(&self, tls: &Tls) -> Result<Arc<Client>, Failure> {
         let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| refused(key, path, &refusal));
         let stamps: Vec<_> = tls.files().map(stamp).collect::<Result<_, _>>()?;
         if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
             return Ok(client);
         }
-        let client = Arc::new(build(tls, shared, stamps)?);
+        let client = Arc::new(build(tls, self, stamps)?);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
         Ok(client)
     }
 }
 
-fn build(tls: &Tls, shared: &Resources, stamps: Vec<FileVersion>) -> Result<Client, Failure> {
+fn build(tls: &Tls, cache: &Cache, stamps: Vec<FileVersion>) -> Result<Client, Failure> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(verifier(tls, shared, &provider)?);
+    let verifier = Arc::new(verifier(tls, cache, &provider)?);
     let versions: &[_] = match tls.min_version {
         Version::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         Version::V1_3 => &[&rustls::version::TLS13],
@@ -110,7 +146,7 @@ fn build(tls: &Tls, shared: &Resources, stamps: Vec<FileVersion>) -> Result<Clie
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
     let mut config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
-            let (chain, private) = (certificates("cert", cert)?, private_key(key, shared)?);
+            let (chain, private) = (certificates("cert", cert)?, private_key(key, cache)?);
             builder.with_client_auth_cert(chain, private).map_err(|error| {
                 let what = format!("tls.cert {} and tls.key {} don't fit together", cert.display(), key.display());
                 Failure::from_error(Reason::Tls, &what, &error)
@@ -122,9 +158,9 @@ fn build(tls: &Tls, shared: &Resources, stamps: Vec<FileVersion>) -> Result<Clie
     Ok(Client { config: Arc::new(config), verifier, stamps })
 }
 
-fn verifier(tls: &Tls, shared: &Resources, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
+fn verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
     let roots = match &tls.ca {
-        None => shared.roots(),
+        None => cache.roots(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates("ca", path)? {
@@ -154,10 +190,10 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn private_key(path: &Path, shared: &Resources) -> Result<PrivateKeyDer<'static>, Failure> {
+fn private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>, Failure> {
     let (pem, found) =
         bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| refused("key", path, &refusal))?;
-    shared.exposed.warn(path, &found);
+    cache.exposed.warn(path, &found);
     // The error of the parser could quote the file: only its place is told.
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| Failure::new(Reason::Tls, format!("tls.key {} holds no private key in PEM", path.display())))

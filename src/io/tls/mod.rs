@@ -24,10 +24,7 @@ pub use self::{
     failure::{failure, failure_in},
     verifier::Presented,
 };
-use crate::{
-    io::resources::Resources,
-    model::failure::{Failure, Invalid},
-};
+use crate::model::failure::{Failure, Invalid};
 
 /// How to encrypt and whom to trust. The default trusts the system's certificate authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -102,8 +99,8 @@ impl Tls {
     ///
     /// # Errors
     /// `not_found`, `permission` or `tls`, naming the file; `certificate` where the system trusts nobody.
-    pub async fn client_config(&self, shared: &Arc<Resources>) -> Result<Arc<ClientConfig>, Failure> {
-        Ok(Arc::clone(&self.client(shared).await?.config))
+    pub async fn client_config(&self, cache: &Arc<Cache>) -> Result<Arc<ClientConfig>, Failure> {
+        Ok(Arc::clone(&self.client(cache).await?.config))
     }
 
     /// One TLS handshake over a stream that stands. `host` is verified unless `server_name` is set; `alpn` is what
@@ -111,13 +108,13 @@ impl Tls {
     ///
     /// The server chooses the size of keys and the number of signatures to verify, so that the work is done in a lane
     /// of its own, off the event loop.
-    pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], shared: &Arc<Resources>) -> Handshake<S>
+    pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], cache: &Arc<Cache>) -> Handshake<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let host = self.server_name.as_deref().unwrap_or(host);
         let prepared = match server_name(host) {
-            Ok(name) => self.client(shared).await.map(|client| (client, name)),
+            Ok(name) => self.client(cache).await.map(|client| (client, name)),
             Err(failure) => Err(failure),
         };
         let (client, name) = match prepared {
@@ -125,7 +122,7 @@ impl Tls {
             Err(failure) => return Handshake { stream: Err(failure), presented: None },
         };
         let (config, witness) = client.witnessed(alpn);
-        let stream = shared.handshakes.drive(host, TlsConnector::from(config).connect(name, stream)).await;
+        let stream = cache.handshakes.drive(host, TlsConnector::from(config).connect(name, stream)).await;
         let stream =
             stream.and_then(|stream| stream.map_err(|error| failure(&format!("TLS handshake with {host}"), &error)));
         Handshake { stream, presented: witness.presented() }

@@ -20,14 +20,18 @@ async fn serve(config: ServerConfig) -> std::net::SocketAddr {
     address
 }
 
-async fn shake(tls: &Tls, config: ServerConfig, shared: &Arc<Resources>) -> Handshake<TcpStream> {
+async fn shake(tls: &Tls, config: ServerConfig, cache: &Arc<Cache>) -> Handshake<TcpStream> {
     let stream = TcpStream::connect(serve(config).await).await.unwrap();
-    tls.handshake(stream, "localhost", &[], shared).await
+    tls.handshake(stream, "localhost", &[], cache).await
 }
 
 #[tokio::test]
 async fn a_trusted_certificate_is_accepted_and_kept() {
-    let (folder, authority, shared) = (tempfile::tempdir().unwrap(), authority("a"), Arc::new(Resources::default()));
+    let (folder, authority, shared) = (
+        tempfile::tempdir().unwrap(),
+        authority("a"),
+        Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default())),
+    );
     let shaken = shake(&authority.trusted_in(folder.path()), authority.server(|_| {}), &shared).await;
     shaken.stream.unwrap();
     let presented = shaken.presented.unwrap();
@@ -45,7 +49,11 @@ async fn what_is_wrong_with_a_certificate_is_said_and_the_certificate_kept() {
             "not for localhost but for a.example",
         ),
     ];
-    let (folder, authority, shared) = (tempfile::tempdir().unwrap(), authority("a"), Arc::new(Resources::default()));
+    let (folder, authority, shared) = (
+        tempfile::tempdir().unwrap(),
+        authority("a"),
+        Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default())),
+    );
     let tls = authority.trusted_in(folder.path());
     for (change, text) in cases {
         let shaken = shake(&tls, authority.server(change), &shared).await;
@@ -59,7 +67,8 @@ async fn what_is_wrong_with_a_certificate_is_said_and_the_certificate_kept() {
 
 #[tokio::test]
 async fn an_unknown_issuer_is_refused_unless_verification_is_switched_off() {
-    let (folder, shared) = (tempfile::tempdir().unwrap(), Arc::new(Resources::default()));
+    let (folder, shared) =
+        (tempfile::tempdir().unwrap(), Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default())));
     let stranger = authority("a").server(|_| {});
     let tls = authority("b").trusted_in(folder.path());
     let failure = shake(&tls, stranger.clone(), &shared).await.stream.unwrap_err();
@@ -74,7 +83,7 @@ async fn an_unknown_issuer_is_refused_unless_verification_is_switched_off() {
 #[tokio::test]
 async fn a_rotated_authority_is_used_at_once_and_an_unchanged_one_is_not_read_again() {
     let (folder, old, new) = (tempfile::tempdir().unwrap(), authority("a"), authority("a"));
-    let shared = Arc::new(Resources::default());
+    let shared = Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default()));
     let tls = old.trusted_in(folder.path());
     let before = tls.client_config(&shared).await.unwrap();
     assert!(Arc::ptr_eq(&before, &tls.client_config(&shared).await.unwrap()));
@@ -88,7 +97,8 @@ async fn a_rotated_authority_is_used_at_once_and_an_unchanged_one_is_not_read_ag
 
 #[tokio::test]
 async fn broken_files_are_named() {
-    let (folder, shared) = (tempfile::tempdir().unwrap(), Arc::new(Resources::default()));
+    let (folder, shared) =
+        (tempfile::tempdir().unwrap(), Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default())));
     let path = folder.path().join("ca.pem");
     let tls = Tls { ca: Some(path.clone()), ..Tls::default() };
     assert_eq!(tls.client_config(&shared).await.unwrap_err().reason, Reason::NotFound);
@@ -114,7 +124,10 @@ async fn a_port_that_does_not_speak_tls_is_told_from_a_bad_certificate() {
         let (silent, _) = listener.accept().await.unwrap();
         drop(silent);
     });
-    let (tls, shared) = (Tls { insecure_skip_verify: true, ..Tls::default() }, Arc::new(Resources::default()));
+    let (tls, shared) = (
+        Tls { insecure_skip_verify: true, ..Tls::default() },
+        Arc::new(Cache::new(Arc::new(tokio::sync::Semaphore::new(4)), Arc::default())),
+    );
     for _ in 0..2 {
         let stream = TcpStream::connect(address).await.unwrap();
         let shaken = tls.handshake(stream, "localhost", &[], &shared).await;

@@ -226,11 +226,11 @@ impl HttpProbe {
         let Http { tls, http_version, host, .. } = &self.settings;
         let handshake = if hop.own {
             let name = host.as_deref().map_or(hop.target.host(), without_port);
-            cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared)).await
+            cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared.tls)).await
         } else {
             // Who we are and whom we ask for was meant for the configured origin alone.
             let tls = Tls { cert: None, key: None, server_name: None, ..tls.clone() };
-            cx.phase(Phase::Tls, tls.handshake(stream, hop.target.host(), http_version.alpn(), &cx.shared)).await
+            cx.phase(Phase::Tls, tls.handshake(stream, hop.target.host(), http_version.alpn(), &cx.shared.tls)).await
         };
         if facts.redirects.is_empty() {
             facts.certificates = handshake.presented.as_ref().and_then(Certificates::of).map(Arc::new);

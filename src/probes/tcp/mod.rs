@@ -159,7 +159,7 @@ impl TcpProbe {
         let (stream, remote) = dial::connect(cx, address.host(), address.port(), *address_family).await?;
         facts.remote = Some(remote);
         let Some(tls) = tls else { return self.converse(cx, stream, facts).await };
-        let handshake = cx.phase(Phase::Tls, tls.handshake(stream, address.host(), &[], &cx.shared)).await;
+        let handshake = cx.phase(Phase::Tls, tls.handshake(stream, address.host(), &[], &cx.shared.tls)).await;
         facts.certificates = handshake.presented.as_ref().and_then(Certificates::of);
         self.converse(cx, handshake.stream?, facts).await
     }

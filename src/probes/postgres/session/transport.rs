@@ -77,7 +77,7 @@ impl Transport {
             if !offers_tls(&mut stream, target).await? {
                 return Ok(Self::plain(stream));
             }
-            let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared).await;
+            let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared.tls).await;
             let stream = handshake.stream?;
             let presented = handshake.presented;
             if target.sslmode == SslMode::VerifyCa {
