@@ -125,6 +125,14 @@ words! {
     }
 }
 
+impl Severity {
+    /// Whether a check of this severity takes part in the overall verdict by default.
+    #[must_use]
+    pub fn gates(self) -> bool {
+        self != Self::Info
+    }
+}
+
 words! {
     /// The part of readiness that a check is about.
     Category {

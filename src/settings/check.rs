@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo, at_least_one,
+    common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
     global::Scalars,
-    probe::{KnownKind, LONGEST_NAME, NAME, gates, split, valid_name},
 };
 use crate::{
     checks,
@@ -269,7 +269,7 @@ impl<'a> Reader<'a> {
             kind: offer.name,
             category: common.category.unwrap_or(offer.category),
             severity,
-            gate: common.gate.unwrap_or(gates(severity)),
+            gate: common.gate.unwrap_or(severity.gates()),
             owner: common.owner.unwrap_or_default(),
             runbook: common.runbook.unwrap_or_default(),
             summary: common.summary.unwrap_or_default(),

@@ -62,7 +62,7 @@ impl Draft {
             server: &'a Server,
             state: &'a Option<std::path::PathBuf>,
             concurrency: super::Concurrency,
-            defaults: &'a super::global::Defaults,
+            defaults: &'a super::timing::Defaults,
         }
         let Scalars { service, state, concurrency, defaults, .. } = scalars;
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });

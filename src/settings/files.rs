@@ -11,17 +11,14 @@ use std::{
 
 use globset::GlobBuilder;
 
-use super::interpolate::Scope;
+use super::{interpolate::Scope, text_file::read};
 use crate::{
     document::{Diagnostics, Node, Place, Value},
-    io::bounded_file,
     model::{pattern::check_glob, text::one_line},
 };
 
 /// Room for more than ten thousand probes in one file.
 const LARGEST: u64 = 8 << 20;
-/// A secret is never larger, and a mistake in a path doesn't fill the memory.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// Files in all, and entries of a folder that a pattern is held against.
 const MOST: usize = 1_000;
 
@@ -48,33 +45,6 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
         Err(why) => loader.problems.push(Place::default(), format!("the folder {} {why}", path.display()), None),
     }
     loader.documents
-}
-
-/// Reads a regular file up to a limit; the error is the end of a sentence that starts with the file's name.
-fn read(path: &Path, max: u64) -> Result<String, String> {
-    let bytes = bounded_file::read(path, max).map_err(|refusal| refusal.to_string())?;
-    text(bytes)
-}
-
-/// Reads a file with a secret, without the line end at its end; warns where every user can read it.
-pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
-    if let Some(advice) = bounded_file::exposure(path, &found) {
-        tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
-    }
-    let mut text = text(bytes)?;
-    if text.ends_with('\n') {
-        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
-    }
-    Ok(text)
-}
-
-fn text(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("is not UTF-8 text: see line {line}")
-    })
 }
 
 struct Loader<'a> {

@@ -10,10 +10,10 @@ use config::{Config, Environment, Map, Source, Value as Layered, ValueKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Concurrency, Flags, Server, files::take, names};
+use super::{Concurrency, Flags, Server, files::take, names, timing::Defaults};
 use crate::{
     document::{Diagnostics, Entry, Interpolated, Node, Place, Value},
-    model::{failure::Invalid, units::Period},
+    model::failure::Invalid,
 };
 
 /// Top-level keys that are layered.
@@ -58,20 +58,6 @@ pub(super) struct ServerScalars {
     pub allowed_hosts: Vec<String>,
 }
 
-/// What probes and checks take unless they say otherwise.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Defaults {
-    /// From the start of a run to the start of the next.
-    pub interval: Period,
-    /// How long a run may take; the interval where that is shorter.
-    pub timeout: Period,
-    /// So many runs in a row must be worse before the status gets worse.
-    pub failure_threshold: u32,
-    /// So many runs in a row must be better before the status gets better.
-    pub success_threshold: u32,
-}
-
 impl Default for ServerScalars {
     fn default() -> Self {
         Self {
@@ -80,13 +66,6 @@ impl Default for ServerScalars {
             external_url: None,
             allowed_hosts: Vec::new(),
         }
-    }
-}
-
-impl Default for Defaults {
-    fn default() -> Self {
-        let seconds = |seconds| Period(std::time::Duration::from_secs(seconds));
-        Self { interval: seconds(30), timeout: seconds(5), failure_threshold: 1, success_threshold: 1 }
     }
 }
 

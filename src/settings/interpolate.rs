@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::files;
+use super::text_file;
 use crate::document::{Diagnostics, Interpolated, Node, Value};
 
 /// Where the values come from.
@@ -63,7 +63,7 @@ impl Scope<'_> {
 
     fn value(&self, reference: &str) -> Result<String, String> {
         if let Some(path) = reference.strip_prefix("file:") {
-            return files::read_secret(&self.folder.join(path)).map_err(|why| format!("`{path}` {why}"));
+            return text_file::read_secret(&self.folder.join(path)).map_err(|why| format!("`{path}` {why}"));
         }
         let (name, default) = match reference.split_once(":-") {
             Some((name, default)) => (name, Some(default)),

@@ -5,6 +5,7 @@
 //! goes on after a mistake wherever it can, so that all of them are listed.
 
 mod check;
+mod common;
 mod dependencies;
 mod effective_config;
 mod files;
@@ -13,6 +14,7 @@ mod interpolate;
 mod names;
 mod probe;
 mod schema;
+mod text_file;
 mod timing;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};

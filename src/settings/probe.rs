@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    CheckInfo, ProbeInfo, ProbeSettings, check, dependencies, effective_config,
+    CheckInfo, ProbeInfo, ProbeSettings, check,
+    common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
+    dependencies, effective_config,
     files::take,
     global::{self, Scalars},
     timing,
@@ -17,8 +19,7 @@ use super::{
 use crate::{
     catalogue,
     document::{Diagnostics, Entry, Node, Place, Value},
-    kind::{CheckDescriptor, KindEntry as Kind},
-    model::{failure::Invalid, metric, units::Period, words::Severity},
+    model::{metric, units::Period},
 };
 
 /// Top-level keys of the contract that this version can't do yet.
@@ -26,11 +27,6 @@ const NOT_YET: [&str; 2] = ["slos", "checklists"];
 /// Labels that Prometheus itself gives to every series. With `honor_labels` those of a series win, and an info series
 /// with another job than the rest of its probe is found by no alert.
 const TARGET: [&str; 2] = ["job", "instance"];
-/// What a name looks like.
-pub(super) const NAME: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
-/// Longer names make no readable label.
-pub(super) const LONGEST_NAME: usize = 100;
-
 /// The keys that every probe takes, beside its kind and `checks`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -58,12 +54,6 @@ pub(super) struct Common {
 /// The keys of [`Common`].
 pub(super) const COMMON: [&str; 8] =
     ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
-
-/// A probe kind with what it can feed, looked up once and not for every probe.
-pub(super) struct KnownKind {
-    pub kind: Kind,
-    pub offers: Vec<CheckDescriptor>,
-}
 
 /// Reads every probe of the documents; each is added to what is shown.
 pub(super) fn load(
@@ -244,31 +234,4 @@ impl Reader<'_> {
             self.problems.push(node.key, message, None);
         }
     }
-}
-
-/// Splits a map into the keys that are named and the rest.
-pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<Entry>) {
-    let Value::Map(entries) = node.value else { return (node, Vec::new()) };
-    let (common, rest) = entries.into_iter().partition(|entry| named.contains(&&*entry.key));
-    (Node { value: Value::Map(common), ..node }, rest)
-}
-
-/// Names become labels and parts of URLs: letters, digits, `_`, `.` and `-`.
-pub(super) fn valid_name(name: &str) -> Result<(), Invalid> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
-    if good && name.len() <= LONGEST_NAME {
-        return Ok(());
-    }
-    Err(Invalid::at(
-        "name",
-        format!(
-            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most {LONGEST_NAME} of them"
-        ),
-    ))
-}
-
-/// Whether a check takes part in the overall verdict unless it says so: what is only looked at in a review doesn't.
-pub(super) fn gates(severity: Severity) -> bool {
-    severity != Severity::Info
 }

@@ -2,13 +2,36 @@
 
 use std::time::Duration;
 
-use super::global::Defaults;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::model::{failure::Invalid, observation::Timing, units::Period};
 
 /// Shorter is a load test, and no clock of the daemon is that fine.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Longer is not watching any more.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// What probes and checks take unless they say otherwise.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Defaults {
+    /// From the start of a run to the start of the next.
+    pub interval: Period,
+    /// How long a run may take; the interval where that is shorter.
+    pub timeout: Period,
+    /// So many runs in a row must be worse before the status gets worse.
+    pub failure_threshold: u32,
+    /// So many runs in a row must be better before the status gets better.
+    pub success_threshold: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        let seconds = |seconds| Period(Duration::from_secs(seconds));
+        Self { interval: seconds(30), timeout: seconds(5), failure_threshold: 1, success_threshold: 1 }
+    }
+}
 
 /// What a probe says about when it runs.
 #[derive(Debug, Clone, Copy, Default)]

@@ -19,8 +19,8 @@ use readiness_exporter::{
     probes::metrics::{
         checks::{error_rate::ErrorRate, latency::Latency},
         exposition_format::{
+            page::{Format, Page},
             parser::{Limits, Parser, Wanted},
-            series::{Format, Page},
         },
     },
 };

@@ -31,7 +31,7 @@ use crate::{
 
 /// One for the process. It grows with the number of different settings, not with the number of probes.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub struct Cache {
     made: Mutex<HashMap<Tls, Arc<Client>>>,
     making: SingleFlight<Tls, Arc<Client>>,
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,

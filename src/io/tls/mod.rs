@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub(crate) use self::cache::Cache;
+pub use self::cache::Cache;
 pub use self::{
     certificate::{Certificate, Certificates},
     failure::{failure, failure_in},

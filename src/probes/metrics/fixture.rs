@@ -7,8 +7,8 @@ use crate::{
     checks::fixture::{failed as failed_run, worked},
     model::{check::Check, observation::Observation, verdict::Verdict, words::Reason},
     probes::metrics::exposition_format::{
+        page::{Format, Page},
         parser::{Limits, Parser, Wanted},
-        series::{Format, Page},
     },
 };
 

@@ -19,9 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::exposition_format::{
+    page::{Format, Page},
     parser::{Limits, Parser, Wanted},
     selector::Selector,
-    series::{Format, Page},
 };
 use crate::io::http::client::Client;
 use crate::{

@@ -39,7 +39,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Severity},
     },
-    probes::metrics::exposition_format::{selector::Selector, series::Page},
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
 /// A limit on the share of errors.

@@ -24,7 +24,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::metrics::exposition_format::{selector::Selector, series::Page},
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
 /// Series that must be on the page.

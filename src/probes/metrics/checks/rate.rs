@@ -3,7 +3,7 @@
 use super::{counters::Increases, no_data};
 use crate::{
     model::{observation::Observation, units::Period, verdict::Verdict},
-    probes::metrics::exposition_format::{selector::Selector, series::Page},
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
 /// A rate over a window.

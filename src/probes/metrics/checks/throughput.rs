@@ -31,7 +31,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Severity},
     },
-    probes::metrics::exposition_format::{selector::Selector, series::Page},
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
 /// Limits on the events in a second; at least one is needed.

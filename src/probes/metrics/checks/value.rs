@@ -33,7 +33,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity, words},
     },
-    probes::metrics::exposition_format::{selector::Selector, series::Page},
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
 /// A number and its limits; at least one is needed.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-use super::series::Format;
+use super::page::Format;
 
 /// A sample as it stands in a line, labels apart.
 #[derive(Debug, PartialEq)]

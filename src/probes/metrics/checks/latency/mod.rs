@@ -44,10 +44,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::metrics::exposition_format::{
-        selector::Selector,
-        series::{Page, Series},
-    },
+    probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
 
 /// Limits on latencies; at least one is needed.

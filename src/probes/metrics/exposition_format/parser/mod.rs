@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use memchr::memchr;
 
 use super::{
+    page::{Format, Page},
     sample_line::{self, ParseError},
     selector::Selector,
-    series::{Format, Page, Series},
+    series::Series,
 };
 use crate::model::{failure::Failure, units::Size, words::Reason};
 

@@ -1,0 +1,41 @@
+//! What probes and checks have in common in a configuration: names, keys beside a kind, the list of kinds.
+
+use crate::{
+    document::{Entry, Node, Value},
+    kind::{CheckDescriptor, KindEntry as Kind},
+    model::failure::Invalid,
+};
+
+/// What a name looks like.
+pub(super) const NAME: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
+
+/// Longer names make no readable label.
+pub(super) const LONGEST_NAME: usize = 100;
+
+/// A probe kind with what it can feed, looked up once and not for every probe.
+pub(super) struct KnownKind {
+    pub kind: Kind,
+    pub offers: Vec<CheckDescriptor>,
+}
+
+/// Splits a map into the keys that are named and the rest.
+pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<Entry>) {
+    let Value::Map(entries) = node.value else { return (node, Vec::new()) };
+    let (common, rest) = entries.into_iter().partition(|entry| named.contains(&&*entry.key));
+    (Node { value: Value::Map(common), ..node }, rest)
+}
+
+/// Names become labels and parts of URLs: letters, digits, `_`, `.` and `-`.
+pub(super) fn valid_name(name: &str) -> Result<(), Invalid> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
+    if good && name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    Err(Invalid::at(
+        "name",
+        format!(
+            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most {LONGEST_NAME} of them"
+        ),
+    ))
+}
