@@ -8,7 +8,7 @@ use crate::{
     board::Board,
     document::{Diagnostics, Place},
     io::resources::Resources,
-    model::metric::Sample,
+    model::check::CheckLimits,
     settings::{Concurrency, Effective, ProbeInfo, ProbeSettings, Server, Settings},
     state::Kept,
 };
@@ -91,7 +91,7 @@ impl Generation {
 
     /// Puts every probe on the board; what was there and is unchanged stays as it is.
     pub(super) fn lay(&self, board: &Board, before: Option<&Self>, now: Timestamp) {
-        let limits = |member: &Member| -> (Arc<ProbeInfo>, Vec<Vec<Sample>>) {
+        let limits = |member: &Member| -> (Arc<ProbeInfo>, Vec<CheckLimits>) {
             (Arc::clone(&member.info), member.kept.job.limits())
         };
         let keep = |name: &str| {

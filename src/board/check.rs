@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Change;
 use crate::{
     model::{
+        check::CheckLimits,
         metric::Sample,
         verdict::Verdict,
         words::{Outcome, Status},
@@ -36,8 +37,8 @@ pub struct CheckState {
     pub verdict: Option<Verdict>,
     /// Samples that stay true though the check can't be judged now.
     pub lasting: Vec<Sample>,
-    /// The limits as samples: they never go.
-    pub limits: Arc<[Sample]>,
+    /// The limits, which hold whether anything was judged or not.
+    pub limits: Arc<CheckLimits>,
     /// The last runs, oldest first, before thresholds.
     pub recent: VecDeque<Status>,
     /// Why it has its status, where no verdict says so: skipped, stale, before the first run.
@@ -59,7 +60,7 @@ pub struct Resume {
 }
 
 impl CheckState {
-    pub(super) fn new(info: Arc<CheckInfo>, limits: Vec<Sample>, now: Timestamp) -> Self {
+    pub(super) fn new(info: Arc<CheckInfo>, limits: CheckLimits, now: Timestamp) -> Self {
         let (status, note) =
             if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "switched off") };
         Self {
@@ -71,7 +72,7 @@ impl CheckState {
             streak: 0,
             verdict: None,
             lasting: Vec::new(),
-            limits: limits.into(),
+            limits: Arc::new(limits),
             recent: VecDeque::with_capacity(RECENT),
             note: note.to_owned(),
             resume: None,
@@ -202,24 +203,17 @@ mod tests {
     use super::*;
     use crate::model::{
         metric::{BACKUP_AGE, BACKUP_LAST_SUCCESS},
-        words::{Category, Reason, Severity},
+        words::Reason,
+    };
+    use crate::{
+        checks::{fixture::Nothing, health::Health},
+        kind::CheckEntry,
     };
 
     fn check(failure_threshold: u32, success_threshold: u32) -> CheckState {
-        let info = CheckInfo {
-            name: "health".into(),
-            kind: "health",
-            category: Category::Health,
-            severity: Severity::Critical,
-            gate: true,
-            owner: String::new(),
-            runbook: String::new(),
-            summary: String::new(),
-            failure_threshold,
-            success_threshold,
-            enabled: true,
-        };
-        CheckState::new(Arc::new(info), Vec::new(), Timestamp::UNIX_EPOCH)
+        let kind = CheckEntry::<Nothing>::of::<Health>().descriptor;
+        let info = CheckInfo { failure_threshold, success_threshold, ..CheckInfo::of(&kind) };
+        CheckState::new(Arc::new(info), CheckLimits::default(), Timestamp::UNIX_EPOCH)
     }
 
     fn at(second: i64) -> Timestamp {

@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     kind::RunReport,
     model::{
-        metric::Sample,
+        check::CheckLimits,
         words::{Severity, Status},
     },
     settings::ProbeInfo,
@@ -77,7 +77,7 @@ impl Default for Board {
 impl Board {
     /// Puts every probe of a configuration on the board, all pending; what `keep` says is unchanged stays as it is,
     /// what is no longer there goes.
-    pub fn lay(&self, probes: Vec<(Arc<ProbeInfo>, Vec<Vec<Sample>>)>, keep: impl Fn(&str) -> bool, now: Timestamp) {
+    pub fn lay(&self, probes: Vec<(Arc<ProbeInfo>, Vec<CheckLimits>)>, keep: impl Fn(&str) -> bool, now: Timestamp) {
         let mut inner = self.lock();
         let old = std::mem::take(&mut *inner);
         inner.own = old.own;

@@ -8,6 +8,7 @@ use super::{Change, CheckState, RECENT};
 use crate::{
     kind::RunReport,
     model::{
+        check::CheckLimits,
         failure::Failure,
         metric::Sample,
         words::{Phase, Reason, Status},
@@ -65,7 +66,7 @@ pub struct Run {
 }
 
 impl ProbeState {
-    pub(super) fn new(info: Arc<ProbeInfo>, limits: Vec<Vec<Sample>>, now: Timestamp) -> Self {
+    pub(super) fn new(info: Arc<ProbeInfo>, limits: Vec<CheckLimits>, now: Timestamp) -> Self {
         let mut limits = limits.into_iter();
         let checks = info
             .checks

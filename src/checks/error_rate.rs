@@ -1,17 +1,4 @@
-//! `error_rate`: the share of the probe's runs over a window that failed, for whatever reason.
-//!
-//! Failures are what it is about, so unlike the other checks it goes on judging while runs fail.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | the share is within the limit | pass |
-//! | it is beyond a step of the limit | warn or fail (`limit`) |
-//! | this run failed | judged like any other |
-//! | runs came faster while the probe failed (`retry_interval`) | each counts: an outage weighs more than its share of the time |
-//! | fewer runs in the window than `min_samples` | pending |
-//! | no run in the window (0/0) | can't be: the run being judged is in it |
-//! | the clock went back | runs that now lie in the future are forgotten |
-//! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
+#![doc = include_str!("error_rate.md")]
 
 use std::{fmt::Write, num::NonZeroU32};
 
@@ -25,11 +12,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
+        measure::MeasureInfo,
         metric::{ERROR_LIMIT, ERROR_RATIO, Sample},
         observation::{Facts, Observation, Timing},
-        units::{Period, Ratio},
+        units::{Period, Ratio, Unit},
         verdict::Verdict,
-        words::{Category, Severity},
+        words::{Alert, Category, Severity},
     },
 };
 
@@ -49,10 +37,19 @@ pub struct ErrorRate {
     runs: Runs,
 }
 
+/// The measure of every `error_rate` check.
+pub const MEASURES: &[MeasureInfo] =
+    &[MeasureInfo::new("error_rate", Unit::Ratio, "Ratio of errors to all events over the window.")
+        .valued_by(&ERROR_RATIO)
+        .limited_by(&ERROR_LIMIT)];
+
 impl<F: Facts> CheckKind<F> for ErrorRate {
     const NAME: &'static str = "error_rate";
     const CATEGORY: Category = Category::Errors;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = MEASURES;
+    const ALERT: Alert = Alert::ErrorRateHigh;
+    const DOC: &'static str = include_str!("error_rate.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         validate_limit(&self.max)?;
@@ -65,7 +62,7 @@ impl<F: Facts> Check<F> for ErrorRate {
         self.runs.judge(seen, &self.max, self.window, self.min_samples)
     }
 
-    fn limits(&self) -> Vec<Sample> {
+    fn constants(&self) -> Vec<Sample> {
         limits(&self.max).into_iter().chain([window::shown(self.window)]).collect()
     }
 
@@ -185,7 +182,7 @@ mod tests {
         assert_eq!(verdict.samples, [Sample::new(&ERROR_RATIO, [], 0.25)]);
         assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs in 5m)");
         let window = Sample::new(&CHECK_WINDOW, [], 300.0);
-        assert_eq!(Check::<Nothing>::limits(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5), window]);
+        assert_eq!(Check::<Nothing>::constants(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5), window]);
     }
 
     #[test]

@@ -1,9 +1,4 @@
-//! `health`: the last run worked. The one check that fails when the thing itself is broken; every probe has it.
-//!
-//! | the run | verdict |
-//! |---|---|
-//! | worked | pass |
-//! | failed, for whatever reason | fail with that reason |
+#![doc = include_str!("health.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +10,7 @@ use crate::{
         observation::{Facts, Observation},
         units::Unit,
         verdict::Verdict,
-        words::{Category, Outcome, Severity},
+        words::{Alert, Category, Outcome, Severity},
     },
 };
 
@@ -28,6 +23,8 @@ impl<F: Facts> CheckKind<F> for Health {
     const NAME: &'static str = "health";
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Critical;
+    const ALERT: Alert = Alert::ProbeDown;
+    const DOC: &'static str = include_str!("health.md");
 }
 
 impl<F: Facts> Check<F> for Health {

@@ -1,18 +1,4 @@
-//! `latency`: how long the probe's runs took over a window, at quantiles. Never looks fast because things are broken.
-//!
-//! Quantiles are interpolated linearly between the two nearest runs, as Prometheus' `quantile_over_time` does it
-//! (<https://prometheus.io/docs/prometheus/latest/querying/functions/#aggregation_over_time>); `max` is the quantile 1.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | every quantile within its limit | pass |
-//! | a quantile beyond a step of its limit | warn or fail (`limit`) |
-//! | this run failed | unknown with its reason: `health` fails, and one fault is one page. In the window it counts as slower than its timeout |
-//! | runs in the window failed, this one worked | judged; each failed run counts as a hundredth more than the probe's timeout, so that it exceeds a limit at the timeout too |
-//! | runs came faster while the probe failed (`retry_interval`) | each counts: an outage weighs more than its share of the time |
-//! | fewer runs in the window than `min_samples` | pending |
-//! | the clock went back | runs that now lie in the future are forgotten |
-//! | the clock jumped ahead, or the daemon was away | what is older than the window is forgotten |
+#![doc = include_str!("latency.md")]
 
 use std::{fmt::Write, num::NonZeroU32};
 
@@ -26,11 +12,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
+        measure::MeasureInfo,
         metric::{LATENCY, LATENCY_LIMIT, Sample},
         observation::{Facts, Observation, Timing},
-        units::Period,
+        units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Severity},
+        words::{Alert, Category, Severity},
     },
 };
 
@@ -70,6 +57,9 @@ impl<F: Facts> CheckKind<F> for Latency {
     const NAME: &'static str = "latency";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = MEASURES;
+    const ALERT: Alert = Alert::LatencyHigh;
+    const DOC: &'static str = include_str!("latency.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         let limits = self.quantiles();
@@ -84,7 +74,7 @@ impl<F: Facts> Check<F> for Latency {
         self.runs.judge(seen, &self.quantiles(), self.window, self.min_samples)
     }
 
-    fn limits(&self) -> Vec<Sample> {
+    fn constants(&self) -> Vec<Sample> {
         self.quantiles().limits().into_iter().chain([window::shown(self.window)]).collect()
     }
 
@@ -103,26 +93,40 @@ impl Latency {
     }
 }
 
+/// The measures of every `latency` check, one for each percentile.
+pub const MEASURES: &[MeasureInfo] = &[
+    percentile("p50", "Median latency over the window."),
+    percentile("p90", "90th percentile of the latency over the window."),
+    percentile("p95", "95th percentile of the latency over the window."),
+    percentile("p99", "99th percentile of the latency over the window."),
+    percentile("p99.9", "99.9th percentile of the latency over the window."),
+    percentile("max", "Largest latency over the window."),
+];
+
+const fn percentile(name: &'static str, help: &'static str) -> MeasureInfo {
+    MeasureInfo::new(name, Unit::Seconds, help).valued_by(&LATENCY).limited_by(&LATENCY_LIMIT)
+}
+
 /// Limits at the quantiles that can have one, from the median to the maximum.
 #[derive(Debug, Clone)]
 pub struct Quantiles(pub [Option<Max<Period>>; 6]);
 
-/// Key in the settings, name of the measure, value of the label `quantile`, the quantile.
-const QUANTILES: [(&str, &str, &str, f64); 6] = [
-    ("p50", "p50", "0.5", 0.5),
-    ("p90", "p90", "0.9", 0.9),
-    ("p95", "p95", "0.95", 0.95),
-    ("p99", "p99", "0.99", 0.99),
-    ("p999", "p99.9", "0.999", 0.999),
-    ("max", "max", "1", 1.0),
+/// Key in the settings, name of the measure (also value of the label `percentile`), the quantile.
+const QUANTILES: [(&str, &str, f64); 6] = [
+    ("p50", "p50", 0.5),
+    ("p90", "p90", 0.9),
+    ("p95", "p95", 0.95),
+    ("p99", "p99", 0.99),
+    ("p999", "p99.9", 0.999),
+    ("max", "max", 1.0),
 ];
 
 impl Quantiles {
     /// The limits as samples.
     #[must_use]
     pub fn limits(&self) -> Vec<Sample> {
-        let of_one = |(_, _, label, _, limit): (_, _, &'static str, _, Max<Period>)| {
-            limit.levels().map(move |(level, at)| Sample::new(&LATENCY_LIMIT, [label.into(), level.into()], at))
+        let of_one = |(_, name, _, limit): (_, &'static str, _, Max<Period>)| {
+            limit.levels().map(move |(level, at)| Sample::new(&LATENCY_LIMIT, [name.into(), level.into()], at))
         };
         self.set().flat_map(of_one).collect()
     }
@@ -130,10 +134,10 @@ impl Quantiles {
     /// Sets every limit against what `latency` says of its quantile.
     pub fn verdict(&self, mut latency: impl FnMut(f64) -> f64) -> Verdict {
         let (mut measures, mut samples) = (Vec::new(), Vec::new());
-        for (_, name, label, quantile, limit) in self.set() {
+        for (_, name, quantile, limit) in self.set() {
             let value = latency(quantile);
             measures.push(limit.measure(name, value));
-            samples.push(Sample::new(&LATENCY, [label.into()], value));
+            samples.push(Sample::new(&LATENCY, [name.into()], value));
         }
         Verdict::of(measures).with(samples)
     }
@@ -159,7 +163,7 @@ impl Quantiles {
     /// At the limit's key.
     pub fn validate_timeout(&self, timing: &Timing) -> Result<(), Invalid> {
         let timeout = Period(timing.timeout);
-        for (key, _, _, _, limit) in self.set() {
+        for (key, _, _, limit) in self.set() {
             if limit.levels().any(|(_, at)| at > timeout.seconds()) {
                 let message = format!("`{key}` can never be exceeded: runs are cut off at the timeout of {timeout}");
                 return Err(Invalid::at(key, format!("{message}; lower the limit or raise the probe's `timeout`")));
@@ -168,8 +172,8 @@ impl Quantiles {
         Ok(())
     }
 
-    fn set(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, f64, Max<Period>)> {
-        let with_limit = |((key, name, label, q), limit): (_, Option<_>)| Some((key, name, label, q, limit?));
+    fn set(&self) -> impl Iterator<Item = (&'static str, &'static str, f64, Max<Period>)> {
+        let with_limit = |((key, name, quantile), limit): (_, Option<_>)| Some((key, name, quantile, limit?));
         QUANTILES.into_iter().zip(self.0).filter_map(with_limit)
     }
 }
@@ -271,11 +275,11 @@ mod tests {
         let mut check = check(json!({"p50": {"warn": "1s", "fail": "2s"}, "p999": "2s", "max": "2s"}));
         let verdict = last(&mut check, (0..=10).map(|n| worked(n, 100 * n as u64)));
         let values: Vec<_> = verdict.samples.iter().map(|s| (s.labels[0].as_ref(), s.value)).collect();
-        assert_eq!(values, [("0.5", 0.5), ("0.999", 0.999), ("1", 1.0)]);
+        assert_eq!(values, [("p50", 0.5), ("p99.9", 0.999), ("max", 1.0)]);
         assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
-        let limits = Check::<Nothing>::limits(&check);
+        let limits = Check::<Nothing>::constants(&check);
         let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
-        let expected = [("0.5 warn", 1.0), ("0.5 fail", 2.0), ("0.999 fail", 2.0), ("1 fail", 2.0), ("", 300.0)];
+        let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0), ("", 300.0)];
         assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));
     }
 

@@ -17,11 +17,12 @@ use std::borrow::Cow;
 use crate::model::{
     limit::Max,
     measure::Measure,
-    metric::{POOL_CONNECTIONS, POOL_UTILIZATION, POOL_UTILIZATION_LIMIT, POOL_WAITING_LIMIT, Sample},
+    metric::{POOL_CONNECTIONS, POOL_UTILIZATION, POOL_UTILIZATION_LIMIT, Sample},
     units::Ratio,
     verdict::Verdict,
     words::{Outcome, Reason},
 };
+use crate::model::{measure::MeasureInfo, units::Unit};
 
 /// The most pools that one check judges.
 pub const MOST: usize = 20;
@@ -90,6 +91,14 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
     verdict.with(pools.iter().flat_map(|pool| pool.samples(limits)))
 }
 
+/// The measures of every `pool` check.
+pub const MEASURES: &[MeasureInfo] = &[
+    MeasureInfo::new("utilization", Unit::Ratio, "Ratio of connections in use to the size of the pool.")
+        .valued_by(&POOL_UTILIZATION)
+        .limited_by(&POOL_UTILIZATION_LIMIT),
+    MeasureInfo::new("waiting", Unit::Number, "Callers that wait for a connection of the pool."),
+];
+
 /// What is said of more pools than one check judges.
 #[must_use]
 pub fn too_many(count: usize) -> Verdict {
@@ -99,9 +108,7 @@ pub fn too_many(count: usize) -> Verdict {
 
 impl Pool {
     fn measures(&self, limits: &Limits, alone: bool) -> Result<Vec<Measure>, String> {
-        let name = |of: &'static str| -> Cow<'static, str> {
-            if alone { of.into() } else { format!("{of} of {}", self.name).into() }
-        };
+        let of = |measure: Measure| if alone { measure } else { measure.of(&*self.name) };
         if !(self.max > 0.0 && self.max.is_finite()) {
             let max = self.max;
             let message = format!("the size of pool {} is {max}: without an upper limit there is no", self.name);
@@ -112,9 +119,9 @@ impl Pool {
             let waiting = self.waiting.map(|waiting| format!(" and {waiting} waiting")).unwrap_or_default();
             return Err(format!("pool {} has {} connections in use{waiting}: that is no count", self.name, self.used));
         }
-        let utilization = limits.utilization.measure(name("utilization"), self.used / self.max);
-        let waiting = limits.waiting.zip(self.waiting).map(|(limit, waiting)| limit.measure(name("waiting"), waiting));
-        Ok([Some(utilization), waiting].into_iter().flatten().collect())
+        let utilization = limits.utilization.measure("utilization", self.used / self.max);
+        let waiting = limits.waiting.zip(self.waiting).map(|(limit, waiting)| limit.measure("waiting", waiting));
+        Ok([Some(utilization), waiting].into_iter().flatten().map(of).collect())
     }
 
     fn samples(&self, limits: &Limits) -> Vec<Sample> {
@@ -129,9 +136,7 @@ impl Pool {
         let utilization = utilization.map(|share| Sample::new(&POOL_UTILIZATION, [pool()], share));
         let limit = |family, level: &'static str, at| Sample::new(family, [pool(), level.into()], at);
         let on_utilization = limits.utilization.levels().map(|(level, at)| limit(&POOL_UTILIZATION_LIMIT, level, at));
-        let on_waiting = limits.waiting.into_iter().flat_map(|waiting| waiting.levels());
-        let on_waiting = on_waiting.map(|(level, at)| limit(&POOL_WAITING_LIMIT, level, at));
-        states.chain(utilization).chain(on_utilization).chain(on_waiting).collect()
+        states.chain(utilization).chain(on_utilization).collect()
     }
 }
 
@@ -184,7 +189,7 @@ mod tests {
         assert_eq!(one.summary, "utilization is 100%, above the limit of 95% (10 of 10 in use)");
         let two = judge(&[pool("a", 1.0, 10.0), pool("b", 9.0, 10.0)], &limits());
         assert_eq!(two.summary, "utilization of b is 90%, above the limit of 80%");
-        let measures: Vec<_> = two.measures.iter().map(|measure| measure.name.as_ref()).collect();
+        let measures: Vec<_> = two.measures.iter().map(|measure| measure.label()).collect();
         assert_eq!(measures, ["utilization of a", "utilization of b"]);
     }
 
@@ -206,7 +211,6 @@ mod tests {
                 "pool_utilization_ratio a 0.75",
                 "pool_utilization_limit_ratio a warn 0.8",
                 "pool_utilization_limit_ratio a fail 0.95",
-                "pool_waiting_limit a fail 2",
             ]
         );
         assert!(judge(&[pool("a", f64::NAN, 0.0)], &limits()).samples.iter().all(|sample| sample.value.is_finite()));

@@ -3,14 +3,20 @@
 //! Every series exists from the first scrape: counters, statuses and reasons begin at zero. What checks and facts
 //! measured is there as long as it holds; limits always; what a reload removed is gone with the snapshot.
 
-use std::{borrow::Cow, collections::BTreeSet, collections::HashSet, ptr};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ptr,
+};
 
 use jiff::Timestamp;
 
 use crate::{
     board::{CheckState, DaemonStats, ProbeState, Snapshot, weight},
     model::{
+        measure::{Measure, MeasureInfo},
         metric::{self, Family, Sample},
+        units::Unit,
         words::{Category, Outcome, Reason, Severity, Status},
     },
 };
@@ -43,6 +49,12 @@ pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink)
                     }
                     FamilySource::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
                     FamilySource::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
+                    FamilySource::Values(unit) => {
+                        snapshot.checks().for_each(|(probe, check)| values(*unit, probe, check, sink))
+                    }
+                    FamilySource::Limits(unit) => {
+                        snapshot.checks().for_each(|(probe, check)| limits(*unit, probe, check, sink))
+                    }
                     FamilySource::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
                     FamilySource::Info(_) => {}
                 }
@@ -67,6 +79,10 @@ enum FamilySource {
     Probes(fn(&ProbeState, &mut dyn Sink)),
     /// Samples for each check.
     Checks(fn(&ProbeState, &CheckState, &mut dyn Sink)),
+    /// The values of measures in a unit.
+    Values(Unit),
+    /// The limits on measures in a unit.
+    Limits(Unit),
     /// With the user's labels.
     Info(fn(&Snapshot, &[&str], &mut dyn Sink)),
     /// The time that rendering takes.
@@ -78,6 +94,7 @@ static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
     (&metric::READY, FamilySource::Daemon(|all, sink| sink.sample(&[], flag(all.is_ready())))),
     (&metric::CHECKS, FamilySource::Daemon(counts)),
     (&metric::SCORE, FamilySource::Daemon(scores)),
+    (&metric::JUDGED, FamilySource::Daemon(judged)),
     (&metric::PROBE_INFO, FamilySource::Info(probe_info)),
     (
         &metric::PROBE_SUCCESS,
@@ -108,6 +125,18 @@ static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
         }),
     ),
     (&metric::CHECK_HEADROOM, FamilySource::Checks(headroom)),
+    (&metric::CHECK_VALUE_SECONDS, FamilySource::Values(Unit::Seconds)),
+    (&metric::CHECK_LIMIT_SECONDS, FamilySource::Limits(Unit::Seconds)),
+    (&metric::CHECK_VALUE_BYTES, FamilySource::Values(Unit::Bytes)),
+    (&metric::CHECK_LIMIT_BYTES, FamilySource::Limits(Unit::Bytes)),
+    (&metric::CHECK_VALUE_RATIO, FamilySource::Values(Unit::Ratio)),
+    (&metric::CHECK_LIMIT_RATIO, FamilySource::Limits(Unit::Ratio)),
+    (&metric::CHECK_VALUE_PER_SECOND, FamilySource::Values(Unit::PerSecond)),
+    (&metric::CHECK_LIMIT_PER_SECOND, FamilySource::Limits(Unit::PerSecond)),
+    (&metric::CHECK_VALUE_TIMESTAMP, FamilySource::Values(Unit::Timestamp)),
+    (&metric::CHECK_LIMIT_TIMESTAMP, FamilySource::Limits(Unit::Timestamp)),
+    (&metric::CHECK_VALUE_NUMBER, FamilySource::Values(Unit::Number)),
+    (&metric::CHECK_LIMIT_NUMBER, FamilySource::Limits(Unit::Number)),
     (
         &metric::CONFIG_RELOAD_SUCCESSFUL,
         FamilySource::DaemonStats(|own, sink| sink.sample(&[], flag(own.reload_successful))),
@@ -157,17 +186,29 @@ fn counts(snapshot: &Snapshot, sink: &mut dyn Sink) {
     }
 }
 
-/// Where nothing could be judged there is nothing that passes either: 0.
+/// Weights of the checks of a category: those that pass, those that were judged, all of them.
+fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
+    let mut categories = BTreeMap::<_, [f64; 3]>::new();
+    for (_, check) in snapshot.checks() {
+        let weight = weight(check.info.severity);
+        let [passing, judged, all] = categories.entry(check.info.category).or_default();
+        *passing += if check.status == Status::Pass { weight } else { 0.0 };
+        *judged += if matches!(check.status, Status::Pass | Status::Warn | Status::Fail) { weight } else { 0.0 };
+        *all += weight;
+    }
+    categories
+}
+
+/// Where nothing could be judged nothing passes either: 0.
 fn scores(snapshot: &Snapshot, sink: &mut dyn Sink) {
-    let categories: BTreeSet<Category> = snapshot.checks().map(|(_, check)| check.info.category).collect();
-    for category in categories {
-        let (mut passing, mut judged) = (0.0, 0.0);
-        for (_, check) in snapshot.checks().filter(|(_, check)| check.info.category == category) {
-            let weight = weight(check.info.severity);
-            passing += if check.status == Status::Pass { weight } else { 0.0 };
-            judged += if matches!(check.status, Status::Pass | Status::Warn | Status::Fail) { weight } else { 0.0 };
-        }
+    for (category, [passing, judged, _]) in weights(snapshot) {
         sink.sample(&[category.as_str()], if judged > 0.0 { passing / judged } else { 0.0 });
+    }
+}
+
+fn judged(snapshot: &Snapshot, sink: &mut dyn Sink) {
+    for (category, [_, judged, all]) in weights(snapshot) {
+        sink.sample(&[category.as_str()], judged / all);
     }
 }
 
@@ -211,6 +252,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
             &*probe.info.service,
             &*info.owner,
             &*info.runbook,
+            info.alert.as_str(),
         ];
         labels.extend(user_values(probe, more));
         sink.sample(&labels, 1.0);
@@ -248,17 +290,52 @@ fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
 }
 
 fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
-    let measures = held(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
-    // A value between two limits is one measure with two headrooms: the smaller one is how far it may go.
-    let mut left: Vec<(&str, f64)> = Vec::new();
-    for (name, headroom) in measures.iter().filter_map(|measure| Some((&*measure.name, measure.headroom()?))) {
-        match left.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, least)) => *least = least.min(headroom),
-            None => left.push((name, headroom)),
+    for measure in tightest(check) {
+        if let Some(headroom) = measure.headroom() {
+            sink.sample(&[&probe.info.name, &check.info.name, measure.name], headroom);
         }
     }
-    for (name, headroom) in left {
-        sink.sample(&[&probe.info.name, &check.info.name, name], headroom);
+}
+
+/// The measures that the check could judge, one of each name: the one with the least headroom. A value between two
+/// limits, or measures of several subjects, are one measure.
+fn tightest(check: &CheckState) -> Vec<&Measure> {
+    let measures = held(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
+    let headroom = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
+    let mut tightest: Vec<&Measure> = Vec::new();
+    for measure in measures {
+        match tightest.iter_mut().find(|other| other.name == measure.name) {
+            Some(other) if headroom(measure) < headroom(other) => *other = measure,
+            Some(_) => {}
+            None => tightest.push(measure),
+        }
+    }
+    tightest
+}
+
+fn info<'a>(check: &'a CheckState, measure: &Measure) -> Option<&'a MeasureInfo> {
+    check.info.measures.iter().find(|info| info.name == measure.name)
+}
+
+fn values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+    for measure in tightest(check).into_iter().filter(|measure| measure.unit == unit) {
+        if info(check, measure).is_some_and(|info| info.value_family.is_none()) {
+            sink.sample(&[&probe.info.name, &check.info.name, measure.name], measure.value);
+        }
+    }
+}
+
+/// The limits of the configuration; of measures whose limits depend on what was found, those of the tightest one.
+fn limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+    let configured = &check.limits.measures;
+    let found = tightest(check).into_iter().filter(|measure| configured.iter().all(|other| other.name != measure.name));
+    for measure in configured.iter().chain(found).filter(|measure| measure.unit == unit) {
+        if info(check, measure).is_some_and(|info| info.limit_family.is_none()) {
+            for (level, at) in measure.levels() {
+                let labels = [&*probe.info.name, &check.info.name, measure.name, measure.bound.as_str(), level];
+                sink.sample(&labels, at);
+            }
+        }
     }
 }
 
@@ -306,5 +383,5 @@ fn facts(probe: &ProbeState, lasting: bool) -> impl Iterator<Item = &Sample> {
 /// Limits and measured values of a check; of what lasts, the board has kept the latest.
 fn said(check: &CheckState, lasting: bool) -> impl Iterator<Item = &Sample> {
     let measured = held(check).filter(|_| !lasting).into_iter().flat_map(|verdict| &verdict.samples);
-    check.limits.iter().chain(measured).chain(check.lasting.iter().filter(move |_| lasting))
+    check.limits.samples.iter().chain(measured).chain(check.lasting.iter().filter(move |_| lasting))
 }

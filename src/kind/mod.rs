@@ -20,12 +20,13 @@ use crate::{
     document::{Diagnostics, Node},
     io::resources::Resources,
     model::{
-        check::Check,
+        check::{Check, CheckLimits},
         failure::{Failure, Invalid},
+        measure::MeasureInfo,
         metric::Sample,
         observation::{Facts, Timing},
         verdict::Verdict,
-        words::{Category, Phase, Severity},
+        words::{Alert, Category, Phase, Severity},
     },
     probe::Probe,
 };
@@ -36,8 +37,10 @@ pub struct KindEntry {
     pub name: &'static str,
     /// The phases of its runs.
     pub phases: &'static [Phase],
+    /// The Markdown text of its reference page.
+    pub doc: &'static str,
     /// The checks that it can feed.
-    pub offers: fn() -> Vec<CheckDescriptor>,
+    pub checks: fn() -> Vec<CheckDescriptor>,
     /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
     pub read: Read,
     /// The JSON Schema of its settings.
@@ -57,7 +60,8 @@ pub struct EffectiveSettings {
     pub checks: Vec<serde_json::Value>,
 }
 
-/// A check that a kind can feed, its facts forgotten.
+/// A check that a kind can feed: the part of its entry that knows no facts.
+#[derive(Clone, Copy)]
 pub struct CheckDescriptor {
     /// The check kind's name.
     pub name: &'static str,
@@ -65,6 +69,12 @@ pub struct CheckDescriptor {
     pub category: Category,
     /// Its default severity.
     pub severity: Severity,
+    /// The alert that reports its failures.
+    pub alert: Alert,
+    /// The measures that it may report.
+    pub measures: &'static [MeasureInfo],
+    /// The Markdown text of its reference page.
+    pub doc: &'static str,
     /// The JSON Schema of its settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -91,8 +101,8 @@ pub trait ProbeConfig: Send + Sync {
 pub trait Job: Send + Sync {
     /// The host that it talks to.
     fn host(&self) -> Option<&str>;
-    /// The limits of each check as samples.
-    fn limits(&self) -> Vec<Vec<Sample>>;
+    /// The limits of each check.
+    fn limits(&self) -> Vec<CheckLimits>;
     /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport>;
     /// What each check wants to survive a restart.
@@ -138,15 +148,8 @@ impl KindEntry {
         Self {
             name: K::NAME,
             phases: K::PHASES,
-            offers: || {
-                let forget = |offer: CheckEntry<FactsOf<K>>| CheckDescriptor {
-                    name: offer.name,
-                    category: offer.category,
-                    severity: offer.severity,
-                    schema: offer.schema,
-                };
-                K::checks().into_iter().map(forget).collect()
-            },
+            doc: K::DOC,
+            checks: || K::CHECKS.iter().map(|entry| entry.descriptor).collect(),
             read: read::<K>,
             schema: |generator| generator.subschema_for::<K>(),
         }
@@ -165,13 +168,12 @@ fn read<K: Kind>(
     timing: Timing,
     problems: &mut Diagnostics,
 ) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
-    let offers = K::checks();
     // Checks are read even when the probe is broken: all that is wrong is listed at once.
     let ready: Vec<_> = checks
         .iter()
         .map(|check| {
-            let offer = offers.iter().find(|offer| offer.name == check.kind)?;
-            (offer.read)(check.settings, &timing, problems)
+            let entry = K::CHECKS.iter().find(|entry| entry.descriptor.name == check.kind)?;
+            (entry.read)(check.settings, &timing, problems)
         })
         .collect();
     let kind: K = settings.read(problems)?;
@@ -209,11 +211,12 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const NAME: &'static str;
     /// The phases of a run in their order, so that their series exist from the first scrape.
     const PHASES: &'static [Phase];
+    /// The text of its reference page: the Markdown file beside its source.
+    const DOC: &'static str;
+    /// Every check that these facts can feed; `health` is among them.
+    const CHECKS: &'static [CheckEntry<FactsOf<Self>>];
     /// What runs.
     type Probe: Probe;
-
-    /// Every check that these facts can feed; `health` is among them.
-    fn checks() -> Vec<CheckEntry<FactsOf<Self>>>;
 
     /// Rules that a type alone can't hold, and that may depend on the timing.
     ///
@@ -262,6 +265,12 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
     const CATEGORY: Category;
     /// How bad it is unless the configuration says otherwise.
     const SEVERITY: Severity;
+    /// The alert that reports its failures.
+    const ALERT: Alert = Alert::CheckFailing;
+    /// The closed list of the measures that it may report.
+    const MEASURES: &'static [MeasureInfo] = &[];
+    /// The text of its reference page: the Markdown file beside its source.
+    const DOC: &'static str;
 
     /// Rules that a type alone can't hold, and that may depend on the probe's timing.
     ///
@@ -275,16 +284,10 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
 
 /// One check that a probe kind can feed: an entry of the list that its errors and its schema are made of.
 pub struct CheckEntry<F: Facts> {
-    /// The check kind's name.
-    pub name: &'static str,
-    /// Its default category.
-    pub category: Category,
-    /// Its default severity.
-    pub severity: Severity,
+    /// Everything about it that needs no facts.
+    pub descriptor: CheckDescriptor,
     /// Reads its settings; what is wrong with them goes to the list of problems.
     pub read: fn(&Node, &Timing, &mut Diagnostics) -> Option<Ready<F>>,
-    /// The JSON Schema of its settings.
-    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// A check that was read and holds together.
@@ -298,11 +301,17 @@ pub struct Ready<F: Facts> {
 impl<F: Facts> CheckEntry<F> {
     /// The list entry of a check kind.
     #[must_use]
-    pub fn of<K: CheckKind<F>>() -> Self {
+    pub const fn of<K: CheckKind<F>>() -> Self {
         Self {
-            name: K::NAME,
-            category: K::CATEGORY,
-            severity: K::SEVERITY,
+            descriptor: CheckDescriptor {
+                name: K::NAME,
+                category: K::CATEGORY,
+                severity: K::SEVERITY,
+                alert: K::ALERT,
+                measures: K::MEASURES,
+                doc: K::DOC,
+                schema: |generator| generator.subschema_for::<K>(),
+            },
             read: |node, timing, problems| {
                 let check: K = node.read(problems)?;
                 if let Err(invalid) = check.validate(timing) {
@@ -312,7 +321,6 @@ impl<F: Facts> CheckEntry<F> {
                 let effective = serde_json::to_value(&check).unwrap_or_default();
                 Some(Ready { check: Box::new(check), effective })
             },
-            schema: |generator| generator.subschema_for::<K>(),
         }
     }
 }

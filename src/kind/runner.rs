@@ -14,7 +14,7 @@ use super::{Detail, Job, RunReport};
 use crate::{
     io::{context::Context, resources::Resources},
     model::{
-        check::Check,
+        check::{Check, CheckLimits},
         failure::Failure,
         metric::Sample,
         observation::{Facts, Incomplete, Observation, Timing},
@@ -44,12 +44,16 @@ impl<P: Probe> Job for Runner<P> {
         self.probe.host()
     }
 
-    fn limits(&self) -> Vec<Vec<Sample>> {
-        let label = |mut limit| {
-            self.probe.label_limit(&mut limit);
-            limit
+    fn limits(&self) -> Vec<CheckLimits> {
+        let label = |mut sample| {
+            self.probe.label_limit(&mut sample);
+            sample
         };
-        self.checks().iter().map(|check| check.limits().into_iter().map(label).collect()).collect()
+        let of = |check: &Box<dyn Check<P::Facts>>| CheckLimits {
+            measures: check.limits(),
+            samples: check.constants().into_iter().map(label).collect(),
+        };
+        self.checks().iter().map(of).collect()
     }
 
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport> {
@@ -171,11 +175,10 @@ impl RunReport {
         hide_labels(samples, redactor);
         for verdict in verdicts {
             hide_labels(&mut verdict.samples, redactor);
-            let hidden =
-                verdict.measures.iter_mut().filter_map(|it| redactor.hide_in(&mut it.name).then_some(())).count();
-            if hidden > 0 {
-                let mut seen = HashSet::new();
-                verdict.measures.retain(|measure| seen.insert(measure.name.clone()));
+            for subject in verdict.measures.iter_mut().filter_map(|measure| measure.subject.as_mut()) {
+                let mut text = std::mem::take(subject).into_string();
+                redactor.hide(&mut text);
+                *subject = text.into();
             }
         }
         facts.iter_mut().for_each(|facts| redactor.hide_all(facts));

@@ -38,11 +38,9 @@ impl Facts for Nothing {
 impl Kind for Acts {
     const NAME: &'static str = "acts";
     const PHASES: &'static [Phase] = &[Phase::Connect, Phase::Request];
+    const DOC: &'static str = "";
+    const CHECKS: &'static [CheckEntry<Nothing>] = &[CheckEntry::of::<Health>(), CheckEntry::of::<Rash>()];
     type Probe = Self;
-
-    fn checks() -> Vec<CheckEntry<Nothing>> {
-        vec![CheckEntry::of::<Health>(), CheckEntry::of::<Rash>()]
-    }
 
     fn acquire(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
         Ok(self)
@@ -77,6 +75,7 @@ impl CheckKind<Nothing> for Rash {
     const NAME: &'static str = "rash";
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Info;
+    const DOC: &'static str = "";
 }
 
 impl Check<Nothing> for Rash {

@@ -8,6 +8,7 @@ use super::{
     observation::{Facts, Observation},
     verdict::Verdict,
 };
+use crate::model::measure::Measure;
 
 /// Judges facts of the type `F`; to add one, write one file and add one line to the list of each probe kind that
 /// can feed it ([`crate::kind::Kind::checks`]).
@@ -20,8 +21,13 @@ pub trait Check<F: Facts>: Send + Sync {
         Vec::new()
     }
 
-    /// The limits as samples: they exist from the first scrape, whether anything was measured or not.
-    fn limits(&self) -> Vec<Sample> {
+    /// The limits as measures without a value (NaN): the generic families serve them from the first scrape.
+    fn limits(&self) -> Vec<Measure> {
+        Vec::new()
+    }
+
+    /// Samples of named families that never change: limits that have a family of their own, windows.
+    fn constants(&self) -> Vec<Sample> {
         Vec::new()
     }
 
@@ -35,4 +41,13 @@ pub trait Check<F: Facts>: Send + Sync {
     fn restore(&mut self, saved: serde_json::Value) {
         let _ = saved;
     }
+}
+
+/// Everything that a check exposes before it has judged anything.
+#[derive(Clone, Debug, Default)]
+pub struct CheckLimits {
+    /// See [`Check::limits`].
+    pub measures: Vec<Measure>,
+    /// See [`Check::constants`].
+    pub samples: Vec<Sample>,
 }

@@ -129,14 +129,20 @@ impl<T: Amount, D: Direction> Limit<T, D> {
 
     /// Sets a value against this limit; `name` is the `measure` label of its headroom.
     #[must_use]
-    pub fn measure(&self, name: impl Into<Cow<'static, str>>, value: f64) -> Measure {
+    pub fn measure(&self, name: &'static str, value: f64) -> Measure {
         self.measure_as(name, value, T::UNIT)
+    }
+
+    /// The limit alone, before anything was measured.
+    #[must_use]
+    pub fn unmeasured(&self, name: &'static str) -> Measure {
+        self.measure(name, f64::NAN)
     }
 
     /// As [`Limit::measure`], for a value whose unit only the check knows.
     #[must_use]
-    pub fn measure_as(&self, name: impl Into<Cow<'static, str>>, value: f64, unit: Unit) -> Measure {
-        Measure { name: name.into(), value, unit, bound: D::BOUND, warn: self.warn_at(), fail: self.fail_at() }
+    pub fn measure_as(&self, name: &'static str, value: f64, unit: Unit) -> Measure {
+        Measure { name, subject: None, value, unit, bound: D::BOUND, warn: self.warn_at(), fail: self.fail_at() }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::Serialize;
 
 use super::{
+    metric::Family,
     units::Unit,
     words::{Outcome, Reason},
 };
@@ -12,8 +13,11 @@ use super::{
 /// One value and the limits it was judged against, in base units.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measure {
-    /// What was measured: `p95`, `age`, `utilization`.
-    pub name: Cow<'static, str>,
+    /// The measure's word from the closed list of its check kind: `p95`, `age`, `utilization`. Becomes a label.
+    pub name: &'static str,
+    /// Which of several things was measured: a pool, a JSON path. For sentences and the API, never a label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Box<str>>,
     /// The value.
     pub value: f64,
     /// How it is written for people.
@@ -27,6 +31,27 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// The same measure, of one of several things.
+    #[must_use]
+    pub fn of(mut self, subject: impl Into<Box<str>>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// The name for people, with the subject where there is one.
+    #[must_use]
+    pub fn label(&self) -> Cow<'static, str> {
+        match &self.subject {
+            Some(subject) => format!("{} of {subject}", self.name).into(),
+            None => self.name.into(),
+        }
+    }
+
+    /// The steps that are set with their `level` label, in the base unit.
+    pub fn levels(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
+        [("warn", self.warn), ("fail", self.fail)].into_iter().filter_map(|(level, at)| Some((level, at?)))
+    }
+
     /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
     #[must_use]
     pub fn against(&self) -> LimitPhrase<'_> {
@@ -36,7 +61,7 @@ impl Measure {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}{}", self.name, self.unit.shown(self.value), self.against())
+        write!(f, "{} is {}{}", self.label(), self.unit.shown(self.value), self.against())
     }
 }
 
@@ -59,10 +84,49 @@ impl fmt::Display for LimitPhrase<'_> {
         let word = match (measure.outcome(), measure.bound) {
             (Outcome::Warn | Outcome::Fail(_), Bound::Max) => "above the limit of",
             (Outcome::Warn | Outcome::Fail(_), Bound::Min) => "below the limit of",
+            (Outcome::Warn | Outcome::Fail(_), Bound::Equals) => "expected",
             (_, Bound::Max) => "within the limit of",
             (_, Bound::Min) => "no less than",
+            (_, Bound::Equals) => "as expected:",
         };
         write!(f, ", {word} {}", measure.unit.shown(limit))
+    }
+}
+
+/// One measure that a check kind may report: an entry of its closed list.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasureInfo {
+    /// Value of the label `measure`.
+    pub name: &'static str,
+    /// The base unit, which chooses the generic family.
+    pub unit: Unit,
+    /// One sentence: the value's meaning.
+    pub help: &'static str,
+    /// The named family that serves its value, instead of the generic one of its unit.
+    pub value_family: Option<&'static Family>,
+    /// The named family that serves its limits, instead of the generic one of its unit.
+    pub limit_family: Option<&'static Family>,
+}
+
+impl MeasureInfo {
+    /// A measure that the generic families serve.
+    #[must_use]
+    pub const fn new(name: &'static str, unit: Unit, help: &'static str) -> Self {
+        Self { name, unit, help, value_family: None, limit_family: None }
+    }
+
+    /// Its value is served by a named family.
+    #[must_use]
+    pub const fn valued_by(mut self, family: &'static Family) -> Self {
+        self.value_family = Some(family);
+        self
+    }
+
+    /// Its limits are served by a named family.
+    #[must_use]
+    pub const fn limited_by(mut self, family: &'static Family) -> Self {
+        self.limit_family = Some(family);
+        self
     }
 }
 
@@ -74,6 +138,8 @@ pub enum Bound {
     Max,
     /// Below is bad.
     Min,
+    /// Any other value is bad.
+    Equals,
 }
 
 impl Bound {
@@ -83,6 +149,7 @@ impl Bound {
         match self {
             Self::Max => "max",
             Self::Min => "min",
+            Self::Equals => "equals",
         }
     }
 
@@ -90,6 +157,7 @@ impl Bound {
         match self {
             Self::Max => value > limit,
             Self::Min => value < limit,
+            Self::Equals => value != limit,
         }
     }
 }
@@ -121,6 +189,13 @@ impl Measure {
         }
         let beyond = self.bound.is_beyond(self.value, limit);
         let share = match self.bound {
+            Bound::Equals => {
+                if beyond {
+                    -1.0
+                } else {
+                    1.0
+                }
+            }
             _ if limit <= 0.0 => {
                 if beyond {
                     -1.0

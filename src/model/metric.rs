@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::units::Unit;
+
 /// Gauge or counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -77,6 +79,9 @@ families! {
     SCORE: Gauge "readiness_score_ratio" ["category"]
         "Weight of the passing checks over the weight of the judged ones; critical weighs 4, warning 2, info 1.";
 
+    JUDGED: Gauge "readiness_judged_ratio" ["category"]
+        "Weight of the judged checks over the weight of all checks of a category: below 1 where checks are unknown, pending or skipped.";
+
     PROBE_INFO: Gauge "readiness_probe_info" ["probe", "kind", "service"]
         "What a probe is; always 1. Labels of the configuration are added.";
     PROBE_SUCCESS: Gauge "readiness_probe_success" ["probe"]
@@ -98,7 +103,7 @@ families! {
     PROBE_LATENESS: Gauge "readiness_probe_lateness_seconds" ["probe"]
         "How much later than planned the last run of a probe started.";
 
-    CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url"]
+    CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url", "alert"]
         "What a check is; always 1. Labels of the configuration are added.";
     CHECK_STATUS: Gauge "readiness_check_status" ["probe", "check", "status"]
         "Status of a check, evaluated in the background and cached until its probe runs again: 1 for the status that it has, 0 for the others.";
@@ -110,38 +115,52 @@ families! {
         "When a check last passed; 0 if it never did.";
     CHECK_HEADROOM: Gauge "readiness_check_headroom_ratio" ["probe", "check", "measure"]
         "How far a measure is from its limit: 1 far from it, 0 at it, negative beyond it.";
+    CHECK_VALUE_SECONDS: Gauge "readiness_check_value_seconds" ["probe", "check", "measure"]
+        "Value of a measure of a check in seconds, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_SECONDS: Gauge "readiness_check_limit_seconds" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check in seconds.";
+    CHECK_VALUE_BYTES: Gauge "readiness_check_value_bytes" ["probe", "check", "measure"]
+        "Value of a measure of a check in bytes, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_BYTES: Gauge "readiness_check_limit_bytes" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check in bytes.";
+    CHECK_VALUE_RATIO: Gauge "readiness_check_value_ratio" ["probe", "check", "measure"]
+        "Value of a measure of a check as a ratio, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_RATIO: Gauge "readiness_check_limit_ratio" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check as a ratio.";
+    CHECK_VALUE_PER_SECOND: Gauge "readiness_check_value_per_second" ["probe", "check", "measure"]
+        "Value of a measure of a check per second, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_PER_SECOND: Gauge "readiness_check_limit_per_second" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check per second.";
+    CHECK_VALUE_TIMESTAMP: Gauge "readiness_check_value_timestamp_seconds" ["probe", "check", "measure"]
+        "Value of a measure of a check as seconds since the epoch, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_TIMESTAMP: Gauge "readiness_check_limit_timestamp_seconds" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check as seconds since the epoch.";
+    CHECK_VALUE_NUMBER: Gauge "readiness_check_value" ["probe", "check", "measure"]
+        "Value of a measure of a check without a unit, or in a unit of its own, as of the last run of its probe that could be judged.";
+    CHECK_LIMIT_NUMBER: Gauge "readiness_check_limit" ["probe", "check", "measure", "bound", "level"]
+        "Limit on a measure of a check without a unit, or in a unit of its own.";
     CHECK_WINDOW: Gauge "readiness_check_window_seconds" ["probe", "check"]
         "How far back a check looks in whose eyes an outage of its probe looks bad: for as long after one it still sees it.";
 
-    LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "quantile"]
-        "Latency at a quantile over the window of the check; quantile 1 is the maximum.";
-    LATENCY_LIMIT: Gauge "readiness_latency_limit_seconds" ["probe", "check", "quantile", "level"]
-        "Limit on the latency at a quantile.";
+    LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "percentile"]
+        "Latency at a percentile over the window of the check.";
+    LATENCY_LIMIT: Gauge "readiness_latency_limit_seconds" ["probe", "check", "percentile", "level"]
+        "Limit on the latency at a percentile.";
     ERROR_RATIO: Gauge "readiness_error_ratio" ["probe", "check"]
         "Share of errors over the window of the check.";
     ERROR_LIMIT: Gauge "readiness_error_limit_ratio" ["probe", "check", "level"]
         "Limit on the share of errors.";
     THROUGHPUT: Gauge "readiness_throughput_per_second" ["probe", "check"]
         "Events in a second over the window of the check.";
-    THROUGHPUT_LIMIT: Gauge "readiness_throughput_limit_per_second" ["probe", "check", "bound", "level"]
-        "Limit on the events in a second.";
     POOL_CONNECTIONS: Gauge "readiness_pool_connections" ["probe", "check", "pool", "state"]
         "Connections of a pool by state (used, idle, waiting, max).";
     POOL_UTILIZATION: Gauge "readiness_pool_utilization_ratio" ["probe", "check", "pool"]
         "Share of a pool's connections in use.";
     POOL_UTILIZATION_LIMIT: Gauge "readiness_pool_utilization_limit_ratio" ["probe", "check", "pool", "level"]
         "Limit on the share of a pool's connections in use.";
-    POOL_WAITING_LIMIT: Gauge "readiness_pool_waiting_limit" ["probe", "check", "pool", "level"]
-        "Limit on the callers that wait for a connection of a pool.";
-    VALUE: Gauge "readiness_value" ["probe", "check"]
-        "The number that a check judges, in the user's own unit.";
-    VALUE_LIMIT: Gauge "readiness_value_limit" ["probe", "check", "bound", "level"]
-        "Limit on the number that a check judges.";
 
     CERTIFICATE_NOT_AFTER: Gauge "readiness_certificate_not_after_timestamp_seconds" ["probe", "position", "verified"]
         "Until when a certificate is valid: the leaf, and the issuer certificate of the presented chain that ends first." lasting;
-    CERTIFICATE_REMAINING_LIMIT: Gauge "readiness_certificate_remaining_limit_seconds" ["probe", "check", "position", "level"]
-        "Limit on the time that a certificate must stay valid.";
 
     BACKUP_LAST_SUCCESS: Gauge "readiness_backup_last_success_timestamp_seconds" ["probe", "location", "type"]
         "When the newest complete backup was made; absent if there never was one." lasting;
@@ -149,24 +168,14 @@ families! {
         "Limit on the age of the newest complete backup: the recovery point objective.";
     BACKUP_AGE: Gauge "readiness_backup_age_seconds" ["probe", "location", "type"]
         "Age of the newest complete backup at the last run of the probe.";
-    BACKUP_AGE_LIMIT: Gauge "readiness_backup_age_limit_seconds" ["probe", "check", "location", "type", "level"]
-        "Limit on the age of the newest complete backup, by level.";
     BACKUP_SIZE: Gauge "readiness_backup_size_bytes" ["probe", "location", "type"]
         "Size of the newest complete backup.";
-    BACKUP_SIZE_LIMIT: Gauge "readiness_backup_size_limit_bytes" ["probe", "check", "location", "type", "bound", "level"]
-        "Limit on the size of the newest complete backup.";
-    BACKUP_COUNT: Gauge "readiness_backup_count" ["probe", "location", "type"]
+    BACKUPS: Gauge "readiness_backups" ["probe", "location", "type"]
         "Complete backups that are there.";
-    BACKUP_COUNT_LIMIT: Gauge "readiness_backup_count_limit" ["probe", "check", "location", "type", "bound", "level"]
-        "Limit on the number of complete backups.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
         "When the oldest complete backup that is there was made." lasting;
-    BACKUP_SPAN_LIMIT: Gauge "readiness_backup_span_limit_seconds" ["probe", "check", "location", "type", "level"]
-        "Limit on how far back the oldest complete backup must reach.";
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
         "Runs of the backup schedule without a backup, up to now.";
-    BACKUP_MISSED_LIMIT: Gauge "readiness_backup_missed_runs_limit" ["probe", "check", "location", "type", "level"]
-        "Limit on the runs of the backup schedule without a backup.";
 
     CONFIG_RELOAD_SUCCESSFUL: Gauge "readiness_config_last_reload_successful" []
         "Whether the last attempt to load the configuration worked.";
@@ -180,6 +189,32 @@ families! {
         "Panics that were caught in probes and checks; each is a bug.";
     STATE_WRITES: Counter "readiness_state_writes_total" ["result"]
         "Writes of the state file by result.";
+}
+
+/// The generic family that serves the values of measures in a unit.
+#[must_use]
+pub fn value_family(unit: Unit) -> &'static Family {
+    match unit {
+        Unit::Seconds => &CHECK_VALUE_SECONDS,
+        Unit::Bytes => &CHECK_VALUE_BYTES,
+        Unit::Ratio => &CHECK_VALUE_RATIO,
+        Unit::PerSecond => &CHECK_VALUE_PER_SECOND,
+        Unit::Timestamp => &CHECK_VALUE_TIMESTAMP,
+        Unit::Number => &CHECK_VALUE_NUMBER,
+    }
+}
+
+/// The generic family that serves the limits on measures in a unit.
+#[must_use]
+pub fn limit_family(unit: Unit) -> &'static Family {
+    match unit {
+        Unit::Seconds => &CHECK_LIMIT_SECONDS,
+        Unit::Bytes => &CHECK_LIMIT_BYTES,
+        Unit::Ratio => &CHECK_LIMIT_RATIO,
+        Unit::PerSecond => &CHECK_LIMIT_PER_SECOND,
+        Unit::Timestamp => &CHECK_LIMIT_TIMESTAMP,
+        Unit::Number => &CHECK_LIMIT_NUMBER,
+    }
 }
 
 #[cfg(test)]

@@ -125,14 +125,6 @@ words! {
     }
 }
 
-impl Severity {
-    /// Whether a check of this severity takes part in the overall verdict by default.
-    #[must_use]
-    pub fn gates(self) -> bool {
-        self != Self::Info
-    }
-}
-
 words! {
     /// The part of readiness that a check is about.
     Category {
@@ -225,5 +217,40 @@ impl Outcome {
             Self::Warn => Some(Reason::Limit),
             Self::Pass | Self::Pending => None,
         }
+    }
+}
+
+impl Severity {
+    /// Whether a check of this severity takes part in the overall verdict by default.
+    #[must_use]
+    pub fn gates(self) -> bool {
+        self != Self::Info
+    }
+}
+
+words! {
+    /// The alert that reports a failing check of a kind; also the label `alert` of `readiness_check_info`, by which the
+    /// rules select.
+    Alert {
+        /// What the probe watches does not work.
+        ProbeDown = "ReadinessProbeDown",
+        /// Latency above its limit.
+        LatencyHigh = "ReadinessLatencyHigh",
+        /// Error ratio above its limit.
+        ErrorRateHigh = "ReadinessErrorRateHigh",
+        /// Throughput outside its limits.
+        ThroughputOutOfBounds = "ReadinessThroughputOutOfBounds",
+        /// A value outside its limits.
+        ValueOutOfBounds = "ReadinessValueOutOfBounds",
+        /// A connection pool near its size.
+        PoolSaturated = "ReadinessPoolSaturated",
+        /// A certificate that ends soon, or is not trusted.
+        CertificateExpiring = "ReadinessCertificateExpiring",
+        /// The newest backup is too old.
+        BackupStale = "ReadinessBackupStale",
+        /// Runs of the backup schedule left no backup.
+        BackupMissed = "ReadinessBackupMissed",
+        /// Any other check that fails.
+        CheckFailing = "ReadinessCheckFailing",
     }
 }

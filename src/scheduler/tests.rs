@@ -10,13 +10,17 @@ use futures_util::future::BoxFuture;
 
 use super::*;
 use crate::{
+    checks::{fixture::Nothing, health::Health},
+    kind::CheckEntry,
+};
+use crate::{
     kind::RunReport,
     model::{
+        check::CheckLimits,
         failure::Failure,
-        metric::Sample,
         observation::Timing,
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Outcome, Reason},
     },
     settings::{CheckInfo, Concurrency},
 };
@@ -42,7 +46,7 @@ impl Job for Script {
     fn host(&self) -> Option<&str> {
         self.host
     }
-    fn limits(&self) -> Vec<Vec<Sample>> {
+    fn limits(&self) -> Vec<CheckLimits> {
         Vec::new()
     }
     fn save(&self) -> Vec<Option<serde_json::Value>> {
@@ -76,19 +80,7 @@ fn report(takes: Duration, fails: bool) -> RunReport {
 }
 
 fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<ProbeInfo> {
-    let check = CheckInfo {
-        name: "health".into(),
-        kind: "health",
-        category: Category::Health,
-        severity: Severity::Critical,
-        gate: true,
-        owner: String::new(),
-        runbook: String::new(),
-        summary: String::new(),
-        failure_threshold: 1,
-        success_threshold: 1,
-        enabled: true,
-    };
+    let check = CheckInfo::of(&CheckEntry::<Nothing>::of::<Health>().descriptor);
     Arc::new(ProbeInfo {
         name: name.into(),
         kind: "script",
@@ -263,7 +255,7 @@ impl Job for Busy {
     fn host(&self) -> Option<&str> {
         None
     }
-    fn limits(&self) -> Vec<Vec<Sample>> {
+    fn limits(&self) -> Vec<CheckLimits> {
         Vec::new()
     }
     fn save(&self) -> Vec<Option<serde_json::Value>> {

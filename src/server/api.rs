@@ -1,6 +1,6 @@
 //! The JSON API: what the metrics say, with what must never become a label: sentences, errors, numbers behind them.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -16,7 +16,6 @@ use crate::{
     board::{CheckState, ProbeState, Snapshot},
     model::{
         measure::{Bound, Measure},
-        metric::Sample,
         units::Unit,
         words::{Category, Phase, Reason, Severity, Status},
     },
@@ -85,6 +84,8 @@ struct Summary<'a> {
 #[derive(Serialize)]
 struct Measured<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
     value: Option<f64>,
     /// As the page shows it.
     shown: String,
@@ -105,16 +106,18 @@ struct Detail<'a> {
     failure_threshold: u32,
     success_threshold: u32,
     results: BTreeMap<Status, u64>,
-    limits: Vec<Limit<'a>>,
+    limits: Vec<Limit>,
     probe: Probe<'a>,
     history: Vec<Past>,
 }
 
-/// A limit as its metric has it.
+/// One step of a limit, as its series has it.
 #[derive(Serialize)]
-struct Limit<'a> {
-    metric: &'static str,
-    labels: &'a [Cow<'static, str>],
+struct Limit {
+    measure: &'static str,
+    bound: Bound,
+    level: &'static str,
+    unit: Unit,
     value: f64,
 }
 
@@ -237,7 +240,8 @@ fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {
 
 fn measured(measure: &Measure) -> Measured<'_> {
     Measured {
-        name: &measure.name,
+        name: measure.name,
+        subject: measure.subject.as_deref(),
         // JSON knows no NaN.
         value: Some(measure.value).filter(|value| value.is_finite()),
         shown: measure.unit.show(measure.value),
@@ -251,7 +255,10 @@ fn measured(measure: &Measure) -> Measured<'_> {
 
 fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Detail<'a> {
     let info = &check.info;
-    let limit = |sample: &'a Sample| Limit { metric: sample.family.name, labels: &sample.labels, value: sample.value };
+    let steps = |measure: &Measure| {
+        let (name, bound, unit) = (measure.name, measure.bound, measure.unit);
+        measure.levels().map(move |(level, value)| Limit { measure: name, bound, level, unit, value })
+    };
     Detail {
         summary: summary(probe, check),
         description: &info.summary,
@@ -259,7 +266,7 @@ fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Detail<'a> {
         failure_threshold: info.failure_threshold,
         success_threshold: info.success_threshold,
         results: Status::ALL.iter().map(|status| (*status, check.results(*status))).collect(),
-        limits: check.limits.iter().map(limit).collect(),
+        limits: check.limits.measures.iter().flat_map(steps).collect(),
         probe: probe_detail(probe),
         history: history(probe, check),
     }

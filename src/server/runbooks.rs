@@ -64,23 +64,9 @@ pub(super) fn address(probe: &ProbeState, check: &CheckState) -> String {
         return check.info.runbook.clone();
     }
     let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
-    let alert = covering(check.info.kind, check.status);
+    let alert = match check.status {
+        Status::Unknown => "ReadinessCheckUnknown",
+        _ => check.info.alert.as_str(),
+    };
     format!("runbooks/{alert}?probe={}&check={}", encode(&probe.info.name), encode(&check.info.name))
-}
-
-/// The alert about checks of a kind.
-fn covering(kind: &str, status: Status) -> &'static str {
-    match kind {
-        _ if status == Status::Unknown => "ReadinessCheckUnknown",
-        "health" => "ReadinessProbeDown",
-        "latency" => "ReadinessLatencyHigh",
-        "error_rate" => "ReadinessErrorRateHigh",
-        "throughput" => "ReadinessThroughputOutOfBounds",
-        "pool" => "ReadinessPoolSaturated",
-        "value" => "ReadinessValueOutOfBounds",
-        "certificate" => "ReadinessCertificateExpiring",
-        "freshness" => "ReadinessBackupStale",
-        "schedule" => "ReadinessBackupMissed",
-        _ => "ReadinessCheckFailing",
-    }
 }

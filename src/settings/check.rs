@@ -261,13 +261,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn info(&self, offer: &CheckDescriptor, common: Common) -> CheckInfo {
-        let severity = common.severity.unwrap_or(offer.severity);
+    fn info(&self, kind: &CheckDescriptor, common: Common) -> CheckInfo {
+        let severity = common.severity.unwrap_or(kind.severity);
         let defaults = &self.scalars.defaults;
         CheckInfo {
-            name: common.name.unwrap_or_else(|| offer.name.to_owned()),
-            kind: offer.name,
-            category: common.category.unwrap_or(offer.category),
+            name: common.name.unwrap_or_else(|| kind.name.to_owned()),
+            category: common.category.unwrap_or(kind.category),
             severity,
             gate: common.gate.unwrap_or(severity.gates()),
             owner: common.owner.unwrap_or_default(),
@@ -276,6 +275,7 @@ impl<'a> Reader<'a> {
             failure_threshold: common.failure_threshold.unwrap_or(defaults.failure_threshold),
             success_threshold: common.success_threshold.unwrap_or(defaults.success_threshold),
             enabled: common.enabled.unwrap_or(true),
+            ..CheckInfo::of(kind)
         }
     }
 }

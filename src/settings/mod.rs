@@ -24,11 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{Diagnostics, Place},
-    kind::ProbeConfig,
+    kind::{CheckDescriptor, ProbeConfig},
     model::{
         failure::Invalid,
+        measure::MeasureInfo,
         observation::Timing,
-        words::{Category, Phase, Severity},
+        words::{Alert, Category, Phase, Severity},
     },
 };
 
@@ -217,4 +218,32 @@ pub struct CheckInfo {
     pub success_threshold: u32,
     /// Switched on.
     pub enabled: bool,
+    /// The alert that reports its failures.
+    #[serde(skip)]
+    pub alert: Alert,
+    /// The measures that its kind may report.
+    #[serde(skip)]
+    pub measures: &'static [MeasureInfo],
+}
+
+impl CheckInfo {
+    /// A check of a kind with every key at its default.
+    #[must_use]
+    pub fn of(kind: &CheckDescriptor) -> Self {
+        Self {
+            name: kind.name.to_owned(),
+            kind: kind.name,
+            category: kind.category,
+            severity: kind.severity,
+            gate: kind.severity.gates(),
+            owner: String::new(),
+            runbook: String::new(),
+            summary: String::new(),
+            failure_threshold: 1,
+            success_threshold: 1,
+            enabled: true,
+            alert: kind.alert,
+            measures: kind.measures,
+        }
+    }
 }

@@ -62,7 +62,7 @@ pub(super) fn load(
     shown: &mut effective_config::Draft,
     problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
-    let known = catalogue::all().into_iter().map(|kind| KnownKind { offers: (kind.offers)(), kind }).collect();
+    let known = catalogue::all().into_iter().map(|kind| KnownKind { offers: (kind.checks)(), kind }).collect();
     let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {

@@ -86,7 +86,7 @@ fn one_kind(kind: &Kind) -> Value {
 fn checks(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
     let mut map = common.clone();
     let (mut alone, mut one) = (Vec::new(), Vec::new());
-    for CheckDescriptor { name, schema, .. } in (kind.offers)() {
+    for CheckDescriptor { name, schema, .. } in (kind.checks)() {
         let settings = schema(generator).to_value();
         if !needs_settings(&settings, generator) {
             alone.push(name);

@@ -288,7 +288,7 @@ fn the_list_of_kinds_is_the_folder_of_kinds() {
 fn a_check_kind_is_as_bad_and_about_the_same_on_every_probe() {
     let mut seen = BTreeMap::new();
     for kind in catalogue::all() {
-        for offer in (kind.offers)() {
+        for offer in (kind.checks)() {
             let first = *seen.entry(offer.name).or_insert((offer.category, offer.severity, kind.name));
             assert_eq!(
                 (offer.category, offer.severity),

@@ -44,7 +44,7 @@ fn the_readme_lists_every_metric_family_with_its_type_labels_and_help() {
 fn the_readme_lists_every_probe_kind_with_the_checks_that_it_feeds() {
     for row in table(&readme(), "| probe |") {
         let kind = catalogue::all().into_iter().find(|kind| format!("`{}`", kind.name) == row[0]);
-        let offers: Vec<_> = kind.expect(&row[0]).offers.iter_names();
+        let offers: Vec<_> = kind.expect(&row[0]).checks.iter_names();
         assert_eq!(row[2], offers.join(" "), "checks of {}", row[0]);
     }
     assert_eq!(table(&readme(), "| probe |").len(), catalogue::all().len());

@@ -1,19 +1,4 @@
-//! `certificate`: the certificates that a server presents last long enough, are trusted and are for the right names.
-//!
-//! It judges what was presented, even when that was refused: an expired certificate fails this check with its date,
-//! beside the `health` check that fails because nobody can connect. What else is broken leaves it alone.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | every certificate of the chain lasts longer than `min_remaining`, is trusted and covers `names` | pass |
-//! | one of them ends within a step of `min_remaining` | warn or fail (`limit`) |
-//! | one of them has ended, or is not valid yet (the observation's clock decides) | fail (`certificate`) |
-//! | not trusted, or for another name than was asked for, unless `trusted: false` | fail (`certificate`) |
-//! | one of `names` is not covered | fail (`certificate`) |
-//! | the run failed otherwise, but the certificate was seen | judged like any other |
-//! | the run failed before any certificate was seen, or was cut off by its timeout | unknown, with the reason of the run |
-//! | the run worked without one (a redirect can't cause it: only the configured URL counts) | unknown (`empty`) |
-//! | no issuer was sent | the leaf is judged alone |
+#![doc = include_str!("certificate.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,12 +10,11 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Min,
-        measure::Measure,
-        metric::{CERTIFICATE_REMAINING_LIMIT, Sample},
+        measure::{Measure, MeasureInfo},
         observation::{Facts, Observation, Timing},
-        units::Period,
+        units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
 };
 
@@ -72,6 +56,12 @@ impl<F: Certified> CheckKind<F> for CertificateCheck {
     const NAME: &'static str = "certificate";
     const CATEGORY: Category = Category::Security;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = &[
+        MeasureInfo::new("remaining", Unit::Seconds, "Time until the leaf certificate expires."),
+        MeasureInfo::new("issuer_remaining", Unit::Seconds, "Time until the first issuer certificate expires."),
+    ];
+    const ALERT: Alert = Alert::CertificateExpiring;
+    const DOC: &'static str = include_str!("certificate.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         for name in &self.names {
@@ -95,14 +85,8 @@ impl<F: Certified> Check<F> for CertificateCheck {
         vec![F::want_certificates()]
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let position = |position: &'static str| {
-            let sample = move |(level, at): (&'static str, f64)| {
-                Sample::new(&CERTIFICATE_REMAINING_LIMIT, [position.into(), level.into()], at)
-            };
-            self.min_remaining.levels().map(sample)
-        };
-        position("leaf").chain(position("issuer")).collect()
+    fn limits(&self) -> Vec<Measure> {
+        vec![self.min_remaining.unmeasured("remaining"), self.min_remaining.unmeasured("issuer_remaining")]
     }
 }
 

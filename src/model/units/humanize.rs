@@ -41,6 +41,10 @@ impl fmt::Display for Shown {
             Unit::Ratio => significant(f, value * 100.0, "%"),
             Unit::Number => significant(f, value, ""),
             Unit::PerSecond => significant(f, value, "/s"),
+            Unit::Timestamp => match jiff::Timestamp::from_second(value as i64) {
+                Ok(at) => write!(f, "{}", at.strftime("%Y-%m-%d %H:%M:%S UTC")),
+                Err(_) => significant(f, value, "s"),
+            },
         }
     }
 }

@@ -239,6 +239,14 @@ pub enum Unit {
     Number,
     /// Events in a second, shown as `12.5/s`.
     PerSecond,
+    /// Seconds since the epoch, shown as a time in UTC.
+    Timestamp,
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 6] =
+        [Self::Seconds, Self::Bytes, Self::Ratio, Self::PerSecond, Self::Timestamp, Self::Number];
 }
 
 #[cfg(test)]

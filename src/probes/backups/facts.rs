@@ -143,7 +143,7 @@ impl Facts for BackupFacts {
 }
 
 fn samples(set: &Set) -> Vec<Sample> {
-    let mut samples = vec![set.sample(&metric::BACKUP_COUNT, set.complete().count() as f64)];
+    let mut samples = vec![set.sample(&metric::BACKUPS, set.complete().count() as f64)];
     if let (Some((oldest, _)), Some((newest, backup))) = (set.complete().next(), set.complete().next_back()) {
         let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
         // The clock reads a little later than the listing did: for an age in minutes and hours that is nothing.

@@ -1,11 +1,4 @@
-//! `backups`: lists the backups that are there, and reads the newest of them where `integrity` asks for it.
-//!
-//! It only looks: nothing is written, moved or deleted. What can't be listed (a folder that is gone, a mount that is
-//! not there, a folder that may not be read) is a failure of the run, never "no backups".
-//!
-//! The work happens on a thread that stops at the next file, or the next piece of one, when the run is dropped. A
-//! thread that a dead network file system holds can't be stopped by anybody: the runs after it wait for it, each to
-//! its own timeout, and never start a second one.
+#![doc = include_str!("backups.md")]
 
 pub mod checks;
 pub mod facts;
@@ -27,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use self::{
-    checks::{freshness::Freshness, integrity::Integrity, retention::Retention, schedule::Schedule, size::BackupSize},
     facts::{Backup, BackupFacts, Set, State},
     sources::{
         files::{File, Globs},
@@ -37,7 +29,6 @@ use self::{
     verify::Verifier,
 };
 use crate::{
-    checks::health::Health,
     io::{context::Context, resources::Resources},
     kind::{CheckEntry, Kind},
     model::{
@@ -133,18 +124,9 @@ struct Memory {
 impl Kind for Backups {
     const NAME: &'static str = "backups";
     const PHASES: &'static [Phase] = &[Phase::List, Phase::Read];
+    const DOC: &'static str = include_str!("backups.md");
+    const CHECKS: &'static [CheckEntry<BackupFacts>] = checks::CHECKS;
     type Probe = BackupsProbe;
-
-    fn checks() -> Vec<CheckEntry<BackupFacts>> {
-        vec![
-            CheckEntry::of::<Health>(),
-            CheckEntry::of::<Freshness>(),
-            CheckEntry::of::<BackupSize>(),
-            CheckEntry::of::<Schedule>(),
-            CheckEntry::of::<Retention>(),
-            CheckEntry::of::<Integrity>(),
-        ]
-    }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         for (key, path) in [("mount", &self.mount), ("marker", &self.marker)] {

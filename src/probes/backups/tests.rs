@@ -2,7 +2,11 @@ use std::{fs, time::SystemTime};
 
 use serde_json::{Value, from_value, json};
 
-use super::*;
+use super::{
+    checks::{freshness::Freshness, retention::Retention, schedule::Schedule, size::BackupSize},
+    *,
+};
+use crate::model::{check::Check, measure::Measure};
 use crate::model::{
     metric,
     observation::{Facts, Observation},
@@ -105,7 +109,7 @@ async fn what_is_unfinished_does_not_count() {
     assert_eq!(states(&set), expected.map(|(name, state)| (name.to_owned(), state)));
     let samples = BackupFacts { sets: vec![set] }.samples();
     let value = |family: &metric::Family| samples.iter().find(|s| s.family == family).unwrap().value;
-    assert_eq!((value(&metric::BACKUP_COUNT), value(&metric::BACKUP_SIZE)), (1.0, 7.0));
+    assert_eq!((value(&metric::BACKUPS), value(&metric::BACKUP_SIZE)), (1.0, 7.0));
     assert!((3_600.0..3_660.0).contains(&value(&metric::BACKUP_AGE)));
     assert_eq!(samples[0].labels, Box::from(["local".into(), "full".into()]));
 }
@@ -178,42 +182,37 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
 
 #[tokio::test]
 async fn limits_carry_place_and_type_from_the_first_scrape() {
-    fn check<C: crate::model::check::Check<BackupFacts> + serde::de::DeserializeOwned>(
-        settings: serde_json::Value,
-    ) -> Vec<String> {
-        let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
-        let said = |mut limit: metric::Sample| {
-            probe.label_limit(&mut limit);
-            let others = limit.family.labels.iter().filter(|label| !["probe", "check"].contains(label));
-            assert_eq!(limit.labels.len(), others.count(), "{}", limit.family.name);
-            let name = limit.family.name.trim_start_matches("readiness_backup_");
-            format!("{name} {} {}", limit.labels.join(" "), limit.value)
+    let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
+    let check: Freshness = from_value(json!({"max_age": {"warn": "25h", "fail": "26h"}})).unwrap();
+    let mut constants = check.constants();
+    constants.iter_mut().for_each(|sample| probe.label_limit(sample));
+    assert_eq!(constants, [metric::Sample::new(&metric::BACKUP_MAX_AGE, ["nas".into(), "full".into()], 93_600.0)]);
+}
+
+#[test]
+fn every_limit_is_there_before_the_first_run() {
+    fn steps<C: Check<BackupFacts> + serde::de::DeserializeOwned>(settings: serde_json::Value) -> Vec<String> {
+        let step = |measure: &Measure| {
+            let (name, bound) = (measure.name, measure.bound.as_str());
+            measure.levels().map(move |(level, at)| format!("{name} {bound} {level} {at}")).collect::<Vec<_>>()
         };
-        from_value::<C>(settings).unwrap().limits().into_iter().map(said).collect()
+        from_value::<C>(settings).unwrap().limits().iter().flat_map(step).collect()
     }
     assert_eq!(
-        check::<Freshness>(json!({"max_age": {"warn": "25h", "fail": "26h"}})),
-        [
-            "age_limit_seconds nas full warn 90000",
-            "age_limit_seconds nas full fail 93600",
-            "max_age_seconds nas full 93600"
-        ]
+        steps::<Freshness>(json!({"max_age": {"warn": "25h", "fail": "26h"}})),
+        ["age max warn 90000", "age max fail 93600"]
     );
     assert_eq!(
-        check::<Schedule>(json!({"every": "1d", "max_missed": {"warn": 0, "fail": 1}})),
-        ["missed_runs_limit nas full warn 0", "missed_runs_limit nas full fail 1"]
+        steps::<Schedule>(json!({"every": "1d", "max_missed": {"warn": 0, "fail": 1}})),
+        ["missed_runs max warn 0", "missed_runs max fail 1"]
     );
     assert_eq!(
-        check::<BackupSize>(json!({"min": "1KiB", "max": "1MiB"})),
-        ["size_limit_bytes nas full min fail 1024", "size_limit_bytes nas full max fail 1048576"]
+        steps::<BackupSize>(json!({"min": "1KiB", "max": "1MiB", "max_shrink": "50%"})),
+        ["size min fail 1024", "size max fail 1048576", "shrink max fail 0.5"]
     );
     assert_eq!(
-        check::<Retention>(json!({"min_count": 3, "max_count": 9, "min_span": "1d"})),
-        [
-            "count_limit nas full min fail 3",
-            "count_limit nas full max fail 9",
-            "span_limit_seconds nas full fail 86400"
-        ]
+        steps::<Retention>(json!({"min_count": 3, "max_count": 9, "min_span": "1d"})),
+        ["count min fail 3", "count max fail 9", "span min fail 86400"]
     );
 }
 

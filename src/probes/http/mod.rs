@@ -1,7 +1,4 @@
-//! `http`: asks a URL and reads the answer to its end, over a connection of its own, phase by phase.
-//!
-//! It drives hyper itself rather than through a client, so that each phase is timed for what it is. It changes
-//! nothing unless the method says so, and never follows where it was not sent.
+#![doc = include_str!("http.md")]
 
 pub mod checks;
 mod facts;
@@ -27,7 +24,6 @@ pub use self::{
 pub(crate) use crate::io::http::auth::Credentials;
 pub use crate::io::http::{auth::BasicAuth, url::Target, version::HttpVersion};
 use crate::{
-    checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
     io::{dial::AddressFamily, http::form, resources::Resources, secret_file::SecretFile, tls::Tls},
     kind::{CheckEntry, Kind},
     model::{failure::Invalid, observation::Timing, redaction::SentSecrets, secret::Secret, units::Size, words::Phase},
@@ -95,17 +91,9 @@ fn a_mebibyte() -> Size {
 impl Kind for Http {
     const NAME: &'static str = "http";
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    const DOC: &'static str = include_str!("http.md");
+    const CHECKS: &'static [CheckEntry<HttpFacts>] = checks::CHECKS;
     type Probe = HttpProbe;
-
-    fn checks() -> Vec<CheckEntry<HttpFacts>> {
-        vec![
-            CheckEntry::of::<Health>(),
-            CheckEntry::of::<Response>(),
-            CheckEntry::of::<CertificateCheck>(),
-            CheckEntry::of::<Latency>(),
-            CheckEntry::of::<ErrorRate>(),
-        ]
-    }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;

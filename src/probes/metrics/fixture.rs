@@ -5,7 +5,7 @@ use jiff::Timestamp;
 pub(super) use crate::checks::fixture::TIMING;
 use crate::{
     checks::fixture::{failed as failed_run, worked},
-    model::{check::Check, observation::Observation, verdict::Verdict, words::Reason},
+    model::{check::Check, measure::Measure, observation::Observation, verdict::Verdict, words::Reason},
     probes::metrics::exposition_format::{
         page::{Format, Page},
         parser::{Limits, Parser, Wanted},
@@ -35,4 +35,13 @@ pub(super) fn failed(at: i64, reason: Reason) -> Observation<Page> {
 /// The verdict on the last of some scrapes.
 pub(super) fn last(check: &mut impl Check<Page>, scrapes: Vec<Observation<Page>>) -> Verdict {
     scrapes.iter().map(|seen| check.judge(seen)).last().unwrap()
+}
+
+/// The steps of a check's limits, as their series have them.
+pub(crate) fn steps(check: &impl Check<Page>) -> Vec<String> {
+    let step = |measure: &Measure| {
+        let (name, bound) = (measure.name, measure.bound.as_str());
+        measure.levels().map(move |(level, at)| format!("{name} {bound} {level} {at}")).collect::<Vec<_>>()
+    };
+    check.limits().iter().flat_map(step).collect()
 }

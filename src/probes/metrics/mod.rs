@@ -1,8 +1,4 @@
-//! `metrics`: reads the numbers that a service shows about itself, and keeps those that its checks name.
-//!
-//! It asks as Prometheus would, and changes nothing. The connection is kept: it is the service's own door, and what is
-//! judged is what the page says rather than how long a handshake takes. Redirects are not followed and no proxy of the
-//! environment is used, so credentials go nowhere but to the configured URL.
+#![doc = include_str!("metrics.md")]
 
 pub mod checks;
 pub mod exposition_format;
@@ -25,7 +21,6 @@ use self::exposition_format::{
 };
 use crate::io::http::client::Client;
 use crate::{
-    checks::health::Health,
     io::{
         context::Context,
         http::{
@@ -99,19 +94,9 @@ fn fifty_thousand() -> NonZeroU32 {
 impl Kind for Metrics {
     const NAME: &'static str = "metrics";
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    const DOC: &'static str = include_str!("metrics.md");
+    const CHECKS: &'static [CheckEntry<Page>] = checks::CHECKS;
     type Probe = MetricsProbe;
-
-    fn checks() -> Vec<CheckEntry<Page>> {
-        vec![
-            CheckEntry::of::<Health>(),
-            CheckEntry::of::<checks::latency::Latency>(),
-            CheckEntry::of::<checks::error_rate::ErrorRate>(),
-            CheckEntry::of::<checks::throughput::Throughput>(),
-            CheckEntry::of::<checks::pool::Pool>(),
-            CheckEntry::of::<checks::present::Present>(),
-            CheckEntry::of::<checks::value::Value>(),
-        ]
-    }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;

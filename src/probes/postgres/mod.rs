@@ -1,9 +1,4 @@
-//! `postgres`: one kept connection to a server, and one query on it for each run.
-//!
-//! It only reads: the session is read-only, every statement has a limit in time on the server's side too, and where a
-//! run is given up in the middle of a query, the server is asked to cancel it. A connection that did not finish a run
-//! is never used again. Logging in costs both sides a hundred times what the query does, so connections are kept, and
-//! a server that refuses them is not stormed.
+#![doc = include_str!("postgres.md")]
 
 pub mod checks;
 pub mod facts;
@@ -21,12 +16,10 @@ use tokio::{
 
 pub use self::session::dsn::SslMode;
 use self::{
-    checks::pool::PostgresPool,
     facts::PostgresFacts,
     session::{Session, dsn::Target},
 };
 use crate::{
-    checks::{error_rate::ErrorRate, health::Health, latency::Latency},
     io::{
         context::Context,
         resources::Resources,
@@ -105,16 +98,9 @@ struct Link {
 impl Kind for Postgres {
     const NAME: &'static str = "postgres";
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Login, Phase::Query];
+    const DOC: &'static str = include_str!("postgres.md");
+    const CHECKS: &'static [CheckEntry<PostgresFacts>] = checks::CHECKS;
     type Probe = PostgresProbe;
-
-    fn checks() -> Vec<CheckEntry<PostgresFacts>> {
-        vec![
-            CheckEntry::of::<Health>(),
-            CheckEntry::of::<Latency>(),
-            CheckEntry::of::<ErrorRate>(),
-            CheckEntry::of::<PostgresPool>(),
-        ]
-    }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.dsn.is_some() && self.dsn_file.is_some() {

@@ -1,6 +1,6 @@
 use serde_json::{Value, from_value, json};
 
-use super::*;
+use super::{checks::pool::PostgresPool, *};
 use crate::model::{check::Check, observation::Observation};
 
 const TIMING: Timing = Timing {

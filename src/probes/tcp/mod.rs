@@ -1,5 +1,6 @@
-//! `tcp`: connects, shakes hands if it is to encrypt, says something if it has something to say, and looks at what
-//! comes back.
+#![doc = include_str!("tcp.md")]
+
+mod checks;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,12 +13,7 @@ use tokio::{
 
 pub use crate::io::address::Address;
 use crate::{
-    checks::{
-        certificate::{CertificateCheck, Certified},
-        error_rate::ErrorRate,
-        health::Health,
-        latency::Latency,
-    },
+    checks::certificate::Certified,
     io::{
         context::Context,
         dial::{self, AddressFamily},
@@ -101,16 +97,9 @@ impl Certified for TcpFacts {
 impl Kind for Tcp {
     const NAME: &'static str = "tcp";
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
+    const DOC: &'static str = include_str!("tcp.md");
+    const CHECKS: &'static [CheckEntry<TcpFacts>] = checks::CHECKS;
     type Probe = TcpProbe;
-
-    fn checks() -> Vec<CheckEntry<TcpFacts>> {
-        vec![
-            CheckEntry::of::<Health>(),
-            CheckEntry::of::<CertificateCheck>(),
-            CheckEntry::of::<Latency>(),
-            CheckEntry::of::<ErrorRate>(),
-        ]
-    }
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.as_ref().map_or(Ok(()), Tls::validate)

@@ -89,11 +89,11 @@ fn value(check: &CheckState) -> Markup {
         @if let Some((at, worst)) = worst {
             (chart::bar(worst))
             p {
-                span .measure { (worst.name) }
+                span .measure { (worst.label()) }
                 b { (worst.unit.show(worst.value)) } (against(worst))
             }
             @for (_, other) in measures.iter().enumerate().filter(|(other, _)| *other != at).take(3) {
-                p .other { span .measure { (other.name) } (other.unit.show(other.value)) (against(other)) }
+                p .other { span .measure { (other.label()) } (other.unit.show(other.value)) (against(other)) }
             }
         }
     }
@@ -103,6 +103,7 @@ fn against(measure: &Measure) -> Markup {
     let sign = match measure.bound {
         Bound::Max => "",
         Bound::Min => "≥ ",
+        Bound::Equals => "= ",
     };
     html! {
         @if let Some(limit) = measure.fail.or(measure.warn) {

@@ -154,7 +154,7 @@ fn kinds_of(rule: &Rule, all: &BTreeSet<&'static str>) -> BTreeSet<&'static str>
 
 #[test]
 fn every_kind_of_check_is_covered_by_exactly_one_alert() {
-    let all: BTreeSet<_> = catalogue::all().iter().flat_map(|kind| (kind.offers)()).map(|offer| offer.name).collect();
+    let all: BTreeSet<_> = catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|offer| offer.name).collect();
     for (status, but) in [("fail", None), ("warn", Some("health"))] {
         let mut covered: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let start = format!("(readiness_check_status{{status=\"{status}\"}} == 1)");

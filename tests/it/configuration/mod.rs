@@ -238,9 +238,9 @@ fn includes_are_relative_bounded_and_never_go_round() {
 #[test]
 fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
     for kind in catalogue::all() {
-        let offers: Vec<_> = (kind.offers)().iter().map(|offer| offer.name).collect();
+        let offers: Vec<_> = (kind.checks)().iter().map(|offer| offer.name).collect();
         assert!(offers.contains(&"health"), "{} feeds no health", kind.name);
-        let elsewhere = catalogue::all().iter().flat_map(|other| (other.offers)()).find(|o| !offers.contains(&o.name));
+        let elsewhere = catalogue::all().iter().flat_map(|other| (other.checks)()).find(|o| !offers.contains(&o.name));
         let Some(elsewhere) = elsewhere else { continue };
         let text = format!("probes:\n  - name: a\n    {}: {{}}\n    checks: [{}, banana]\n", kind.name, elsewhere.name);
         let said = said(&[("a.yaml", &text)], &[]);

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use readiness_exporter::{
     board::Board,
+    catalogue,
     kind::RunReport,
     model::{
+        check::CheckLimits,
         failure::Failure,
         measure::{Bound, Measure},
         metric::{self, Sample},
@@ -22,18 +24,16 @@ use readiness_exporter::{
 pub(crate) const HOSTILE: &str = "</script><script>alert(1)</script>\"\\\n{}é,=";
 
 pub(crate) fn check(name: &str, kind: &'static str, category: Category, severity: Severity) -> CheckInfo {
+    let known =
+        catalogue::all().into_iter().flat_map(|probe| (probe.checks)()).find(|known| known.name == kind).unwrap();
     CheckInfo {
         name: name.to_owned(),
-        kind,
         category,
         severity,
-        gate: severity != Severity::Info,
+        gate: severity.gates(),
         owner: "team-orders".to_owned(),
         runbook: format!("https://runbooks.example.com/{kind}"),
-        summary: String::new(),
-        failure_threshold: 1,
-        success_threshold: 1,
-        enabled: true,
+        ..CheckInfo::of(&known)
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn measure(
     warn: Option<f64>,
     fail: f64,
 ) -> Measure {
-    Measure { name: name.into(), value, unit, bound, warn, fail: Some(fail) }
+    Measure { name, subject: None, value, unit, bound, warn, fail: Some(fail) }
 }
 
 fn latency(p95: f64, p99: f64) -> Verdict {
@@ -101,10 +101,8 @@ fn latency(p95: f64, p99: f64) -> Verdict {
         measure("p95", p95, Unit::Seconds, Bound::Max, Some(0.3), 1.0),
         measure("p99", p99, Unit::Seconds, Bound::Max, None, 2.0),
     ];
-    Verdict::of(measures).with([
-        Sample::new(&metric::LATENCY, ["0.95".into()], p95),
-        Sample::new(&metric::LATENCY, ["0.99".into()], p99),
-    ])
+    Verdict::of(measures)
+        .with([Sample::new(&metric::LATENCY, ["p95".into()], p95), Sample::new(&metric::LATENCY, ["p99".into()], p99)])
 }
 
 fn pool(used: f64) -> Verdict {
@@ -115,15 +113,16 @@ fn pool(used: f64) -> Verdict {
     ])
 }
 
-fn limits() -> Vec<Sample> {
-    vec![
-        Sample::new(&metric::LATENCY_LIMIT, ["0.95".into(), "warn".into()], 0.3),
-        Sample::new(&metric::LATENCY_LIMIT, ["0.95".into(), "fail".into()], 1.0),
-        Sample::new(&metric::LATENCY_LIMIT, ["0.99".into(), "fail".into()], 2.0),
-    ]
+fn limits() -> CheckLimits {
+    let samples = vec![
+        Sample::new(&metric::LATENCY_LIMIT, ["p95".into(), "warn".into()], 0.3),
+        Sample::new(&metric::LATENCY_LIMIT, ["p95".into(), "fail".into()], 1.0),
+        Sample::new(&metric::LATENCY_LIMIT, ["p99".into(), "fail".into()], 2.0),
+    ];
+    CheckLimits { measures: Vec::new(), samples }
 }
 
-type Laid = (Arc<ProbeInfo>, Vec<Vec<Sample>>);
+type Laid = (Arc<ProbeInfo>, Vec<CheckLimits>);
 
 fn layout() -> Vec<Laid> {
     use Category as C;
@@ -154,7 +153,7 @@ fn layout() -> Vec<Laid> {
     odd.labels = BTreeMap::from([("tier".to_owned(), HOSTILE.to_owned()), ("not a label".to_owned(), "x".to_owned())]);
     let files: &[Phase] = &[Phase::List, Phase::Read];
     let mut laid: Vec<Laid> = vec![
-        (probe("api", "http", HTTP, api), vec![vec![], limits(), vec![], vec![]]),
+        (probe("api", "http", HTTP, api), vec![CheckLimits::default(), limits()]),
         (probe("orders-db", "postgres", &[Phase::Connect, Phase::Login, Phase::Query], db), vec![]),
         (probe("nightly-dump", "backups", files, dump), vec![]),
         (probe("api-metrics", "metrics", &[Phase::Connect, Phase::Request], metrics), vec![]),
@@ -184,8 +183,8 @@ pub(crate) fn busy(now: Timestamp) -> Arc<Board> {
 /// One more round of results; from the 60th on the dump is stale and the payments are down.
 pub(crate) fn round(board: &Board, run: i64, at: Timestamp) {
     let wave = 0.2 + 0.15 * ((run % 12) as f64 / 12.0);
-    let errors = measure("ratio", 0.001 * (run % 7) as f64, Unit::Ratio, Bound::Max, Some(0.01), 0.05);
-    let days = measure("leaf", 86_400.0 * 21.5, Unit::Seconds, Bound::Min, Some(86_400.0 * 14.0), 86_400.0 * 7.0);
+    let errors = measure("error_rate", 0.001 * (run % 7) as f64, Unit::Ratio, Bound::Max, Some(0.01), 0.05);
+    let days = measure("remaining", 86_400.0 * 21.5, Unit::Seconds, Bound::Min, Some(86_400.0 * 14.0), 86_400.0 * 7.0);
     let error_rate = Verdict::of(vec![errors.clone()]).with([Sample::new(&metric::ERROR_RATIO, [], errors.value)]);
     let until = Sample::new(&metric::CERTIFICATE_NOT_AFTER, ["leaf".into(), "true".into()], 1_900_000_000.0);
     let mut api = report(at, vec![healthy(), latency(wave, wave * 2.0), error_rate, Verdict::of(vec![days])]);
@@ -193,9 +192,8 @@ pub(crate) fn round(board: &Board, run: i64, at: Timestamp) {
     board.record("api", api, 0.0004);
 
     let depth = measure("value", 12.0 + run as f64, Unit::Number, Bound::Max, None, 1_000.0);
-    let value = Sample::new(&metric::VALUE, [], depth.value);
     let used = 60.0 + (run % 30) as f64;
-    board.record("orders-db", report(at, vec![healthy(), pool(used), Verdict::of(vec![depth]).with([value])]), 0.0002);
+    board.record("orders-db", report(at, vec![healthy(), pool(used), Verdict::of(vec![depth])]), 0.0002);
 
     let age = if run < 60 { 3_600.0 * 5.0 } else { 3_600.0 * 31.0 };
     let location = || ["files:/backups".into(), "full".into()];
@@ -238,14 +236,16 @@ pub(crate) fn large(probes: usize, now: Timestamp) -> Arc<Board> {
         ]
     };
     let name = |n: usize| format!("service-{n:04}");
-    let lay = |n| (probe(&name(n), "http", &[Phase::Connect, Phase::Request], checks()), vec![vec![], limits()]);
+    let lay = |n| {
+        (probe(&name(n), "http", &[Phase::Connect, Phase::Request], checks()), vec![CheckLimits::default(), limits()])
+    };
     let start = now - SignedDuration::from_secs(30 * 60);
     board.lay((0..probes).map(lay).collect(), |_| false, start);
     for run in 0..60 {
         let at = start + SignedDuration::from_secs(30 * (run + 1));
         for n in 0..probes {
             let slow = if (n as i64 * 31 + run) % 97 == 0 { 1.2 } else { 0.12 };
-            let errors = Verdict::of(vec![measure("ratio", 0.001, Unit::Ratio, Bound::Max, None, 0.05)]);
+            let errors = Verdict::of(vec![measure("error_rate", 0.001, Unit::Ratio, Bound::Max, None, 0.05)]);
             board.record(&name(n), report(at, vec![healthy(), latency(slow, slow), errors]), 0.0);
         }
     }

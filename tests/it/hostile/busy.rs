@@ -15,8 +15,8 @@ use readiness_exporter::{
     io::resources::Resources,
     kind::{Detail, Job, ProbeConfig, RunReport},
     model::{
+        check::CheckLimits,
         failure::{Failure, Invalid},
-        metric::Sample,
         words::Reason,
     },
     settings::{self, Sources},
@@ -40,7 +40,7 @@ impl Job for Busy {
         None
     }
 
-    fn limits(&self) -> Vec<Vec<Sample>> {
+    fn limits(&self) -> Vec<CheckLimits> {
         Vec::new()
     }
 

@@ -231,7 +231,7 @@ fn every_metric_flag_and_reason_in_a_page_exists() {
 
 /// A board with one check of every kind that there is, none of them with a runbook of its own.
 fn one_of_each() -> (Arc<Board>, BTreeSet<&'static str>) {
-    let kinds: BTreeSet<_> = catalogue::all().iter().flat_map(|kind| (kind.offers)()).map(|offer| offer.name).collect();
+    let kinds: BTreeSet<_> = catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|offer| offer.name).collect();
     let bare = |kind: &&'static str| CheckInfo {
         runbook: String::new(),
         ..board::check(kind, kind, Category::Health, Severity::Warning)

@@ -1,14 +1,4 @@
-//! `freshness`: the newest backup is young enough. Its limit is the recovery point objective.
-//!
-//! | what is there | verdict |
-//! |---|---|
-//! | a complete backup within the limit | pass (or warn) |
-//! | the newest complete one is older | fail |
-//! | nothing at all, or only what is unfinished: "never succeeded" too | fail `empty` |
-//! | nothing but backups from the future (a clock or time zone is wrong) | unknown `parse` |
-//! | some from the future beside older ones | those are left out, the newest other one is judged |
-//! | the newest is up to five minutes in the future | age 0 |
-//! | the folder can't be listed | unknown |
+#![doc = include_str!("freshness.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,11 +9,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
+        measure::{Measure, MeasureInfo},
         metric::{self, Sample},
         observation::{Observation, Timing},
-        units::Period,
+        units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::backups::facts::{BackupFacts, Set, State},
 };
@@ -40,6 +31,10 @@ impl CheckKind<BackupFacts> for Freshness {
     const NAME: &'static str = "freshness";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] =
+        &[MeasureInfo::new("age", Unit::Seconds, "Age of the newest complete backup.")];
+    const ALERT: Alert = Alert::BackupStale;
+    const DOC: &'static str = include_str!("freshness.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.max_age.levels().any(|(_, at)| at <= 0.0) {
@@ -54,11 +49,13 @@ impl Check<BackupFacts> for Freshness {
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
     }
 
-    fn limits(&self) -> Vec<Sample> {
+    fn limits(&self) -> Vec<Measure> {
+        vec![self.max_age.unmeasured("age")]
+    }
+
+    fn constants(&self) -> Vec<Sample> {
         // Only the probe knows the place and the type: it puts them first.
-        let sample = |(level, at): (&'static str, f64)| Sample::new(&metric::BACKUP_AGE_LIMIT, [level.into()], at);
-        let objective = Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.end());
-        self.max_age.levels().map(sample).chain([objective]).collect()
+        vec![Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.end())]
     }
 }
 

@@ -1,13 +1,4 @@
-//! `integrity`: the newest backups are whole, as far as reading them can tell. Only a restore can tell more.
-//!
-//! | what reading brought | verdict |
-//! |---|---|
-//! | sound by a checksum file, by the format's own checksums or by its closing mark | pass |
-//! | damaged: cut short, wrong checksum, unreadable bytes | fail `body` |
-//! | neither a checksum file nor a format that can be checked, or the file may not be read | unknown `not_found` |
-//! | still being read: large files take several runs | the verdict on the newest one that was read, else pending; how long it takes is told |
-//! | no complete backup | unknown `empty`: that is `freshness`' to say |
-//! | the folder can't be listed | unknown |
+#![doc = include_str!("integrity.md")]
 
 use std::time::Duration;
 
@@ -53,6 +44,7 @@ impl CheckKind<BackupFacts> for Integrity {
     const NAME: &'static str = "integrity";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const DOC: &'static str = include_str!("integrity.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.newest == 0 {

@@ -5,3 +5,17 @@ pub mod integrity;
 pub mod retention;
 pub mod schedule;
 pub mod size;
+
+use self::{freshness::Freshness, integrity::Integrity, retention::Retention, schedule::Schedule, size::BackupSize};
+use super::facts::BackupFacts;
+use crate::{checks::health::Health, kind::CheckEntry};
+
+/// Every check that a `backups` probe can feed.
+pub(super) const CHECKS: &[CheckEntry<BackupFacts>] = &[
+    CheckEntry::of::<Health>(),
+    CheckEntry::of::<Freshness>(),
+    CheckEntry::of::<BackupSize>(),
+    CheckEntry::of::<Schedule>(),
+    CheckEntry::of::<Retention>(),
+    CheckEntry::of::<Integrity>(),
+];

@@ -1,12 +1,4 @@
-//! `retention`: enough backups are kept, they reach back far enough, and old ones are removed.
-//!
-//! | what is there | verdict |
-//! |---|---|
-//! | as many complete backups as wanted, the oldest as old as wanted | pass (or warn) |
-//! | too few, too many, or not reaching back far enough | fail |
-//! | no complete backup | fail `empty` |
-//! | what is unfinished or from the future | not counted |
-//! | the folder can't be listed | unknown |
+#![doc = include_str!("retention.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,10 +9,9 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::{Max, Min},
-        measure::Bound,
-        metric::{BACKUP_COUNT_LIMIT, BACKUP_SPAN_LIMIT, Sample},
+        measure::{Measure, MeasureInfo},
         observation::{Observation, Timing},
-        units::Period,
+        units::{Period, Unit},
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
@@ -46,6 +37,11 @@ impl CheckKind<BackupFacts> for Retention {
     const NAME: &'static str = "retention";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = &[
+        MeasureInfo::new("count", Unit::Number, "Number of complete backups."),
+        MeasureInfo::new("span", Unit::Seconds, "Age of the oldest complete backup."),
+    ];
+    const DOC: &'static str = include_str!("retention.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.min_count.is_none() && self.min_span.is_none() && self.max_count.is_none() {
@@ -68,15 +64,8 @@ impl Check<BackupFacts> for Retention {
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let min = self.min_count.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
-        let max = self.max_count.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
-        let count = |(bound, (level, at)): (Bound, (&'static str, f64))| {
-            Sample::new(&BACKUP_COUNT_LIMIT, [bound.as_str().into(), level.into()], at)
-        };
-        let span = self.min_span.into_iter().flat_map(|span| span.levels());
-        let span = span.map(|(level, at)| Sample::new(&BACKUP_SPAN_LIMIT, [level.into()], at));
-        min.chain(max).map(count).chain(span).collect()
+    fn limits(&self) -> Vec<Measure> {
+        self.measures(f64::NAN, f64::NAN)
     }
 }
 
@@ -87,11 +76,14 @@ impl Retention {
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);
-        let mut measures = Vec::new();
-        measures.extend(self.min_count.map(|limit| limit.measure("count", count)));
-        measures.extend(self.max_count.map(|limit| limit.measure("count", count)));
-        measures.extend(self.min_span.map(|limit| limit.measure("span", span)));
-        Verdict::of(measures)
+        Verdict::of(self.measures(count, span))
+    }
+
+    fn measures(&self, count: f64, span: f64) -> Vec<Measure> {
+        let min_count = self.min_count.map(|limit| limit.measure("count", count));
+        let max_count = self.max_count.map(|limit| limit.measure("count", count));
+        let min_span = self.min_span.map(|limit| limit.measure("span", span));
+        [min_count, max_count, min_span].into_iter().flatten().collect()
     }
 }
 

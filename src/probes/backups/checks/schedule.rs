@@ -1,17 +1,4 @@
-//! `schedule`: no run of the backup job is missing, over the backups that are there and up to now.
-//!
-//! A gap counts as missed runs where it is longer than `every` and `tolerance` together. It is measured twice, in
-//! passed time and on the clock of `time_zone`, and the shorter one counts: a job that runs at two each night is
-//! neither early nor late when the clocks change.
-//!
-//! | what is there | verdict |
-//! |---|---|
-//! | gaps of at most `every` + `tolerance` within the window | pass |
-//! | longer gaps, also from the newest one to now | missed runs, judged by `max_missed` |
-//! | a gap that began before the window | counts from the window's start |
-//! | backups from the future | left out |
-//! | no complete backup | unknown `empty`: that is `freshness`' to say |
-//! | the folder can't be listed | unknown |
+#![doc = include_str!("schedule.md")]
 
 use std::time::Duration;
 
@@ -25,11 +12,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
-        metric::{self, Sample},
+        measure::{Measure, MeasureInfo},
+        metric::{self},
         observation::{Observation, Timing},
-        units::Period,
+        units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::backups::{
         facts::{BackupFacts, Set},
@@ -65,6 +53,10 @@ impl CheckKind<BackupFacts> for Schedule {
     const NAME: &'static str = "schedule";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] =
+        &[MeasureInfo::new("missed_runs", Unit::Number, "Runs of the backup schedule that left no backup.")];
+    const ALERT: Alert = Alert::BackupMissed;
+    const DOC: &'static str = include_str!("schedule.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.every.0 < Duration::from_secs(1) {
@@ -87,9 +79,8 @@ impl Check<BackupFacts> for Schedule {
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.at))
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let sample = |(level, at): (&'static str, f64)| Sample::new(&metric::BACKUP_MISSED_LIMIT, [level.into()], at);
-        self.max_missed.levels().map(sample).collect()
+    fn limits(&self) -> Vec<Measure> {
+        vec![self.max_missed.unmeasured("missed_runs")]
     }
 }
 

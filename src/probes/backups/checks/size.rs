@@ -1,14 +1,4 @@
-//! `size`: the newest backup is as large as one should be, by itself and against those before it.
-//!
-//! A dump that is suddenly half as large has often lost a table; one that is three times as large fills the disk.
-//!
-//! | what is there | verdict |
-//! |---|---|
-//! | the newest within `min` and `max`, and close to the median of those before | pass (or warn) |
-//! | beyond a limit | fail |
-//! | the first backup, where only `max_shrink` or `max_growth` is set | pending: nothing to compare with |
-//! | no complete backup | unknown `empty`: that is `freshness`' to say |
-//! | the folder can't be listed | unknown |
+#![doc = include_str!("size.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,10 +9,9 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::{Max, Min},
-        measure::Bound,
-        metric::{BACKUP_SIZE_LIMIT, Sample},
+        measure::{Measure, MeasureInfo},
         observation::{Observation, Timing},
-        units::{Ratio, Size},
+        units::{Ratio, Size, Unit},
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
@@ -58,6 +47,12 @@ impl CheckKind<BackupFacts> for BackupSize {
     const NAME: &'static str = "size";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = &[
+        MeasureInfo::new("size", Unit::Bytes, "Size of the newest complete backup."),
+        MeasureInfo::new("shrink", Unit::Ratio, "Decrease below the median of earlier backups."),
+        MeasureInfo::new("growth", Unit::Number, "Size as a multiple of the median of earlier backups."),
+    ];
+    const DOC: &'static str = include_str!("size.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.min.is_none() && self.max.is_none() && self.max_shrink.is_none() && self.max_growth.is_none() {
@@ -89,13 +84,8 @@ impl Check<BackupFacts> for BackupSize {
         BackupFacts::judge(seen, |set| self.judge_set(set))
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
-        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
-        let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
-            Sample::new(&BACKUP_SIZE_LIMIT, [bound.as_str().into(), level.into()], at)
-        };
-        min.chain(max).map(sample).collect()
+    fn limits(&self) -> Vec<Measure> {
+        [self.absolute(f64::NAN), self.relative(f64::NAN, f64::NAN)].concat()
     }
 }
 
@@ -105,17 +95,28 @@ impl BackupSize {
         let Some(newest) = sizes.next() else {
             return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
         };
-        let mut measures = Vec::new();
-        measures.extend(self.min.map(|limit| limit.measure("size", newest)));
-        measures.extend(self.max.map(|limit| limit.measure("size", newest)));
+        let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.previous).collect()) {
-            measures.extend(self.max_shrink.map(|limit| limit.measure("shrink", (1.0 - newest / usual).max(0.0))));
-            measures.extend(self.max_growth.map(|limit| limit.measure("growth", newest / usual)));
+            measures.extend(self.relative((1.0 - newest / usual).max(0.0), newest / usual));
         }
         if measures.is_empty() {
             return Verdict::new(Outcome::Pending, "there is no earlier backup to compare with");
         }
         Verdict::of(measures)
+    }
+}
+
+impl BackupSize {
+    fn absolute(&self, size: f64) -> Vec<Measure> {
+        let min = self.min.map(|limit| limit.measure("size", size));
+        let max = self.max.map(|limit| limit.measure("size", size));
+        [min, max].into_iter().flatten().collect()
+    }
+
+    fn relative(&self, shrink: f64, growth: f64) -> Vec<Measure> {
+        let shrink = self.max_shrink.map(|limit| limit.measure("shrink", shrink));
+        let growth = self.max_growth.map(|limit| limit.measure("growth", growth));
+        [shrink, growth].into_iter().flatten().collect()
     }
 }
 

@@ -2,3 +2,19 @@
 
 pub mod response;
 pub mod status;
+
+use self::response::Response;
+use super::facts::HttpFacts;
+use crate::{
+    checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
+    kind::CheckEntry,
+};
+
+/// Every check that a `http` probe can feed.
+pub(super) const CHECKS: &[CheckEntry<HttpFacts>] = &[
+    CheckEntry::of::<Health>(),
+    CheckEntry::of::<Response>(),
+    CheckEntry::of::<CertificateCheck>(),
+    CheckEntry::of::<Latency>(),
+    CheckEntry::of::<ErrorRate>(),
+];

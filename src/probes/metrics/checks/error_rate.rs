@@ -1,18 +1,4 @@
-//! `error_rate` on a `metrics` probe: errors over all events by the service's own counters, or without counters the
-//! share of scrapes that failed, as [`crate::checks::error_rate`].
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | the share is within the limit | pass |
-//! | it is beyond a step of the limit | warn or fail (`limit`) |
-//! | the scrape failed | unknown with its reason |
-//! | the page has no series for `total` | unknown (`empty`), whatever `when_idle` says: it may be misspelt |
-//! | the page has no series for `errors` | no errors: many services show a counter only after its first event |
-//! | fewer than two scrapes in the window | pending |
-//! | no event in the window (0/0) | unknown (`empty`), or what `when_idle` says |
-//! | fewer events than `min_samples` | pending, or what `when_idle` says |
-//! | more errors than events, errors without events | counts as 100% |
-//! | NaN, resets, clock steps, gaps | as [`super::counters`] says |
+#![doc = include_str!("error_rate.md")]
 
 use std::num::NonZeroU32;
 
@@ -33,11 +19,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
+        measure::MeasureInfo,
         metric::Sample,
         observation::{Observation, Timing},
         units::{Period, Ratio},
         verdict::Verdict,
-        words::{Category, Severity},
+        words::{Alert, Category, Severity},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -74,6 +61,9 @@ impl CheckKind<Page> for ErrorRate {
     const NAME: &'static str = "error_rate";
     const CATEGORY: Category = Category::Errors;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = crate::checks::error_rate::MEASURES;
+    const ALERT: Alert = Alert::ErrorRateHigh;
+    const DOC: &'static str = include_str!("error_rate.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         validate_limit(&self.max)?;
@@ -116,7 +106,7 @@ impl Check<Page> for ErrorRate {
         self.errors.iter().chain(&self.total).cloned().collect()
     }
 
-    fn limits(&self) -> Vec<Sample> {
+    fn constants(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the counters.
         let window = self.total.is_none().then(|| window::shown(self.window));
         limits(&self.max).into_iter().chain(window).collect()
@@ -232,7 +222,7 @@ mod tests {
     #[test]
     fn only_scrapes_go_on_seeing_an_outage() {
         let sees = |settings| {
-            let limits = from_value::<ErrorRate>(settings).unwrap().limits();
+            let limits = from_value::<ErrorRate>(settings).unwrap().constants();
             limits.iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW)
         };
         assert!(sees(json!({"max": "5%"})));

@@ -1,15 +1,4 @@
-//! `pool` on a `metrics` probe: how full a connection pool is by the service's own gauges. Judged by [`crate::checks::pool`].
-//!
-//! There is one pool for each series of `size`. Its other numbers come from the series with the same labels; labels
-//! that a selector fixes itself (`{state="used"}`) don't count, so that one family may hold all of them.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | pools within, beyond the limits; odd numbers; too many pools | as [`crate::checks::pool`] says |
-//! | the scrape failed | unknown with its reason |
-//! | the page has no series for `used` or for `size` | unknown (`empty`) |
-//! | a `used` without the same labels as a `size`, or the other way round, or several | unknown (`empty`), unless another pool fails |
-//! | no series for `idle` or `waiting` with these labels | it is not known, and not judged |
+#![doc = include_str!("pool.md")]
 
 use std::collections::HashMap;
 
@@ -27,10 +16,11 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
+        measure::MeasureInfo,
         observation::{Observation, Timing},
         units::Ratio,
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
@@ -61,6 +51,9 @@ impl CheckKind<Page> for Pool {
     const NAME: &'static str = "pool";
     const CATEGORY: Category = Category::Capacity;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = crate::checks::pool::MEASURES;
+    const ALERT: Alert = Alert::PoolSaturated;
+    const DOC: &'static str = include_str!("pool.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.max_waiting.is_some() && self.waiting.is_none() {

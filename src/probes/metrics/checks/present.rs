@@ -1,14 +1,4 @@
-//! `present`: the series that dashboards and alerts stand on are there. What vanishes silently can't alarm anyone.
-//!
-//! A series is absent from the first page on which it is missing; of times without a page nothing is claimed.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | every selector chooses a series, whatever its value (NaN too) | pass |
-//! | one has chosen none for `max_age` or longer | fail (`not_found`) |
-//! | one has chosen none for less than that | warn if it once did, pending if it never did |
-//! | the scrape failed | unknown with its reason |
-//! | the clock went back | absence begins now |
+#![doc = include_str!("present.md")]
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -57,6 +47,7 @@ impl CheckKind<Page> for Present {
     const NAME: &'static str = "present";
     const CATEGORY: Category = Category::Observability;
     const SEVERITY: Severity = Severity::Warning;
+    const DOC: &'static str = include_str!("present.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.series.is_empty() {

@@ -1,17 +1,4 @@
-//! `throughput`: events in a second by the service's own counters.
-//!
-//! Only a `metrics` probe feeds it: how often a probe runs is its configuration and says nothing about the service.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | the rate is within the limits | pass |
-//! | it is beyond a step of a limit | warn or fail (`limit`) |
-//! | no event in the window | judged as 0 a second, or what `when_idle` says |
-//! | the scrape failed | unknown with its reason |
-//! | the page has no such series | unknown (`empty`) |
-//! | fewer than two scrapes in the window | pending |
-//! | two scrapes at one moment (0/0) | pending |
-//! | NaN, resets, clock steps, gaps | as [`super::counters`] says |
+#![doc = include_str!("throughput.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,12 +11,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::{Max, Min},
-        measure::Bound,
-        metric::{Sample, THROUGHPUT, THROUGHPUT_LIMIT},
+        measure::{Measure, MeasureInfo},
+        metric::{Sample, THROUGHPUT},
         observation::{Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Severity},
+        words::{Alert, Category, Severity},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -60,6 +47,10 @@ impl CheckKind<Page> for Throughput {
     const NAME: &'static str = "throughput";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] =
+        &[MeasureInfo::new("throughput", Unit::PerSecond, "Events per second over the window.").valued_by(&THROUGHPUT)];
+    const ALERT: Alert = Alert::ThroughputOutOfBounds;
+    const DOC: &'static str = include_str!("throughput.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         if self.min.is_none() && self.max.is_none() {
@@ -88,26 +79,20 @@ impl Check<Page> for Throughput {
         if let (Some(when_idle), true) = (self.when_idle, rate == 0.0) {
             return when_idle.verdict(format!("no events in {}", self.window)).with([sample]);
         }
-        let measures = [
-            self.min.map(|min| min.measure_as("throughput", rate, Unit::PerSecond)),
-            self.max.map(|max| max.measure_as("throughput", rate, Unit::PerSecond)),
-        ];
-        Verdict::of(measures.into_iter().flatten().collect()).with([sample])
+        Verdict::of(self.measures(rate)).with([sample])
     }
 
     fn wants(&self) -> Vec<Selector> {
         vec![self.series.clone()]
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min, level));
-        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max, level));
-        let sample = |(bound, (level, at)): (Bound, (&'static str, f64))| {
-            Sample::new(&THROUGHPUT_LIMIT, [bound.as_str().into(), level.into()], at)
-        };
-        // Who was away for a while has done less.
-        let window = self.min.map(|_| window::shown(self.window));
-        min.chain(max).map(sample).chain(window).collect()
+    fn limits(&self) -> Vec<Measure> {
+        self.measures(f64::NAN)
+    }
+
+    fn constants(&self) -> Vec<Sample> {
+        // After an outage there were fewer events for as long as the window sees it.
+        self.min.map(|_| window::shown(self.window)).into_iter().collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -119,6 +104,14 @@ impl Check<Page> for Throughput {
     }
 }
 
+impl Throughput {
+    fn measures(&self, rate: f64) -> Vec<Measure> {
+        let min = self.min.map(|min| min.measure_as("throughput", rate, Unit::PerSecond));
+        let max = self.max.map(|max| max.measure_as("throughput", rate, Unit::PerSecond));
+        [min, max].into_iter().flatten().collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
@@ -126,7 +119,7 @@ mod tests {
     use super::*;
     use crate::{
         model::words::{Outcome, Reason},
-        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes},
+        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes, steps},
     };
 
     fn check(settings: serde_json::Value) -> Throughput {
@@ -163,8 +156,8 @@ mod tests {
         let mut check = check(json!({"series": "x", "min": 1, "max": {"warn": 4, "fail": 8}}));
         let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
-        let limits: Vec<_> = check.limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect();
-        assert_eq!(limits, ["min fail 1", "max warn 4", "max fail 8", " 300"]);
+        assert_eq!(steps(&check), ["throughput min fail 1", "throughput max warn 4", "throughput max fail 8"]);
+        assert_eq!(check.constants(), [window::shown(check.window)]);
         assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 

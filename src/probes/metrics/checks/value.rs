@@ -1,19 +1,4 @@
-//! `value`: any number that the service shows, against limits in the user's own unit.
-//!
-//! Where the selector chooses several series, each is judged and the worst speaks, unless `aggregate` makes one of
-//! them. With `rate` it is what counters gain in a second over the window, added up.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | the value is within the limits, or equal | pass |
-//! | it is beyond a step of a limit | warn or fail (`limit`) |
-//! | it is not equal to `equals` | fail (`limit`) |
-//! | it is NaN | unknown (`empty`), unless another series fails |
-//! | it is infinite | judged: it is beyond every limit on its side |
-//! | the page has no such series | unknown (`empty`) |
-//! | the scrape failed | unknown with its reason |
-//! | with `rate`: fewer than two scrapes in the window | pending |
-//! | with `rate`: NaN, resets, clock steps, gaps | as [`super::counters`] says |
+#![doc = include_str!("value.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,12 +11,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::{Max, Min},
-        measure::Bound,
-        metric::{Sample, VALUE, VALUE_LIMIT},
+        measure::{Bound, Measure, MeasureInfo},
+        metric::Sample,
         observation::{Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity, words},
+        words::{Alert, Category, Severity, words},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -82,6 +67,12 @@ impl CheckKind<Page> for Value {
     const NAME: &'static str = "value";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = &[
+        MeasureInfo::new("value", Unit::Number, "The selected value, in its own unit."),
+        MeasureInfo::new("rate", Unit::PerSecond, "With `rate`: the increase per second over the window."),
+    ];
+    const ALERT: Alert = Alert::ValueOutOfBounds;
+    const DOC: &'static str = include_str!("value.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         let has_bounds = self.min.is_some() || self.max.is_some();
@@ -135,16 +126,13 @@ impl Check<Page> for Value {
         vec![self.series.clone()]
     }
 
-    fn limits(&self) -> Vec<Sample> {
-        let min = self.min.into_iter().flat_map(|min| min.levels()).map(|level| (Bound::Min.as_str(), level));
-        let max = self.max.into_iter().flat_map(|max| max.levels()).map(|level| (Bound::Max.as_str(), level));
-        let equals = self.equals.map(|equals| ("equals", ("fail", equals)));
-        let sample = |(bound, (level, at)): (&'static str, (&'static str, f64))| {
-            Sample::new(&VALUE_LIMIT, [bound.into(), level.into()], at)
-        };
-        // Who was away for a while has gained less.
-        let window = (self.rate && self.min.is_some()).then(|| window::shown(self.window));
-        min.chain(max).chain(equals).map(sample).chain(window).collect()
+    fn limits(&self) -> Vec<Measure> {
+        self.measures(f64::NAN)
+    }
+
+    fn constants(&self) -> Vec<Sample> {
+        // After an outage the series have gained less for as long as the window sees it.
+        if self.rate && self.min.is_some() { vec![window::shown(self.window)] } else { Vec::new() }
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -158,24 +146,28 @@ impl Check<Page> for Value {
 
 impl Value {
     fn verdict(&self, value: f64, of: Option<&str>) -> Verdict {
-        let unit = if self.rate { Unit::PerSecond } else { Unit::Number };
-        let mut verdict = match self.equals {
-            Some(_) if value.is_nan() => Verdict::new(Outcome::Unknown(Reason::Empty), "value is NaN"),
-            Some(equals) if value == equals => Verdict::new(Outcome::Pass, format!("value is {}", unit.show(value))),
-            Some(equals) => {
-                let message = format!("value is {}, expected {}", unit.show(value), unit.show(equals));
-                Verdict::new(Outcome::Fail(Reason::Limit), message)
-            }
-            None => {
-                let min = self.min.map(|min| min.measure_as("value", value, unit));
-                let max = self.max.map(|max| max.measure_as("value", value, unit));
-                Verdict::of([min, max].into_iter().flatten().collect())
-            }
-        };
+        let mut verdict = Verdict::of(self.measures(value));
         if let Some(series) = of {
             verdict.summary.push_str(&format!(" (`{series}`)"));
         }
-        verdict.with([Sample::new(&VALUE, [], value)])
+        verdict
+    }
+
+    /// The value against each limit that is set.
+    fn measures(&self, value: f64) -> Vec<Measure> {
+        let (name, unit) = if self.rate { ("rate", Unit::PerSecond) } else { ("value", Unit::Number) };
+        let equals = self.equals.map(|equals| Measure {
+            name,
+            subject: None,
+            value,
+            unit,
+            bound: Bound::Equals,
+            warn: None,
+            fail: Some(equals),
+        });
+        let min = self.min.map(|min| min.measure_as(name, value, unit));
+        let max = self.max.map(|max| max.measure_as(name, value, unit));
+        [min, max, equals].into_iter().flatten().collect()
     }
 }
 
@@ -197,7 +189,8 @@ mod tests {
     use serde_json::{from_value, json};
 
     use super::*;
-    use crate::probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes};
+    use crate::model::words::{Outcome, Reason};
+    use crate::probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes, steps};
 
     fn check(settings: serde_json::Value) -> Value {
         from_value(settings).unwrap()
@@ -234,14 +227,14 @@ mod tests {
         let page = "x{a=\"1\"} 3\nx{a=\"2\"} 1\nx{a=\"3\"} 8";
         for (aggregate, value) in [("sum", 12.0), ("min", 1.0), ("max", 8.0), ("avg", 4.0)] {
             let mut check = check(json!({"series": "x", "max": 100, "aggregate": aggregate}));
-            assert_eq!(check.judge(&scrape(0, page)).samples, [Sample::new(&VALUE, [], value)], "{aggregate}");
+            assert_eq!(check.judge(&scrape(0, page)).measures[0].value, value, "{aggregate}");
             assert_eq!(check.judge(&scrape(0, "y 1")).outcome, EMPTY);
         }
         let verdict = check(json!({"series": "x", "max": 5})).judge(&scrape(0, page));
         assert_eq!(verdict.summary, "value is 8, above the limit of 5 (`x{a=\"3\"}`)");
-        assert_eq!(verdict.samples, [Sample::new(&VALUE, [], 8.0)]);
+        assert_eq!(verdict.measures[0].value, 8.0);
         let verdict = check(json!({"series": "x", "max": 10})).judge(&scrape(0, page));
-        assert_eq!(verdict.samples, [Sample::new(&VALUE, [], 8.0)], "the one with the least headroom speaks");
+        assert_eq!(verdict.measures[0].value, 8.0, "the one with the least headroom speaks");
     }
 
     #[test]
@@ -260,22 +253,21 @@ mod tests {
         last(&mut before, scrapes(&["x 0"]));
         let mut after = check(settings);
         after.restore(before.save().unwrap());
-        assert_eq!(after.judge(&scrape(10, "x 15")).samples, [Sample::new(&VALUE, [], 1.5)]);
+        assert_eq!(after.judge(&scrape(10, "x 15")).measures[0].value, 1.5);
     }
 
     #[test]
     fn limits_are_exposed() {
-        let limits = |settings| {
-            check(settings).limits().iter().map(|s| format!("{} {}", s.labels.join(" "), s.value)).collect::<Vec<_>>()
-        };
+        let limits = |settings| steps(&check(settings));
         assert_eq!(
             limits(json!({"series": "x", "min": 1, "max": {"warn": 5, "fail": 9}})),
-            ["min fail 1", "max warn 5", "max fail 9"]
+            ["value min fail 1", "value max warn 5", "value max fail 9"]
         );
-        assert_eq!(limits(json!({"series": "x", "equals": 3})), ["equals fail 3"]);
+        assert_eq!(limits(json!({"series": "x", "equals": 3})), ["value equals fail 3"]);
         let rate = |bound: &str| json!({"series": "x", bound: 3, "rate": true, "window": "1m"});
-        assert_eq!(limits(rate("min")), ["min fail 3", " 60"], "an outage makes a rate small");
-        assert_eq!(limits(rate("max")), ["max fail 3"], "and never large");
+        assert_eq!(limits(rate("max")), ["rate max fail 3"]);
+        assert_eq!(check(rate("min")).constants().len(), 1, "an outage makes a rate small");
+        assert!(check(rate("max")).constants().is_empty(), "and never large");
     }
 
     #[test]

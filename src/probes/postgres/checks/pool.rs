@@ -1,15 +1,4 @@
-//! `pool` of a server: how many of the connections that it takes are in use.
-//!
-//! The server as a whole is the pool `server`, against `max_connections` less what is reserved; databases and roles
-//! with a limit of their own are pools too, because theirs is often hit first.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | pools within or beyond the limits | as [`crate::checks::pool`] says |
-//! | the role may not see the sessions of others | unknown `permission`: what it can count is only its own |
-//! | more pools than can be labels | unknown `limit`: switch `databases` or `roles` off |
-//! | everything is reserved, so that there is no room to have a share of | unknown `empty` |
-//! | the run failed, also because the server was full | unknown: `health` says so |
+#![doc = include_str!("pool.md")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,10 +10,11 @@ use crate::{
         check::Check,
         failure::Failure,
         limit::Max,
+        measure::MeasureInfo,
         observation::Observation,
         units::Ratio,
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::postgres::facts::{ConnectionLimit, PostgresFacts},
 };
@@ -52,6 +42,9 @@ impl CheckKind<PostgresFacts> for PostgresPool {
     const NAME: &'static str = "pool";
     const CATEGORY: Category = Category::Capacity;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = crate::checks::pool::MEASURES;
+    const ALERT: Alert = Alert::PoolSaturated;
+    const DOC: &'static str = include_str!("pool.md");
 }
 
 impl Check<PostgresFacts> for PostgresPool {

@@ -1,18 +1,4 @@
-//! `response`: the answer says what it should. Several named expectations in one check, held against the answer in
-//! their order; the first that is not met is the finding.
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | every expectation is met | pass |
-//! | one is not met | fail: `status` for a status, `limit` for a number beyond its limit, else `body` |
-//! | a number is beyond the `warn` step of its limit, nothing else is wrong | warn |
-//! | a header or a JSON path that is compared is missing | fail (`body`), whatever the comparison |
-//! | a path selects several values, or a header is there several times | each of them must meet the expectation |
-//! | the body is no JSON, or empty, where a path looks into it | fail (`parse`) |
-//! | a value compared with `min` or `max` is no number (NaN is none) | fail (`body`) |
-//! | the body has more than 250,000 values, where a path looks into it | unknown (`too_large`) |
-//! | a `regex` or `matches` would take too long on so long a text | unknown (`too_large`), unless another expectation fails |
-//! | the run failed, whatever was seen of the answer | unknown, with the reason of the run: `health` says why |
+#![doc = include_str!("response.md")]
 
 mod expectation;
 
@@ -28,7 +14,9 @@ use crate::{
     model::{
         check::Check,
         failure::Invalid,
+        measure::MeasureInfo,
         observation::{Observation, Timing},
+        units::Unit,
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
@@ -47,6 +35,12 @@ impl CheckKind<HttpFacts> for Response {
     const NAME: &'static str = "response";
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Critical;
+    const MEASURES: &'static [MeasureInfo] = &[MeasureInfo::new(
+        "value",
+        Unit::Number,
+        "A number in the response; of several the one closest to its limit.",
+    )];
+    const DOC: &'static str = include_str!("response.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.expect.is_empty() {

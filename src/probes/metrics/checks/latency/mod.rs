@@ -1,21 +1,4 @@
-//! `latency` on a `metrics` probe: of the service, from one of its histograms, or without one of the scrapes themselves.
-//!
-//! Buckets are taken over the window with resets ([`super::counters`]), added up over the series that the selector
-//! chooses, and interpolated as `histogram_quantile(q, sum by (le) (increase(x_bucket[window])))` does it.
-//! Without `histogram` it is [`crate::checks::latency`].
-//!
-//! | situation | verdict |
-//! |---|---|
-//! | every quantile within its limit | pass |
-//! | a quantile beyond a step of its limit | warn or fail (`limit`) |
-//! | a quantile beyond the last bucket, which is not beyond the limit | unknown (`limit`): the histogram can't tell |
-//! | the scrape failed | unknown with its reason |
-//! | the page has no such histogram, or one without a bucket `+Inf` | unknown (`empty`) |
-//! | fewer than two scrapes in the window | pending |
-//! | no observation in the window (0/0) | unknown (`empty`), or what `when_idle` says |
-//! | fewer observations than `min_samples` | pending, or what `when_idle` says |
-//! | a bound that is no number (NaN too) | the bucket is left out |
-//! | NaN as a count, resets, clock steps, gaps | as [`super::counters`] says |
+#![doc = include_str!("latency.md")]
 
 use std::{collections::HashMap, num::NonZeroU32};
 
@@ -37,12 +20,12 @@ use crate::{
         check::Check,
         failure::Invalid,
         limit::Max,
-        measure::Measure,
+        measure::{Measure, MeasureInfo},
         metric::Sample,
         observation::{Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
@@ -92,6 +75,9 @@ impl CheckKind<Page> for Latency {
     const NAME: &'static str = "latency";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = crate::checks::latency::MEASURES;
+    const ALERT: Alert = Alert::LatencyHigh;
+    const DOC: &'static str = include_str!("latency.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         self.quantiles().validate()?;
@@ -144,7 +130,7 @@ impl Check<Page> for Latency {
         self.histogram.iter().filter_map(|histogram| histogram.buckets().ok()).collect()
     }
 
-    fn limits(&self) -> Vec<Sample> {
+    fn constants(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the buckets.
         let window = self.histogram.is_none().then(|| window::shown(self.window));
         self.quantiles().limits().into_iter().chain(window).collect()
