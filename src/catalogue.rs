@@ -1,7 +1,11 @@
-//! The list of probe kinds. A new kind is one file here and one line in [`all`].
+//! The list of probe kinds, and everything that is derived from it.
+//!
+//! A new kind is its folder and one line in [`all`]. The kinds and checks that the program will support are words of
+//! its contract: the ones without an entry are refused with "not supported yet" rather than as a misspelling.
 
 use crate::{
-    kind::KindEntry,
+    document::{list, nearest},
+    kind::{CheckDescriptor, KindEntry},
     probes::{backups, http, metrics, postgres, tcp},
 };
 
@@ -17,23 +21,75 @@ pub fn all() -> Vec<KindEntry> {
     ]
 }
 
-/// Kinds of the configuration that this version can't do yet: refused by name rather than as a misspelling.
-pub const NOT_YET: &[&str] = &[
+/// Probe kinds of the contract.
+const KINDS: &[&str] = &[
+    "http",
+    "tcp",
     "tls",
     "dns",
     "grpc",
+    "postgres",
     "pgbouncer",
     "redis",
     "kafka",
+    "metrics",
     "prometheus",
     "alertmanager",
     "grafana",
     "logs",
+    "backups",
     "kubernetes",
     "host",
     "files",
     "report",
+    "calendar",
     "exec",
     "attestations",
     "checks",
 ];
+
+/// Check kinds of the contract that belong to kinds of today.
+const CHECKS: &[&str] = &["replication_lag", "encryption", "query"];
+
+/// Probe kinds of the contract that this version doesn't support.
+pub fn planned_kinds() -> impl Iterator<Item = &'static str> {
+    let known: Vec<_> = all().iter().map(|kind| kind.name).collect();
+    KINDS.iter().copied().filter(move |kind| !known.contains(kind))
+}
+
+/// Check kinds of the contract that this version doesn't support.
+pub fn planned_checks() -> impl Iterator<Item = &'static str> {
+    let known: Vec<_> = checks().map(|check| check.name).collect();
+    CHECKS.iter().copied().filter(move |check| !known.contains(check))
+}
+
+/// Every check of every kind; a check that several kinds can feed is there once for each.
+pub fn checks() -> impl Iterator<Item = CheckDescriptor> {
+    all().into_iter().flat_map(|kind| (kind.checks)())
+}
+
+/// The entry of a kind.
+#[must_use]
+pub fn kind(name: &str) -> Option<KindEntry> {
+    all().into_iter().find(|kind| kind.name == name)
+}
+
+/// The message about a name that is no kind.
+#[must_use]
+pub fn unknown_kind(name: &str) -> String {
+    let kinds: Vec<_> = all().iter().map(|kind| kind.name).collect();
+    if planned_kinds().any(|kind| kind == name) {
+        return format!("probes of kind `{name}` are not supported yet");
+    }
+    match nearest(name, kinds.iter().copied()) {
+        Some(nearest) => format!("there is no probe kind `{name}`; did you mean `{nearest}`?"),
+        None => format!("there is no probe kind `{name}`; there are {}", list(&kinds)),
+    }
+}
+
+/// The message about a name that is no check of a kind.
+#[must_use]
+pub fn unknown_check(kind: &KindEntry, name: &str) -> String {
+    let checks: Vec<_> = (kind.checks)().iter().map(|check| check.name).collect();
+    format!("a `{}` probe has no check `{name}`; it has {}", kind.name, list(&checks))
+}

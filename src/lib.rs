@@ -85,6 +85,7 @@ pub mod model;
 mod outgoing;
 pub mod probe;
 pub mod probes;
+pub mod reference;
 mod render_thread;
 pub mod scheduler;
 pub mod server;

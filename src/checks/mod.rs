@@ -9,6 +9,3 @@ pub mod window;
 
 #[cfg(test)]
 pub(crate) mod fixture;
-
-/// Check kinds of the contract that this version can't do yet: refused by name rather than as a misspelling.
-pub const NOT_YET: &[&str] = &["replication_lag", "encryption", "query"];

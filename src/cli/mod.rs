@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod grants;
 mod healthcheck;
+mod reference;
 mod schema;
 mod serve;
 mod validate;
@@ -99,6 +100,8 @@ enum Command {
     Grants(grants::Grants),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Print the reference page of a probe kind or a check kind: settings, verdicts, examples, measures, alert
+    Reference(reference::Reference),
     /// Ask the daemon beside this process whether it runs: 0 if so, else 1; for containers, which have no shell
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -145,6 +148,7 @@ impl Cli {
             Some(Command::Explain(explain)) => explain.run(&common),
             Some(Command::Grants(grants)) => grants.run(&common),
             Some(Command::Schema) => schema::run(),
+            Some(Command::Reference(command)) => command.run(),
             Some(Command::Healthcheck(healthcheck)) => healthcheck.run(&common),
         };
         match done {

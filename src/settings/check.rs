@@ -13,7 +13,7 @@ use super::{
     global::Scalars,
 };
 use crate::{
-    checks,
+    catalogue,
     document::{Diagnostics, Entry, Node, Place, Value, list, nearest},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
     model::{
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
         if elsewhere {
             let message = format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list(&self.feeds()));
             self.problems.push(place, message, None);
-        } else if checks::NOT_YET.contains(&name) {
+        } else if catalogue::planned_checks().any(|check| check == name) {
             self.problems.push(place, format!("checks of kind `{name}` are not supported yet"), None);
         } else {
             // A near word says enough; where there is none, the list of what it can be helps.

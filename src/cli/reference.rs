@@ -1,0 +1,30 @@
+//! `reference`: prints the reference page of a probe kind or a check kind.
+
+use std::io::{self, Write};
+
+use clap::Args;
+
+use super::{Exit, complain};
+use crate::reference;
+
+/// Which page.
+#[derive(Debug, Args)]
+pub(super) struct Reference {
+    /// A probe kind, or a check of it: `http`, `http/latency`. Without it, the list of them
+    #[arg(value_name = "KIND[/CHECK]")]
+    name: Option<String>,
+}
+
+impl Reference {
+    pub(super) fn run(&self) -> anyhow::Result<Exit> {
+        let page = match &self.name {
+            None => reference::index(),
+            Some(name) => match reference::page(name) {
+                Ok(page) => page,
+                Err(message) => return Ok(complain(&message)),
+            },
+        };
+        io::stdout().lock().write_all(page.as_bytes())?;
+        Ok(Exit::Good)
+    }
+}
