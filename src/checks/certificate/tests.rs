@@ -104,7 +104,7 @@ fn the_summary_says_whose_certificate_it_is_and_until_when() {
 #[test]
 fn limits_are_there_from_the_start_and_nonsense_is_refused() {
     let check = CertificateCheck::default();
-    assert_eq!(Check::<Seen>::limits(&check).len(), 4);
+    assert_eq!(Check::<Seen>::limits(&check).len(), 2);
     for bad in
         [json!({"min_remaining": {"warn": "7d", "fail": "21d"}}), json!({"min_remaining": 7}), json!({"name": []})]
     {

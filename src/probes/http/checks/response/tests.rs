@@ -120,7 +120,7 @@ fn the_first_that_fails_is_the_finding_and_failing_is_worse_than_warning() {
     let fine = json!({"status": 200});
     let verdict = judge_body(json!([fine, warns, fails("one"), fails("two")]), BODY, None);
     assert!(verdict.summary.starts_with("one: "), "{}", verdict.summary);
-    assert_eq!((verdict.measures.len(), &*verdict.measures[0].name), (1, "queue"));
+    assert_eq!((verdict.measures.len(), verdict.measures[0].subject.as_deref()), (1, Some("queue")));
     assert_eq!(judge_body(json!([fine, warns]), BODY, None).outcome, Outcome::Warn);
     assert_eq!(judge_body(json!([fine, {"text": "ok"}]), BODY, None).summary, "all 2 expectations are met");
 }

@@ -78,7 +78,7 @@ fn buckets_are_added_up_over_the_series_and_interpolated() {
         from_value(json!({"histogram": "x_seconds{path!=\"/c\"}", "p90": "1s", "p50": "1s"})).unwrap();
     let verdict = last(&mut check, scrapes(&[page(0), page(1)]));
     let quantile = |quantile: &'static str, value| Sample::new(&LATENCY, [quantile.into()], value);
-    assert_eq!(verdict.samples[0], quantile("0.5", 0.1));
+    assert_eq!(verdict.samples[0], quantile("p50", 0.1));
     assert!((verdict.samples[1].value - 0.26).abs() < 1e-12, "{verdict:?}");
     assert_eq!(verdict.summary, "p90 is 260ms, within the limit of 1s (20 observations in 5m)");
 }

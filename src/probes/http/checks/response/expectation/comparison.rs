@@ -36,7 +36,7 @@ impl Expectation {
                 let text = measure.to_string();
                 let finding = match measure.outcome() {
                     Outcome::Pass => None,
-                    outcome => Some(Finding { outcome, text: text.replacen(&*measure.name, what, 1) }),
+                    outcome => Some(Finding { outcome, text: text.replacen(&*measure.label(), what, 1) }),
                 };
                 held.worsen(finding, Some(measure));
             }
