@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-use crate::compress::{Decompressor, Sum};
+use crate::compress::{Decompressor, PartChecksum};
 
 /// Bytes of all pages that are being sent. A compressed page of ten thousand probes has about 2 MiB.
 const MAX_BYTES: usize = 16 << 20;
@@ -19,11 +19,11 @@ const MIN_PAGES: usize = 4;
 
 /// The pages that are being sent, the one that was asked for longest ago first.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing(Mutex<Vec<Weak<Content>>>);
+pub(crate) struct Outgoing(Mutex<Vec<Weak<SharedContent>>>);
 
 /// The bytes of a page, or of the main part of one.
 #[derive(Debug)]
-pub(crate) struct Content {
+pub(crate) struct SharedContent {
     bytes: usize,
     /// `None` once it is withdrawn.
     pieces: Mutex<Option<Vec<Bytes>>>,
@@ -31,24 +31,24 @@ pub(crate) struct Content {
 
 /// One client's way through a page.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    content: Option<Arc<Content>>,
+pub(crate) struct ContentReader {
+    content: Option<Arc<SharedContent>>,
     next: usize,
     left: u64,
 }
 
 /// What a client receives of a page.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum PageStream {
     /// The bytes as they are kept.
-    Plain(Reader),
+    Plain(ContentReader),
     /// The bytes decompressed, for clients that don't accept gzip.
     Unpacked(Decompressor),
 }
 
 impl Outgoing {
     /// Begins to send a page to one more client, and withdraws the oldest pages where it takes their room.
-    pub(crate) fn send(&self, content: &Arc<Content>) -> Reader {
+    pub(crate) fn send(&self, content: &Arc<SharedContent>) -> ContentReader {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
         let room = MAX_BYTES.max(content.bytes.saturating_mul(MIN_PAGES));
@@ -63,16 +63,16 @@ impl Outgoing {
             tracing::debug!(bytes = page.bytes, "a page is withdrawn from clients that read slowly");
         }
         pages.push(Arc::downgrade(content));
-        Reader { content: Some(Arc::clone(content)), next: 0, left: content.bytes as u64 }
+        ContentReader { content: Some(Arc::clone(content)), next: 0, left: content.bytes as u64 }
     }
 
     /// The same for a compressed page that goes to a client that doesn't accept gzip.
-    pub(crate) fn send_unpacked(&self, content: &Arc<Content>, sum: &Sum) -> Decompressor {
+    pub(crate) fn send_unpacked(&self, content: &Arc<SharedContent>, sum: &PartChecksum) -> Decompressor {
         Decompressor::new(self.send(content), sum)
     }
 }
 
-impl Content {
+impl SharedContent {
     /// A page in pieces. They must not be parts of one allocation, which the last piece would keep.
     pub(crate) fn new(pieces: Vec<Bytes>) -> Arc<Self> {
         let bytes = pieces.iter().map(Bytes::len).sum();
@@ -93,7 +93,7 @@ impl Content {
     }
 }
 
-impl Iterator for Reader {
+impl Iterator for ContentReader {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -107,7 +107,7 @@ impl Iterator for Reader {
     }
 }
 
-impl Source {
+impl PageStream {
     /// Bytes that are still to come, or would be if the page had not been withdrawn.
     pub(crate) fn left(&self) -> u64 {
         match self {
@@ -117,7 +117,7 @@ impl Source {
     }
 }
 
-impl Iterator for Source {
+impl Iterator for PageStream {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -132,8 +132,8 @@ impl Iterator for Source {
 mod tests {
     use super::*;
 
-    fn page(bytes: usize) -> Arc<Content> {
-        Content::new(vec![Bytes::from(vec![7; bytes / 2]), Bytes::from(vec![7; bytes / 2])])
+    fn page(bytes: usize) -> Arc<SharedContent> {
+        SharedContent::new(vec![Bytes::from(vec![7; bytes / 2]), Bytes::from(vec![7; bytes / 2])])
     }
 
     #[test]

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use crate::{
     board::Board,
-    document::{Diagnostics, Place},
+    document::{Diagnostics, Location},
     io::resources::Resources,
     model::check::CheckLimits,
-    settings::{Concurrency, Effective, ProbeInfo, ProbeSettings, Server, Settings},
-    state::Kept,
+    settings::{Concurrency, EffectiveConfig, ProbeInfo, ProbeSettings, Server, Settings},
+    state::RunningProbe,
 };
 
 /// See the module.
@@ -18,7 +18,7 @@ pub(super) struct Generation {
     pub(super) server: Server,
     pub(super) state: Option<PathBuf>,
     pub(super) concurrency: Concurrency,
-    pub(super) effective: Arc<Effective>,
+    pub(super) effective: Arc<EffectiveConfig>,
     members: Vec<Member>,
     by_name: HashMap<String, usize>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Generation {
 /// A probe of a generation.
 pub(super) struct Member {
     pub(super) info: Arc<ProbeInfo>,
-    pub(super) kept: Kept,
+    pub(super) kept: RunningProbe,
     fingerprint: [u8; 32],
 }
 
@@ -102,7 +102,7 @@ impl Generation {
     }
 
     /// What the state is taken from and given back to.
-    pub(super) fn kept(&self) -> Vec<Kept> {
+    pub(super) fn kept(&self) -> Vec<RunningProbe> {
         self.members.iter().map(|member| member.kept.clone()).collect()
     }
 
@@ -116,11 +116,11 @@ impl Member {
         let ProbeSettings { info, written, fingerprint, identity } = probe;
         match written.acquire(shared) {
             Ok(job) => {
-                let kept = Kept { info: Arc::clone(&info), identity, job };
+                let kept = RunningProbe { info: Arc::clone(&info), identity, job };
                 Some(Self { info, kept, fingerprint })
             }
             Err(invalid) => {
-                problems.push(Place::default(), format!("probe `{}`: {invalid}", info.name), None);
+                problems.push(Location::default(), format!("probe `{}`: {invalid}", info.name), None);
                 None
             }
         }

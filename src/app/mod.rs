@@ -22,19 +22,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::run_once::OneShot;
-use self::{generation::Generation, probe_thread::ProbeThread, state_writer::Saving};
+use self::{generation::Generation, probe_thread::ProbeThread, state_writer::StateWriter};
 use crate::{
     board::Board,
-    document::{Diagnostics, Place},
+    document::{Diagnostics, Location},
     io::resources::Resources,
-    scheduler::{Pulse, Room, Scheduler, log_change},
-    server::{self, Reload},
-    settings::{Effective, Settings},
-    state::{Found, OpenError, Store},
+    scheduler::{ConcurrencyLimiter, Pulse, Scheduler, log_change},
+    server::{self, ReloadRequest},
+    settings::{EffectiveConfig, Settings},
+    state::{LoadedState, StateStore, StateStoreError},
 };
 
 /// Reads the configuration afresh; called for the start and for each reload.
-pub type Load = Arc<dyn Fn() -> Result<Settings, Diagnostics> + Send + Sync>;
+pub type LoadSettings = Arc<dyn Fn() -> Result<Settings, Diagnostics> + Send + Sync>;
 
 /// State is written at most this often, and once at the end.
 const STATE_EVERY: Duration = Duration::from_secs(5);
@@ -47,14 +47,14 @@ const LOGGED_STANDSTILL: Duration = Duration::from_secs(2);
 
 /// Everything acquired, nothing running yet.
 pub struct App {
-    load: Load,
+    load: LoadSettings,
     generation: Generation,
     listeners: Vec<TcpListener>,
-    store: Option<Arc<Store>>,
+    store: Option<Arc<StateStore>>,
     board: Arc<Board>,
     shared: Arc<Resources>,
     probes: ProbeThread,
-    reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
+    reloads: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
 }
 
 /// Why nothing could be started.
@@ -73,7 +73,7 @@ pub enum BuildError {
     },
     /// The state folder can't be used.
     #[error(transparent)]
-    State(#[from] OpenError),
+    State(#[from] StateStoreError),
     /// The system gives no thread to run the probes on.
     #[error("can't start the thread that runs the probes: {0}; check the limits on processes and open files")]
     Thread(io::Error),
@@ -84,7 +84,7 @@ impl App {
     ///
     /// # Errors
     /// The configuration, an address or the state folder is at fault.
-    pub async fn build(load: Load) -> Result<Self, BuildError> {
+    pub async fn build(load: LoadSettings) -> Result<Self, BuildError> {
         let shared = Arc::new(Resources::default());
         let settings = load().map_err(BuildError::Settings)?;
         let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
@@ -93,7 +93,7 @@ impl App {
             let listener = server::listen(address);
             listeners.push(listener.map_err(|error| BuildError::Listen { address, error })?);
         }
-        let store = generation.state.as_deref().map(Store::open).transpose()?.map(Arc::new);
+        let store = generation.state.as_deref().map(StateStore::open).transpose()?.map(Arc::new);
         let board = Arc::new(Board::default());
         generation.lay(&board, None, Timestamp::now());
         board.own(|own| {
@@ -120,7 +120,7 @@ impl App {
 
     /// Where to ask for a reload.
     #[must_use]
-    pub fn reloads(&self) -> mpsc::Sender<Reload> {
+    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
         self.reloads.0.clone()
     }
 
@@ -144,9 +144,9 @@ impl App {
             scheduler: Scheduler::new(Arc::clone(&self.board), self.probes.pulse().runtime().clone(), shutdown.clone()),
             pulse: Arc::clone(self.probes.pulse()),
             stands_still: false,
-            room: Room::new(self.generation.concurrency),
+            room: ConcurrencyLimiter::new(self.generation.concurrency),
             generation: Arc::new(self.generation),
-            saving: self.store.map(|store| Saving::new(store, Arc::clone(&self.board))),
+            saving: self.store.map(|store| StateWriter::new(store, Arc::clone(&self.board))),
             board: self.board,
             shared: self.shared,
             load: self.load,
@@ -156,7 +156,7 @@ impl App {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_write = Instant::now() + STATE_EVERY;
-        let mut loading: Option<Loading> = None;
+        let mut loading: Option<PendingReload> = None;
         loop {
             tokio::select! {
                 biased;
@@ -169,7 +169,7 @@ impl App {
                 Some(reply) = requests.recv(), if loading.is_none() => loading = Some(daemon.start_loading(reply)),
                 // Beside the rest: a configuration in a dead mount must hold up neither what ages nor the end.
                 Some(read) = read(&mut loading) => {
-                    if let Some(Loading { reply, .. }) = loading.take() {
+                    if let Some(PendingReload { reply, .. }) = loading.take() {
                         // Whoever asked may have gone.
                         let _ = reply.send(daemon.reload(read));
                     }
@@ -197,35 +197,35 @@ impl App {
     }
 }
 
-fn restore(store: &Store, board: &Board, generation: &Generation) {
+fn restore(store: &StateStore, board: &Board, generation: &Generation) {
     if let Some(risk) = store.risk() {
         tracing::warn!(folder = %store.folder().display(), risk, "the state folder is not safe");
     }
     let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
     match store.load(checks) {
-        Found::Nothing => tracing::info!("no saved state: a first start"),
-        Found::State(saved) => {
+        LoadedState::Nothing => tracing::info!("no saved state: a first start"),
+        LoadedState::State(saved) => {
             tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
             saved.restore(board, &generation.kept());
         }
-        Found::Damaged { why, moved_to } => {
+        LoadedState::Damaged { why, moved_to } => {
             tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
         }
     }
 }
 
 /// A configuration that is being read and acquired, and who asked for it.
-struct Loading {
+struct PendingReload {
     next: JoinHandle<Result<Generation, Diagnostics>>,
-    reply: Reload,
+    reply: ReloadRequest,
 }
 
 /// What was read, once it is; `None` while nothing is being read.
-async fn read(loading: &mut Option<Loading>) -> Option<Result<Generation, Diagnostics>> {
+async fn read(loading: &mut Option<PendingReload>) -> Option<Result<Generation, Diagnostics>> {
     let read = (&mut loading.as_mut()?.next).await;
     Some(read.unwrap_or_else(|error| {
         let mut problems = Diagnostics::default();
-        problems.push(Place::default(), format!("reading the configuration failed: {error}"), None);
+        problems.push(Location::default(), format!("reading the configuration failed: {error}"), None);
         Err(problems)
     }))
 }
@@ -236,12 +236,12 @@ struct Daemon {
     pulse: Arc<Pulse>,
     /// Whether a standstill of the probes' thread has been logged and is not over yet.
     stands_still: bool,
-    room: Room,
+    room: ConcurrencyLimiter,
     board: Arc<Board>,
     shared: Arc<Resources>,
-    load: Load,
-    saving: Option<Saving>,
-    effective: Arc<ArcSwap<Effective>>,
+    load: LoadSettings,
+    saving: Option<StateWriter>,
+    effective: Arc<ArcSwap<EffectiveConfig>>,
 }
 
 impl Daemon {
@@ -252,10 +252,10 @@ impl Daemon {
     }
 
     /// Reads and acquires on a thread of its own: ten thousand probes would hold up the server for a while.
-    fn start_loading(&self, reply: Reload) -> Loading {
+    fn start_loading(&self, reply: ReloadRequest) -> PendingReload {
         let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
         let next = move || load().and_then(|settings| Generation::acquire(settings, Some(&before), &shared));
-        Loading { next: tokio::task::spawn_blocking(next), reply }
+        PendingReload { next: tokio::task::spawn_blocking(next), reply }
     }
 
     /// All or nothing: the next generation was acquired while this one ran on.
@@ -280,7 +280,7 @@ impl Daemon {
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
         if all {
-            self.room = Room::new(self.generation.concurrency);
+            self.room = ConcurrencyLimiter::new(self.generation.concurrency);
         }
         for member in before.members() {
             if all || !self.generation.has_kept(member) {

@@ -11,7 +11,7 @@ use crate::{
     document::Diagnostics,
     io::resources::Resources,
     kind::{Detail, RunReport},
-    scheduler::Room,
+    scheduler::ConcurrencyLimiter,
     settings::{CheckInfo, ProbeInfo, Settings},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub struct OneShot {
     generation: Generation,
     board: Board,
-    room: Room,
+    room: ConcurrencyLimiter,
 }
 
 impl OneShot {
@@ -37,7 +37,7 @@ impl OneShot {
         let generation = Generation::acquire(settings, None, &Arc::new(Resources::default()))?;
         let board = Board::default();
         generation.lay(&board, None, Timestamp::now());
-        Ok(Self { room: Room::new(generation.concurrency), generation, board })
+        Ok(Self { room: ConcurrencyLimiter::new(generation.concurrency), generation, board })
     }
 
     /// How many probes a round runs.

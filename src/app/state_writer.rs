@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     board::Board,
-    state::{Kept, StateSnapshot, Store},
+    state::{RunningProbe, StateSnapshot, StateStore},
 };
 
 /// Longest time that the last write may take, with the one before that is still under way.
@@ -26,7 +26,7 @@ const LAST_WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
 type Write = dyn Fn(&StateSnapshot<'_>) -> io::Result<()> + Send + Sync;
 
 /// See the module.
-pub(super) struct Saving {
+pub(super) struct StateWriter {
     folder: PathBuf,
     write: Arc<Write>,
     board: Arc<Board>,
@@ -35,8 +35,8 @@ pub(super) struct Saving {
     unsaved: Arc<AtomicBool>,
 }
 
-impl Saving {
-    pub(super) fn new(store: Arc<Store>, board: Arc<Board>) -> Self {
+impl StateWriter {
+    pub(super) fn new(store: Arc<StateStore>, board: Arc<Board>) -> Self {
         let folder = store.folder().to_owned();
         Self::with(folder, Arc::new(move |state: &StateSnapshot<'_>| store.write(state)), board)
     }
@@ -46,7 +46,7 @@ impl Saving {
     }
 
     /// Begins a write. While the one before is still under way there is none, which counts as a failure.
-    pub(super) fn write(&mut self, kept: Vec<Kept>) {
+    pub(super) fn write(&mut self, kept: Vec<RunningProbe>) {
         if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             self.count(Err(too_slow()));
             return;
@@ -55,7 +55,7 @@ impl Saving {
     }
 
     /// Writes once more, but not for long: whoever ends the daemon kills it if it doesn't end.
-    pub(super) async fn write_last(&mut self, kept: Vec<Kept>) {
+    pub(super) async fn write_last(&mut self, kept: Vec<RunningProbe>) {
         let last = async {
             if let Some(writing) = self.writing.take() {
                 let _ = writing.await;
@@ -67,7 +67,7 @@ impl Saving {
         }
     }
 
-    fn begin(&self, kept: Vec<Kept>) -> JoinHandle<()> {
+    fn begin(&self, kept: Vec<RunningProbe>) -> JoinHandle<()> {
         let own = Self {
             folder: self.folder.clone(),
             write: Arc::clone(&self.write),
@@ -120,7 +120,7 @@ mod tests {
             Ok(())
         };
         let board = Arc::new(Board::default());
-        let mut saving = Saving::with("/state".into(), Arc::new(hang), Arc::clone(&board));
+        let mut saving = StateWriter::with("/state".into(), Arc::new(hang), Arc::clone(&board));
         saving.write(Vec::new());
         let failures = || board.snapshot().own.state_failures;
         assert_eq!(failures(), 0);

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::Change;
+use super::StatusChange;
 use crate::{
     model::{
         check::CheckLimits,
@@ -104,7 +104,7 @@ impl CheckState {
     }
 
     /// Takes in the verdict on one run.
-    pub(super) fn record(&mut self, verdict: Verdict, at: Timestamp) -> Option<Change> {
+    pub(super) fn record(&mut self, verdict: Verdict, at: Timestamp) -> Option<StatusChange> {
         if !self.info.enabled {
             return None;
         }
@@ -136,7 +136,7 @@ impl CheckState {
     }
 
     /// It was not judged, and here is why.
-    pub(super) fn set_aside(&mut self, status: Status, note: String, at: Timestamp) -> Option<Change> {
+    pub(super) fn set_aside(&mut self, status: Status, note: String, at: Timestamp) -> Option<StatusChange> {
         if !self.info.enabled {
             return None;
         }
@@ -188,13 +188,13 @@ impl CheckState {
         self.status
     }
 
-    fn turn(&mut self, status: Status, at: Timestamp) -> Option<Change> {
+    fn turn(&mut self, status: Status, at: Timestamp) -> Option<StatusChange> {
         if status == self.status {
             return None;
         }
         let from = std::mem::replace(&mut self.status, status);
         self.since = at;
-        Some(Change { check: self.info.name.clone(), from, to: status, summary: self.summary().to_owned() })
+        Some(StatusChange { check: self.info.name.clone(), from, to: status, summary: self.summary().to_owned() })
     }
 }
 

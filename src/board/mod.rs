@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 pub use self::{
     check::{CheckState, RECENT, Resume},
-    probe::{LastRun, ProbeState, Run},
+    probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
     kind::RunReport,
@@ -31,12 +31,12 @@ use crate::{
 /// See the module.
 #[derive(Debug)]
 pub struct Board {
-    inner: Mutex<Inner>,
+    inner: Mutex<BoardState>,
     version: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct BoardState {
     probes: Vec<Arc<ProbeState>>,
     by_name: HashMap<String, usize>,
     own: DaemonStats,
@@ -92,7 +92,7 @@ impl Board {
     }
 
     /// Writes down one run of a probe; gives what changed its status, for the log.
-    pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<Change> {
+    pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let panics = u64::from(report.panics);
         self.update(probe, |state, own| {
             own.panics += panics;
@@ -101,7 +101,7 @@ impl Board {
     }
 
     /// Writes down that a probe was not run because one that it depends on fails.
-    pub fn skip(&self, probe: &str, because: &str, now: Timestamp) -> Vec<Change> {
+    pub fn skip(&self, probe: &str, because: &str, now: Timestamp) -> Vec<StatusChange> {
         self.update(probe, |state, _| state.skip(because, now))
     }
 
@@ -115,7 +115,7 @@ impl Board {
 
     /// Turns what is older than three intervals into `unknown`; gives what changed, with the probe's name. To be
     /// called about once a second.
-    pub fn age(&self, now: Timestamp) -> Vec<(String, Change)> {
+    pub fn age(&self, now: Timestamp) -> Vec<(String, StatusChange)> {
         let mut inner = self.lock();
         let mut changes = Vec::new();
         for state in inner.probes.iter_mut().filter(|state| state.is_stale(now) && state.has_verdicts()) {
@@ -163,8 +163,8 @@ impl Board {
     fn update(
         &self,
         probe: &str,
-        change: impl FnOnce(&mut ProbeState, &mut DaemonStats) -> Vec<Change>,
-    ) -> Vec<Change> {
+        change: impl FnOnce(&mut ProbeState, &mut DaemonStats) -> Vec<StatusChange>,
+    ) -> Vec<StatusChange> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         // A run may end just after a reload took its probe away.
@@ -174,13 +174,13 @@ impl Board {
         changes
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
         // Nothing panics while it holds the lock; if it did, the state would still be the one before.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the watchers; takes the guard so that it happens under the lock and versions match states.
-    fn changed(&self, guard: MutexGuard<'_, Inner>) {
+    fn changed(&self, guard: MutexGuard<'_, BoardState>) {
         self.version.send_modify(|version| *version += 1);
         drop(guard);
     }
@@ -188,7 +188,7 @@ impl Board {
 
 /// A status that has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct StatusChange {
     /// The check's name.
     pub check: String,
     /// The status before.

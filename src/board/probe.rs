@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Change, CheckState, RECENT};
+use super::{CheckState, RECENT, StatusChange};
 use crate::{
     kind::RunReport,
     model::{
@@ -34,7 +34,7 @@ pub struct ProbeState {
     /// When it last ran or was skipped; `None` before.
     pub attended: Option<Timestamp>,
     /// The last runs, oldest first.
-    pub recent: VecDeque<Run>,
+    pub recent: VecDeque<PastRun>,
     /// Samples of facts that stay true though the probe fails now.
     pub lasting: Vec<Sample>,
 }
@@ -58,7 +58,7 @@ pub struct LastRun {
 
 /// One run of the past, for the strip on the page.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Run {
+pub struct PastRun {
     /// When it started, in whole seconds since the epoch.
     pub at: u32,
     /// How long it took, in seconds; 0 for a run that was skipped.
@@ -114,7 +114,7 @@ impl ProbeState {
         self.attended.is_some_and(|at| now.duration_since(at) > limit)
     }
 
-    pub(super) fn record(&mut self, report: RunReport, lateness: f64) -> Vec<Change> {
+    pub(super) fn record(&mut self, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let at = report.at;
         self.runs += 1;
         if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))
@@ -134,7 +134,7 @@ impl ProbeState {
         self.checks.iter_mut().zip(report.verdicts).filter_map(|(check, verdict)| check.record(verdict, at)).collect()
     }
 
-    pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<Change> {
+    pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<StatusChange> {
         self.attended = Some(now);
         // Its checks remember the skip too: runs and results stay side by side.
         self.remember(now, Duration::ZERO);
@@ -152,10 +152,10 @@ impl ProbeState {
             self.recent.pop_front();
         }
         let at = u32::try_from(at.as_second()).unwrap_or_default();
-        self.recent.push_back(Run { at, duration: duration.as_secs_f32() });
+        self.recent.push_back(PastRun { at, duration: duration.as_secs_f32() });
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<Change> {
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<StatusChange> {
         let interval = crate::model::units::Period(self.info.timing.interval);
         let note = format!("no result for more than three intervals of {interval}");
         let judged = self.checks.iter_mut().filter(|check| check.is_judged());

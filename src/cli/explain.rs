@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Common, Exit, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, complain};
 use crate::{
     app::OneShot,
     document::to_yaml,
@@ -15,13 +15,13 @@ use crate::{
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
-pub(super) struct Explain {
+pub(super) struct ExplainArgs {
     /// Name of the probe
     probe: String,
 }
 
-impl Explain {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+impl ExplainArgs {
+    pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let settings = common.load(Flags::default())()?;
         if !settings.probes.iter().any(|probe| probe.info.name == self.probe) {
             let names: Vec<_> = settings.probes.iter().map(|probe| &*probe.info.name).collect();

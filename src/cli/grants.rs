@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Common, Exit, complain};
+use super::{Exit, GlobalArgs, complain};
 use crate::{
     probes::postgres::grants::{Need, grants},
     settings::Flags,
@@ -12,14 +12,14 @@ use crate::{
 
 /// Arguments of `grants`.
 #[derive(Debug, Args)]
-pub(super) struct Grants {
+pub(super) struct GrantsArgs {
     /// Name of the role
     #[arg(long, value_name = "NAME", default_value = "readiness")]
     role: String,
 }
 
-impl Grants {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+impl GrantsArgs {
+    pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let settings = common.load(Flags::default())()?;
         let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == "postgres");
         let needs: Vec<_> = postgres

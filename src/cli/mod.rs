@@ -20,11 +20,11 @@ use std::{
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
-    app::Load,
-    document::{Diagnostics, Place},
+    app::LoadSettings,
+    document::{Diagnostics, Location},
     io::resources::THREADS,
     settings::{self, Flags, Sources},
-    telemetry::{self, Format},
+    telemetry::{self, LogFormat},
 };
 
 /// Keeps a production readiness checklist true: evaluates it all the time and serves the verdicts to Prometheus.
@@ -34,9 +34,9 @@ use crate::{
 #[command(name = "readiness-exporter", version = VERSION, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
-    common: Common,
+    common: GlobalArgs,
     #[command(flatten)]
-    serve: serve::Serve,
+    serve: serve::ServeArgs,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -58,7 +58,7 @@ const USUAL: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/read
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
-struct Common {
+struct GlobalArgs {
     /// Configuration: a YAML file, or a folder of them. Default: config/readiness.yaml, then
     /// /etc/readiness-exporter/readiness.yaml
     #[arg(long = "config.file", value_name = "PATH", env = "READINESS_CONFIG", global = true)]
@@ -81,29 +81,29 @@ struct Common {
         default_value_t,
         global = true
     )]
-    log_format: Format,
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon (the default)
-    Serve(serve::Serve),
+    Serve(serve::ServeArgs),
     /// Run the daemon against a small service in the same process, with faults that come and go
-    Demo(demo::Demo),
+    Demo(demo::DemoArgs),
     /// Run every check once and print the verdicts; a gate for pipelines
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Check the configuration, and nothing else
     Validate,
     /// Run one probe once and print all that it saw, and how its checks judged it
-    Explain(explain::Explain),
+    Explain(explain::ExplainArgs),
     /// Print the SQL that gives a monitoring role just what the configured postgres checks need
-    Grants(grants::Grants),
+    Grants(grants::GrantsArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Print the reference page of a probe kind or a check kind: settings, verdicts, examples, measures, alert
-    Reference(reference::Reference),
+    Reference(reference::ReferenceArgs),
     /// Ask the daemon beside this process whether it runs: 0 if so, else 1; for containers, which have no shell
-    Healthcheck(healthcheck::Healthcheck),
+    Healthcheck(healthcheck::HealthcheckArgs),
 }
 
 /// How a command ended, as an exit code that scripts can trust.
@@ -172,9 +172,9 @@ impl Cli {
     }
 }
 
-impl Common {
+impl GlobalArgs {
     /// Reads the configuration whenever it is called, if there is any.
-    fn load(&self, flags: Flags) -> Load {
+    fn load(&self, flags: Flags) -> LoadSettings {
         // The place is settled once, what is there is read anew.
         let Some(path) = self.found() else { return Arc::new(|| Err(nowhere())) };
         let common = Self { config_file: Some(path), ..self.clone() };
@@ -205,7 +205,7 @@ fn nowhere() -> Diagnostics {
     let usual = USUAL.join(" nor at ");
     let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
     let mut problems = Diagnostics::default();
-    problems.push(Place::default(), text, None);
+    problems.push(Location::default(), text, None);
     problems
 }
 

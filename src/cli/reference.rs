@@ -9,13 +9,13 @@ use crate::reference;
 
 /// Which page.
 #[derive(Debug, Args)]
-pub(super) struct Reference {
+pub(super) struct ReferenceArgs {
     /// A probe kind, or a check of it: `http`, `http/latency`. Without it, the list of them
     #[arg(value_name = "KIND[/CHECK]")]
     name: Option<String>,
 }
 
-impl Reference {
+impl ReferenceArgs {
     pub(super) fn run(&self) -> anyhow::Result<Exit> {
         let page = match &self.name {
             None => reference::index(),

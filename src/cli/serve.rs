@@ -9,16 +9,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Common, Exit, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, complain};
 use crate::{
     app::{App, BuildError},
-    server::Reload,
+    server::ReloadRequest,
     settings::Flags,
 };
 
 /// Flags of `serve`; they win over the configuration file and the environment.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct Serve {
+pub(super) struct ServeArgs {
     /// Listen here; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Vec<String>,
@@ -39,7 +39,7 @@ pub(super) struct Serve {
     check: bool,
 }
 
-impl Serve {
+impl ServeArgs {
     pub(super) fn is_empty(&self) -> bool {
         let Self { listen, web_config, lifecycle, external_url, state, check } = self;
         listen.is_empty() && web_config.is_none() && !lifecycle && external_url.is_none() && state.is_none() && !check
@@ -57,7 +57,7 @@ impl Serve {
         }
     }
 
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+    pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         if self.web_config.is_some() {
             return Ok(complain("--web.config.file is not supported yet"));
         }
@@ -87,7 +87,7 @@ impl Serve {
 }
 
 /// SIGHUP asks for a reload, the first SIGTERM or SIGINT ends this process in good order.
-pub(super) async fn signals(reloads: mpsc::Sender<Reload>, shutdown: CancellationToken) {
+pub(super) async fn signals(reloads: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) {
     let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = streams else {
         tracing::error!("signals can't be received; this process can only be killed");

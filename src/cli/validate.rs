@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::{Common, Exit};
+use super::{Exit, GlobalArgs};
 use crate::{app::OneShot, settings::Flags};
 
-pub(super) fn run(common: &Common, flags: Flags) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &GlobalArgs, flags: Flags) -> anyhow::Result<Exit> {
     let settings = common.load(flags)()?;
     let checks: usize = settings.probes.iter().map(|probe| probe.info.checks.len()).sum();
     let probes = settings.probes.len();

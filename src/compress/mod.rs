@@ -13,11 +13,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress};
 
-pub(crate) use self::members::Members;
+pub(crate) use self::members::GzipDecoder;
 
 /// Where a part stands in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum StreamPart {
     /// The first of several: begins with the header, and more follows.
     First,
     /// The last of several: the trailer follows.
@@ -25,7 +25,7 @@ pub(crate) enum Place {
 }
 
 /// Checksum and length of what was packed.
-pub(crate) type Sum = Arc<Crc>;
+pub(crate) type PartChecksum = Arc<Crc>;
 
 /// Magic, deflate, no flags, no time, no extra flags, unknown system: the same bytes for the same page.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -41,7 +41,7 @@ const ROOM: usize = 192 << 10;
 pub(crate) struct Compressed {
     /// Each of [`PIECE`] but the last.
     pub(crate) pieces: Vec<Bytes>,
-    pub(crate) sum: Sum,
+    pub(crate) sum: PartChecksum,
 }
 
 /// Packs one part as it comes.
@@ -51,13 +51,13 @@ pub(crate) struct Compressor {
     full: Vec<Bytes>,
     /// What has come out since.
     packed: Vec<u8>,
-    place: Place,
+    place: StreamPart,
 }
 
 impl Compressor {
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(place: StreamPart) -> Self {
         let mut packed = Vec::with_capacity(PIECE + ROOM);
-        if place == Place::First {
+        if place == StreamPart::First {
             packed.extend(HEADER);
         }
         // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
@@ -73,7 +73,7 @@ impl Compressor {
 
     /// The part, packed.
     pub(crate) fn finish(mut self) -> Compressed {
-        self.run(&[], if self.place == Place::First { FlushCompress::Sync } else { FlushCompress::Finish });
+        self.run(&[], if self.place == StreamPart::First { FlushCompress::Sync } else { FlushCompress::Finish });
         if !self.packed.is_empty() {
             self.full.push(Bytes::copy_from_slice(&self.packed));
         }
@@ -99,7 +99,7 @@ impl Compressor {
 }
 
 /// Packs one part that is there as a whole.
-pub(crate) fn pack(text: &[u8], place: Place) -> Compressed {
+pub(crate) fn pack(text: &[u8], place: StreamPart) -> Compressed {
     let mut packer = Compressor::new(place);
     packer.push(text);
     packer.finish()
@@ -117,7 +117,7 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
 
 /// A stream of one part, in pieces, with the checksum and length of the text.
 pub(crate) fn whole(text: &[u8]) -> Compressed {
-    let (mut first, last) = (pack(text, Place::First), pack(&[], Place::Last));
+    let (mut first, last) = (pack(text, StreamPart::First), pack(&[], StreamPart::Last));
     first.pieces.extend(last.pieces);
     first.pieces.push(trailer(&first.sum, &last.sum));
     first
@@ -139,8 +139,8 @@ pub(crate) struct Decompressor {
 }
 
 impl Decompressor {
-    /// Decompresses the pieces that [`Compressor::finish`] gave for a [`Place::First`].
-    pub(crate) fn new(pieces: impl Iterator<Item = Bytes> + Send + 'static, sum: &Sum) -> Self {
+    /// Decompresses the pieces that [`Compressor::finish`] gave for a [`StreamPart::First`].
+    pub(crate) fn new(pieces: impl Iterator<Item = Bytes> + Send + 'static, sum: &PartChecksum) -> Self {
         let mut packed = Box::new(pieces);
         let mut rest = packed.next().unwrap_or_default();
         rest.advance(HEADER.len().min(rest.len()));
@@ -200,7 +200,7 @@ mod tests {
     fn two_parts_are_one_stream() {
         let long = long();
         for (first, last) in [("", ""), ("a", ""), ("", "b"), (long.as_str(), "tail"), ("head", long.as_str())] {
-            let (one, two) = (pack(first.as_bytes(), Place::First), pack(last.as_bytes(), Place::Last));
+            let (one, two) = (pack(first.as_bytes(), StreamPart::First), pack(last.as_bytes(), StreamPart::Last));
             let trailer = trailer(&one.sum, &two.sum);
             let bytes = [one.pieces.concat(), two.pieces.concat(), trailer.to_vec()].concat();
             let mut text = String::new();
@@ -224,7 +224,7 @@ mod tests {
         };
         let uneven = (0..100).map(|n| (0..100_000 + n * 1_003).map(|_| letter()).collect());
         for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even).chain(uneven) {
-            let mut packer = Compressor::new(Place::First);
+            let mut packer = Compressor::new(StreamPart::First);
             text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
             let part = packer.finish();
             let (last, full) = part.pieces.split_last().unwrap();
@@ -253,7 +253,7 @@ mod tests {
         for buffer in [1, PIECE - 30, PIECE, 2 * PIECE, ROOM, ROOM + PIECE, 2 * ROOM] {
             for size in [buffer - 1, buffer, buffer + 1] {
                 for text in [&vec![b'a'; size], &noise[..size]] {
-                    let part = pack(text, Place::First);
+                    let part = pack(text, StreamPart::First);
                     let unpacker = Decompressor::new(part.pieces.into_iter(), &part.sum);
                     assert_eq!(unpacker.collect::<Vec<_>>().concat(), *text, "{size}");
                     assert_eq!(unpacked_by_gzip(&whole(text).pieces.concat()), *text, "{size}");

@@ -4,18 +4,18 @@ use std::collections::HashSet;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
-use super::{Entry, Node, Value, diagnostics, messages::Error};
+use super::{MapEntry, Node, NodeValue, diagnostics, messages::Error};
 
 /// Reads from a piece, leaving out what is known to be wrong.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct NodeDeserializer<'a> {
     pub node: &'a Node,
-    pub without: &'a Without,
+    pub without: &'a Exclusions,
 }
 
 /// What is known to be wrong already. Pieces are told apart by their address.
 #[derive(Default)]
-pub(super) struct Without {
+pub(super) struct Exclusions {
     /// Entries and items that are passed over.
     pub nodes: HashSet<*const Node>,
     /// Keys that are missing only because they were passed over, with the map that they are missing in.
@@ -27,7 +27,7 @@ pub(super) struct Without {
     pub veiled: Option<*const Node>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> NodeDeserializer<'a> {
     fn below(self, node: &'a Node) -> Self {
         Self { node, ..self }
     }
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         self.without.veiled == Some(std::ptr::from_ref(self.node))
     }
 
-    fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], visitor: V) -> Result<V::Value, Error> {
+    fn map<'de, V: Visitor<'de>>(self, entries: &'a [MapEntry], visitor: V) -> Result<V::Value, Error> {
         let here = std::ptr::from_ref(self.node);
         let supplied = self.without.supplied.iter().filter(|(map, _)| *map == here).map(|(_, key)| *key).collect();
         visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None, supplied })
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
     /// A text that was filled in from outside may be meant as a number or a truth value: nothing else could be
     /// written into such a place.
     fn filled_in(self) -> Option<Filled> {
-        let Value::Interpolated(resolved) = &self.node.value else { return None };
+        let NodeValue::Interpolated(resolved) = &self.node.value else { return None };
         if self.is_veiled() {
             return None;
         }
@@ -81,31 +81,31 @@ enum Filled {
     Float(f64),
 }
 
-impl<'de> Deserializer<'de> for Reader<'_> {
+impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match (&self.node.value, self.filled_in()) {
-            (_, Some(Filled::Bool(value))) | (&Value::Bool(value), _) => visitor.visit_bool(value),
-            (_, Some(Filled::Int(number))) | (&Value::Int(number), _) => match u64::try_from(number) {
+            (_, Some(Filled::Bool(value))) | (&NodeValue::Bool(value), _) => visitor.visit_bool(value),
+            (_, Some(Filled::Int(number))) | (&NodeValue::Int(number), _) => match u64::try_from(number) {
                 Ok(number) => visitor.visit_u64(number),
                 Err(_) => visitor.visit_i64(number),
             },
-            (_, Some(Filled::Unsigned(number))) | (&Value::Unsigned(number), _) => visitor.visit_u64(number),
-            (_, Some(Filled::Float(number))) | (&Value::Float(number), _) => visitor.visit_f64(number),
-            (Value::Null, _) => visitor.visit_unit(),
-            (Value::Incomplete, _) => Err(Error::known()),
-            (Value::Text(_) | Value::Interpolated(_), _) => self.deserialize_str(visitor),
-            (Value::List(items), _) => self.list(items, visitor),
-            (Value::Map(entries), _) => self.map(entries, visitor),
+            (_, Some(Filled::Unsigned(number))) | (&NodeValue::Unsigned(number), _) => visitor.visit_u64(number),
+            (_, Some(Filled::Float(number))) | (&NodeValue::Float(number), _) => visitor.visit_f64(number),
+            (NodeValue::Null, _) => visitor.visit_unit(),
+            (NodeValue::Incomplete, _) => Err(Error::known()),
+            (NodeValue::Text(_) | NodeValue::Interpolated(_), _) => self.deserialize_str(visitor),
+            (NodeValue::List(items), _) => self.list(items, visitor),
+            (NodeValue::Map(entries), _) => self.map(entries, visitor),
         }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
-            Value::Text(text) => visitor.visit_str(text),
-            Value::Interpolated(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
-            Value::Interpolated(resolved) => visitor.visit_str(&resolved.text),
+            NodeValue::Text(text) => visitor.visit_str(text),
+            NodeValue::Interpolated(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
+            NodeValue::Interpolated(resolved) => visitor.visit_str(&resolved.text),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -138,9 +138,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     ) -> Result<V::Value, Error> {
         match &self.node.value {
             // `health:` is `health: {}`.
-            Value::Null => self.map(&[], visitor),
+            NodeValue::Null => self.map(&[], visitor),
             // Serde would take a list for the values of the keys in their order.
-            Value::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &"a map")),
+            NodeValue::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &"a map")),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -152,16 +152,16 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match &self.node.value {
-            Value::Map(entries) => match entries.as_slice() {
+            NodeValue::Map(entries) => match entries.as_slice() {
                 [entry] => visitor.visit_enum(Variant { reader: self, entry }),
                 _ => Err(Error::new(format!("expected one key: {}", diagnostics::list(words)))),
             },
-            Value::Text(text) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(&**text)),
-            Value::Interpolated(resolved) => {
+            NodeValue::Text(text) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(&**text)),
+            NodeValue::Interpolated(resolved) => {
                 let text = if self.is_veiled() { &*resolved.written } else { resolved.text.as_str() };
                 visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(text))
             }
-            Value::Incomplete => Err(Error::known()),
+            NodeValue::Incomplete => Err(Error::known()),
             _ => Err(Error::new(format!("expected {}", diagnostics::list(words)))),
         }
     }
@@ -173,9 +173,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 }
 
 struct Map<'a> {
-    reader: Reader<'a>,
-    entries: std::slice::Iter<'a, Entry>,
-    current: Option<&'a Entry>,
+    reader: NodeDeserializer<'a>,
+    entries: std::slice::Iter<'a, MapEntry>,
+    current: Option<&'a MapEntry>,
     supplied: Vec<&'static str>,
 }
 
@@ -202,7 +202,7 @@ impl<'de> de::MapAccess<'de> for Map<'_> {
 }
 
 struct List<'a> {
-    reader: Reader<'a>,
+    reader: NodeDeserializer<'a>,
     items: std::slice::Iter<'a, Node>,
 }
 
@@ -218,8 +218,8 @@ impl<'de> de::SeqAccess<'de> for List<'_> {
 
 /// `word: settings` where one of several words is expected.
 struct Variant<'a> {
-    reader: Reader<'a>,
-    entry: &'a Entry,
+    reader: NodeDeserializer<'a>,
+    entry: &'a MapEntry,
 }
 
 impl<'de> de::EnumAccess<'de> for Variant<'_> {

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Node, Place, Value};
+use super::{Location, Node, NodeValue};
 use crate::model::failure::Invalid;
 
 /// More than anyone reads; the rest is only counted.
@@ -15,8 +15,8 @@ const LONGEST_LINE: usize = 120;
 /// What is wrong with a configuration: all of it, not just the first.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
-    sources: Vec<Source>,
-    list: Vec<(Place, Diagnostic)>,
+    sources: Vec<SourceText>,
+    list: Vec<(Location, Diagnostic)>,
     more: usize,
 }
 
@@ -38,7 +38,7 @@ pub struct Diagnostic {
 }
 
 #[derive(Debug)]
-struct Source {
+struct SourceText {
     name: String,
     text: Arc<str>,
 }
@@ -69,18 +69,18 @@ impl Diagnostics {
 
     /// Adds a source, whose places can then be shown.
     pub(crate) fn source(&mut self, name: impl Into<String>, text: Arc<str>) -> u16 {
-        self.sources.push(Source { name: name.into(), text });
+        self.sources.push(SourceText { name: name.into(), text });
         u16::try_from(self.sources.len()).unwrap_or(u16::MAX)
     }
 
     /// `file:line` of a place, to point from one message to another place.
-    pub(crate) fn name_of(&self, place: Place) -> String {
+    pub(crate) fn name_of(&self, place: Location) -> String {
         let name = self.source_of(place).map_or("", |source| source.name.as_str());
         if place.line == 0 { name.to_owned() } else { format!("{name}:{}", place.line) }
     }
 
     /// Adds a mistake.
-    pub(crate) fn push(&mut self, place: Place, message: impl Into<String>, suggestion: Option<String>) {
+    pub(crate) fn push(&mut self, place: Location, message: impl Into<String>, suggestion: Option<String>) {
         if self.list.len() == MOST {
             self.more += 1;
             return;
@@ -107,7 +107,7 @@ impl Diagnostics {
 
     /// Says what was expected in place of a piece.
     pub(crate) fn expected(&mut self, node: &Node, what: &str) {
-        if !matches!(node.value, Value::Incomplete) {
+        if !matches!(node.value, NodeValue::Incomplete) {
             self.push(node.place, format!("expected {what}"), None);
         }
     }
@@ -115,7 +115,7 @@ impl Diagnostics {
     /// Adds a word that isn't one of the valid ones.
     pub(crate) fn unknown_word<'a>(
         &mut self,
-        place: Place,
+        place: Location,
         what: &str,
         word: &str,
         valid: impl IntoIterator<Item = &'a str>,
@@ -131,7 +131,7 @@ impl Diagnostics {
         self
     }
 
-    fn source_of(&self, place: Place) -> Option<&Source> {
+    fn source_of(&self, place: Location) -> Option<&SourceText> {
         self.sources.get(usize::from(place.source).checked_sub(1)?)
     }
 }
@@ -236,8 +236,8 @@ impl std::error::Error for Diagnostics {}
 mod tests {
     use super::*;
 
-    fn place(source: u16, line: u32, column: u16) -> Place {
-        Place { source, column, line }
+    fn place(source: u16, line: u32, column: u16) -> Location {
+        Location { source, column, line }
     }
 
     #[test]
@@ -273,8 +273,8 @@ mod tests {
         assert!(problems.iter().is_sorted_by_key(|problem| problem.line));
         assert!(problems.to_string().ends_with("and 50 more"));
         let mut twice = Diagnostics::default();
-        twice.push(Place::default(), "bad", None);
-        twice.push(Place::default(), "bad", None);
+        twice.push(Location::default(), "bad", None);
+        twice.push(Location::default(), "bad", None);
         assert_eq!(twice.to_string(), "bad");
     }
 

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::de::{self, Unexpected};
 
-use super::{Node, Place, diagnostics};
+use super::{Location, Node, diagnostics};
 
 /// Why a piece can't be read.
 #[derive(Debug)]
-pub(super) struct Error(Box<Inner>);
+pub(super) struct Error(Box<ErrorDetails>);
 
 #[derive(Debug)]
-pub(super) struct Inner {
+pub(super) struct ErrorDetails {
     pub message: String,
     pub suggestion: Option<String>,
     /// The key that is missing.
@@ -19,7 +19,7 @@ pub(super) struct Inner {
     /// The list of problems says so already.
     pub known: bool,
     /// Where, once known.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// The pieces that it is in, the innermost first.
     pub path: Vec<*const Node>,
 }
@@ -27,7 +27,14 @@ pub(super) struct Inner {
 impl Error {
     pub(super) fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { message, suggestion: None, missing: None, known: false, place: None, path: Vec::new() }))
+        Self(Box::new(ErrorDetails {
+            message,
+            suggestion: None,
+            missing: None,
+            known: false,
+            place: None,
+            path: Vec::new(),
+        }))
     }
 
     fn unknown(what: &str, word: &str, valid: &[&str]) -> Self {
@@ -43,11 +50,11 @@ impl Error {
         error
     }
 
-    pub(super) fn into_inner(self) -> Inner {
+    pub(super) fn into_inner(self) -> ErrorDetails {
         *self.0
     }
 
-    pub(super) fn at(mut self, place: Place) -> Self {
+    pub(super) fn at(mut self, place: Location) -> Self {
         self.0.place.get_or_insert(place);
         self
     }

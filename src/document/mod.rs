@@ -21,16 +21,16 @@ pub use self::{
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Where its key stands; nowhere for list items and for the whole document.
-    pub(crate) key: Place,
+    pub(crate) key: Location,
     /// Where it stands itself.
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     /// What it is.
-    pub(crate) value: Value,
+    pub(crate) value: NodeValue,
 }
 
 /// What a piece is.
 #[derive(Debug, Clone)]
-pub(crate) enum Value {
+pub(crate) enum NodeValue {
     /// Nothing, `null` or `~`.
     Null,
     /// Something that can't be made sense of; the list of problems says so already.
@@ -50,7 +50,7 @@ pub(crate) enum Value {
     /// A list.
     List(Vec<Node>),
     /// A map in its order; no key is there twice.
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
 }
 
 /// A text that stands for another: what it stands for may be a secret.
@@ -66,7 +66,7 @@ pub(crate) struct Interpolated {
 
 /// One entry of a map.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct MapEntry {
     /// The key.
     pub key: Box<str>,
     /// The value.
@@ -75,7 +75,7 @@ pub(crate) struct Entry {
 
 /// A place in one of the sources; line 0 means that the source has no lines, or that there is no place at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     /// Number of the source in [`Diagnostics`], from 1; 0 is nowhere.
     pub source: u16,
     /// Line, from 1.
@@ -84,15 +84,15 @@ pub(crate) struct Place {
     pub column: u16,
 }
 
-impl Place {
+impl Location {
     pub(crate) fn is_known(self) -> bool {
         self.source > 0
     }
 }
 
 impl Node {
-    pub(crate) fn new(place: Place, value: Value) -> Self {
-        Self { key: Place::default(), place, value }
+    pub(crate) fn new(place: Location, value: NodeValue) -> Self {
+        Self { key: Location::default(), place, value }
     }
 
     /// The value of a key, if this is a map that has it.
@@ -106,15 +106,15 @@ impl Node {
     }
 
     /// The entries of a map; none for anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        if let Value::Map(entries) = &self.value { entries } else { &[] }
+    pub(crate) fn entries(&self) -> &[MapEntry] {
+        if let NodeValue::Map(entries) = &self.value { entries } else { &[] }
     }
 
     /// The text that is meant, if this is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Text(text) => Some(text),
-            Value::Interpolated(resolved) => Some(&resolved.text),
+            NodeValue::Text(text) => Some(text),
+            NodeValue::Interpolated(resolved) => Some(&resolved.text),
             _ => None,
         }
     }
@@ -122,29 +122,29 @@ impl Node {
     /// The text that is written, if this is one: for messages.
     pub(crate) fn shown(&self) -> Option<&str> {
         match &self.value {
-            Value::Interpolated(resolved) => Some(&resolved.written),
+            NodeValue::Interpolated(resolved) => Some(&resolved.written),
             _ => self.text(),
         }
     }
 
     pub(crate) fn is_null(&self) -> bool {
-        matches!(self.value, Value::Null)
+        matches!(self.value, NodeValue::Null)
     }
 
     /// The best place to point at for something that is wrong with the whole of it: its key, if it has one.
-    pub(crate) fn head(&self) -> Place {
+    pub(crate) fn head(&self) -> Location {
         if self.key.is_known() { self.key } else { self.place }
     }
 
     /// Takes everything out of a message that `${..}` in this piece stands for.
     pub(crate) fn veil(&self, message: String) -> String {
         match &self.value {
-            Value::Interpolated(resolved) => {
+            NodeValue::Interpolated(resolved) => {
                 let whole = replace_words(message, &resolved.text, &resolved.written);
                 resolved.parts.iter().fold(whole, |message, part| replace_words(message, part, "${..}"))
             }
-            Value::List(items) => items.iter().fold(message, |message, item| item.veil(message)),
-            Value::Map(entries) => entries.iter().fold(message, |message, entry| entry.node.veil(message)),
+            NodeValue::List(items) => items.iter().fold(message, |message, item| item.veil(message)),
+            NodeValue::Map(entries) => entries.iter().fold(message, |message, entry| entry.node.veil(message)),
             _ => message,
         }
     }
@@ -153,14 +153,14 @@ impl Node {
     pub(crate) fn canonical(&self, out: &mut String) {
         // Writing to a String can't fail.
         let _ = match &self.value {
-            Value::Null | Value::Incomplete => write!(out, "~"),
-            Value::Bool(value) => write!(out, "{value}"),
-            Value::Int(value) => write!(out, "{value}"),
-            Value::Unsigned(value) => write!(out, "{value}"),
-            Value::Float(value) => write!(out, "{value:?}"),
-            Value::Text(text) => write!(out, "{text:?}"),
-            Value::Interpolated(resolved) => write!(out, "{:?}", resolved.text),
-            Value::List(items) => {
+            NodeValue::Null | NodeValue::Incomplete => write!(out, "~"),
+            NodeValue::Bool(value) => write!(out, "{value}"),
+            NodeValue::Int(value) => write!(out, "{value}"),
+            NodeValue::Unsigned(value) => write!(out, "{value}"),
+            NodeValue::Float(value) => write!(out, "{value:?}"),
+            NodeValue::Text(text) => write!(out, "{text:?}"),
+            NodeValue::Interpolated(resolved) => write!(out, "{:?}", resolved.text),
+            NodeValue::List(items) => {
                 out.push('[');
                 for item in items {
                     item.canonical(out);
@@ -168,8 +168,8 @@ impl Node {
                 }
                 write!(out, "]")
             }
-            Value::Map(entries) => {
-                let mut sorted: Vec<&Entry> = entries.iter().collect();
+            NodeValue::Map(entries) => {
+                let mut sorted: Vec<&MapEntry> = entries.iter().collect();
                 sorted.sort_by(|a, b| a.key.cmp(&b.key));
                 out.push('{');
                 for entry in sorted {
@@ -207,20 +207,20 @@ impl From<serde_json::Value> for Node {
     fn from(json: serde_json::Value) -> Self {
         use serde_json::Value as Json;
         let value = match json {
-            Json::Null => Value::Null,
-            Json::Bool(value) => Value::Bool(value),
+            Json::Null => NodeValue::Null,
+            Json::Bool(value) => NodeValue::Bool(value),
             Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-                (Some(value), _) => Value::Int(value),
-                (None, Some(value)) => Value::Unsigned(value),
-                (None, None) => Value::Float(number.as_f64().unwrap_or_default()),
+                (Some(value), _) => NodeValue::Int(value),
+                (None, Some(value)) => NodeValue::Unsigned(value),
+                (None, None) => NodeValue::Float(number.as_f64().unwrap_or_default()),
             },
-            Json::String(text) => Value::Text(text.into()),
-            Json::Array(items) => Value::List(items.into_iter().map(Node::from).collect()),
-            Json::Object(entries) => Value::Map(
-                entries.into_iter().map(|(key, value)| Entry { key: key.into(), node: value.into() }).collect(),
+            Json::String(text) => NodeValue::Text(text.into()),
+            Json::Array(items) => NodeValue::List(items.into_iter().map(Node::from).collect()),
+            Json::Object(entries) => NodeValue::Map(
+                entries.into_iter().map(|(key, value)| MapEntry { key: key.into(), node: value.into() }).collect(),
             ),
         };
-        Self::new(Place::default(), value)
+        Self::new(Location::default(), value)
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
     fn what_was_filled_in_is_veiled_but_not_inside_of_longer_words() {
         let resolved =
             Interpolated { text: "u:hunter2@h".into(), written: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
-        let node = Node::new(Place::default(), Value::Interpolated(Box::new(resolved)));
+        let node = Node::new(Location::default(), NodeValue::Interpolated(Box::new(resolved)));
         assert_eq!(node.veil("bad `u:hunter2@h`: `hunter2`".into()), "bad `u:${PW}@h`: `${..}`");
         assert_eq!(node.veil("xhunter2".into()), "xhunter2");
     }

@@ -7,9 +7,9 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Diagnostics, Node, Value,
-    deserialize::{Reader, Without},
-    messages::{Error, Inner},
+    Diagnostics, Node, NodeValue,
+    deserialize::{Exclusions, NodeDeserializer},
+    messages::{Error, ErrorDetails},
 };
 
 /// Mistakes in one piece; more than anyone repairs at once, and a bound on the time that this takes.
@@ -25,9 +25,9 @@ impl Node {
     /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
     /// the second says whether it is the whole.
     pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> (Option<T>, bool) {
-        let mut without = Without::default();
+        let mut without = Exclusions::default();
         for mistakes in 0..MOST {
-            let error = match T::deserialize(Reader { node: self, without: &without }) {
+            let error = match T::deserialize(NodeDeserializer { node: self, without: &without }) {
                 Ok(value) => return (Some(value).filter(|_| without.supplied.is_empty()), mistakes == 0),
                 Err(error) => error.into_inner(),
             };
@@ -57,19 +57,19 @@ impl Node {
 
     /// Makes sure that an error shows nothing that was filled in. If it is about one such text, the text as it is
     /// written is read in its place, which fails in the same words.
-    fn explain<T: DeserializeOwned>(&self, error: Inner, without: &Without) -> Inner {
+    fn explain<T: DeserializeOwned>(&self, error: ErrorDetails, without: &Exclusions) -> ErrorDetails {
         let at = error.path.first().copied().unwrap_or(self);
         let Some(Node { value, .. }) = self.find(at) else { return error };
-        if !matches!(value, Value::Interpolated(_)) {
+        if !matches!(value, NodeValue::Interpolated(_)) {
             let message = self.find(at).unwrap_or(self).veil(error.message);
-            return Inner { message, ..error };
+            return ErrorDetails { message, ..error };
         }
         let (nodes, supplied) = (without.nodes.clone(), without.supplied.clone());
-        let veiled = Without { nodes, supplied, veiled: Some(at), ..Without::default() };
-        let again = T::deserialize(Reader { node: self, without: &veiled }).map_err(Error::into_inner);
+        let veiled = Exclusions { nodes, supplied, veiled: Some(at), ..Exclusions::default() };
+        let again = T::deserialize(NodeDeserializer { node: self, without: &veiled }).map_err(Error::into_inner);
         match again {
             Err(again) if again.path.first() == error.path.first() => again,
-            _ => Inner { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
+            _ => ErrorDetails { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
         }
     }
 
@@ -79,8 +79,8 @@ impl Node {
             return Some(self);
         }
         match &self.value {
-            Value::List(items) => items.iter().find_map(|item| item.find(at)),
-            Value::Map(entries) => entries.iter().find_map(|entry| entry.node.find(at)),
+            NodeValue::List(items) => items.iter().find_map(|item| item.find(at)),
+            NodeValue::Map(entries) => entries.iter().find_map(|entry| entry.node.find(at)),
             _ => None,
         }
     }
@@ -88,8 +88,8 @@ impl Node {
     /// The key of the piece with this address.
     fn key_of(&self, at: *const Node) -> Option<String> {
         match &self.value {
-            Value::List(items) => items.iter().find_map(|item| item.key_of(at)),
-            Value::Map(entries) => entries.iter().find_map(|entry| {
+            NodeValue::List(items) => items.iter().find_map(|item| item.key_of(at)),
+            NodeValue::Map(entries) => entries.iter().find_map(|entry| {
                 if std::ptr::eq(&entry.node, at) { Some(entry.key.to_string()) } else { entry.node.key_of(at) }
             }),
             _ => None,
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        document::{Entry, Interpolated},
+        document::{Interpolated, MapEntry},
         model::{
             limit::Max,
             units::{Period, Ratio},
@@ -235,11 +235,11 @@ mod tests {
 
     fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {
         let resolved = Interpolated { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
-        let value = Node::new(Default::default(), Value::Interpolated(Box::new(resolved)));
+        let value = Node::new(Default::default(), NodeValue::Interpolated(Box::new(resolved)));
         let mut node = Node::from(serde_json::json!({"url": "x", "port": 1}));
-        if let Value::Map(entries) = &mut node.value {
+        if let NodeValue::Map(entries) = &mut node.value {
             entries.retain(|entry| &*entry.key != key);
-            entries.push(Entry { key: key.into(), node: value });
+            entries.push(MapEntry { key: key.into(), node: value });
         }
         let mut problems = Diagnostics::default();
         let value = node.read(&mut problems);

@@ -12,7 +12,7 @@ use std::{
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::{Diagnostics, Entry, Node, Place, Value};
+use super::{Diagnostics, Location, MapEntry, Node, NodeValue};
 
 /// Deeper than any configuration, shallow enough for every stack.
 const DEEPEST: usize = 64;
@@ -25,7 +25,7 @@ impl Diagnostics {
         let source = self.source(name, Arc::clone(&text));
         if let Some(at) = text.find('\0') {
             let line = text.get(..at).unwrap_or_default().lines().count().max(1);
-            let place = Place { source, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
+            let place = Location { source, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
             self.push(place, "a NUL byte: this is not a text file", None);
             return None;
         }
@@ -37,15 +37,15 @@ impl Diagnostics {
             block_nesting_limit: DEEPEST,
         };
         let events = Parser::new_from_str_with_options(&text, options);
-        Builder { source, problems: self, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None }
+        TreeBuilder { source, problems: self, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None }
             .build(events)
     }
 }
 
-struct Builder<'p> {
+struct TreeBuilder<'p> {
     source: u16,
     problems: &'p mut Diagnostics,
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
     anchors: HashMap<usize, (Node, usize)>,
     /// Pieces so far.
     spent: usize,
@@ -53,23 +53,23 @@ struct Builder<'p> {
 }
 
 /// A list or map whose end has not come yet.
-struct Open {
-    place: Place,
+struct OpenContainer {
+    place: Location,
     anchor: usize,
     /// What had been spent before it.
     before: usize,
-    content: Content,
+    content: Container,
 }
 
-enum Content {
+enum Container {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<(Box<str>, Place)>, seen: HashSet<Box<str>>, merged: Vec<Node> },
+    Map { entries: Vec<MapEntry>, key: Option<(Box<str>, Location)>, seen: HashSet<Box<str>>, merged: Vec<Node> },
 }
 
 /// The document is given up; the problem is on the list.
 struct GivenUp;
 
-impl Builder<'_> {
+impl TreeBuilder<'_> {
     fn build<'a>(mut self, events: Parser<'a, StrInput<'a>>) -> Option<Node> {
         for event in events {
             let step = match event {
@@ -88,13 +88,13 @@ impl Builder<'_> {
             }
         }
         if self.root.is_none() {
-            let place = Place { source: self.source, ..Place::default() };
+            let place = Location { source: self.source, ..Location::default() };
             self.problems.push(place, "the file is empty", None);
         }
         self.root
     }
 
-    fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), GivenUp> {
+    fn take(&mut self, event: Event<'_>, place: Location) -> Result<(), GivenUp> {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 return Err(self.give_up(place, "a second document: one file holds one document"));
@@ -105,9 +105,9 @@ impl Builder<'_> {
                 let value = self.scalar(text, style, tag, place);
                 self.add(Node::new(place, value), anchor, weight)?;
             }
-            Event::SequenceStart(_, anchor, tag) => self.open(Content::List(Vec::new()), anchor, tag, place)?,
+            Event::SequenceStart(_, anchor, tag) => self.open(Container::List(Vec::new()), anchor, tag, place)?,
             Event::MappingStart(_, anchor, tag) => {
-                let map = Content::Map { entries: Vec::new(), key: None, seen: HashSet::new(), merged: Vec::new() };
+                let map = Container::Map { entries: Vec::new(), key: None, seen: HashSet::new(), merged: Vec::new() };
                 self.open(map, anchor, tag, place)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
@@ -128,7 +128,7 @@ impl Builder<'_> {
                     format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
                     None,
                 );
-                self.add(Node::new(place, Value::Incomplete), 0, 0)?;
+                self.add(Node::new(place, NodeValue::Incomplete), 0, 0)?;
             }
             _ => {}
         }
@@ -137,13 +137,13 @@ impl Builder<'_> {
 
     fn open(
         &mut self,
-        content: Content,
+        content: Container,
         anchor: usize,
         tag: Option<Cow<'_, Tag>>,
-        place: Place,
+        place: Location,
     ) -> Result<(), GivenUp> {
         self.refuse_tag(tag.as_deref(), place);
-        if let Some(Open { content: Content::Map { key: None, .. }, .. }) = self.open.last() {
+        if let Some(OpenContainer { content: Container::Map { key: None, .. }, .. }) = self.open.last() {
             return Err(self.give_up(place, "a key must be a text, not a map or a list"));
         }
         if self.open.len() == DEEPEST {
@@ -151,29 +151,29 @@ impl Builder<'_> {
         }
         let before = self.spent;
         self.spend(1, place)?;
-        self.open.push(Open { place, anchor, before, content });
+        self.open.push(OpenContainer { place, anchor, before, content });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), GivenUp> {
-        let Some(Open { place, anchor, before, content }) = self.open.pop() else { return Ok(()) };
+        let Some(OpenContainer { place, anchor, before, content }) = self.open.pop() else { return Ok(()) };
         let value = match content {
-            Content::List(items) => Value::List(items),
-            Content::Map { mut entries, mut seen, merged, .. } => {
+            Container::List(items) => NodeValue::List(items),
+            Container::Map { mut entries, mut seen, merged, .. } => {
                 for node in merged {
                     self.merge(node, &mut entries, &mut seen);
                 }
-                Value::Map(entries)
+                NodeValue::Map(entries)
             }
         };
         self.add(Node::new(place, value), anchor, self.spent - before)
     }
 
     /// What `<<` brings gives way to what is written, and what comes first to what comes later.
-    fn merge(&mut self, node: Node, entries: &mut Vec<Entry>, seen: &mut HashSet<Box<str>>) {
+    fn merge(&mut self, node: Node, entries: &mut Vec<MapEntry>, seen: &mut HashSet<Box<str>>) {
         match node.value {
-            Value::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
-            Value::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, entries, seen)),
+            NodeValue::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
+            NodeValue::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, entries, seen)),
             _ => self.problems.expected(&node, "a map, or a list of maps"),
         }
     }
@@ -188,11 +188,11 @@ impl Builder<'_> {
             return Ok(());
         };
         match &mut open.content {
-            Content::List(items) => items.push(node),
-            Content::Map { entries, key, seen, merged } => match key.take() {
+            Container::List(items) => items.push(node),
+            Container::Map { entries, key, seen, merged } => match key.take() {
                 None => {
                     let place = node.place;
-                    let Value::Text(text) = node.value else {
+                    let NodeValue::Text(text) = node.value else {
                         return Err(self.give_up(place, "a key must be a text: put it in quotes"));
                     };
                     *key = Some((text, place));
@@ -204,7 +204,7 @@ impl Builder<'_> {
                 Some((name, place)) => {
                     node.key = place;
                     if seen.insert(name.clone()) {
-                        entries.push(Entry { key: name, node });
+                        entries.push(MapEntry { key: name, node });
                     } else {
                         let first = entries.iter().find(|entry| entry.key == name).map_or(0, |e| e.node.key.line);
                         self.problems.push(place, format!("key `{name}` is there twice: first in line {first}"), None);
@@ -215,13 +215,19 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, tag: Option<Cow<'_, Tag>>, place: Place) -> Value {
+    fn scalar(
+        &mut self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<Cow<'_, Tag>>,
+        place: Location,
+    ) -> NodeValue {
         let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
         if !is_text {
             self.refuse_tag(tag.as_deref(), place);
         }
         if is_text || style != ScalarStyle::Plain {
-            return Value::Text(text.into());
+            return NodeValue::Text(text.into());
         }
         plain(&text).unwrap_or_else(|| {
             self.problems.push(
@@ -229,17 +235,17 @@ impl Builder<'_> {
                 format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
                 None,
             );
-            Value::Incomplete
+            NodeValue::Incomplete
         })
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
+    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Location) {
         if let Some(tag) = tag {
             self.problems.push(place, format!("the tag `{}` is not supported: only `!!str` is", tag.original()), None);
         }
     }
 
-    fn spend(&mut self, weight: usize, place: Place) -> Result<(), GivenUp> {
+    fn spend(&mut self, weight: usize, place: Location) -> Result<(), GivenUp> {
         self.spent = self.spent.saturating_add(weight);
         if self.spent <= LARGEST {
             return Ok(());
@@ -247,53 +253,53 @@ impl Builder<'_> {
         Err(self.give_up(place, "too large: more than a million values, copies through aliases included"))
     }
 
-    fn give_up(&mut self, place: Place, why: impl Into<String>) -> GivenUp {
+    fn give_up(&mut self, place: Location, why: impl Into<String>) -> GivenUp {
         self.problems.push(place, why, None);
         GivenUp
     }
 
-    fn place(&self, span: &Span) -> Place {
+    fn place(&self, span: &Span) -> Location {
         self.at(span.start.line(), span.start.col())
     }
 
-    fn at(&self, line: usize, column: usize) -> Place {
+    fn at(&self, line: usize, column: usize) -> Location {
         let column = u16::try_from(column.saturating_add(1)).unwrap_or(u16::MAX);
-        Place { source: self.source, line: u32::try_from(line).unwrap_or(u32::MAX), column }
+        Location { source: self.source, line: u32::try_from(line).unwrap_or(u32::MAX), column }
     }
 }
 
 /// A plain scalar by the core schema of YAML 1.2.2 (chapter 10.3.2); `None` for `.nan`, `.inf` and their like.
-fn plain(text: &str) -> Option<Value> {
+fn plain(text: &str) -> Option<NodeValue> {
     let value = match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
+        "" | "~" | "null" | "Null" | "NULL" => NodeValue::Null,
+        "true" | "True" | "TRUE" => NodeValue::Bool(true),
+        "false" | "False" | "FALSE" => NodeValue::Bool(false),
         _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) => {
-            Value::Text(text.into())
+            NodeValue::Text(text.into())
         }
         _ => return number(text),
     };
     Some(value)
 }
 
-fn number(text: &str) -> Option<Value> {
+fn number(text: &str) -> Option<NodeValue> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
         return None;
     }
     let radix = |prefix, radix| text.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, radix).ok());
     if let Some(value) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| text.parse().ok()) {
-        return Some(Value::Int(value));
+        return Some(NodeValue::Int(value));
     }
     if let Ok(value) = text.parse() {
-        return Some(Value::Unsigned(value));
+        return Some(NodeValue::Unsigned(value));
     }
     // Rust reads `inf` and the like too, but those start with a letter or are caught above.
     let is_float = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
     match text.parse::<f64>() {
-        Ok(value) if is_float => value.is_finite().then_some(Value::Float(value)),
-        _ => Some(Value::Text(text.into())),
+        Ok(value) if is_float => value.is_finite().then_some(NodeValue::Float(value)),
+        _ => Some(NodeValue::Text(text.into())),
     }
 }
 
@@ -359,10 +365,10 @@ mod tests {
     fn places_are_those_of_keys_and_values() {
         let mut problems = Diagnostics::default();
         let node = problems.parse("x", "# c\na:\n  - é: [1, two]\n".into()).unwrap();
-        let Value::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };
+        let NodeValue::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };
         let list = items[0].get("é").unwrap();
-        let Value::List(inner) = &list.value else { panic!("{list:?}") };
-        let at = |place: Place| (place.line, place.column);
+        let NodeValue::List(inner) = &list.value else { panic!("{list:?}") };
+        let at = |place: Location| (place.line, place.column);
         assert_eq!((at(node.get("a").unwrap().key), at(list.key), at(list.place)), ((2, 1), (3, 5), (3, 8)));
         assert_eq!(at(inner[1].place), (3, 12));
     }

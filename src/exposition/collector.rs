@@ -8,7 +8,7 @@ use prometheus::{
     proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
-use super::families::{self, Sink};
+use super::families::{self, SampleSink};
 use crate::{
     board::Board,
     model::metric::{Family, Type},
@@ -17,12 +17,12 @@ use crate::{
 /// Every family of the board, for a `prometheus::Registry`. It collects all of them at once as owned strings: for the
 /// daemon's own pages that would be too dear.
 #[derive(Debug)]
-pub struct Families {
+pub struct BoardCollector {
     board: Arc<Board>,
     descriptions: Vec<Desc>,
 }
 
-impl Families {
+impl BoardCollector {
     /// Those of a board.
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
@@ -34,13 +34,13 @@ impl Families {
     }
 }
 
-impl Collector for Families {
+impl Collector for BoardCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut tree = Tree::default();
+        let mut tree = ProtoSink::default();
         families::write(&self.board.snapshot(), Some(0.0), &mut tree);
         tree.finish()
     }
@@ -48,13 +48,13 @@ impl Collector for Families {
 
 /// Families as the crate wants them.
 #[derive(Default)]
-pub(super) struct Tree {
+pub(super) struct ProtoSink {
     families: Vec<MetricFamily>,
     kind: Option<Type>,
     names: Vec<String>,
 }
 
-impl Tree {
+impl ProtoSink {
     pub(super) fn finish(mut self) -> Vec<MetricFamily> {
         // The encoder refuses a family without samples, and a header without samples says nothing.
         self.families.retain(|family| !family.get_metric().is_empty());
@@ -62,7 +62,7 @@ impl Tree {
     }
 }
 
-impl Sink for Tree {
+impl SampleSink for ProtoSink {
     fn family(&mut self, family: &Family, more: &[&str]) {
         self.kind = Some(family.kind);
         self.names.clear();

@@ -1,6 +1,6 @@
 //! Families as lines, in both formats: the hot path of a scrape.
 //!
-//! The text format is, byte for byte, what the `prometheus` crate's encoder writes for [`super::Families`]; a test
+//! The text format is, byte for byte, what the `prometheus` crate's encoder writes for [`super::BoardCollector`]; a test
 //! holds it to that. The crate itself wants a tree of owned strings for it, at three times the time.
 //!
 //! OpenMetrics 1.0.0, which the crate doesn't write, differs so: a counter's family has no `_total`, an info family
@@ -9,12 +9,12 @@
 
 use std::fmt::Write;
 
-use super::{Format, families::Sink, page_buffer::PageBuffer};
+use super::{ExpositionFormat, families::SampleSink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, Type};
 
 /// See the module.
-pub(super) struct Lines {
-    format: Format,
+pub(super) struct LineEncoder {
+    format: ExpositionFormat,
     paper: PageBuffer,
     /// The family's header, written with the first sample.
     header: String,
@@ -27,8 +27,8 @@ pub(super) struct Lines {
 /// Units that names may end with.
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "connections"];
 
-impl Lines {
-    pub(super) fn new(format: Format, paper: PageBuffer) -> Self {
+impl LineEncoder {
+    pub(super) fn new(format: ExpositionFormat, paper: PageBuffer) -> Self {
         Self { format, paper, header: String::new(), before: Vec::new(), after: " " }
     }
 
@@ -37,12 +37,12 @@ impl Lines {
     }
 }
 
-impl Sink for Lines {
+impl SampleSink for LineEncoder {
     fn family(&mut self, family: &Family, more: &[&str]) {
         self.header.clear();
         match self.format {
-            Format::Text => text_header(family, &mut self.header),
-            Format::OpenMetrics => open_header(family, &mut self.header),
+            ExpositionFormat::Text => text_header(family, &mut self.header),
+            ExpositionFormat::OpenMetrics => open_header(family, &mut self.header),
         }
         self.before.clear();
         let mut before = format!("{}{{", family.name);
@@ -122,12 +122,12 @@ fn escape(text: &str, quotes: bool, page: &mut String) {
     page.push_str(rest);
 }
 
-fn number(format: Format, value: f64, page: &mut String) {
+fn number(format: ExpositionFormat, value: f64, page: &mut String) {
     // Most values are small whole numbers, and those are written many times faster as such; -0 keeps its sign.
     let whole = value as i32;
     if f64::from(whole).to_bits() == value.to_bits() {
         page.push_str(itoa::Buffer::new().format(whole));
-    } else if value.is_infinite() && format == Format::OpenMetrics {
+    } else if value.is_infinite() && format == ExpositionFormat::OpenMetrics {
         page.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     } else {
         let _ = write!(page, "{value}");
@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exposition::collector::Tree;
+    use crate::exposition::collector::ProtoSink;
 
     static COUNTER: Family = Family {
         name: "a_total",
@@ -151,21 +151,21 @@ mod tests {
     };
     static GAUGE: Family = Family { name: "b_ratio", kind: Type::Gauge, help: "Help.", labels: &[], lasting: false };
 
-    fn page(format: Format, write: impl Fn(&mut dyn Sink)) -> String {
-        let mut lines = Lines::new(format, PageBuffer::plain());
+    fn page(format: ExpositionFormat, write: impl Fn(&mut dyn SampleSink)) -> String {
+        let mut lines = LineEncoder::new(format, PageBuffer::plain());
         write(&mut lines);
         lines.finish().into_text()
     }
 
-    fn by_the_crate(write: impl Fn(&mut dyn Sink)) -> String {
-        let mut tree = Tree::default();
+    fn by_the_crate(write: impl Fn(&mut dyn SampleSink)) -> String {
+        let mut tree = ProtoSink::default();
         write(&mut tree);
         TextEncoder::new().encode_to_string(&tree.finish()).unwrap()
     }
 
     #[test]
     fn a_family_has_one_header_and_an_empty_one_none() {
-        let write = |sink: &mut dyn Sink| {
+        let write = |sink: &mut dyn SampleSink| {
             sink.family(&GAUGE, &[]);
             sink.family(&COUNTER, &[]);
             sink.sample(&["y"], 1.0);
@@ -175,11 +175,11 @@ mod tests {
         };
         let text = "# HELP a_total Back\\\\slash, \"quotes\".\n# TYPE a_total counter\na_total{x=\"y\"} 1\na_total{x=\"z\"} 2.5\n\
                     # HELP b_ratio Help.\n# TYPE b_ratio gauge\nb_ratio inf\n";
-        assert_eq!(page(Format::Text, write), text);
+        assert_eq!(page(ExpositionFormat::Text, write), text);
         assert_eq!(by_the_crate(write), text);
         let open = "# TYPE a counter\n# HELP a Back\\\\slash, \\\"quotes\\\".\na_total{x=\"y\"} 1\na_total{x=\"z\"} 2.5\n\
                     # TYPE b_ratio gauge\n# UNIT b_ratio ratio\n# HELP b_ratio Help.\nb_ratio +Inf\n";
-        assert_eq!(page(Format::OpenMetrics, write), open);
+        assert_eq!(page(ExpositionFormat::OpenMetrics, write), open);
     }
 
     /// Label values of a line, read as the format's description says.
@@ -207,7 +207,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_label_value_comes_back_out_of_both_formats(one in any::<String>(), two in "[\"\\\\\n{}=,a]{0,12}") {
-            for format in [Format::Text, Format::OpenMetrics] {
+            for format in [ExpositionFormat::Text, ExpositionFormat::OpenMetrics] {
                 let page = page(format, |sink| {
                     sink.family(&COUNTER, &["y"]);
                     sink.sample(&[&one, &two], 1.5);
@@ -224,13 +224,13 @@ mod tests {
             label in any::<String>(),
             value in prop_oneof![any::<f64>(), any::<i32>().prop_map(f64::from), Just(-0.0), Just(f64::NAN)],
         ) {
-            let write = |sink: &mut dyn Sink| {
+            let write = |sink: &mut dyn SampleSink| {
                 sink.family(&COUNTER, &["y"]);
                 sink.sample(&["", &label], value);
                 sink.family(&GAUGE, &[]);
                 sink.sample(&[], value);
             };
-            prop_assert_eq!(page(Format::Text, write), by_the_crate(write));
+            prop_assert_eq!(page(ExpositionFormat::Text, write), by_the_crate(write));
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Where a page goes: a family first, then its samples.
-pub(super) trait Sink {
+pub(super) trait SampleSink {
     /// The samples that follow belong to this family; `more` are label names after the family's own. A family
     /// without samples leaves no trace.
     fn family(&mut self, family: &Family, more: &[&str]);
@@ -32,7 +32,7 @@ pub(super) trait Sink {
 
 /// Writes everything; `took` is how long the rendering before this one took, in seconds. Without it what is about a
 /// daemon that runs is left out.
-pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink) {
+pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn SampleSink) {
     for family in metric::ALL {
         let computed = DAEMON_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
         match computed {
@@ -70,21 +70,21 @@ pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sink)
 /// How a family that no check or fact fills is filled.
 enum FamilySource {
     /// From everything.
-    Daemon(fn(&Snapshot, &mut dyn Sink)),
+    Daemon(fn(&Snapshot, &mut dyn SampleSink)),
     /// From what is known of the daemon itself.
-    DaemonStats(fn(&DaemonStats, &mut dyn Sink)),
+    DaemonStats(fn(&DaemonStats, &mut dyn SampleSink)),
     /// One value for each probe.
     Probe(fn(&ProbeState) -> f64),
     /// Several samples for each probe.
-    Probes(fn(&ProbeState, &mut dyn Sink)),
+    Probes(fn(&ProbeState, &mut dyn SampleSink)),
     /// Samples for each check.
-    Checks(fn(&ProbeState, &CheckState, &mut dyn Sink)),
+    Checks(fn(&ProbeState, &CheckState, &mut dyn SampleSink)),
     /// The values of measures in a unit.
     Values(Unit),
     /// The limits on measures in a unit.
     Limits(Unit),
     /// With the user's labels.
-    Info(fn(&Snapshot, &[&str], &mut dyn Sink)),
+    Info(fn(&Snapshot, &[&str], &mut dyn SampleSink)),
     /// The time that rendering takes.
     Took,
 }
@@ -172,7 +172,7 @@ fn names<'a>(probe: &'a ProbeState, check: &'a CheckState) -> [&'a str; 2] {
     [&probe.info.name, &check.info.name]
 }
 
-fn counts(snapshot: &Snapshot, sink: &mut dyn Sink) {
+fn counts(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     let kinds: BTreeSet<(Category, Severity)> =
         snapshot.checks().map(|(_, check)| (check.info.category, check.info.severity)).collect();
     for (category, severity) in kinds {
@@ -200,13 +200,13 @@ fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
 }
 
 /// Where nothing could be judged nothing passes either: 0.
-fn scores(snapshot: &Snapshot, sink: &mut dyn Sink) {
+fn scores(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     for (category, [passing, judged, _]) in weights(snapshot) {
         sink.sample(&[category.as_str()], if judged > 0.0 { passing / judged } else { 0.0 });
     }
 }
 
-fn judged(snapshot: &Snapshot, sink: &mut dyn Sink) {
+fn judged(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     for (category, [_, judged, all]) in weights(snapshot) {
         sink.sample(&[category.as_str()], judged / all);
     }
@@ -229,7 +229,7 @@ fn user_values<'a>(probe: &'a ProbeState, more: &[&str]) -> impl Iterator<Item =
     more.iter().map(|name| probe.info.labels.get(*name).map_or("", String::as_str)).collect::<Vec<_>>().into_iter()
 }
 
-fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
+fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     sink.family(&metric::PROBE_INFO, more);
     for probe in &snapshot.probes {
         let mut labels = vec![&*probe.info.name, probe.info.kind, &probe.info.service];
@@ -238,7 +238,7 @@ fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
     }
 }
 
-fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
+fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     sink.family(&metric::CHECK_INFO, more);
     for (probe, check) in snapshot.checks() {
         let info = &check.info;
@@ -260,7 +260,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn Sink) {
 }
 
 /// The phases that the kind announces, and any other that the last run went through.
-fn phases(probe: &ProbeState, sink: &mut dyn Sink) {
+fn phases(probe: &ProbeState, sink: &mut dyn SampleSink) {
     let entered = probe.last.as_ref().map(|run| run.phases.as_slice()).unwrap_or_default();
     for phase in probe.info.phases {
         let spent = entered.iter().find(|(entered, _)| entered == phase).map(|(_, spent)| spent.as_secs_f64());
@@ -271,25 +271,25 @@ fn phases(probe: &ProbeState, sink: &mut dyn Sink) {
     }
 }
 
-fn failures(probe: &ProbeState, sink: &mut dyn Sink) {
+fn failures(probe: &ProbeState, sink: &mut dyn SampleSink) {
     for reason in Reason::ALL {
         sink.sample(&[&probe.info.name, reason.as_str()], probe.failures(*reason) as f64);
     }
 }
 
-fn statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+fn statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for status in Status::ALL {
         sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], flag(check.status == *status));
     }
 }
 
-fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for status in Status::ALL {
         sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], check.results(*status) as f64);
     }
 }
 
-fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for measure in tightest(check) {
         if let Some(headroom) = measure.headroom() {
             sink.sample(&[&probe.info.name, &check.info.name, measure.name], headroom);
@@ -317,7 +317,7 @@ fn info<'a>(check: &'a CheckState, measure: &Measure) -> Option<&'a MeasureInfo>
     check.info.measures.iter().find(|info| info.name == measure.name)
 }
 
-fn values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+fn values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for measure in tightest(check).into_iter().filter(|measure| measure.unit == unit) {
         if info(check, measure).is_some_and(|info| info.value_family.is_none()) {
             sink.sample(&[&probe.info.name, &check.info.name, measure.name], measure.value);
@@ -326,7 +326,7 @@ fn values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sin
 }
 
 /// The limits of the configuration; of measures whose limits depend on what was found, those of the tightest one.
-fn limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sink) {
+fn limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     let configured = &check.limits.measures;
     let found = tightest(check).into_iter().filter(|measure| configured.iter().all(|other| other.name != measure.name));
     for measure in configured.iter().chain(found).filter(|measure| measure.unit == unit) {
@@ -345,7 +345,7 @@ fn held(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
 }
 
 /// The samples of a family that facts and checks brought.
-fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn Sink) {
+fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
     let is_by_check = family.labels.get(1) == Some(&"check");
     let mut seen = HashSet::new();
     let mut labels: Vec<&str> = Vec::new();

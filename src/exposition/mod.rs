@@ -4,7 +4,7 @@
 //! a time and never under the board's lock: a scrape waits for no probe and no probe for a scrape. What changes
 //! without the board (`process_*`, tasks) is a small tail that is rendered on its own.
 //!
-//! Two ways lead from a snapshot to text. [`Families`] is a collector of the `prometheus` crate, whose encoder defines
+//! Two ways lead from a snapshot to text. [`BoardCollector`] is a collector of the `prometheus` crate, whose encoder defines
 //! what the text page says. The daemon itself writes the same bytes without that crate's tree of owned strings, at a
 //! third of the time; a test holds the two together. A long page is only ever kept packed: as text it would take more
 //! memory than everything else that is known of its probes.
@@ -27,31 +27,31 @@ use tokio::{
     sync::{Mutex, watch},
 };
 
-pub use self::collector::Families;
+pub use self::collector::BoardCollector;
 pub(crate) use self::process::max_files;
 use self::{
-    encoder::Lines,
-    page_buffer::{PageBuffer, Part},
+    encoder::LineEncoder,
+    page_buffer::{EncodedPage, PageBuffer},
     process::Process,
 };
 use crate::{
     board::{Board, Snapshot},
-    compress::{self, Compressed, Sum},
-    outgoing::{Content, Outgoing, Source},
+    compress::{self, Compressed, PartChecksum},
+    outgoing::{Outgoing, PageStream, SharedContent},
     render_thread::RenderThread,
     scheduler::Pulse,
 };
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExpositionFormat {
     /// The classic text format, version 0.0.4.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
-impl Format {
+impl ExpositionFormat {
     /// The media type of a page, as `Content-Type` has it.
     #[must_use]
     pub fn content_type(self) -> &'static str {
@@ -64,27 +64,27 @@ impl Format {
 
 /// A page, in parts that follow each other.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct MetricsPage {
     /// The main part, which all clients share.
-    pub(crate) main: Option<Source>,
+    pub(crate) main: Option<PageStream>,
     /// The small parts that follow it.
     pub(crate) tail: VecDeque<Bytes>,
 }
 
 /// Renders pages and keeps the last of each format and encoding.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct MetricsRenderer {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
     renderer: Arc<RenderThread>,
     pulse: Arc<Pulse>,
-    cache: Arc<Mutex<Cache>>,
+    cache: Arc<Mutex<RenderedPages>>,
 }
 
 #[derive(Debug)]
-struct Cache {
-    text: Kept,
-    open: Kept,
+struct RenderedPages {
+    text: FormatPages,
+    open: FormatPages,
     /// Pages that clients still read, those of the past too.
     outgoing: Outgoing,
     process: Process,
@@ -94,24 +94,24 @@ struct Cache {
 
 /// The pages of one format.
 #[derive(Debug, Default)]
-struct Kept {
-    plain: Option<Main>,
-    packed: Option<(Main, Sum)>,
-    tail: Option<Tail>,
+struct FormatPages {
+    plain: Option<PageBody>,
+    packed: Option<(PageBody, PartChecksum)>,
+    tail: Option<PageTail>,
     /// Whether the last page was too long to be kept as text.
     is_long: bool,
 }
 
 /// The main part of a page, and the version of the board that it shows.
 #[derive(Debug)]
-struct Main {
+struct PageBody {
     version: u64,
-    content: Arc<Content>,
+    content: Arc<SharedContent>,
 }
 
 /// `process_*` and what ends a page, plain and packed.
 #[derive(Debug)]
-struct Tail {
+struct PageTail {
     at: Instant,
     plain: Bytes,
     packed: Compressed,
@@ -122,12 +122,12 @@ const TAIL_AGE: Duration = Duration::from_secs(1);
 /// The page of more checks than this, about a megabyte, is only kept packed.
 const MOST_PLAIN: usize = 256;
 
-impl Metrics {
+impl MetricsRenderer {
     /// Pages of this board, with the tasks of the server's runtime and of the probes'.
     pub(crate) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, pulse: Arc<Pulse>) -> Self {
-        let cache = Cache {
-            text: Kept::default(),
-            open: Kept::default(),
+        let cache = RenderedPages {
+            text: FormatPages::default(),
+            open: FormatPages::default(),
             outgoing: Outgoing::default(),
             process: Process::this(),
             took: 0.0,
@@ -136,7 +136,7 @@ impl Metrics {
     }
 
     /// The page as of now; `None` only if a bug keeps it from being written.
-    pub async fn page(&self, format: Format, gzip: bool) -> Option<Page> {
+    pub async fn page(&self, format: ExpositionFormat, gzip: bool) -> Option<MetricsPage> {
         // Whoever waits for a rendering that began after it came takes that one: a crowd costs two renderings.
         let wanted = *self.version.borrow();
         let mut cache = Arc::clone(&self.cache).lock_owned().await;
@@ -155,16 +155,16 @@ impl Metrics {
     }
 }
 
-impl Cache {
-    fn kept(&mut self, format: Format) -> &mut Kept {
+impl RenderedPages {
+    fn kept(&mut self, format: ExpositionFormat) -> &mut FormatPages {
         match format {
-            Format::Text => &mut self.text,
-            Format::OpenMetrics => &mut self.open,
+            ExpositionFormat::Text => &mut self.text,
+            ExpositionFormat::OpenMetrics => &mut self.open,
         }
     }
 
     /// Renders what is missing.
-    fn render(&mut self, board: &Board, format: Format, gzip: bool, wanted: u64) {
+    fn render(&mut self, board: &Board, format: ExpositionFormat, gzip: bool, wanted: u64) {
         // What is out of date is of no use to anyone, and its memory is.
         self.text.forget(wanted);
         self.open.forget(wanted);
@@ -173,15 +173,15 @@ impl Cache {
             let snapshot = board.snapshot();
             let is_long = snapshot.checks().nth(MOST_PLAIN).is_some();
             let paper = if gzip || is_long { PageBuffer::packed() } else { PageBuffer::plain() };
-            let mut lines = Lines::new(format, paper);
+            let mut lines = LineEncoder::new(format, paper);
             families::write(&snapshot, Some(self.took), &mut lines);
             let part = lines.finish().finish();
             self.took = start.elapsed().as_secs_f64();
             let kept = self.kept(format);
             match part {
-                Part::Plain(pieces) => kept.plain = Some(Main::new(snapshot.version, pieces)),
-                Part::Compressed(Compressed { pieces, sum }) => {
-                    kept.packed = Some((Main::new(snapshot.version, pieces), sum));
+                EncodedPage::Plain(pieces) => kept.plain = Some(PageBody::new(snapshot.version, pieces)),
+                EncodedPage::Compressed(Compressed { pieces, sum }) => {
+                    kept.packed = Some((PageBody::new(snapshot.version, pieces), sum));
                 }
             }
             kept.is_long = is_long;
@@ -189,10 +189,10 @@ impl Cache {
     }
 
     /// The page, if it is there and not older than wanted.
-    fn page(&self, format: Format, gzip: bool, wanted: u64) -> Option<Page> {
+    fn page(&self, format: ExpositionFormat, gzip: bool, wanted: u64) -> Option<MetricsPage> {
         let kept = match format {
-            Format::Text => &self.text,
-            Format::OpenMetrics => &self.open,
+            ExpositionFormat::Text => &self.text,
+            ExpositionFormat::OpenMetrics => &self.open,
         };
         let tail = kept.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
         let packed = kept.packed.as_ref().filter(|(main, _)| main.shows(wanted));
@@ -200,28 +200,31 @@ impl Cache {
         match (packed, plain) {
             (Some((main, sum)), _) if gzip => {
                 let trailer = compress::trailer(sum, &tail.packed.sum);
-                let main = Source::Plain(self.outgoing.send(&main.content));
-                Some(Page { main: Some(main), tail: tail.packed.pieces.iter().cloned().chain([trailer]).collect() })
+                let main = PageStream::Plain(self.outgoing.send(&main.content));
+                Some(MetricsPage {
+                    main: Some(main),
+                    tail: tail.packed.pieces.iter().cloned().chain([trailer]).collect(),
+                })
             }
             (_, Some(main)) if !gzip => {
-                let main = Source::Plain(self.outgoing.send(&main.content));
-                Some(Page { main: Some(main), tail: [tail.plain.clone()].into() })
+                let main = PageStream::Plain(self.outgoing.send(&main.content));
+                Some(MetricsPage { main: Some(main), tail: [tail.plain.clone()].into() })
             }
             (Some((main, sum)), _) if kept.is_long => {
-                let main = Source::Unpacked(self.outgoing.send_unpacked(&main.content, sum));
-                Some(Page { main: Some(main), tail: [tail.plain.clone()].into() })
+                let main = PageStream::Unpacked(self.outgoing.send_unpacked(&main.content, sum));
+                Some(MetricsPage { main: Some(main), tail: [tail.plain.clone()].into() })
             }
             _ => None,
         }
     }
 
-    fn tail(&mut self, format: Format, tasks: usize) {
+    fn tail(&mut self, format: ExpositionFormat, tasks: usize) {
         let tail = self.process.tail(format, tasks);
-        self.kept(format).tail = Some(Tail::of(tail));
+        self.kept(format).tail = Some(PageTail::of(tail));
     }
 }
 
-impl Kept {
+impl FormatPages {
     fn forget(&mut self, older_than: u64) {
         self.plain.take_if(|main| !main.shows(older_than));
         self.packed.take_if(|(main, _)| !main.shows(older_than));
@@ -232,9 +235,9 @@ impl Kept {
     }
 }
 
-impl Main {
+impl PageBody {
     fn new(version: u64, pieces: Vec<Bytes>) -> Self {
-        Self { version, content: Content::new(pieces) }
+        Self { version, content: SharedContent::new(pieces) }
     }
 
     /// Whether it can be sent, and is not older than wanted.
@@ -243,9 +246,9 @@ impl Main {
     }
 }
 
-impl Tail {
+impl PageTail {
     fn of(text: String) -> Self {
-        let packed = compress::pack(text.as_bytes(), compress::Place::Last);
+        let packed = compress::pack(text.as_bytes(), compress::StreamPart::Last);
         Self { at: Instant::now(), plain: Bytes::from(text), packed }
     }
 }
@@ -254,7 +257,7 @@ impl Tail {
 /// as if it had failed.
 #[must_use]
 pub fn page_of(snapshot: &Snapshot) -> String {
-    let mut lines = Lines::new(Format::Text, PageBuffer::plain());
+    let mut lines = LineEncoder::new(ExpositionFormat::Text, PageBuffer::plain());
     families::write(snapshot, None, &mut lines);
     lines.finish().into_text()
 }

@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 
-use crate::compress::{self, Compressed, Compressor, Place};
+use crate::compress::{self, Compressed, Compressor, StreamPart};
 
 /// A page or the main part of one.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+pub(super) enum EncodedPage {
     /// As it is, in pieces.
     Plain(Vec<Bytes>),
     /// Packed.
@@ -33,7 +33,7 @@ impl PageBuffer {
 
     /// Packs it.
     pub(super) fn packed() -> Self {
-        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Compressor::new(Place::First)) }
+        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Compressor::new(StreamPart::First)) }
     }
 
     /// Where to write a line.
@@ -50,13 +50,13 @@ impl PageBuffer {
     }
 
     /// What was written.
-    pub(super) fn finish(self) -> Part {
+    pub(super) fn finish(self) -> EncodedPage {
         match self.packer {
             Some(mut packer) => {
                 packer.push(self.text.as_bytes());
-                Part::Compressed(packer.finish())
+                EncodedPage::Compressed(packer.finish())
             }
-            None => Part::Plain(compress::pieces(self.text.as_bytes())),
+            None => EncodedPage::Plain(compress::pieces(self.text.as_bytes())),
         }
     }
 

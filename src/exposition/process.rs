@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use super::{Format, encoder::Lines, families::Sink, page_buffer::PageBuffer};
+use super::{ExpositionFormat, encoder::LineEncoder, families::SampleSink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, TASKS, Type};
 
 /// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
@@ -40,17 +40,17 @@ impl Process {
     }
 
     /// What ends a page.
-    pub(super) fn tail(&self, format: Format, tasks: usize) -> String {
-        let mut lines = Lines::new(format, PageBuffer::plain());
+    pub(super) fn tail(&self, format: ExpositionFormat, tasks: usize) -> String {
+        let mut lines = LineEncoder::new(format, PageBuffer::plain());
         self.write(tasks, &mut lines);
         let mut text = lines.finish().into_text();
-        if format == Format::OpenMetrics {
+        if format == ExpositionFormat::OpenMetrics {
             text.push_str("# EOF\n");
         }
         text
     }
 
-    fn write(&self, tasks: usize, sink: &mut dyn Sink) {
+    fn write(&self, tasks: usize, sink: &mut dyn SampleSink) {
         sink.family(&TASKS, &[]);
         sink.sample(&[], tasks as f64);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -42,13 +42,13 @@ pub struct KindEntry {
     /// The checks that it can feed.
     pub checks: fn() -> Vec<CheckDescriptor>,
     /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
-    pub read: Read,
+    pub read: ReadSettings,
     /// The JSON Schema of its settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// Reads the settings of a probe (the node below its kind's name) and of its checks.
-pub type Read =
+pub type ReadSettings =
     fn(&Node, &[CheckNode<'_>], Timing, &mut Diagnostics) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)>;
 
 /// What settings come to, with every default filled in and secrets hidden: to be shown. Trees like these are larger
@@ -156,7 +156,7 @@ impl KindEntry {
     }
 }
 
-struct Settings<K: Kind> {
+struct ValidatedSettings<K: Kind> {
     kind: K,
     checks: Vec<Box<dyn Check<FactsOf<K>>>>,
     timing: Timing,
@@ -189,10 +189,10 @@ fn read<K: Kind>(
         checks.push(ready.check);
         effect.checks.push(ready.effective);
     }
-    Some((Box::new(Settings { kind, checks, timing }), effect))
+    Some((Box::new(ValidatedSettings { kind, checks, timing }), effect))
 }
 
-impl<K: Kind> ProbeConfig for Settings<K> {
+impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
     fn acquire(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
         let written = shared.registry.hold(self.kind.hidden());
@@ -287,11 +287,11 @@ pub struct CheckEntry<F: Facts> {
     /// Everything about it that needs no facts.
     pub descriptor: CheckDescriptor,
     /// Reads its settings; what is wrong with them goes to the list of problems.
-    pub read: fn(&Node, &Timing, &mut Diagnostics) -> Option<Ready<F>>,
+    pub read: fn(&Node, &Timing, &mut Diagnostics) -> Option<ParsedCheck<F>>,
 }
 
 /// A check that was read and holds together.
-pub struct Ready<F: Facts> {
+pub struct ParsedCheck<F: Facts> {
     /// What judges.
     pub check: Box<dyn Check<F>>,
     /// Its settings with every default filled in and secrets hidden, for `/config`.
@@ -319,7 +319,7 @@ impl<F: Facts> CheckEntry<F> {
                     return None;
                 }
                 let effective = serde_json::to_value(&check).unwrap_or_default();
-                Some(Ready { check: Box::new(check), effective })
+                Some(ParsedCheck { check: Box::new(check), effective })
             },
         }
     }

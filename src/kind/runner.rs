@@ -26,11 +26,11 @@ use crate::{
 };
 use std::collections::HashSet;
 
-type Checks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
+type SharedChecks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
 
 pub(super) struct Runner<P: Probe> {
     pub(super) probe: P,
-    pub(super) checks: Arc<Checks<P::Facts>>,
+    pub(super) checks: Arc<SharedChecks<P::Facts>>,
     /// Secrets of the settings, which the target may say back.
     pub(super) written: Held,
     /// Those that were last read from files.
@@ -204,7 +204,7 @@ fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
     Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::model::units::Period(timeout)))
 }
 
-fn judge_all<F: Facts>(checks: &Checks<F>, seen: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
+fn judge_all<F: Facts>(checks: &SharedChecks<F>, seen: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
     let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
     checks.iter_mut().map(|check| judge(check.as_mut(), seen, panics)).collect()
 }

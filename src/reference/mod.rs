@@ -19,7 +19,7 @@ use crate::{
 
 /// One page: the name of its file in `config/reference/`, and its text.
 #[derive(Debug)]
-pub struct Page {
+pub struct ReferencePage {
     /// Such as `http.md`.
     pub file: String,
     /// In Markdown, with a line end at its end.
@@ -28,12 +28,12 @@ pub struct Page {
 
 /// Every page of `config/reference/`: one for each kind with its checks, the metrics, the index.
 #[must_use]
-pub fn pages() -> Vec<Page> {
+pub fn pages() -> Vec<ReferencePage> {
     let kinds = catalogue::all();
     let mut pages: Vec<_> =
-        kinds.iter().map(|kind| Page { file: format!("{}.md", kind.name), text: whole_kind(kind) }).collect();
-    pages.push(Page { file: "metrics.md".to_owned(), text: metrics() });
-    pages.push(Page { file: "README.md".to_owned(), text: index() });
+        kinds.iter().map(|kind| ReferencePage { file: format!("{}.md", kind.name), text: whole_kind(kind) }).collect();
+    pages.push(ReferencePage { file: "metrics.md".to_owned(), text: metrics() });
+    pages.push(ReferencePage { file: "README.md".to_owned(), text: index() });
     pages
 }
 

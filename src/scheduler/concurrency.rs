@@ -11,7 +11,7 @@ use crate::settings::Concurrency;
 
 /// Room for runs, overall and for each host; clones share it.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct ConcurrencyLimiter {
     total: Arc<Semaphore>,
     per_host: usize,
     hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
@@ -24,7 +24,7 @@ pub struct Permits {
     _total: Option<OwnedSemaphorePermit>,
 }
 
-impl Room {
+impl ConcurrencyLimiter {
     /// Room for so many.
     #[must_use]
     pub fn new(concurrency: Concurrency) -> Self {

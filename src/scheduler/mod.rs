@@ -23,9 +23,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::plan::Plan;
-pub use self::{concurrency::Room, pulse::Pulse};
+pub use self::{concurrency::ConcurrencyLimiter, pulse::Pulse};
 use crate::{
-    board::{Board, Change},
+    board::{Board, StatusChange},
     kind::{Detail, Job},
     model::words::Status,
     settings::ProbeInfo,
@@ -66,7 +66,7 @@ impl Scheduler {
     }
 
     /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
-    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, room: Room) {
+    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, room: ConcurrencyLimiter) {
         self.drop_probe(&info.name);
         if !info.enabled {
             return;
@@ -113,14 +113,14 @@ impl Scheduler {
 struct Task {
     info: Arc<ProbeInfo>,
     job: Arc<dyn Job>,
-    room: Room,
+    room: ConcurrencyLimiter,
     board: Arc<Board>,
     stop: CancellationToken,
     voice: WriteLease,
 }
 
 /// What a probe's dependencies say about whether it may run.
-enum Dependencies {
+enum DependencyState {
     Hold,
     Fails(String),
     /// Right after the start, before they have run themselves.
@@ -146,7 +146,7 @@ impl Task {
     /// What is to be done at one slot; `None` at the stop.
     async fn once(&self, plan: &mut Plan) -> Option<()> {
         let (name, planned) = (&*self.info.name, plan.next());
-        if let Dependencies::Fails(other) = self.dependencies(plan.after(planned)).await {
+        if let DependencyState::Fails(other) = self.dependencies(plan.after(planned)).await {
             self.write(|board| board.skip(name, &other, Timestamp::now()));
             plan.done(Instant::now(), false);
             self.rest(plan).await;
@@ -166,29 +166,29 @@ impl Task {
     }
 
     /// What the dependencies say; waits until each has run once, but no longer than until the deadline.
-    async fn dependencies(&self, deadline: Instant) -> Dependencies {
+    async fn dependencies(&self, deadline: Instant) -> DependencyState {
         if self.info.depends_on.is_empty() {
-            return Dependencies::Hold;
+            return DependencyState::Hold;
         }
         let mut changes = self.board.watch();
         loop {
             match self.look_at_dependencies() {
-                Dependencies::Unknown => tokio::select! {
+                DependencyState::Unknown => tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep_until(deadline) => return Dependencies::Hold,
-                    () = self.stop.cancelled() => return Dependencies::Hold,
+                    () = tokio::time::sleep_until(deadline) => return DependencyState::Hold,
+                    () = self.stop.cancelled() => return DependencyState::Hold,
                 },
                 known => return known,
             }
         }
     }
 
-    fn look_at_dependencies(&self) -> Dependencies {
-        let mut result = Dependencies::Hold;
+    fn look_at_dependencies(&self) -> DependencyState {
+        let mut result = DependencyState::Hold;
         for other in &self.info.depends_on {
             match self.board.probe(other) {
-                Some(state) if state.is_failing() => return Dependencies::Fails(other.clone()),
-                Some(state) if !state.was_attended() => result = Dependencies::Unknown,
+                Some(state) if state.is_failing() => return DependencyState::Fails(other.clone()),
+                Some(state) if !state.was_attended() => result = DependencyState::Unknown,
                 _ => {}
             }
         }
@@ -202,13 +202,13 @@ impl Task {
             if self.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
                 return;
             }
-            if !matches!(self.look_at_dependencies(), Dependencies::Fails(_)) {
+            if !matches!(self.look_at_dependencies(), DependencyState::Fails(_)) {
                 plan.bring_forward(Instant::now());
             }
         }
     }
 
-    fn write(&self, what: impl FnOnce(&Board) -> Vec<Change>) {
+    fn write(&self, what: impl FnOnce(&Board) -> Vec<StatusChange>) {
         for change in self.voice.say(|| what(&self.board)).unwrap_or_default() {
             log_change(&self.info.name, &change);
         }
@@ -227,8 +227,8 @@ impl WriteLease {
 }
 
 /// A status change is logged once, as loud as it is bad; repeats are not.
-pub fn log_change(probe: &str, change: &Change) {
-    let Change { check, from, to, summary } = change;
+pub fn log_change(probe: &str, change: &StatusChange) {
+    let StatusChange { check, from, to, summary } = change;
     let (from, to_word) = (from.as_str(), to.as_str());
     match to {
         Status::Fail | Status::Unknown | Status::Warn => {

@@ -102,14 +102,14 @@ struct Stage {
     board: Arc<Board>,
     scheduler: Scheduler,
     stop: CancellationToken,
-    room: Room,
+    room: ConcurrencyLimiter,
 }
 
 fn stage(concurrency: Concurrency, probes: Vec<(Arc<ProbeInfo>, &Arc<Script>)>) -> Stage {
     let (board, stop) = (Arc::new(Board::default()), CancellationToken::new());
     board.lay(probes.iter().map(|(info, _)| (Arc::clone(info), Vec::new())).collect(), |_| false, Timestamp::now());
     let mut scheduler = Scheduler::new(Arc::clone(&board), tokio::runtime::Handle::current(), stop.clone());
-    let room = Room::new(concurrency);
+    let room = ConcurrencyLimiter::new(concurrency);
     for (info, job) in probes {
         scheduler.start(info, Arc::clone(job) as Arc<dyn Job>, room.clone());
     }

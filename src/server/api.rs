@@ -8,8 +8,8 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
-    query::Filter,
-    response::{self, Answer},
+    query::CheckFilter,
+    response::{self, ServerResponse},
     runbooks,
 };
 use crate::{
@@ -22,38 +22,38 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Overall<'a> {
+struct StatusView<'a> {
     ready: bool,
     version: &'static str,
     revision: &'static str,
     probes: usize,
     checks: BTreeMap<Status, usize>,
     #[serde(flatten)]
-    blockers: Blockers<'a>,
-    configuration: Configuration,
+    blockers: BlockersView<'a>,
+    configuration: ConfigurationView,
     panics: u64,
 }
 
 #[derive(Serialize)]
-struct Configuration {
+struct ConfigurationView {
     last_reload_successful: bool,
     last_success: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
-struct Readiness<'a> {
+struct ReadinessView<'a> {
     ready: bool,
     #[serde(flatten)]
-    blockers: Blockers<'a>,
+    blockers: BlockersView<'a>,
 }
 
 /// What stands in the way. Who asks a gate reads the first reasons and not ten thousand of them.
 #[derive(Serialize)]
-struct Blockers<'a> {
+struct BlockersView<'a> {
     /// How many there are.
     blocking: usize,
     /// The worst of them.
-    blockers: Vec<Summary<'a>>,
+    blockers: Vec<CheckSummaryView<'a>>,
     /// Where the rest is, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     more: Option<String>,
@@ -64,7 +64,7 @@ const LISTED: usize = 100;
 
 /// A check in a list.
 #[derive(Serialize)]
-struct Summary<'a> {
+struct CheckSummaryView<'a> {
     check: String,
     status: Status,
     reason: Option<Reason>,
@@ -78,11 +78,11 @@ struct Summary<'a> {
     service: &'a str,
     owner: &'a str,
     runbook: String,
-    measures: Vec<Measured<'a>>,
+    measures: Vec<MeasureView<'a>>,
 }
 
 #[derive(Serialize)]
-struct Measured<'a> {
+struct MeasureView<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
@@ -98,22 +98,22 @@ struct Measured<'a> {
 
 /// A check on its own.
 #[derive(Serialize)]
-struct Detail<'a> {
+struct CheckDetailView<'a> {
     #[serde(flatten)]
-    summary: Summary<'a>,
+    summary: CheckSummaryView<'a>,
     description: &'a str,
     enabled: bool,
     failure_threshold: u32,
     success_threshold: u32,
     results: BTreeMap<Status, u64>,
-    limits: Vec<Limit>,
-    probe: Probe<'a>,
-    history: Vec<Past>,
+    limits: Vec<LimitView>,
+    probe: ProbeView<'a>,
+    history: Vec<PastRunView>,
 }
 
 /// One step of a limit, as its series has it.
 #[derive(Serialize)]
-struct Limit {
+struct LimitView {
     measure: &'static str,
     bound: Bound,
     level: &'static str,
@@ -122,7 +122,7 @@ struct Limit {
 }
 
 #[derive(Serialize)]
-struct Probe<'a> {
+struct ProbeView<'a> {
     name: &'a str,
     kind: &'a str,
     labels: &'a BTreeMap<String, String>,
@@ -131,62 +131,62 @@ struct Probe<'a> {
     timeout_seconds: f64,
     runs: u64,
     overruns: u64,
-    last_run: Option<Run<'a>>,
+    last_run: Option<RunView<'a>>,
 }
 
 #[derive(Serialize)]
-struct Run<'a> {
+struct RunView<'a> {
     at: Timestamp,
     duration_seconds: f64,
     lateness_seconds: f64,
     phases: BTreeMap<Phase, f64>,
-    failure: Option<Failure<'a>>,
+    failure: Option<FailureView<'a>>,
 }
 
 #[derive(Serialize)]
-struct Failure<'a> {
+struct FailureView<'a> {
     reason: Reason,
     detail: &'a str,
 }
 
 /// One of the last runs, before thresholds.
 #[derive(Serialize)]
-struct Past {
+struct PastRunView {
     at: Option<Timestamp>,
     status: Status,
     duration_seconds: f32,
 }
 
 /// `/ready`: a verdict for machines, with what stands in the way.
-pub(super) fn ready(all: &Snapshot) -> Answer {
+pub(super) fn ready(all: &Snapshot) -> ServerResponse {
     let ready = all.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    response::json(status, &Readiness { ready, blockers: blockers(all) })
+    response::json(status, &ReadinessView { ready, blockers: blockers(all) })
 }
 
 /// `/api/v1/status`.
-pub(super) fn status(all: &Snapshot) -> Answer {
+pub(super) fn status(all: &Snapshot) -> ServerResponse {
     let mut checks: BTreeMap<Status, usize> = Status::ALL.iter().map(|status| (*status, 0)).collect();
     for (_, check) in all.checks() {
         *checks.entry(check.status).or_default() += 1;
     }
     let own = &all.own;
     let reloaded = (own.reloaded_at > 0.0).then(|| Timestamp::from_second(own.reloaded_at as i64).ok()).flatten();
-    let overall = Overall {
+    let overall = StatusView {
         ready: all.is_ready(),
         version: env!("CARGO_PKG_VERSION"),
         revision: env!("READINESS_REVISION"),
         probes: all.probes.len(),
         checks,
         blockers: blockers(all),
-        configuration: Configuration { last_reload_successful: own.reload_successful, last_success: reloaded },
+        configuration: ConfigurationView { last_reload_successful: own.reload_successful, last_success: reloaded },
         panics: own.panics,
     };
     response::json(StatusCode::OK, &overall)
 }
 
 /// `/api/v1/checks`, as media type and text.
-pub(super) fn checks(all: &Snapshot, filter: &Filter) -> (&'static str, String) {
+pub(super) fn checks(all: &Snapshot, filter: &CheckFilter) -> (&'static str, String) {
     let wanted = all.checks().filter(|(probe, check)| filter.wants(probe, check));
     let list: Vec<_> = wanted.map(|(probe, check)| summary(probe, check)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "checks": list })).unwrap_or_default();
@@ -194,7 +194,7 @@ pub(super) fn checks(all: &Snapshot, filter: &Filter) -> (&'static str, String) 
 }
 
 /// `/api/v1/checks/PROBE/CHECK`.
-pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> Answer {
+pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> ServerResponse {
     let decode = |name| percent_decode_str(name).decode_utf8_lossy();
     let (probe, check) = (decode(probe), decode(check));
     let found = all.checks().find(|(p, c)| p.info.name == probe && c.info.name == check);
@@ -204,20 +204,20 @@ pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> Answer {
     }
 }
 
-fn blockers(all: &Snapshot) -> Blockers<'_> {
+fn blockers(all: &Snapshot) -> BlockersView<'_> {
     let found = all.blockers_worst_first();
     let left = found.len().saturating_sub(LISTED);
-    Blockers {
+    BlockersView {
         blocking: found.len(),
         blockers: found.iter().take(LISTED).map(|(probe, check)| summary(probe, check)).collect(),
         more: (left > 0).then(|| format!("and {left} more: /api/v1/checks has them all")),
     }
 }
 
-fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {
+fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSummaryView<'a> {
     let info = &check.info;
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
-    Summary {
+    CheckSummaryView {
         check: format!("{}/{}", probe.info.name, info.name),
         status: check.status,
         reason: check.verdict.as_ref().and_then(|verdict| verdict.outcome.reason()),
@@ -238,8 +238,8 @@ fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Summary<'a> {
     }
 }
 
-fn measured(measure: &Measure) -> Measured<'_> {
-    Measured {
+fn measured(measure: &Measure) -> MeasureView<'_> {
+    MeasureView {
         name: measure.name,
         subject: measure.subject.as_deref(),
         // JSON knows no NaN.
@@ -253,13 +253,13 @@ fn measured(measure: &Measure) -> Measured<'_> {
     }
 }
 
-fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Detail<'a> {
+fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckDetailView<'a> {
     let info = &check.info;
     let steps = |measure: &Measure| {
         let (name, bound, unit) = (measure.name, measure.bound, measure.unit);
-        measure.levels().map(move |(level, value)| Limit { measure: name, bound, level, unit, value })
+        measure.levels().map(move |(level, value)| LimitView { measure: name, bound, level, unit, value })
     };
-    Detail {
+    CheckDetailView {
         summary: summary(probe, check),
         description: &info.summary,
         enabled: info.enabled,
@@ -272,9 +272,9 @@ fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> Detail<'a> {
     }
 }
 
-fn probe_detail(probe: &ProbeState) -> Probe<'_> {
+fn probe_detail(probe: &ProbeState) -> ProbeView<'_> {
     let info = &probe.info;
-    Probe {
+    ProbeView {
         name: &info.name,
         kind: info.kind,
         labels: &info.labels,
@@ -283,25 +283,28 @@ fn probe_detail(probe: &ProbeState) -> Probe<'_> {
         timeout_seconds: info.timing.timeout.as_secs_f64(),
         runs: probe.runs,
         overruns: probe.overruns,
-        last_run: probe.last.as_ref().map(|run| Run {
+        last_run: probe.last.as_ref().map(|run| RunView {
             at: run.at,
             duration_seconds: run.duration.as_secs_f64(),
             lateness_seconds: run.lateness,
             phases: run.phases.iter().map(|(phase, spent)| (*phase, spent.as_secs_f64())).collect(),
-            failure: run.failure.as_ref().map(|failure| Failure { reason: failure.reason, detail: &failure.detail }),
+            failure: run
+                .failure
+                .as_ref()
+                .map(|failure| FailureView { reason: failure.reason, detail: &failure.detail }),
         }),
     }
 }
 
 /// The last runs, oldest first. Runs and results end together; one list may reach further back.
-fn history(probe: &ProbeState, check: &CheckState) -> Vec<Past> {
+fn history(probe: &ProbeState, check: &CheckState) -> Vec<PastRunView> {
     let runs = probe.recent.iter().rev().map(Some).chain(std::iter::repeat(None));
     let mut past: Vec<_> = check
         .recent
         .iter()
         .rev()
         .zip(runs)
-        .map(|(status, run)| Past {
+        .map(|(status, run)| PastRunView {
             at: run.and_then(|run| Timestamp::from_second(i64::from(run.at)).ok()),
             status: *status,
             duration_seconds: run.map(|run| run.duration).unwrap_or_default(),

@@ -30,17 +30,17 @@ const NEXT: Duration = Duration::from_secs(65);
 #[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Semaphore>,
-    open: Mutex<Open>,
+    open: Mutex<ConnectionTable>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct ConnectionTable {
     last: u64,
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, ConnectionEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionEntry {
     touched: Instant,
     due: Instant,
     close: CancellationToken,
@@ -93,7 +93,7 @@ impl Connections {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +102,7 @@ impl ConnectionGuard {
     /// The connection stands.
     pub(super) fn begin(&self) {
         let now = Instant::now();
-        let entry = Entry { touched: now, due: now + FIRST, close: self.close.clone() };
+        let entry = ConnectionEntry { touched: now, due: now + FIRST, close: self.close.clone() };
         self.connections.lock().entries.insert(self.id, entry);
     }
 

@@ -34,7 +34,7 @@ use self::{
 use crate::{
     board::Board,
     scheduler::Pulse,
-    settings::{self, Effective},
+    settings::{self, EffectiveConfig},
 };
 
 /// What the server shows and what it can ask for.
@@ -43,9 +43,9 @@ pub struct ServerContext {
     /// The state of everything.
     pub board: Arc<Board>,
     /// What `/config` shows; replaced by a reload.
-    pub effective: Arc<ArcSwap<Effective>>,
+    pub effective: Arc<ArcSwap<EffectiveConfig>>,
     /// Where `/-/reload` asks for a reload.
-    pub reload: mpsc::Sender<Reload>,
+    pub reload: mpsc::Sender<ReloadRequest>,
     /// Sign of life of the probes' thread.
     pub pulse: Arc<Pulse>,
     /// Settings of the server as of the start.
@@ -53,7 +53,7 @@ pub struct ServerContext {
 }
 
 /// A wish to reload; the answer is the error as the operator should read it.
-pub type Reload = oneshot::Sender<Result<(), String>>;
+pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 /// More than any browser or scraper sends.
 const HEADER_BYTES: usize = 16 << 10;
@@ -86,7 +86,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until the stop, and then until every answer under way is out, for three seconds at most.
 pub async fn serve(listeners: Vec<TcpListener>, doors: ServerContext, stop: CancellationToken) {
     let door =
-        Door { site: Arc::new(Router::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
+        Acceptor { site: Arc::new(Router::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
     join_all(listeners.into_iter().map(|listener| door.accept(listener))).await;
     door.tasks.close();
     if timeout(DRAIN, door.tasks.wait()).await.is_err() {
@@ -95,14 +95,14 @@ pub async fn serve(listeners: Vec<TcpListener>, doors: ServerContext, stop: Canc
     }
 }
 
-struct Door {
+struct Acceptor {
     site: Arc<Router>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Door {
+impl Acceptor {
     async fn accept(&self, listener: TcpListener) {
         let mut complained: Option<Instant> = None;
         loop {

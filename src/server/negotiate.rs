@@ -2,10 +2,10 @@
 
 use hyper::{HeaderMap, header};
 
-use crate::exposition::Format;
+use crate::exposition::ExpositionFormat;
 
 /// The format of metrics that the client likes best; `None` if it takes neither.
-pub(super) fn format(headers: &HeaderMap) -> Option<Format> {
+pub(super) fn format(headers: &HeaderMap) -> Option<ExpositionFormat> {
     let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
     let open = quality(
         headers,
@@ -16,8 +16,8 @@ pub(super) fn format(headers: &HeaderMap) -> Option<Format> {
     match (text, open) {
         (0, 0) => None,
         // A tie means that the client doesn't care: then the one that everybody knows.
-        (text, open) if open > text => Some(Format::OpenMetrics),
-        _ => Some(Format::Text),
+        (text, open) if open > text => Some(ExpositionFormat::OpenMetrics),
+        _ => Some(ExpositionFormat::Text),
     }
 }
 
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn the_format_is_the_one_that_the_client_likes_best() {
-        assert_eq!(format(&HeaderMap::new()), Some(Format::Text));
-        let (text, open, neither) = (Some(Format::Text), Some(Format::OpenMetrics), None);
+        assert_eq!(format(&HeaderMap::new()), Some(ExpositionFormat::Text));
+        let (text, open, neither) = (Some(ExpositionFormat::Text), Some(ExpositionFormat::OpenMetrics), None);
         for (value, format) in [
             ("*/*", text),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", text),

@@ -10,11 +10,11 @@ use std::{
 
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use super::query::Filter;
+use super::query::CheckFilter;
 use crate::{
     board::{Board, Snapshot},
-    compress::{self, Compressed, Sum},
-    outgoing::{Content, Outgoing, Source},
+    compress::{self, Compressed, PartChecksum},
+    outgoing::{Outgoing, PageStream, SharedContent},
     render_thread::RenderThread,
 };
 
@@ -30,24 +30,24 @@ pub(super) struct PageCache {
 
 /// A page by its content, so that parameters without a meaning make no other page of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Wanted {
+pub(super) struct PageKey {
     pub(super) path: &'static str,
-    pub(super) filter: Filter,
+    pub(super) filter: CheckFilter,
     /// Remark on a filter that was left out.
     pub(super) note: Option<String>,
 }
 
 /// A page that can be sent.
 #[derive(Debug, Clone)]
-struct Page {
+struct CachedPage {
     media: &'static str,
-    content: Arc<Content>,
-    sum: Sum,
+    content: Arc<SharedContent>,
+    sum: PartChecksum,
 }
 
 /// The pages that clients still read, and the version of the board that each shows.
 #[derive(Debug, Default)]
-struct CachedPages(HashMap<Wanted, (u64, &'static str, Weak<Content>, Sum)>);
+struct CachedPages(HashMap<PageKey, (u64, &'static str, Weak<SharedContent>, PartChecksum)>);
 
 impl PageCache {
     pub(super) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, outgoing: Arc<Outgoing>) -> Self {
@@ -57,10 +57,10 @@ impl PageCache {
     /// The page as of now, as media type and bytes; `None` only if a bug keeps it from being written.
     pub(super) async fn page(
         &self,
-        wanted: Wanted,
+        wanted: PageKey,
         gzip: bool,
-        make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String) + Send + 'static,
-    ) -> Option<(&'static str, Source)> {
+        make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
+    ) -> Option<(&'static str, PageStream)> {
         let since = *self.version.borrow();
         let made = Arc::clone(&self.made).lock_owned().await;
         let page = match made.page(&wanted, since) {
@@ -72,8 +72,8 @@ impl PageCache {
             }
         };
         let source = match gzip {
-            true => Source::Plain(self.outgoing.send(&page.content)),
-            false => Source::Unpacked(self.outgoing.send_unpacked(&page.content, &page.sum)),
+            true => PageStream::Plain(self.outgoing.send(&page.content)),
+            false => PageStream::Unpacked(self.outgoing.send_unpacked(&page.content, &page.sum)),
         };
         Some((page.media, source))
     }
@@ -81,23 +81,23 @@ impl PageCache {
 
 fn render(
     mut made: OwnedMutexGuard<CachedPages>,
-    wanted: Wanted,
+    wanted: PageKey,
     all: &Snapshot,
-    make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String),
-) -> Page {
+    make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String),
+) -> CachedPage {
     let (media, text) = make(all, wanted.clone());
     let Compressed { pieces, sum } = compress::whole(text.as_bytes());
-    let content = Content::new(pieces);
+    let content = SharedContent::new(pieces);
     made.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
     made.0.insert(wanted, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
-    Page { media, content, sum }
+    CachedPage { media, content, sum }
 }
 
 impl CachedPages {
-    fn page(&self, wanted: &Wanted, since: u64) -> Option<Page> {
+    fn page(&self, wanted: &PageKey, since: u64) -> Option<CachedPage> {
         let (_, media, content, sum) = self.0.get(wanted).filter(|(version, ..)| *version >= since)?;
         let content = content.upgrade().filter(|content| !content.is_withdrawn())?;
-        Some(Page { media, content, sum: Arc::clone(sum) })
+        Some(CachedPage { media, content, sum: Arc::clone(sum) })
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
         let made = Arc::new(AtomicU32::new(0));
         let ask = |query: &str| {
             let (made, changes) = (Arc::clone(&made), Arc::clone(&board));
-            let wanted = Wanted { path: "/", filter: query.parse().unwrap(), note: None };
+            let wanted = PageKey { path: "/", filter: query.parse().unwrap(), note: None };
             let page = crowd.page(wanted, false, move |_, _| {
                 // Long enough for the whole crowd to come; and something always changes.
                 std::thread::sleep(std::time::Duration::from_millis(100));
@@ -125,7 +125,8 @@ mod tests {
             });
             async { page.await.map(|(_, source)| source) }
         };
-        let text = |source: Option<Source>| String::from_utf8(source.unwrap().collect::<Vec<_>>().concat()).unwrap();
+        let text =
+            |source: Option<PageStream>| String::from_utf8(source.unwrap().collect::<Vec<_>>().concat()).unwrap();
         let pages = join_all((0..20).map(|n| ask(&format!("meaningless={n}")))).await;
         assert!(pages.iter().flatten().count() == 20 && made.load(Ordering::Relaxed) <= 2, "{made:?} {pages:?}");
         assert_eq!(text(ask("q=other").await), format!("page {}", made.load(Ordering::Relaxed) - 1));

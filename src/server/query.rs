@@ -12,7 +12,7 @@ use crate::{
 /// Which checks are wanted; what is empty wants all. Queries that mean the same give equal filters, whatever else is in
 /// them: pages are kept by filter, and a client must not be able to have the same page made under many names.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Filter {
+pub(super) struct CheckFilter {
     pub(super) statuses: Vec<Status>,
     pub(super) categories: Vec<Category>,
     pub(super) severities: Vec<Severity>,
@@ -23,13 +23,13 @@ pub(super) struct Filter {
 /// A word that means nothing.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("`{word}` is no {key}; there are {known}")]
-pub(super) struct Unknown {
+pub(super) struct UnknownFilterValue {
     key: &'static str,
     word: String,
     known: String,
 }
 
-impl Unknown {
+impl UnknownFilterValue {
     /// The same without the word itself, so that it is alike for all words that mean nothing.
     pub(super) fn note(&self) -> String {
         let Self { key, known, .. } = self;
@@ -37,10 +37,10 @@ impl Unknown {
     }
 }
 
-impl FromStr for Filter {
-    type Err = Unknown;
+impl FromStr for CheckFilter {
+    type Err = UnknownFilterValue;
 
-    fn from_str(query: &str) -> Result<Self, Unknown> {
+    fn from_str(query: &str) -> Result<Self, UnknownFilterValue> {
         let mut filter = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -68,13 +68,15 @@ fn known<'a, T: Copy + fmt::Display>(
     key: &'static str,
     words: impl Iterator<Item = &'a str>,
     all: &[T],
-) -> Result<Vec<T>, Unknown> {
+) -> Result<Vec<T>, UnknownFilterValue> {
     let find = |word: &str| all.iter().copied().find(|one| one.to_string() == word);
     let list = || all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
-    words.map(|word| find(word).ok_or_else(|| Unknown { key, word: word.to_owned(), known: list() })).collect()
+    words
+        .map(|word| find(word).ok_or_else(|| UnknownFilterValue { key, word: word.to_owned(), known: list() }))
+        .collect()
 }
 
-impl Filter {
+impl CheckFilter {
     /// Whether a check is wanted.
     pub(super) fn wants(&self, probe: &ProbeState, check: &CheckState) -> bool {
         is_among(&self.statuses, &check.status)
@@ -101,12 +103,12 @@ mod tests {
 
     #[test]
     fn words_may_be_joined_or_repeated_and_unknown_ones_are_refused() {
-        let filter: Filter = "status=fail,unknown&status=warn&q=Two+Words&t=1".parse().unwrap();
+        let filter: CheckFilter = "status=fail,unknown&status=warn&q=Two+Words&t=1".parse().unwrap();
         assert_eq!(filter.statuses, [Status::Warn, Status::Fail, Status::Unknown]);
         assert_eq!("x=1&status=warn,fail&q=+Two+Words&status=warn,unknown&y=2".parse(), Ok(filter.clone()));
         assert_eq!(filter.text, "Two Words");
-        assert_eq!("".parse::<Filter>(), Ok(Filter::default()));
-        let error = "status=failed".parse::<Filter>().unwrap_err();
+        assert_eq!("".parse::<CheckFilter>(), Ok(CheckFilter::default()));
+        let error = "status=failed".parse::<CheckFilter>().unwrap_err();
         assert_eq!(error.to_string(), "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped");
     }
 }

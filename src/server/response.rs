@@ -14,54 +14,54 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{exposition::Page, outgoing::Source};
+use crate::{exposition::MetricsPage, outgoing::PageStream};
 
-pub(super) type Answer = Response<Parts>;
+pub(super) type ServerResponse = Response<ResponseBody>;
 
 /// A body: a page that is shared with other clients, and small parts of its own after it.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
-    shared: Option<Source>,
+pub(super) struct ResponseBody {
+    shared: Option<PageStream>,
     own: VecDeque<Bytes>,
 }
 
 /// The rest of the page has been withdrawn, since newer pages needed the room.
 #[derive(Debug, thiserror::Error)]
 #[error("the client read too slowly: the rest of its page made room for newer pages")]
-pub(super) struct Withdrawn;
+pub(super) struct PageWithdrawn;
 
-impl<const N: usize> From<[Bytes; N]> for Parts {
+impl<const N: usize> From<[Bytes; N]> for ResponseBody {
     fn from(parts: [Bytes; N]) -> Self {
         Self { shared: None, own: parts.into_iter().filter(|part| !part.is_empty()).collect() }
     }
 }
 
-impl From<Source> for Parts {
-    fn from(shared: Source) -> Self {
+impl From<PageStream> for ResponseBody {
+    fn from(shared: PageStream) -> Self {
         Self { shared: Some(shared), own: VecDeque::new() }
     }
 }
 
-impl From<Page> for Parts {
-    fn from(page: Page) -> Self {
+impl From<MetricsPage> for ResponseBody {
+    fn from(page: MetricsPage) -> Self {
         Self { shared: page.main, own: page.tail }
     }
 }
 
-impl Parts {
+impl ResponseBody {
     fn len(&self) -> u64 {
         let own: u64 = self.own.iter().map(|part| part.len() as u64).sum();
-        self.shared.as_ref().map_or(0, Source::left) + own
+        self.shared.as_ref().map_or(0, PageStream::left) + own
     }
 }
 
-impl Body for Parts {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Withdrawn;
+    type Error = PageWithdrawn;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
         let part = match self.shared.as_mut().filter(|shared| shared.left() > 0) {
-            Some(shared) => shared.next().ok_or(Withdrawn).map(Some),
+            Some(shared) => shared.next().ok_or(PageWithdrawn).map(Some),
             None => Ok(self.own.pop_front()),
         };
         Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
@@ -77,7 +77,7 @@ impl Body for Parts {
 }
 
 /// An answer of a media type; not to be stored by anyone, for it tells of this moment.
-pub(super) fn of(status: StatusCode, media: &'static str, parts: impl Into<Parts>) -> Answer {
+pub(super) fn of(status: StatusCode, media: &'static str, parts: impl Into<ResponseBody>) -> ServerResponse {
     let mut answer = Response::new(parts.into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -88,14 +88,14 @@ pub(super) fn of(status: StatusCode, media: &'static str, parts: impl Into<Parts
 }
 
 /// Plain text, with a line end at its end.
-pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Answer {
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> ServerResponse {
     let mut text = text.into();
     text.push('\n');
     of(status, "text/plain; charset=utf-8", [Bytes::from(text)])
 }
 
 /// JSON for people who read it with curl: indented.
-pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> ServerResponse {
     match serde_json::to_vec_pretty(value) {
         Ok(mut bytes) => {
             bytes.push(b'\n');
@@ -107,16 +107,16 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 }
 
 /// An error for a script.
-pub(super) fn json_error(status: StatusCode, error: &str) -> Answer {
+pub(super) fn json_error(status: StatusCode, error: &str) -> ServerResponse {
     json(status, &serde_json::json!({ "error": error }))
 }
 
 /// What every answer needs in the end: its length, and no body for HEAD.
-pub(super) fn finish(mut answer: Answer, method: &Method) -> Answer {
+pub(super) fn finish(mut answer: ServerResponse, method: &Method) -> ServerResponse {
     let length = HeaderValue::from(answer.body().len());
     answer.headers_mut().insert(header::CONTENT_LENGTH, length);
     if method == Method::HEAD {
-        *answer.body_mut() = Parts::default();
+        *answer.body_mut() = ResponseBody::default();
     }
     answer
 }

@@ -16,25 +16,25 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     ServerContext, api, host, negotiate,
-    page::{self, runbook::Reached},
-    page_cache::{PageCache, Wanted},
-    query::Filter,
-    response::{self, Answer},
+    page::{self, runbook::ReachedAddress},
+    page_cache::{PageCache, PageKey},
+    query::CheckFilter,
+    response::{self, ServerResponse},
     runbooks,
 };
 use crate::{
     board::Snapshot,
-    exposition::Metrics,
-    outgoing::{Content, Outgoing, Source},
+    exposition::MetricsRenderer,
+    outgoing::{Outgoing, PageStream, SharedContent},
     render_thread::RenderThread,
-    settings::Effective,
+    settings::EffectiveConfig,
 };
 
 /// Everything that can be asked for.
 #[derive(Debug)]
 pub(super) struct Router {
     doors: ServerContext,
-    metrics: Metrics,
+    metrics: MetricsRenderer,
     crowd: PageCache,
     /// Pages that are being sent, the metrics aside: readers of these never take the room of a scrape.
     outgoing: Arc<Outgoing>,
@@ -44,8 +44,8 @@ pub(super) struct Router {
 /// The configuration that was sent last.
 #[derive(Debug, Default)]
 struct SentConfig {
-    effective: Weak<Effective>,
-    content: Weak<Content>,
+    effective: Weak<EffectiveConfig>,
+    content: Weak<SharedContent>,
 }
 
 /// What a path leads to.
@@ -76,14 +76,14 @@ const MAX_STANDSTILL: Duration = Duration::from_secs(60);
 impl Router {
     pub(super) fn new(doors: ServerContext) -> Self {
         let renderer = Arc::<RenderThread>::default();
-        let metrics = Metrics::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.pulse));
+        let metrics = MetricsRenderer::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.pulse));
         let outgoing = Arc::<Outgoing>::default();
         let crowd = PageCache::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
         Self { metrics, crowd, outgoing, config: Mutex::default(), doors }
     }
 
     /// Answers any request, always; `local` is the address at which the connection reached this server.
-    pub(super) async fn answer(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> Answer {
+    pub(super) async fn answer(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> ServerResponse {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
         let refuse = |status, text: &str| match is_api {
@@ -122,14 +122,14 @@ impl Router {
         response::finish(answer, &head.method)
     }
 
-    async fn follow(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> Answer {
+    async fn follow(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> ServerResponse {
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         if route.needs_known_host()
             && let Some(why) = host::refusal(&head.uri, headers, &self.doors.settings)
         {
             return response::text(StatusCode::FORBIDDEN, why);
         }
-        let reached = Reached { external_url: self.doors.settings.external_url.as_deref(), address: local };
+        let reached = ReachedAddress { external_url: self.doors.settings.external_url.as_deref(), address: local };
         match route {
             Route::Metrics => self.metrics(headers).await,
             Route::Page => self.page(headers, query).await,
@@ -141,9 +141,9 @@ impl Router {
             Route::Reload => self.reload(headers).await,
             Route::Config => self.config(),
             Route::Status => api::status(&self.snapshot()),
-            Route::Checks => match query.parse::<Filter>() {
+            Route::Checks => match query.parse::<CheckFilter>() {
                 Ok(filter) => {
-                    let wanted = Wanted { path: "/api/v1/checks", filter, note: None };
+                    let wanted = PageKey { path: "/api/v1/checks", filter, note: None };
                     self.render(wanted, headers, |all, wanted| api::checks(all, &wanted.filter)).await
                 }
                 Err(unknown) => response::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
@@ -159,7 +159,7 @@ impl Router {
     }
 
     /// The server answers whatever the probes do, so it must not vouch for them.
-    fn healthy(&self) -> Answer {
+    fn healthy(&self) -> ServerResponse {
         let standstill = self.doors.pulse.standstill();
         if standstill < MAX_STANDSTILL {
             return response::text(StatusCode::OK, "healthy");
@@ -176,7 +176,7 @@ impl Router {
         self.doors.board.snapshot()
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Answer {
+    async fn metrics(&self, headers: &HeaderMap) -> ServerResponse {
         let Some(format) = negotiate::format(headers) else {
             let text = "the metrics are text/plain; version=0.0.4 or application/openmetrics-text; version=1.0.0";
             return response::text(StatusCode::NOT_ACCEPTABLE, text);
@@ -188,23 +188,23 @@ impl Router {
         answer
     }
 
-    async fn page(&self, headers: &HeaderMap, query: &str) -> Answer {
+    async fn page(&self, headers: &HeaderMap, query: &str) -> ServerResponse {
         // Somebody has typed into the address: the page says so rather than an error in plain text.
-        let (filter, note) = match query.parse::<Filter>() {
+        let (filter, note) = match query.parse::<CheckFilter>() {
             Ok(filter) => (filter, None),
-            Err(unknown) => (Filter::default(), Some(unknown.note())),
+            Err(unknown) => (CheckFilter::default(), Some(unknown.note())),
         };
-        let wanted = Wanted { path: "/", filter, note };
+        let wanted = PageKey { path: "/", filter, note };
         self.render(wanted, headers, |all, wanted| page::answer(all, &wanted.filter, wanted.note.as_deref())).await
     }
 
     /// Makes something large on the rendering thread.
     async fn render(
         &self,
-        wanted: Wanted,
+        wanted: PageKey,
         headers: &HeaderMap,
-        make: impl FnOnce(&Snapshot, Wanted) -> (&'static str, String) + Send + 'static,
-    ) -> Answer {
+        make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
+    ) -> ServerResponse {
         let gzip = negotiate::gzip(headers);
         let Some((media, source)) = self.crowd.page(wanted, gzip, make).await else { return broken() };
         let mut answer = response::of(StatusCode::OK, media, source);
@@ -215,19 +215,19 @@ impl Router {
 
     /// The configuration. Readers of one that a reload has replaced keep its memory, so it is shared and bounded like
     /// the other pages.
-    fn config(&self) -> Answer {
+    fn config(&self) -> ServerResponse {
         let effective = self.doors.effective.load_full();
         let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
         let content = sent.content.upgrade().filter(|content| is_same && !content.is_withdrawn());
-        let content = content.unwrap_or_else(|| Content::new(effective.packed().pieces.clone()));
+        let content = content.unwrap_or_else(|| SharedContent::new(effective.packed().pieces.clone()));
         *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
-        let source = Source::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
+        let source = PageStream::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
         // As application/yaml browsers would store it rather than show it.
         response::of(StatusCode::OK, "text/plain; charset=utf-8", source)
     }
 
-    async fn reload(&self, headers: &HeaderMap) -> Answer {
+    async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
         if !self.doors.settings.lifecycle {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
@@ -320,19 +320,19 @@ fn is_foreign(headers: &HeaderMap) -> bool {
         || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
 }
 
-fn negotiated(answer: &mut Answer, gzip: bool, on: &'static str) {
+fn negotiated(answer: &mut ServerResponse, gzip: bool, on: &'static str) {
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
     if gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
 }
 
-fn moved(to: &'static str) -> Answer {
+fn moved(to: &'static str) -> ServerResponse {
     let mut answer = response::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
     answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
     answer
 }
 
-fn broken() -> Answer {
+fn broken() -> ServerResponse {
     response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
 }

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use super::{
     CheckInfo, at_least_one,
     common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
-    global::Scalars,
+    global::GlobalSettings,
 };
 use crate::{
     catalogue,
-    document::{Diagnostics, Entry, Node, Place, Value, list, nearest},
+    document::{Diagnostics, Location, MapEntry, Node, NodeValue, list, nearest},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
     model::{
         failure::Invalid,
@@ -26,7 +26,7 @@ use crate::{
 /// The keys that every check takes, beside its kind.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct Common {
+pub(super) struct CommonCheckKeys {
     /// Unique within the probe; the check's kind if left out.
     #[schemars(regex(pattern = NAME), length(max = LONGEST_NAME))]
     pub name: Option<String>,
@@ -53,8 +53,8 @@ pub(super) struct Common {
     pub enabled: Option<bool>,
 }
 
-/// The keys of [`Common`].
-pub(super) const COMMON: [&str; 10] = [
+/// The keys of [`CommonCheckKeys`].
+pub(super) const COMMON_KEYS: [&str; 10] = [
     "name",
     "severity",
     "category",
@@ -68,12 +68,12 @@ pub(super) const COMMON: [&str; 10] = [
 ];
 
 /// The checks of one probe: what everyone may know of them, and their settings beside.
-pub(super) struct Checks {
+pub(super) struct CheckList {
     pub infos: Vec<CheckInfo>,
     settings: Vec<Node>,
 }
 
-impl Checks {
+impl CheckList {
     /// Reads the settings of a probe and of its checks.
     pub(super) fn read(
         &self,
@@ -103,63 +103,63 @@ pub(super) fn read(
     node: Option<Node>,
     known: &KnownKind,
     all: &[KnownKind],
-    scalars: &Scalars,
+    scalars: &GlobalSettings,
     problems: &mut Diagnostics,
-) -> Checks {
+) -> CheckList {
     let items = match node {
-        None | Some(Node { value: Value::Null, .. }) => Vec::new(),
-        Some(Node { value: Value::List(items), .. }) => items,
+        None | Some(Node { value: NodeValue::Null, .. }) => Vec::new(),
+        Some(Node { value: NodeValue::List(items), .. }) => items,
         Some(node) => {
             problems.expected(&node, "a list of checks");
             Vec::new()
         }
     };
-    let mut reader = Reader { known, all, scalars, problems, names: HashMap::new() };
+    let mut reader = CheckReader { known, all, scalars, problems, names: HashMap::new() };
     let found: Vec<_> = items.into_iter().filter_map(|item| reader.check(item)).collect();
     let has_health = found.iter().any(|(info, _)| info.kind == "health");
     let health = known.offers.iter().find(|offer| offer.name == "health").filter(|_| !has_health);
     let health = health.map(|offer| {
-        let settings = Node::new(Place::default(), Value::Null);
-        (reader.info(offer, Common::default()), settings)
+        let settings = Node::new(Location::default(), NodeValue::Null);
+        (reader.info(offer, CommonCheckKeys::default()), settings)
     });
     let (infos, settings) = health.into_iter().chain(found).unzip();
-    Checks { infos, settings }
+    CheckList { infos, settings }
 }
 
-struct Reader<'a> {
+struct CheckReader<'a> {
     known: &'a KnownKind,
     all: &'a [KnownKind],
-    scalars: &'a Scalars,
+    scalars: &'a GlobalSettings,
     problems: &'a mut Diagnostics,
     /// Where each name is written.
-    names: HashMap<String, Place>,
+    names: HashMap<String, Location>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> CheckReader<'a> {
     fn check(&mut self, node: Node) -> Option<(CheckInfo, Node)> {
         let place = node.place;
         let (beside, kinds) = match &node.value {
-            Value::Text(name) => {
+            NodeValue::Text(name) => {
                 let offer = self.offer(name, place)?;
                 self.unique(name, name, place);
-                return Some((self.info(offer, Common::default()), Node::new(place, Value::Null)));
+                return Some((self.info(offer, CommonCheckKeys::default()), Node::new(place, NodeValue::Null)));
             }
-            Value::Map(_) => split(node, &COMMON),
+            NodeValue::Map(_) => split(node, &COMMON_KEYS),
             _ => {
                 self.problems.expected(&node, "a check: its name, or a map with its name and settings");
                 return None;
             }
         };
         let (offer, settings) = self.kind(kinds, place)?;
-        let (inside, settings) = if matches!(settings.value, Value::Map(_)) {
-            let (inside, mut rest) = split(settings.clone(), &COMMON);
+        let (inside, settings) = if matches!(settings.value, NodeValue::Map(_)) {
+            let (inside, mut rest) = split(settings.clone(), &COMMON_KEYS);
             self.misspelt(offer, &mut rest);
-            (inside, Node { value: Value::Map(rest), ..settings })
+            (inside, Node { value: NodeValue::Map(rest), ..settings })
         } else {
-            (Node::new(place, Value::Map(Vec::new())), settings)
+            (Node::new(place, NodeValue::Map(Vec::new())), settings)
         };
         let common = self.join(beside, inside);
-        let values: Common = common.salvage(self.problems).0.unwrap_or_default();
+        let values: CommonCheckKeys = common.salvage(self.problems).0.unwrap_or_default();
         for broken in rules(&values) {
             self.problems.invalid(&common, broken);
         }
@@ -170,16 +170,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
-    fn misspelt(&mut self, offer: &CheckDescriptor, settings: &mut Vec<Entry>) {
-        settings.retain(|Entry { key, node }| {
-            if nearest(key, COMMON).is_none() {
+    fn misspelt(&mut self, offer: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
+        settings.retain(|MapEntry { key, node }| {
+            if nearest(key, COMMON_KEYS).is_none() {
                 return true;
             }
             let own = own_keys(offer);
-            let meant = nearest(key, own.iter().map(String::as_str).chain(COMMON));
-            let is_common = meant.is_some_and(|meant| COMMON.contains(&meant));
+            let meant = nearest(key, own.iter().map(String::as_str).chain(COMMON_KEYS));
+            let is_common = meant.is_some_and(|meant| COMMON_KEYS.contains(&meant));
             if is_common {
-                self.problems.unknown_word(node.key, "key", key, COMMON);
+                self.problems.unknown_word(node.key, "key", key, COMMON_KEYS);
             }
             !is_common
         });
@@ -188,8 +188,8 @@ impl<'a> Reader<'a> {
     /// The keys that every check takes, from both of the places where they may stand.
     fn join(&mut self, beside: Node, inside: Node) -> Node {
         let (place, key) = (beside.place, beside.key);
-        let Value::Map(mut entries) = beside.value else { return inside };
-        if let Value::Map(more) = inside.value {
+        let NodeValue::Map(mut entries) = beside.value else { return inside };
+        if let NodeValue::Map(more) = inside.value {
             for entry in more {
                 if entries.iter().any(|other| other.key == entry.key) {
                     let message =
@@ -200,14 +200,14 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        Node { key, place, value: Value::Map(entries) }
+        Node { key, place, value: NodeValue::Map(entries) }
     }
 
     /// The check kind among the keys that are left, and its settings.
-    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(&'a CheckDescriptor, Node)> {
+    fn kind(&mut self, kinds: Vec<MapEntry>, place: Location) -> Option<(&'a CheckDescriptor, Node)> {
         let mut found: Option<(&'a CheckDescriptor, Node)> = None;
         let mut named = false;
-        for Entry { key, node } in kinds {
+        for MapEntry { key, node } in kinds {
             named = true;
             let Some(offer) = self.offer(&key, node.key) else { continue };
             match &found {
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn offer(&mut self, name: &str, place: Place) -> Option<&'a CheckDescriptor> {
+    fn offer(&mut self, name: &str, place: Location) -> Option<&'a CheckDescriptor> {
         let known = self.known;
         if let Some(offer) = known.offers.iter().find(|offer| offer.name == name) {
             return Some(offer);
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
             self.problems.push(place, format!("checks of kind `{name}` are not supported yet"), None);
         } else {
             // A near word says enough; where there is none, the list of what it can be helps.
-            let suggestion = nearest(name, self.feeds().into_iter().chain(COMMON)).map(str::to_owned);
+            let suggestion = nearest(name, self.feeds().into_iter().chain(COMMON_KEYS)).map(str::to_owned);
             let message = match &suggestion {
                 Some(_) => format!("unknown check `{name}`"),
                 None => format!("unknown check `{name}`: a `{kind}` probe can feed {}", list(&self.feeds())),
@@ -253,7 +253,7 @@ impl<'a> Reader<'a> {
         self.known.offers.iter().map(|offer| offer.name).collect()
     }
 
-    fn unique(&mut self, name: &str, shown: &str, place: Place) {
+    fn unique(&mut self, name: &str, shown: &str, place: Location) {
         if let Some(first) = self.names.insert(name.to_owned(), place) {
             let first = first.line;
             let message = format!("check `{shown}` is there already, in line {first}: give each a `name` of its own");
@@ -261,7 +261,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn info(&self, kind: &CheckDescriptor, common: Common) -> CheckInfo {
+    fn info(&self, kind: &CheckDescriptor, common: CommonCheckKeys) -> CheckInfo {
         let severity = common.severity.unwrap_or(kind.severity);
         let defaults = &self.scalars.defaults;
         CheckInfo {
@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Rules that the types don't hold.
-fn rules(common: &Common) -> Vec<Invalid> {
+fn rules(common: &CommonCheckKeys) -> Vec<Invalid> {
     let name = common.name.as_deref().and_then(|name| valid_name(name).err());
     let runbook = common.runbook.as_deref().and_then(|runbook| {
         let url =

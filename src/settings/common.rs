@@ -1,7 +1,7 @@
 //! What probes and checks have in common in a configuration: names, keys beside a kind, the list of kinds.
 
 use crate::{
-    document::{Entry, Node, Value},
+    document::{MapEntry, Node, NodeValue},
     kind::{CheckDescriptor, KindEntry as Kind},
     model::failure::Invalid,
 };
@@ -19,10 +19,10 @@ pub(super) struct KnownKind {
 }
 
 /// Splits a map into the keys that are named and the rest.
-pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<Entry>) {
-    let Value::Map(entries) = node.value else { return (node, Vec::new()) };
+pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<MapEntry>) {
+    let NodeValue::Map(entries) = node.value else { return (node, Vec::new()) };
     let (common, rest) = entries.into_iter().partition(|entry| named.contains(&&*entry.key));
-    (Node { value: Value::Map(common), ..node }, rest)
+    (Node { value: NodeValue::Map(common), ..node }, rest)
 }
 
 /// Names become labels and parts of URLs: letters, digits, `_`, `.` and `-`.

@@ -2,39 +2,39 @@
 
 use std::collections::HashMap;
 
-use crate::document::{Diagnostics, Node, Place, Value};
+use crate::document::{Diagnostics, Location, Node, NodeValue};
 
 /// A probe in the graph.
-pub(super) struct Probe {
+pub(super) struct DependencyNode {
     name: String,
     /// What it depends on.
-    needs: Vec<Need>,
+    needs: Vec<Dependency>,
 }
 
-struct Need {
+struct Dependency {
     name: String,
     /// The name as it is written.
     shown: String,
-    place: Place,
+    place: Location,
 }
 
-impl Probe {
-    pub(super) fn new(name: &str, depends_on: &[String], written: Option<&Node>, place: Place) -> Self {
+impl DependencyNode {
+    pub(super) fn new(name: &str, depends_on: &[String], written: Option<&Node>, place: Location) -> Self {
         let items = match written.map(|node| &node.value) {
-            Some(Value::List(items)) => items.as_slice(),
+            Some(NodeValue::List(items)) => items.as_slice(),
             _ => &[],
         };
         let need = |name: &String| {
             let item = items.iter().find(|item| item.text() == Some(name));
             let shown = item.and_then(Node::shown).unwrap_or(name).to_owned();
-            Need { name: name.clone(), shown, place: item.map_or(place, |item| item.place) }
+            Dependency { name: name.clone(), shown, place: item.map_or(place, |item| item.place) }
         };
         Self { name: name.to_owned(), needs: depends_on.iter().map(need).collect() }
     }
 }
 
 /// Refuses names that no probe has, and cycles.
-pub(super) fn hold(probes: &[Probe], problems: &mut Diagnostics) {
+pub(super) fn hold(probes: &[DependencyNode], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
     for need in probes.iter().flat_map(|probe| &probe.needs) {
         if !index.contains_key(need.name.as_str()) {

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CheckInfo, ProbeInfo, Server, global::Scalars};
+use super::{CheckInfo, ProbeInfo, Server, global::GlobalSettings};
 use crate::{
-    compress::{self, Compressed, Compressor, Decompressor, Place},
+    compress::{self, Compressed, Compressor, Decompressor, StreamPart},
     document::to_yaml,
     kind::EffectiveSettings,
     model::units::Period,
@@ -21,11 +21,11 @@ const PROBES: &str = "probes:\n";
 
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
-pub struct Effective {
+pub struct EffectiveConfig {
     packed: Compressed,
 }
 
-impl Effective {
+impl EffectiveConfig {
     /// The text, piece by piece.
     fn unpack(&self) -> Decompressor {
         Decompressor::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
@@ -37,13 +37,13 @@ impl Effective {
     }
 }
 
-impl From<&str> for Effective {
+impl From<&str> for EffectiveConfig {
     fn from(text: &str) -> Self {
-        Self { packed: compress::pack(text.as_bytes(), Place::First) }
+        Self { packed: compress::pack(text.as_bytes(), StreamPart::First) }
     }
 }
 
-impl std::fmt::Display for Effective {
+impl std::fmt::Display for EffectiveConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let bytes: Vec<_> = self.unpack().collect();
         f.write_str(&String::from_utf8_lossy(&bytes.concat()))
@@ -51,11 +51,11 @@ impl std::fmt::Display for Effective {
 }
 
 /// The whole configuration in the order and with the words of its files, as far as it is written.
-pub(super) struct Draft(Compressor);
+pub(super) struct EffectiveConfigBuilder(Compressor);
 
-impl Draft {
+impl EffectiveConfigBuilder {
     /// Everything that comes before the probes.
-    pub(super) fn new(scalars: &Scalars, server: &Server) -> Self {
+    pub(super) fn new(scalars: &GlobalSettings, server: &Server) -> Self {
         #[derive(Serialize)]
         struct Head<'a> {
             service: &'a str,
@@ -64,9 +64,9 @@ impl Draft {
             concurrency: super::Concurrency,
             defaults: &'a super::timing::Defaults,
         }
-        let Scalars { service, state, concurrency, defaults, .. } = scalars;
+        let GlobalSettings { service, state, concurrency, defaults, .. } = scalars;
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
-        let mut packer = Compressor::new(Place::First);
+        let mut packer = Compressor::new(StreamPart::First);
         packer.push(head.as_bytes());
         packer.push(PROBES.as_bytes());
         Self(packer)
@@ -79,8 +79,8 @@ impl Draft {
         self.0.push(list.trim_start_matches(PROBES).as_bytes());
     }
 
-    pub(super) fn finish(self) -> Effective {
-        Effective { packed: self.0.finish() }
+    pub(super) fn finish(self) -> EffectiveConfig {
+        EffectiveConfig { packed: self.0.finish() }
     }
 }
 

@@ -13,7 +13,7 @@ use globset::GlobBuilder;
 
 use super::{interpolate::Scope, text_file::read};
 use crate::{
-    document::{Diagnostics, Node, Place, Value},
+    document::{Diagnostics, Location, Node, NodeValue},
     model::{pattern::check_glob, text::one_line},
 };
 
@@ -26,7 +26,7 @@ const MOST: usize = 1_000;
 pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Vec<Node> {
     let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
     if !path.is_dir() {
-        loader.file(path, Place::default());
+        loader.file(path, Location::default());
         return loader.documents;
     }
     match entries(path) {
@@ -38,11 +38,11 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
             let files: Vec<_> = files.into_iter().filter(is_yaml).collect();
             if files.is_empty() {
                 let message = format!("the folder {} has no *.yaml or *.yml file", path.display());
-                loader.problems.push(Place::default(), message, None);
+                loader.problems.push(Location::default(), message, None);
             }
-            files.iter().for_each(|file| loader.file(file, Place::default()));
+            files.iter().for_each(|file| loader.file(file, Location::default()));
         }
-        Err(why) => loader.problems.push(Place::default(), format!("the folder {} {why}", path.display()), None),
+        Err(why) => loader.problems.push(Location::default(), format!("the folder {} {why}", path.display()), None),
     }
     loader.documents
 }
@@ -59,7 +59,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// Reads one file and what it includes. `from` is the place that named it.
-    fn file(&mut self, path: &Path, from: Place) {
+    fn file(&mut self, path: &Path, from: Location) {
         // Two ways to one file are one file; what can't be resolved can't be read either, and that is said below.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if self.open.contains(&whole) {
@@ -89,7 +89,7 @@ impl Loader<'_> {
     }
 
     fn include(&mut self, includes: &Node, folder: &Path) {
-        let Value::List(items) = &includes.value else {
+        let NodeValue::List(items) = &includes.value else {
             return self.problems.expected(includes, "a list of files and patterns");
         };
         for item in items {
@@ -111,7 +111,7 @@ impl Loader<'_> {
 
 /// Takes the value of a key out of a map.
 pub(super) fn take(node: &mut Node, key: &str) -> Option<Node> {
-    let Value::Map(entries) = &mut node.value else { return None };
+    let NodeValue::Map(entries) = &mut node.value else { return None };
     let at = entries.iter().position(|entry| &*entry.key == key)?;
     Some(entries.remove(at).node)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Concurrency, Flags, Server, files::take, names, timing::Defaults};
 use crate::{
-    document::{Diagnostics, Entry, Interpolated, Node, Place, Value},
+    document::{Diagnostics, Interpolated, Location, MapEntry, Node, NodeValue},
     model::failure::Invalid,
 };
 
@@ -29,7 +29,7 @@ const PREFIX: &str = "READINESS_";
 /// The scalar settings as they are written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Scalars {
+pub(super) struct GlobalSettings {
     /// What the checks are about, unless a probe says otherwise.
     pub service: String,
     /// The daemon's own doors.
@@ -75,7 +75,7 @@ pub(super) fn load(
     environment: &BTreeMap<String, String>,
     flags: &Flags,
     problems: &mut Diagnostics,
-) -> (Scalars, Server) {
+) -> (GlobalSettings, Server) {
     let mut layers = Layers::default();
     let mut builder = Config::builder();
     builder = builder.add_source(layers.files(documents, problems));
@@ -84,18 +84,18 @@ pub(super) fn load(
     let merged = match builder.build() {
         Ok(config) => layers.node(config.cache),
         Err(error) => {
-            problems.push(Place::default(), format!("the settings can't be laid over each other: {error}"), None);
-            Node::new(Place::default(), Value::Map(Vec::new()))
+            problems.push(Location::default(), format!("the settings can't be laid over each other: {error}"), None);
+            Node::new(Location::default(), NodeValue::Map(Vec::new()))
         }
     };
-    let scalars: Scalars = merged.salvage(problems).0.unwrap_or_default();
+    let scalars: GlobalSettings = merged.salvage(problems).0.unwrap_or_default();
     let server = rules(&scalars, &merged, problems);
     (scalars, server)
 }
 
 /// Rules that the types don't hold.
-fn rules(scalars: &Scalars, written: &Node, problems: &mut Diagnostics) -> Server {
-    let empty = Node::new(Place::default(), Value::Null);
+fn rules(scalars: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
+    let empty = Node::new(Location::default(), NodeValue::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
     let defaults = section("defaults");
     let mut invalid = |at: &Node, broken: Option<Invalid>| {
@@ -133,7 +133,7 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Diagnostics) -> Serve
         }
     }
     if listen.is_empty() && scalars.server.listen.is_empty() {
-        problems.push(addresses.map_or(Place::default(), |node| node.place), "at least one address is needed", None);
+        problems.push(addresses.map_or(Location::default(), |node| node.place), "at least one address is needed", None);
     }
     let (external_url, allowed_hosts) = names(&scalars.server, section("server"), problems);
     Server { listen, lifecycle: scalars.server.lifecycle, external_url, allowed_hosts }
@@ -142,7 +142,7 @@ fn rules(scalars: &Scalars, written: &Node, problems: &mut Diagnostics) -> Serve
 /// The names under which the daemon is reached.
 fn names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> (Option<String>, Vec<String>) {
     let url = server.external_url.as_deref().and_then(|text| {
-        let place = written.get("external_url").map_or(Place::default(), |node| node.place);
+        let place = written.get("external_url").map_or(Location::default(), |node| node.place);
         names::external_url(text).map_err(|message| problems.push(place, message, None)).ok()
     });
     let mut hosts = Vec::new();
@@ -156,11 +156,11 @@ fn names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> 
 }
 
 /// Place of an item of a list.
-fn item_place(list: Option<&Node>, index: usize) -> Place {
+fn item_place(list: Option<&Node>, index: usize) -> Location {
     match list.map(|node| (node, &node.value)) {
-        Some((node, Value::List(items))) => items.get(index).map_or(node.place, |item| item.place),
+        Some((node, NodeValue::List(items))) => items.get(index).map_or(node.place, |item| item.place),
         Some((node, _)) => node.place,
-        None => Place::default(),
+        None => Location::default(),
     }
 }
 
@@ -185,7 +185,7 @@ impl Source for Layer {
 impl Layers {
     fn files(&mut self, documents: &mut [Node], problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
-        let mut places: BTreeMap<&str, Place> = BTreeMap::new();
+        let mut places: BTreeMap<&str, Location> = BTreeMap::new();
         for document in documents {
             for key in KEYS {
                 let Some(node) = take(document, key) else { continue };
@@ -214,9 +214,9 @@ impl Layers {
         let mut layer = Map::new();
         for (key, value) in source.collect().unwrap_or_default() {
             let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
-            let place = Place {
+            let place = Location {
                 source: problems.source(format!("environment variable {name}"), "".into()),
-                ..Place::default()
+                ..Location::default()
             };
             let Ok(text) = value.into_string() else { continue };
             let section = key.split('.').next().unwrap_or_default();
@@ -225,7 +225,7 @@ impl Layers {
                 continue;
             }
             let value = if LISTS.contains(&&*key) {
-                Value::List(text.split(',').map(|item| filled_in(place, &name, item.trim())).collect())
+                NodeValue::List(text.split(',').map(|item| filled_in(place, &name, item.trim())).collect())
             } else {
                 filled_in(place, &name, &text).value
             };
@@ -236,22 +236,22 @@ impl Layers {
 
     fn flags(&mut self, flags: &Flags, problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
-        let mut set = |key: &str, flag: &str, value: &mut dyn FnMut(Place) -> Option<Value>| {
-            let place = Place { source: problems.source(format!("flag {flag}"), "".into()), ..Place::default() };
+        let mut set = |key: &str, flag: &str, value: &mut dyn FnMut(Location) -> Option<NodeValue>| {
+            let place = Location { source: problems.source(format!("flag {flag}"), "".into()), ..Location::default() };
             if let Some(value) = value(place) {
                 layer.insert(key.to_owned(), self.leaf(Node { key: place, place, value }));
             }
         };
         set("server.listen", "--web.listen-address", &mut |place| {
-            let texts = flags.listen.iter().map(|text| Node::new(place, Value::Text(text.as_str().into())));
-            (!flags.listen.is_empty()).then(|| Value::List(texts.collect()))
+            let texts = flags.listen.iter().map(|text| Node::new(place, NodeValue::Text(text.as_str().into())));
+            (!flags.listen.is_empty()).then(|| NodeValue::List(texts.collect()))
         });
-        set("server.lifecycle", "--web.enable-lifecycle", &mut |_| flags.lifecycle.then_some(Value::Bool(true)));
+        set("server.lifecycle", "--web.enable-lifecycle", &mut |_| flags.lifecycle.then_some(NodeValue::Bool(true)));
         set("server.external_url", "--web.external-url", &mut |_| {
-            Some(Value::Text(flags.external_url.as_deref()?.into()))
+            Some(NodeValue::Text(flags.external_url.as_deref()?.into()))
         });
         set("state", "--state.path", &mut |_| {
-            Some(Value::Text(flags.state.as_ref()?.to_string_lossy().into_owned().into()))
+            Some(NodeValue::Text(flags.state.as_ref()?.to_string_lossy().into_owned().into()))
         });
         Layer(layer)
     }
@@ -264,9 +264,9 @@ impl Layers {
 
     /// A section is laid over another key by key; anything else, lists too, replaces what is below it.
     fn section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
-        let Value::Map(entries) = node.value else { return self.leaf(node) };
+        let NodeValue::Map(entries) = node.value else { return self.leaf(node) };
         let mut table = Map::new();
-        for Entry { key, node } in entries {
+        for MapEntry { key, node } in entries {
             if NOT_YET.contains(&&*key) {
                 problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
@@ -280,25 +280,27 @@ impl Layers {
     fn node(&mut self, layered: Layered) -> Node {
         match layered.kind {
             ValueKind::Table(table) => {
-                let mut entries: Vec<_> =
-                    table.into_iter().map(|(key, value)| Entry { key: key.into(), node: self.node(value) }).collect();
+                let mut entries: Vec<_> = table
+                    .into_iter()
+                    .map(|(key, value)| MapEntry { key: key.into(), node: self.node(value) })
+                    .collect();
                 // In the order of the files, so that messages come in it too.
                 entries.sort_by_key(|entry| entry.node.key);
-                Node::new(Place::default(), Value::Map(entries))
+                Node::new(Location::default(), NodeValue::Map(entries))
             }
             ValueKind::U64(number) => {
                 let node = usize::try_from(number).ok().and_then(|number| self.0.get_mut(number));
-                let nothing = || Node::new(Place::default(), Value::Null);
+                let nothing = || Node::new(Location::default(), NodeValue::Null);
                 node.map_or_else(nothing, |node| std::mem::replace(node, nothing()))
             }
-            _ => Node::new(Place::default(), Value::Null),
+            _ => Node::new(Location::default(), NodeValue::Null),
         }
     }
 }
 
 /// What a variable holds may be meant as a number, and is never shown.
-fn filled_in(place: Place, name: &str, text: &str) -> Node {
+fn filled_in(place: Location, name: &str, text: &str) -> Node {
     let written = format!("${{{name}}}").into();
     let resolved = Interpolated { text: text.to_owned(), written, parts: vec![text.to_owned()] };
-    Node { key: place, place, value: Value::Interpolated(Box::new(resolved)) }
+    Node { key: place, place, value: NodeValue::Interpolated(Box::new(resolved)) }
 }

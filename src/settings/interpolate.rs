@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::text_file;
-use crate::document::{Diagnostics, Interpolated, Node, Value};
+use crate::document::{Diagnostics, Interpolated, Node, NodeValue};
 
 /// Where the values come from.
 pub(super) struct Scope<'a> {
@@ -20,12 +20,12 @@ impl Scope<'_> {
     /// Fills in every text below a piece.
     pub(super) fn resolve(&self, node: &mut Node, problems: &mut Diagnostics) {
         match &mut node.value {
-            Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
-            Value::Text(text) if text.contains("${") => match self.fill(text) {
+            NodeValue::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
+            NodeValue::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
+            NodeValue::Text(text) if text.contains("${") => match self.fill(text) {
                 Ok(value) => node.value = value,
                 Err(message) => {
-                    node.value = Value::Incomplete;
+                    node.value = NodeValue::Incomplete;
                     problems.push(node.place, message, None);
                 }
             },
@@ -33,7 +33,7 @@ impl Scope<'_> {
         }
     }
 
-    fn fill(&self, written: &str) -> Result<Value, String> {
+    fn fill(&self, written: &str) -> Result<NodeValue, String> {
         let (mut text, mut parts) = (String::with_capacity(written.len()), Vec::new());
         let mut rest = written;
         while let Some(at) = rest.find("${") {
@@ -56,9 +56,9 @@ impl Scope<'_> {
         }
         text.push_str(rest);
         if parts.is_empty() {
-            return Ok(Value::Text(text.into()));
+            return Ok(NodeValue::Text(text.into()));
         }
-        Ok(Value::Interpolated(Box::new(Interpolated { text, written: written.into(), parts })))
+        Ok(NodeValue::Interpolated(Box::new(Interpolated { text, written: written.into(), parts })))
     }
 
     fn value(&self, reference: &str) -> Result<String, String> {
@@ -98,8 +98,8 @@ mod tests {
             [("HOST", "db"), ("EMPTY", ""), ("TRICK", "${HOST}: [x]")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let scope = Scope { environment: &environment.into(), folder: Path::new("/nowhere") };
         scope.fill(written).map(|value| match value {
-            Value::Interpolated(resolved) => resolved.text,
-            Value::Text(text) => text.into(),
+            NodeValue::Interpolated(resolved) => resolved.text,
+            NodeValue::Text(text) => text.into(),
             _ => String::new(),
         })
     }

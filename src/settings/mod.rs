@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{Diagnostics, Place},
+    document::{Diagnostics, Location},
     kind::{CheckDescriptor, ProbeConfig},
     model::{
         failure::Invalid,
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-pub use self::{effective_config::Effective, schema::schema};
+pub use self::{effective_config::EffectiveConfig, schema::schema};
 
 /// Where settings come from. The later ones win: the files, the environment, the flags.
 #[derive(Debug, Clone, Default)]
@@ -68,14 +68,14 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let (scalars, server) = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
-    let mut shown = effective_config::Draft::new(&scalars, &server);
+    let mut shown = effective_config::EffectiveConfigBuilder::new(&scalars, &server);
     let probes = probe::load(documents, &scalars, &mut shown, &mut problems);
     if !problems.is_empty() {
         return Err(problems.close());
     }
     if probes.is_empty() {
         let message = format!("{} has no probes: nothing would be watched", sources.path.display());
-        problems.push(Place::default(), message, None);
+        problems.push(Location::default(), message, None);
         return Err(problems);
     }
     let effective = Arc::new(shown.finish());
@@ -115,7 +115,7 @@ pub struct Settings {
     /// Every probe, in the order of the files.
     pub probes: Vec<ProbeSettings>,
     /// The whole of it as it takes effect.
-    pub effective: Arc<Effective>,
+    pub effective: Arc<EffectiveConfig>,
 }
 
 /// Settings of the daemon's own doors.

@@ -13,24 +13,24 @@ use super::{
     common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
     dependencies, effective_config,
     files::take,
-    global::{self, Scalars},
+    global::{self, GlobalSettings},
     timing,
 };
 use crate::{
     catalogue,
-    document::{Diagnostics, Entry, Node, Place, Value},
+    document::{Diagnostics, Location, MapEntry, Node, NodeValue},
     model::{metric, units::Period},
 };
 
 /// Top-level keys of the contract that this version can't do yet.
-const NOT_YET: [&str; 2] = ["slos", "checklists"];
+const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
 /// Labels that Prometheus itself gives to every series. With `honor_labels` those of a series win, and an info series
 /// with another job than the rest of its probe is found by no alert.
-const TARGET: [&str; 2] = ["job", "instance"];
+const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 /// The keys that every probe takes, beside its kind and `checks`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-pub(super) struct Common {
+pub(super) struct CommonProbeKeys {
     /// Unique; becomes the label `probe`.
     #[schemars(with = "String", regex(pattern = NAME), length(max = LONGEST_NAME))]
     pub name: Option<String>,
@@ -51,26 +51,26 @@ pub(super) struct Common {
     pub enabled: Option<bool>,
 }
 
-/// The keys of [`Common`].
-pub(super) const COMMON: [&str; 8] =
+/// The keys of [`CommonProbeKeys`].
+pub(super) const COMMON_KEYS: [&str; 8] =
     ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
 
 /// Reads every probe of the documents; each is added to what is shown.
 pub(super) fn load(
     documents: Vec<Node>,
-    scalars: &Scalars,
-    shown: &mut effective_config::Draft,
+    scalars: &GlobalSettings,
+    shown: &mut effective_config::EffectiveConfigBuilder,
     problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
     let known = catalogue::all().into_iter().map(|kind| KnownKind { offers: (kind.checks)(), kind }).collect();
-    let mut reader = Reader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
+    let mut reader = ProbeReader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
         let entries = take(&mut document, "probes");
         reader.top_level(&document);
         match entries {
-            None | Some(Node { value: Value::Null, .. }) => {}
-            Some(Node { value: Value::List(items), .. }) => {
+            None | Some(Node { value: NodeValue::Null, .. }) => {}
+            Some(Node { value: NodeValue::List(items), .. }) => {
                 found.extend(items.into_iter().filter_map(|item| reader.probe(item)));
             }
             Some(node) => reader.problems.expected(&node, "a list of probes"),
@@ -80,24 +80,24 @@ pub(super) fn load(
     found
 }
 
-struct Reader<'a> {
+struct ProbeReader<'a> {
     known: Vec<KnownKind>,
-    scalars: &'a Scalars,
+    scalars: &'a GlobalSettings,
     /// Where each name is written.
-    names: HashMap<String, Place>,
-    graph: Vec<dependencies::Probe>,
-    shown: &'a mut effective_config::Draft,
+    names: HashMap<String, Location>,
+    graph: Vec<dependencies::DependencyNode>,
+    shown: &'a mut effective_config::EffectiveConfigBuilder,
     problems: &'a mut Diagnostics,
 }
 
-impl Reader<'_> {
+impl ProbeReader<'_> {
     /// What is left at the top level belongs nowhere.
     fn top_level(&mut self, document: &Node) {
-        if !matches!(document.value, Value::Map(_)) {
+        if !matches!(document.value, NodeValue::Map(_)) {
             return self.problems.expected(document, "a map with keys such as `probes`");
         }
-        for Entry { key, node } in document.entries() {
-            if NOT_YET.contains(&&**key) {
+        for MapEntry { key, node } in document.entries() {
+            if PLANNED_KEYS.contains(&&**key) {
                 self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
                 let valid = global::KEYS.into_iter().chain(["include", "probes"]);
@@ -109,23 +109,23 @@ impl Reader<'_> {
     fn probe(&mut self, mut node: Node) -> Option<ProbeSettings> {
         let before = self.problems.len();
         let place = node.place;
-        if !matches!(node.value, Value::Map(_)) {
+        if !matches!(node.value, NodeValue::Map(_)) {
             self.problems.expected(&node, "a probe: a map with `name` and a kind");
             return None;
         }
         let checks = take(&mut node, "checks");
-        let (common, kinds) = split(node, &COMMON);
-        let Common { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
+        let (common, kinds) = split(node, &COMMON_KEYS);
+        let CommonProbeKeys { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
             common.salvage(self.problems).0.unwrap_or_default();
-        let (timing, broken) = timing::Written { interval, retry_interval, timeout }.fill(&self.scalars.defaults);
+        let (timing, broken) = timing::TimingKeys { interval, retry_interval, timeout }.fill(&self.scalars.defaults);
         for broken in broken {
             self.problems.invalid(&common, broken);
         }
         self.labels(&common);
         let name = self.name(name, &common, place);
-        self.graph.push(dependencies::Probe::new(&name, &depends_on, common.get("depends_on"), place));
+        self.graph.push(dependencies::DependencyNode::new(&name, &depends_on, common.get("depends_on"), place));
 
-        if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, Value::Map(_))) {
+        if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, NodeValue::Map(_))) {
             self.problems.push(place, "probes of kind `checks` are not supported yet", None);
             return None;
         }
@@ -161,7 +161,7 @@ impl Reader<'_> {
         Some(ProbeSettings { info: Arc::new(info), written, fingerprint, identity })
     }
 
-    fn name(&mut self, name: Option<String>, common: &Node, place: Place) -> String {
+    fn name(&mut self, name: Option<String>, common: &Node, place: Location) -> String {
         let at = common.get("name");
         let Some(name) = name else {
             if at.is_none_or(Node::is_null) {
@@ -182,10 +182,10 @@ impl Reader<'_> {
     }
 
     /// The kind among the keys that are left, and its settings.
-    fn kind(&mut self, kinds: Vec<Entry>, place: Place) -> Option<(usize, Node)> {
+    fn kind(&mut self, kinds: Vec<MapEntry>, place: Location) -> Option<(usize, Node)> {
         let mut found: Option<(usize, Node)> = None;
         let mut named = false;
-        for Entry { key, node } in kinds {
+        for MapEntry { key, node } in kinds {
             if let Some(index) = self.known.iter().position(|known| known.kind.name == &*key) {
                 if let Some((first, _)) = &found {
                     let first = self.known.get(*first).map_or("", |known| known.kind.name);
@@ -198,7 +198,12 @@ impl Reader<'_> {
                 self.problems.push(node.key, format!("probes of kind `{key}` are not supported yet"), None);
             } else {
                 let kinds = self.known.iter().map(|known| known.kind.name);
-                self.problems.unknown_word(node.key, "key", &key, COMMON.into_iter().chain(["checks"]).chain(kinds));
+                self.problems.unknown_word(
+                    node.key,
+                    "key",
+                    &key,
+                    COMMON_KEYS.into_iter().chain(["checks"]).chain(kinds),
+                );
             }
             named = true;
         }
@@ -214,7 +219,7 @@ impl Reader<'_> {
         let Some(labels) = common.get("labels") else { return };
         let ours: HashSet<&str> =
             [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();
-        for Entry { key, node } in labels.entries() {
+        for MapEntry { key, node } in labels.entries() {
             let mut letters = key.chars();
             let valid = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
                 && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -223,7 +228,7 @@ impl Reader<'_> {
                 format!("`{key}` is not a label name: letters, digits and `_`, neither a digit nor `__` first")
             } else if ours.contains(&**key) {
                 format!("the label `{key}` is already used by the daemon itself")
-            } else if TARGET.contains(&&**key) {
+            } else if SCRAPE_LABELS.contains(&&**key) {
                 format!(
                     "the label `{key}` says where Prometheus scraped a series, and alerts go by it: choose another \
                      name, such as `service_{key}`"

@@ -7,7 +7,7 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{check, global::Scalars, probe};
+use super::{check, global::GlobalSettings, probe};
 use crate::kind::{CheckDescriptor, KindEntry as Kind};
 
 /// The JSON Schema of a configuration file.
@@ -16,9 +16,9 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let kinds = crate::catalogue::all();
     let mut own = Map::new();
-    let mut root = shape::<Scalars>(&mut generator);
-    let mut probe = shape::<probe::Common>(&mut generator);
-    let check = shape::<check::Common>(&mut generator);
+    let mut root = shape::<GlobalSettings>(&mut generator);
+    let mut probe = shape::<probe::CommonProbeKeys>(&mut generator);
+    let check = shape::<check::CommonCheckKeys>(&mut generator);
     for kind in &kinds {
         let settings = (kind.schema)(&mut generator).to_value();
         put(&mut probe, kind.name, or_nothing(filled(settings), &generator));

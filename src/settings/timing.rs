@@ -35,13 +35,13 @@ impl Default for Defaults {
 
 /// What a probe says about when it runs.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Written {
+pub(super) struct TimingKeys {
     pub interval: Option<Period>,
     pub retry_interval: Option<Period>,
     pub timeout: Option<Period>,
 }
 
-impl Written {
+impl TimingKeys {
     /// The timing of a probe, with everything that is wrong with what was written.
     pub(super) fn fill(self, defaults: &Defaults) -> (Timing, Vec<Invalid>) {
         let whole = self.interval.unwrap_or(defaults.interval);
@@ -78,7 +78,8 @@ mod tests {
 
     fn fill(interval: &str, timeout: &str, retry: &str) -> Result<(u128, u128, u128), String> {
         let period = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
-        let written = Written { interval: period(interval), retry_interval: period(retry), timeout: period(timeout) };
+        let written =
+            TimingKeys { interval: period(interval), retry_interval: period(retry), timeout: period(timeout) };
         match written.fill(&Defaults::default()) {
             (timing, broken) if broken.is_empty() => {
                 Ok((timing.interval.as_millis(), timing.timeout.as_millis(), timing.retry_interval.as_millis()))

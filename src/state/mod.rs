@@ -19,7 +19,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-pub use self::record::{Kept, Saved, StateSnapshot};
+pub use self::record::{RunningProbe, SavedState, StateSnapshot};
 use crate::{
     io::bounded_file::{self, Links},
     model::units::Size,
@@ -46,14 +46,14 @@ const PRIVATE_FOLDER: u32 = 0o700;
 
 /// The folder, held by this process.
 #[derive(Debug)]
-pub struct Store {
+pub struct StateStore {
     folder: PathBuf,
     _lock: File,
 }
 
 /// Why a folder can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum StateStoreError {
     /// It can't be made, or nothing can be written to it.
     #[error("the state folder {} can't be used: {error}; make it writable for this user or change `state`", folder.display())]
     Unusable {
@@ -75,11 +75,11 @@ pub enum OpenError {
 
 /// What was found in the folder.
 #[derive(Debug)]
-pub enum Found {
+pub enum LoadedState {
     /// Nothing: a first start.
     Nothing,
     /// What was saved.
-    State(Box<Saved>),
+    State(Box<SavedState>),
     /// A file that can't be used, now under another name.
     Damaged {
         /// What is wrong with it.
@@ -89,19 +89,19 @@ pub enum Found {
     },
 }
 
-impl Store {
+impl StateStore {
     /// Takes the folder; makes it if need be.
     ///
     /// # Errors
     /// The folder can't be made or written to, or another process holds it.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let unusable = |error| OpenError::Unusable { folder: folder.to_owned(), error };
+    pub fn open(folder: &Path) -> Result<Self, StateStoreError> {
+        let unusable = |error| StateStoreError::Unusable { folder: folder.to_owned(), error };
         DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder).map_err(unusable)?;
         let lock = bounded_file::open_private(&folder.join(LOCK));
         let lock = lock.map_err(|refusal| unusable(io::Error::other(format!("its file {LOCK} {refusal}"))))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Taken { folder: folder.to_owned() }),
+            Err(TryLockError::WouldBlock) => Err(StateStoreError::Taken { folder: folder.to_owned() }),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
@@ -121,18 +121,18 @@ impl Store {
     /// Reads what is there; what can't be used is set aside. `checks` is the number of checks that are configured, by
     /// which the size is bounded.
     #[must_use]
-    pub fn load(&self, checks: usize) -> Found {
+    pub fn load(&self, checks: usize) -> LoadedState {
         let path = self.folder.join(FILE);
         match read(&path, max_bytes(checks)) {
-            Ok(None) => Found::Nothing,
-            Ok(Some(saved)) => Found::State(Box::new(saved)),
+            Ok(None) => LoadedState::Nothing,
+            Ok(Some(saved)) => LoadedState::State(Box::new(saved)),
             Err(why) => {
                 let moved_to = self.folder.join(DAMAGED);
                 let why = match fs::rename(&path, &moved_to) {
                     Ok(()) => why,
                     Err(error) => format!("{why}; nor can it be renamed: {error}"),
                 };
-                Found::Damaged { why, moved_to }
+                LoadedState::Damaged { why, moved_to }
             }
         }
     }
@@ -185,7 +185,7 @@ fn max_bytes(checks: usize) -> u64 {
 }
 
 /// Reads the first line, then the size, then the checksum piece by piece: a foreign file costs neither time nor memory.
-fn read(path: &Path, max: u64) -> Result<Option<Saved>, String> {
+fn read(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
@@ -231,37 +231,37 @@ mod tests {
     use super::*;
     use crate::board::Board;
 
-    fn saved() -> Saved {
-        Saved { saved_at: Timestamp::UNIX_EPOCH, probes: Default::default() }
+    fn saved() -> SavedState {
+        SavedState { saved_at: Timestamp::UNIX_EPOCH, probes: Default::default() }
     }
 
     /// Writes the state of a daemon without probes.
-    fn write(store: &Store) -> io::Result<()> {
+    fn write(store: &StateStore) -> io::Result<()> {
         store.write(&StateSnapshot::new(&Board::default().snapshot(), &[], Timestamp::UNIX_EPOCH))
     }
 
-    fn store() -> (tempfile::TempDir, Store) {
+    fn store() -> (tempfile::TempDir, StateStore) {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("a/b")).unwrap();
+        let store = StateStore::open(&folder.path().join("a/b")).unwrap();
         (folder, store)
     }
 
     #[test]
     fn what_was_written_is_read_back() {
         let (_folder, store) = store();
-        assert!(matches!(store.load(1), Found::Nothing));
+        assert!(matches!(store.load(1), LoadedState::Nothing));
         write(&store).unwrap();
         write(&store).unwrap();
-        assert!(matches!(store.load(1), Found::State(found) if *found == saved()));
+        assert!(matches!(store.load(1), LoadedState::State(found) if *found == saved()));
     }
 
     #[test]
     fn a_folder_is_used_by_one_daemon_at_a_time() {
         let (_folder, store) = store();
-        assert!(matches!(Store::open(&store.folder), Err(OpenError::Taken { .. })));
+        assert!(matches!(StateStore::open(&store.folder), Err(StateStoreError::Taken { .. })));
         let path = store.folder.clone();
         drop(store);
-        assert!(Store::open(&path).is_ok());
+        assert!(StateStore::open(&path).is_ok());
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         bad.push(b"readiness-exporter state 2 sha256:00\n{}".to_vec());
         for content in bad {
             fs::write(store.folder.join(FILE), &content).unwrap();
-            assert!(matches!(store.load(1), Found::Damaged { .. }), "{:?}", String::from_utf8_lossy(&content));
+            assert!(matches!(store.load(1), LoadedState::Damaged { .. }), "{:?}", String::from_utf8_lossy(&content));
             assert!(!store.folder.join(FILE).exists());
             assert_eq!(fs::read(store.folder.join(DAMAGED)).unwrap(), content, "nothing is lost");
         }
@@ -289,9 +289,9 @@ mod tests {
         let (_folder, store) = store();
         write(&store).unwrap();
         fs::write(store.folder.join(DRAFT), b"readiness-exporter state 1 sha").unwrap();
-        assert!(matches!(store.load(1), Found::State(_)));
+        assert!(matches!(store.load(1), LoadedState::State(_)));
         write(&store).unwrap();
-        assert!(matches!(store.load(1), Found::State(_)));
+        assert!(matches!(store.load(1), LoadedState::State(_)));
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
         let state = Board::default().snapshot();
         let written = write_to(full, &StateSnapshot::new(&state, &[], Timestamp::UNIX_EPOCH));
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert!(matches!(store.load(1), Found::State(_)));
+        assert!(matches!(store.load(1), LoadedState::State(_)));
     }
 
     #[test]
@@ -315,12 +315,12 @@ mod tests {
             symlink(&victim, store.folder.join(name)).unwrap();
         }
         let why = |found| match found {
-            Found::Damaged { why, .. } => why,
+            LoadedState::Damaged { why, .. } => why,
             other => panic!("{other:?}"),
         };
         assert_eq!(why(store.load(1)), "it is a symbolic link, not a regular file");
         write(&store).unwrap();
-        assert!(matches!(store.load(1), Found::State(_)));
+        assert!(matches!(store.load(1), LoadedState::State(_)));
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
         for name in [FILE, DRAFT] {
             let path = store.folder.join(name);
@@ -331,7 +331,7 @@ mod tests {
         write(&store).unwrap();
         fs::create_dir(store.folder.join(DRAFT)).unwrap();
         assert!(write(&store).is_err(), "a folder is not removed: somebody may have put something into it");
-        assert!(matches!(store.load(1), Found::State(_)));
+        assert!(matches!(store.load(1), LoadedState::State(_)));
     }
 
     #[test]
@@ -339,11 +339,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LOCK);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let error = Store::open(folder.path()).unwrap_err().to_string();
+        let error = StateStore::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("its file lock is a FIFO, not a regular file"), "{error}");
         fs::remove_file(&path).unwrap();
         symlink(folder.path().join("victim"), &path).unwrap();
-        let error = Store::open(folder.path()).unwrap_err().to_string();
+        let error = StateStore::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("its file lock is a symbolic link"), "{error}");
         assert!(!folder.path().join("victim").exists());
     }
@@ -359,8 +359,8 @@ mod tests {
         }
         let path = store.folder.clone();
         drop(store);
-        let store = Store::open(&path).unwrap();
-        assert!(matches!(store.load(1), Found::State(_)));
+        let store = StateStore::open(&path).unwrap();
+        assert!(matches!(store.load(1), LoadedState::State(_)));
         write(&store).unwrap();
         let mode = |name: &str| fs::metadata(store.folder.join(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!((mode(FILE), mode(LOCK)), (0o600, 0o600));
@@ -372,7 +372,7 @@ mod tests {
         write(&store).unwrap();
         let file = File::options().write(true).open(store.folder.join(FILE)).unwrap();
         file.set_len(max_bytes(1) + 1).unwrap();
-        let Found::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
+        let LoadedState::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
         assert!(why.contains("never has more than 66MiB"), "{why}");
         assert_eq!((max_bytes(0), max_bytes(usize::MAX)), (MIN_LIMIT, MAX_STATE_BYTES));
     }

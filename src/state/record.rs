@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
-    board::{Board, CheckState, ProbeState, Resume, Run, Snapshot},
+    board::{Board, CheckState, PastRun, ProbeState, Resume, Snapshot},
     kind::Job,
     model::{
         metric::{self, Sample},
@@ -20,31 +20,31 @@ use crate::{
 
 /// Everything that was saved.
 #[derive(Debug, PartialEq, Deserialize)]
-pub struct Saved {
+pub struct SavedState {
     /// When.
     pub saved_at: Timestamp,
     /// By name.
     pub probes: BTreeMap<String, SavedProbe>,
 }
 
-/// What is to be saved, in the form of [`Saved`]. Each probe is taken down as it is written, for all of them at once
+/// What is to be saved, in the form of [`SavedState`]. Each probe is taken down as it is written, for all of them at once
 /// would take more memory than everything that is known of them. So on a slow disk a window may know a run or two more
 /// than the board did at `saved_at`.
 #[derive(Serialize)]
 pub struct StateSnapshot<'a> {
     saved_at: Timestamp,
-    probes: Probes<'a>,
+    probes: ProbeRecords<'a>,
 }
 
 /// Those that run, by name.
-struct Probes<'a> {
+struct ProbeRecords<'a> {
     snapshot: &'a Snapshot,
-    jobs: HashMap<&'a str, &'a Kept>,
+    jobs: HashMap<&'a str, &'a RunningProbe>,
 }
 
 /// A probe that runs, with what tells whether it is still the same after a restart.
 #[derive(Clone)]
-pub struct Kept {
+pub struct RunningProbe {
     /// What everyone may know of it.
     pub info: Arc<ProbeInfo>,
     /// As [`crate::settings::ProbeSettings::identity`].
@@ -83,13 +83,13 @@ type SavedSample = (String, Vec<String>, f64);
 impl<'a> StateSnapshot<'a> {
     /// The board and what the checks keep.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, jobs: &'a [Kept], now: Timestamp) -> Self {
+    pub fn new(snapshot: &'a Snapshot, jobs: &'a [RunningProbe], now: Timestamp) -> Self {
         let jobs = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
-        Self { saved_at: now, probes: Probes { snapshot, jobs } }
+        Self { saved_at: now, probes: ProbeRecords { snapshot, jobs } }
     }
 }
 
-impl Serialize for Probes<'_> {
+impl Serialize for ProbeRecords<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.snapshot.probes.iter().filter_map(|state| {
             let name = &*state.info.name;
@@ -98,9 +98,9 @@ impl Serialize for Probes<'_> {
     }
 }
 
-impl Saved {
+impl SavedState {
     /// Puts back what belongs to probes that are still the same.
-    pub fn restore(self, board: &Board, jobs: &[Kept]) {
+    pub fn restore(self, board: &Board, jobs: &[RunningProbe]) {
         let mut probes = self.probes;
         for kept in jobs {
             let Some(saved) = probes.remove(&kept.info.name).filter(|saved| saved.identity == kept.written_identity())
@@ -112,14 +112,14 @@ impl Saved {
     }
 }
 
-impl Kept {
+impl RunningProbe {
     fn written_identity(&self) -> String {
         self.identity.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 impl SavedProbe {
-    fn capture(state: &ProbeState, kept: &Kept) -> Self {
+    fn capture(state: &ProbeState, kept: &RunningProbe) -> Self {
         let mut windows = kept.job.save().into_iter();
         let failures = Reason::ALL.iter().map(|reason| (*reason, state.failures(*reason)));
         Self {
@@ -145,7 +145,7 @@ impl SavedProbe {
                 *total = u32::try_from(count).unwrap_or(u32::MAX);
             }
         }
-        state.recent = self.recent.into_iter().map(|(at, duration)| Run { at, duration }).collect();
+        state.recent = self.recent.into_iter().map(|(at, duration)| PastRun { at, duration }).collect();
         state.lasting = restore_samples(self.lasting);
         for (at, check) in state.checks.iter_mut().enumerate().filter(|(_, check)| check.info.enabled) {
             let Some(saved) = self.checks.remove(&check.info.name) else { continue };

@@ -11,7 +11,7 @@ pub use self::queue::FlushGuard;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// `ts=.. level=.. msg=..`, much as Prometheus and its exporters write.
     #[default]
     Logfmt,
@@ -24,14 +24,14 @@ pub enum Format {
 ///
 /// # Errors
 /// The level can't be understood, or something in this process logs already.
-pub fn start(level: &str, format: Format) -> Result<FlushGuard, String> {
+pub fn start(level: &str, format: LogFormat) -> Result<FlushGuard, String> {
     let filter: Targets = level
         .parse()
         .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;
     let (queue, ending) = queue::start().map_err(|error| format!("can't log: {error}"))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        Format::Logfmt => tracing_logfmt::builder()
+        LogFormat::Logfmt => tracing_logfmt::builder()
             .with_timestamp(true)
             .with_target(false)
             .with_span_name(false)
@@ -40,7 +40,7 @@ pub fn start(level: &str, format: Format) -> Result<FlushGuard, String> {
             .with_writer(queue)
             .with_filter(filter)
             .boxed(),
-        Format::Json => tracing_subscriber::fmt::layer()
+        LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_target(false)

@@ -9,17 +9,17 @@ use std::{
 
 use serde_json::json;
 
-use super::{Format, Row, exit};
+use super::{OutputFormat, Row, exit};
 use crate::{board::Snapshot, cli::Exit, model::words::Status};
 
 /// Writes the verdicts down.
-pub(super) fn write(format: Format, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
+pub(super) fn write(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
     match format {
-        Format::Table => table(rows),
-        Format::Json => as_json(rows),
-        Format::Junit => junit(rows),
-        Format::Markdown => markdown(rows),
-        Format::Prometheus => crate::exposition::page_of(&only(snapshot, rows)),
+        OutputFormat::Table => table(rows),
+        OutputFormat::Json => as_json(rows),
+        OutputFormat::Junit => junit(rows),
+        OutputFormat::Markdown => markdown(rows),
+        OutputFormat::Prometheus => crate::exposition::page_of(&only(snapshot, rows)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::{Common, Exit, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, complain};
 use crate::{
     app::OneShot,
     board::{CheckState, ProbeState, Snapshot},
@@ -28,7 +28,7 @@ use crate::{
 Checks that need more than one run, such as a rate over a window, are pending after the first: use --wait.
 
 Exit codes: 0 all pass (or warn), 1 something fails, 2 bad configuration or usage, 3 something can't be judged.")]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     /// Only checks whose PROBE/CHECK matches, as in '*/health'; may be given several times
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct Check {
     severity: Vec<Severity>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    format: OutputFormat,
     /// Try again until everything passes, for at most this long: a gate for deployments
     #[arg(long, value_name = "DURATION")]
     wait: Option<Period>,
@@ -48,7 +48,7 @@ pub(super) struct Check {
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     /// For people.
     #[default]
     Table,
@@ -68,8 +68,8 @@ const MOST_NAMES: usize = 20;
 /// Between two rounds of `--wait`.
 const PAUSE: Duration = Duration::from_secs(1);
 
-impl Check {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+impl CheckArgs {
+    pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let only = match globs(&self.only) {
             Ok(only) => only,
             Err(error) => return Ok(complain(&error)),

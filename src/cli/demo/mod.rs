@@ -21,13 +21,13 @@ use self::{
 };
 use super::{Exit, block_on};
 use crate::{
-    app::{App, BuildError, Load},
+    app::{App, BuildError, LoadSettings},
     settings::{self, Flags, Sources},
 };
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
-pub(super) struct Demo {
+pub(super) struct DemoArgs {
     /// Listen here. Default: 127.0.0.1:10980, or another port where that is taken
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -40,7 +40,7 @@ pub(super) struct Demo {
 const USUAL_PORT: u16 = 10980;
 const CONFIGURATION: &str = include_str!("readiness.yaml");
 
-impl Demo {
+impl DemoArgs {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         block_on(self.play())?
     }
@@ -80,7 +80,7 @@ impl Demo {
     }
 }
 
-fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<Load> {
+fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<LoadSettings> {
     let path = folder.join("readiness.yaml");
     std::fs::write(&path, CONFIGURATION)?;
     let environment = [

@@ -15,12 +15,12 @@ use clap::Args;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use super::{Common, Exit, complain};
+use super::{Exit, GlobalArgs, complain};
 use crate::settings::{self, Flags};
 
 /// Arguments of `healthcheck`.
 #[derive(Debug, Args)]
-pub(super) struct Healthcheck {
+pub(super) struct HealthcheckArgs {
     /// Ask here. Default: where the only daemon beside it listens; where there are several, or --config.file says which
     /// one is meant, the first address of the configuration
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
@@ -30,8 +30,8 @@ pub(super) struct Healthcheck {
 /// For the whole conversation; container engines allow 30 seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-impl Healthcheck {
-    pub(super) fn run(self, common: &Common) -> anyhow::Result<Exit> {
+impl HealthcheckArgs {
+    pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let addresses = self.addresses(common)?;
         let Some(first) = addresses.first() else {
             return Ok(complain("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
@@ -54,7 +54,7 @@ impl Healthcheck {
 
     /// Where to ask. The daemon goes on with what it has read while somebody edits the file, or has taken it away: what is
     /// there now must not fail this, and never means the default port.
-    fn addresses(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+    fn addresses(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         // Who names a file may mean a daemon that is dead, with another one beside it.
         if self.listen.is_some() || common.config_file.is_some() {
             return self.configured(common).or_else(|error| some(listeners::addresses()).ok_or(error));
@@ -63,7 +63,7 @@ impl Healthcheck {
     }
 
     /// The first address that flags, environment or file give.
-    fn configured(self, common: &Common) -> anyhow::Result<Vec<SocketAddr>> {
+    fn configured(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
         let listen = settings::listen(&common.sources(flags)).map_err(|problems| {
             anyhow!(

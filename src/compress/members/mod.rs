@@ -13,14 +13,14 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// A gzip stream that is being read.
 #[derive(Debug)]
-pub(crate) struct Members {
-    state: State,
+pub(crate) struct GzipDecoder {
+    state: MemberState,
     inflate: Decompress,
     crc: Crc,
 }
 
 #[derive(Debug)]
-enum State {
+enum MemberState {
     /// Before the first member: an empty stream is not a gzip stream.
     Start,
     Header(Header),
@@ -68,13 +68,13 @@ const FLAG_NAME: u8 = 1 << 3;
 const FLAG_COMMENT: u8 = 1 << 4;
 const FLAGS_RESERVED: u8 = 0b1110_0000;
 
-impl Default for Members {
+impl Default for GzipDecoder {
     fn default() -> Self {
-        Self { state: State::Start, inflate: Decompress::new(false), crc: Crc::new() }
+        Self { state: MemberState::Start, inflate: Decompress::new(false), crc: Crc::new() }
     }
 }
 
-impl Members {
+impl GzipDecoder {
     /// Decompresses into the spare capacity of `output` and returns how much of `input` was consumed.
     ///
     /// Call it again while input remains, and also without input while the output was filled: decompressed bytes may be
@@ -87,42 +87,44 @@ impl Members {
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
             match &mut self.state {
-                State::Data => {
+                MemberState::Data => {
                     let (read, ended) = self.data(rest, output)?;
                     consumed += read;
                     if !ended {
                         return Ok(consumed);
                     }
-                    self.state = State::Trailer(Trailer::default());
+                    self.state = MemberState::Trailer(Trailer::default());
                 }
-                State::Trailer(trailer) => {
+                MemberState::Trailer(trailer) => {
                     consumed += trailer.take(rest);
                     if trailer.length < trailer.bytes.len() {
                         return Ok(consumed);
                     }
                     trailer.verify(&self.crc)?;
-                    self.state = State::Between;
+                    self.state = MemberState::Between;
                     return Ok(consumed);
                 }
-                State::Header(header) => {
+                MemberState::Header(header) => {
                     consumed += header.take(rest)?;
                     if header.field != Field::End {
                         return Ok(consumed);
                     }
                     self.inflate.reset(false);
                     self.crc.reset();
-                    self.state = State::Data;
+                    self.state = MemberState::Data;
                 }
-                State::Start | State::Between | State::Padding => {
+                MemberState::Start | MemberState::Between | MemberState::Padding => {
                     let Some(first) = rest.first() else { return Ok(consumed) };
                     match (&self.state, first) {
-                        (State::Between | State::Padding, 0) => {
-                            self.state = State::Padding;
+                        (MemberState::Between | MemberState::Padding, 0) => {
+                            self.state = MemberState::Padding;
                             consumed += rest.iter().take_while(|byte| **byte == 0).count();
                         }
-                        (State::Padding, _) => return Err(invalid("other bytes follow its end")),
-                        (State::Between, byte) if *byte != 0x1f => return Err(invalid("other bytes follow its end")),
-                        _ => self.state = State::Header(Header::default()),
+                        (MemberState::Padding, _) => return Err(invalid("other bytes follow its end")),
+                        (MemberState::Between, byte) if *byte != 0x1f => {
+                            return Err(invalid("other bytes follow its end"));
+                        }
+                        _ => self.state = MemberState::Header(Header::default()),
                     }
                 }
             }
@@ -135,14 +137,14 @@ impl Members {
     /// `UnexpectedEof`: it was cut short.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self.state {
-            State::Between | State::Padding => Ok(()),
+            MemberState::Between | MemberState::Padding => Ok(()),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
     }
 
     /// Whether no byte has come yet.
     pub(crate) fn is_untouched(&self) -> bool {
-        matches!(self.state, State::Start)
+        matches!(self.state, MemberState::Start)
     }
 
     /// One call of the decompressor; returns the bytes consumed, and whether the data of this member has ended.

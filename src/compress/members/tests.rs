@@ -26,7 +26,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 
 /// Reads pieces of one size into a buffer of another.
 fn read(packed: &[u8], piece: usize, room: usize) -> io::Result<Vec<u8>> {
-    let (mut members, mut all) = (Members::default(), Vec::new());
+    let (mut members, mut all) = (GzipDecoder::default(), Vec::new());
     for mut piece in packed.chunks(piece) {
         loop {
             let mut output = Vec::with_capacity(room);

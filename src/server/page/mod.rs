@@ -16,10 +16,10 @@ use hyper::{
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::verdict::Overall;
+use self::verdict::OverallVerdict;
 use super::{
-    query::Filter,
-    response::{self, Answer},
+    query::CheckFilter,
+    response::{self, ServerResponse},
 };
 use crate::{
     board::Snapshot,
@@ -49,13 +49,13 @@ impl Asset {
         ASSETS.iter().find(|asset| asset.path == path)
     }
 
-    pub(super) fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> ServerResponse {
         response::of(StatusCode::OK, self.media, [Bytes::from_static(self.content.as_bytes())])
     }
 }
 
 /// Nothing foreign is loaded, nothing inline is styled or run.
-pub(super) fn guard(answer: &mut Answer) {
+pub(super) fn guard(answer: &mut ServerResponse) {
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                   base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
     answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
@@ -63,12 +63,12 @@ pub(super) fn guard(answer: &mut Answer) {
 }
 
 /// The page, as media type and text.
-pub(super) fn answer(all: &Snapshot, filter: &Filter, unknown: Option<&str>) -> (&'static str, String) {
+pub(super) fn answer(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>) -> (&'static str, String) {
     ("text/html; charset=utf-8", page(all, filter, unknown, Timestamp::now()).into_string())
 }
 
-fn page(all: &Snapshot, filter: &Filter, unknown: Option<&str>, now: Timestamp) -> Markup {
-    let overall = Overall::of(all);
+fn page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timestamp) -> Markup {
+    let overall = OverallVerdict::of(all);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -101,7 +101,7 @@ fn page(all: &Snapshot, filter: &Filter, unknown: Option<&str>, now: Timestamp) 
 }
 
 /// The filter. It stays in place while the rest is refreshed, so what is being typed is never lost.
-fn controls(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
+fn controls(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     html! {
         form #filter role="search" method="get" action="./" {
             input #q type="search" name="q" value=(filter.text) placeholder="Filter by name, owner, finding"
@@ -120,7 +120,7 @@ fn controls(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
 }
 
 /// Links, so that they work without the script: one for each status that any check has, worst first.
-fn chips(all: &Snapshot, filter: &Filter) -> Markup {
+fn chips(all: &Snapshot, filter: &CheckFilter) -> Markup {
     let text = url::form_urlencoded::byte_serialize(filter.text.as_bytes()).collect::<String>();
     let link = |status: Option<Status>| match (status, text.is_empty()) {
         (None, true) => "./".to_owned(),

@@ -11,10 +11,10 @@ use crate::{
         measure::{Bound, Measure},
         words::{Category, Status},
     },
-    server::{query::Filter, runbooks},
+    server::{query::CheckFilter, runbooks},
 };
 
-pub(super) fn sections(all: &Snapshot, filter: &Filter, now: Timestamp) -> Markup {
+pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     let mut wanted: Vec<_> = all.checks().filter(|(probe, check)| filter.wants(probe, check)).collect();
     // A stable sort: within a status and severity the order of the configuration stays.
     wanted.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));

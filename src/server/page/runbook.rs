@@ -13,7 +13,7 @@ use super::{ago, capital, guard, shape};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
-        response::{self, Answer},
+        response::{self, ServerResponse},
         runbooks::{OVERVIEW, Runbook},
     },
 };
@@ -21,7 +21,7 @@ use crate::{
 /// Where clients reach this server. The `Host` header has no say in it: a link or a DNS name could put the address of
 /// another machine, or another command, into commands that people paste.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::server) struct Reached<'a> {
+pub(in crate::server) struct ReachedAddress<'a> {
     /// As configured.
     pub(in crate::server) external_url: Option<&'a str>,
     /// This end of the client's connection.
@@ -29,8 +29,13 @@ pub(in crate::server) struct Reached<'a> {
 }
 
 /// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from.
-pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, reached: Reached<'_>) -> Answer {
-    let place = Place::new(all, query, reached);
+pub(in crate::server) fn one(
+    runbook: &Runbook,
+    all: &Snapshot,
+    query: &str,
+    reached: ReachedAddress<'_>,
+) -> ServerResponse {
+    let place = Placeholders::new(all, query, reached);
     let content = html! {
         @if let Some((probe, check)) = place.check { (verdict(probe, check, Timestamp::now())) }
         (markdown(runbook.text, &place))
@@ -39,15 +44,15 @@ pub(in crate::server) fn one(runbook: &Runbook, all: &Snapshot, query: &str, rea
 }
 
 /// The list of all of them.
-pub(in crate::server) fn list(reached: Reached<'_>) -> Answer {
-    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Place::at(reached)))
+pub(in crate::server) fn list(reached: ReachedAddress<'_>) -> ServerResponse {
+    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Placeholders::at(reached)))
 }
 
 /// The list, for who asks for a page that there is not.
-pub(in crate::server) fn none(name: &str, reached: Reached<'_>) -> Answer {
+pub(in crate::server) fn none(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
     let content = html! {
         p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
-        (markdown(OVERVIEW, &Place::at(reached)))
+        (markdown(OVERVIEW, &Placeholders::at(reached)))
     };
     frame(StatusCode::NOT_FOUND, "No such runbook", &content)
 }
@@ -57,7 +62,7 @@ const SCHEME: &str = "http://";
 
 /// What the placeholders of a page stand for.
 #[derive(Default)]
-struct Place<'a> {
+struct Placeholders<'a> {
     /// Stands for `http://INSTANCE`.
     url: Option<String>,
     /// Stands for `INSTANCE` alone, which commands compare with the label `instance` of a scrape.
@@ -65,16 +70,16 @@ struct Place<'a> {
     check: Option<(&'a ProbeState, &'a CheckState)>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Placeholders<'a> {
     /// No check, only where the server was reached.
-    fn at(Reached { external_url, address }: Reached<'_>) -> Self {
+    fn at(ReachedAddress { external_url, address }: ReachedAddress<'_>) -> Self {
         let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
         let url = external_url.map(str::to_owned).or_else(|| Some(format!("http://{}", address.as_ref()?)));
         Self { url, instance: address, check: None }
     }
 
     /// Only a check that exists fills anything in, so that no link can put words into commands that people copy.
-    fn new(all: &'a Snapshot, query: &str, reached: Reached<'_>) -> Self {
+    fn new(all: &'a Snapshot, query: &str, reached: ReachedAddress<'_>) -> Self {
         let value = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == wanted).map(|(_, value)| value)
         };
@@ -113,7 +118,7 @@ impl<'a> Place<'a> {
     }
 }
 
-fn frame(status: StatusCode, title: &str, content: &Markup) -> Answer {
+fn frame(status: StatusCode, title: &str, content: &Markup) -> ServerResponse {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -156,7 +161,7 @@ fn verdict(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
 }
 
 /// Text as HTML: headings can be linked to, what is wide scrolls in its own box, and HTML within it stays text.
-fn markdown(text: &'static str, place: &Place<'_>) -> Markup {
+fn markdown(text: &'static str, place: &Placeholders<'_>) -> Markup {
     let parser = Parser::new_ext(text, Options::ENABLE_TABLES);
     let mut events: Vec<Event<'_>> = Vec::new();
     for event in parser {
@@ -194,7 +199,7 @@ mod tests {
     fn html_within_a_page_stays_text_and_links_become_addresses() {
         let html = markdown(
             "# An alert\n\n<script>alert(1)</script>\n\na <b>c</b> [d](Other.md#mitigation) [e](README.md)\n",
-            &Place::default(),
+            &Placeholders::default(),
         );
         let html = html.into_string();
         assert!(html.contains("<h1 id=\"an-alert\">") && html.contains("&lt;script&gt;alert(1)"), "{html}");
@@ -206,8 +211,8 @@ mod tests {
     fn commands_have_the_external_url_or_the_address_that_was_reached() {
         let all = crate::board::Board::default().snapshot();
         let filled = |external_url, address: &str| {
-            let reached = Reached { external_url, address: address.parse().ok() };
-            Place::new(&all, "", reached).fill("curl http://INSTANCE/ instance=INSTANCE".into()).into_string()
+            let reached = ReachedAddress { external_url, address: address.parse().ok() };
+            Placeholders::new(&all, "", reached).fill("curl http://INSTANCE/ instance=INSTANCE".into()).into_string()
         };
         assert_eq!(filled(None, "[::1]:10980"), "curl http://[::1]:10980/ instance=[::1]:10980");
         assert_eq!(filled(None, "[::ffff:10.0.0.1]:1"), "curl http://10.0.0.1:1/ instance=10.0.0.1:1");

@@ -14,14 +14,14 @@ const SHOWN: usize = 8;
 
 /// The overall verdict, in the words of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Overall {
+pub(super) enum OverallVerdict {
     Ready,
     /// Nothing is wrong, but not everything has been looked at.
     Starting,
     NotReady,
 }
 
-impl Overall {
+impl OverallVerdict {
     pub(super) fn of(all: &Snapshot) -> Self {
         let is_waiting = |check: &CheckState| check.status == Status::Pending;
         match () {

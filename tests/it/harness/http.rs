@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use readiness_exporter::{
     board::Board,
     scheduler::Pulse,
-    server::{self, Reload, ServerContext},
+    server::{self, ReloadRequest, ServerContext},
     settings,
 };
 use tokio::{
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
-    pub(crate) reloads: mpsc::Receiver<Reload>,
+    pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
     pub(crate) serving: JoinHandle<()>,
 }
 

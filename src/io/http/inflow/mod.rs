@@ -14,7 +14,7 @@ use std::{
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::{
-    compress::Members,
+    compress::GzipDecoder,
     model::{failure::Failure, units::Size, words::Reason},
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct BodyKind {
 /// The encodings that can be undone.
 enum Encoding {
     Identity,
-    Gzip(Box<Members>),
+    Gzip(Box<GzipDecoder>),
     Deflate(Option<Box<Inflate>>),
 }
 

@@ -8,7 +8,7 @@ use std::{fmt, io};
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::{Defect, content::Content};
-use crate::compress::Members;
+use crate::compress::GzipDecoder;
 
 /// A file's bytes on their way.
 pub(super) struct Stream {
@@ -20,7 +20,7 @@ pub(super) struct Stream {
 
 enum Packing {
     Plain,
-    Gzip(Box<Members>),
+    Gzip(Box<GzipDecoder>),
     Zstd {
         decoder: Decoder<'static>,
         /// Bytes that the decoder still waits for; 0 at the end of a frame.
