@@ -62,7 +62,7 @@
 //!   results; the other runs the probes. Measured in a debug build beside two metrics pages of 9 MiB of blank lines and
 //!   two JSON bodies of 8 MiB each 2 s: `/-/healthy` took 87 ms in the median and 2.7 s at worst on one thread, 0.6 ms
 //!   and 77 ms with two. A scrape costs the same, and the second thread takes about 160 KiB. Since an answer no longer
-//!   proves that probes run, `/-/healthy` watches the other runtime ([`scheduler::Pulse`]), and results are aged on the
+//!   proves that probes run, `/-/healthy` watches the other runtime ([`scheduler::Heartbeat`]), and results are aged on the
 //!   main thread: those of a probe thread that stands still turn `unknown`.
 //! * The `Host` header is checked for `/config` and `/-/reload` only: these show the configuration or change something.
 //!   Scrapers, load balancers and people reach the rest under names that nobody has listed.

@@ -98,7 +98,7 @@ impl Generation {
             let unchanged = |before: &Self| self.member(name).is_some_and(|member| before.has_kept(member));
             before.is_some_and(unchanged)
         };
-        board.lay(self.members.iter().map(limits).collect(), keep, now);
+        board.replace_probes(self.members.iter().map(limits).collect(), keep, now);
     }
 
     /// What the state is taken from and given back to.

@@ -27,7 +27,7 @@ use crate::{
     board::Board,
     document::{Diagnostics, Location},
     io::resources::Resources,
-    scheduler::{ConcurrencyLimiter, Pulse, Scheduler, log_change},
+    scheduler::{ConcurrencyLimiter, Heartbeat, Scheduler, log_change},
     server::{self, ReloadRequest},
     settings::{EffectiveConfig, Settings},
     state::{LoadedState, StateStore, StateStoreError},
@@ -43,7 +43,7 @@ const STATE_EVERY: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Standstill of the probes' thread from which on it is logged.
-const LOGGED_STANDSTILL: Duration = Duration::from_secs(2);
+const MIN_LOGGED_STALL: Duration = Duration::from_secs(2);
 
 /// Everything acquired, nothing running yet.
 pub struct App {
@@ -96,9 +96,9 @@ impl App {
         let store = generation.state.as_deref().map(StateStore::open).transpose()?.map(Arc::new);
         let board = Arc::new(Board::default());
         generation.lay(&board, None, Timestamp::now());
-        board.own(|own| {
-            own.reload_successful = true;
-            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        board.update_daemon(|daemon| {
+            daemon.reload_successful = true;
+            daemon.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
         });
         if let Some(store) = &store {
             restore(store, &board, &generation);
@@ -135,16 +135,20 @@ impl App {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
             reload: sender,
-            pulse: Arc::clone(self.probes.pulse()),
+            heartbeat: Arc::clone(self.probes.heartbeat()),
             settings: self.generation.server.clone(),
         };
         let mut server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
         let mut closed = None;
         let mut daemon = Daemon {
-            scheduler: Scheduler::new(Arc::clone(&self.board), self.probes.pulse().runtime().clone(), shutdown.clone()),
-            pulse: Arc::clone(self.probes.pulse()),
+            scheduler: Scheduler::new(
+                Arc::clone(&self.board),
+                self.probes.heartbeat().runtime().clone(),
+                shutdown.clone(),
+            ),
+            heartbeat: Arc::clone(self.probes.heartbeat()),
             stands_still: false,
-            room: ConcurrencyLimiter::new(self.generation.concurrency),
+            limiter: ConcurrencyLimiter::new(self.generation.concurrency),
             generation: Arc::new(self.generation),
             saving: self.store.map(|store| StateWriter::new(store, Arc::clone(&self.board))),
             board: self.board,
@@ -233,10 +237,10 @@ async fn read(loading: &mut Option<PendingReload>) -> Option<Result<Generation, 
 struct Daemon {
     generation: Arc<Generation>,
     scheduler: Scheduler,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     /// Whether a standstill of the probes' thread has been logged and is not over yet.
     stands_still: bool,
-    room: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
     board: Arc<Board>,
     shared: Arc<Resources>,
     load: LoadSettings,
@@ -247,7 +251,7 @@ struct Daemon {
 impl Daemon {
     fn start_all(&mut self) {
         for member in self.generation.members() {
-            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.limiter.clone());
         }
     }
 
@@ -265,7 +269,7 @@ impl Daemon {
             Err(problems) => {
                 let text = problems.to_string();
                 tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
-                self.board.own(|own| own.reload_successful = false);
+                self.board.update_daemon(|daemon| daemon.reload_successful = false);
                 return Err(text);
             }
         };
@@ -280,7 +284,7 @@ impl Daemon {
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
         if all {
-            self.room = ConcurrencyLimiter::new(self.generation.concurrency);
+            self.limiter = ConcurrencyLimiter::new(self.generation.concurrency);
         }
         for member in before.members() {
             if all || !self.generation.has_kept(member) {
@@ -291,31 +295,31 @@ impl Daemon {
         let mut started = 0;
         for member in self.generation.members() {
             if all || !before.has_kept(member) {
-                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.room.clone());
+                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.limiter.clone());
                 started += 1;
             }
         }
         self.effective.store(Arc::clone(&self.generation.effective));
-        self.board.own(|own| {
-            own.reload_successful = true;
-            own.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
+        self.board.update_daemon(|daemon| {
+            daemon.reload_successful = true;
+            daemon.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
         });
         tracing::info!(probes = self.generation.members().len(), started, "configuration reloaded");
     }
 
     fn age(&self) {
-        for (probe, change) in self.board.age(Timestamp::now()) {
+        for (probe, change) in self.board.expire_stale(Timestamp::now()) {
             log_change(&probe, &change);
         }
     }
 
     /// Logs when the probes' thread stops to answer, and when it does again.
     fn watch_probes(&mut self) {
-        let standstill = self.pulse.standstill();
-        if standstill > LOGGED_STANDSTILL && !self.stands_still {
+        let stalled_for = self.heartbeat.stalled_for();
+        if stalled_for > MIN_LOGGED_STALL && !self.stands_still {
             self.stands_still = true;
             tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
-        } else if standstill.is_zero() && self.stands_still {
+        } else if stalled_for.is_zero() && self.stands_still {
             self.stands_still = false;
             tracing::info!("the thread of the probes runs again");
         }

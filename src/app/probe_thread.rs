@@ -8,14 +8,14 @@ use std::{io, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{io::resources::THREADS, scheduler::Pulse};
+use crate::{io::resources::THREADS, scheduler::Heartbeat};
 
 /// Longest wait for the thread to drop the runs that are still under way, which kills their child processes.
 const END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// See the module. Dropping it ends the thread without waiting for it.
 pub(super) struct ProbeThread {
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     stop: DropGuard,
     ended: oneshot::Receiver<()>,
 }
@@ -27,22 +27,22 @@ impl ProbeThread {
     /// The system has no room for another thread or another epoll instance.
     pub(super) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
-        let pulse = Arc::new(Pulse::new(runtime.handle().clone()));
+        let heartbeat = Arc::new(Heartbeat::new(runtime.handle().clone()));
         let stop = CancellationToken::new();
         let (done, ended) = oneshot::channel();
-        let (beating, stopped) = (Arc::clone(&pulse), stop.clone());
+        let (beating, stopped) = (Arc::clone(&heartbeat), stop.clone());
         thread::Builder::new().name("probes".to_owned()).spawn(move || {
-            runtime.block_on(stopped.run_until_cancelled(beating.beat()));
+            runtime.block_on(stopped.run_until_cancelled(beating.run()));
             // A look-up or a file that hangs must not hold up the exit.
             runtime.shutdown_background();
             let _ = done.send(());
         })?;
-        Ok(Self { pulse, stop: stop.drop_guard(), ended })
+        Ok(Self { heartbeat, stop: stop.drop_guard(), ended })
     }
 
     /// Sign of life of the thread.
-    pub(super) fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
+    pub(super) fn heartbeat(&self) -> &Arc<Heartbeat> {
+        &self.heartbeat
     }
 
     /// Ends the thread, and waits a moment for it: a probe that keeps it busy must not hold up the exit.

@@ -19,7 +19,7 @@ use crate::{
 pub struct OneShot {
     generation: Generation,
     board: Board,
-    room: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
 }
 
 impl OneShot {
@@ -37,7 +37,7 @@ impl OneShot {
         let generation = Generation::acquire(settings, None, &Arc::new(Resources::default()))?;
         let board = Board::default();
         generation.lay(&board, None, Timestamp::now());
-        Ok(Self { room: ConcurrencyLimiter::new(generation.concurrency), generation, board })
+        Ok(Self { limiter: ConcurrencyLimiter::new(generation.concurrency), generation, board })
     }
 
     /// How many probes a round runs.
@@ -75,7 +75,7 @@ impl OneShot {
         if let Some(other) = member.info.depends_on.iter().find(failing) {
             self.board.skip(name, other, Timestamp::now());
         } else {
-            let _permits = self.room.enter(member.kept.job.host()).await;
+            let _permits = self.limiter.acquire(member.kept.job.host()).await;
             let report = member.kept.job.run(Detail::Verdicts).await;
             self.board.record(name, report, 0.0);
         }

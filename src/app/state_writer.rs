@@ -94,9 +94,9 @@ impl StateWriter {
             Ok(()) if was_unsaved => tracing::info!("the state is written again"),
             Ok(()) => {}
         }
-        self.board.own(|own| match result {
-            Ok(()) => own.state_writes += 1,
-            Err(_) => own.state_failures += 1,
+        self.board.update_daemon(|daemon| match result {
+            Ok(()) => daemon.state_writes += 1,
+            Err(_) => daemon.state_failures += 1,
         });
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         let board = Arc::new(Board::default());
         let mut saving = StateWriter::with("/state".into(), Arc::new(hang), Arc::clone(&board));
         saving.write(Vec::new());
-        let failures = || board.snapshot().own.state_failures;
+        let failures = || board.snapshot().daemon.state_failures;
         assert_eq!(failures(), 0);
         for expected in [1, 2] {
             saving.write(Vec::new());

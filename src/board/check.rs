@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// So many runs of each check are kept.
-pub const RECENT: usize = 60;
+pub const MAX_RECENT_RUNS: usize = 60;
 
 /// The state of one check.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct CheckState {
     /// The last verdict, as long as it holds.
     pub verdict: Option<Verdict>,
     /// Samples that stay true though the check can't be judged now.
-    pub lasting: Vec<Sample>,
+    pub retained: Vec<Sample>,
     /// The limits, which hold whether anything was judged or not.
     pub limits: Arc<CheckLimits>,
     /// The last runs, oldest first, before thresholds.
@@ -71,9 +71,9 @@ impl CheckState {
             results: [0; Status::ALL.len()],
             streak: 0,
             verdict: None,
-            lasting: Vec::new(),
+            retained: Vec::new(),
             limits: Arc::new(limits),
-            recent: VecDeque::with_capacity(RECENT),
+            recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
             note: note.to_owned(),
             resume: None,
         }
@@ -94,7 +94,7 @@ impl CheckState {
     /// Whether it stands in the way of being ready. What is switched off takes no part; what is skipped because
     /// something else fails does.
     #[must_use]
-    pub fn blocks(&self) -> bool {
+    pub fn blocks_readiness(&self) -> bool {
         self.info.gate && self.info.enabled && !matches!(self.status, Status::Pass | Status::Warn)
     }
 
@@ -112,14 +112,14 @@ impl CheckState {
             Resume { status: self.status, since: self.since, streak: self.streak } = before;
         }
         let outcome = verdict.outcome;
-        self.count(outcome.status());
+        self.count_result(outcome.status());
         if outcome == Outcome::Pass {
             self.last_pass = Some(at);
         }
-        for sample in verdict.samples.iter().filter(|sample| sample.family.lasting) {
-            match self.lasting.iter_mut().find(|kept| kept.family == sample.family && kept.labels == sample.labels) {
+        for sample in verdict.samples.iter().filter(|sample| sample.family.retained) {
+            match self.retained.iter_mut().find(|kept| kept.family == sample.family && kept.labels == sample.labels) {
                 Some(kept) => kept.value = sample.value,
-                None => self.lasting.push(sample.clone()),
+                None => self.retained.push(sample.clone()),
             }
         }
         let status = self.next_status(outcome.status());
@@ -132,29 +132,29 @@ impl CheckState {
             }
             None => verdict,
         });
-        self.turn(status, at)
+        self.transition_to(status, at)
     }
 
     /// It was not judged, and here is why.
-    pub(super) fn set_aside(&mut self, status: Status, note: String, at: Timestamp) -> Option<StatusChange> {
+    pub(super) fn mark_unjudged(&mut self, status: Status, note: String, at: Timestamp) -> Option<StatusChange> {
         if !self.info.enabled {
             return None;
         }
         if status == Status::Skipped {
-            self.count(status);
+            self.count_result(status);
         }
         self.verdict = None;
         self.note = note;
         self.streak = 0;
         self.resume = None;
-        self.turn(status, at)
+        self.transition_to(status, at)
     }
 
-    fn count(&mut self, status: Status) {
+    fn count_result(&mut self, status: Status) {
         if let Some(count) = self.results.get_mut(status as usize) {
             *count += 1;
         }
-        if self.recent.len() == RECENT {
+        if self.recent.len() == MAX_RECENT_RUNS {
             self.recent.pop_front();
         }
         self.recent.push_back(status);
@@ -188,7 +188,7 @@ impl CheckState {
         self.status
     }
 
-    fn turn(&mut self, status: Status, at: Timestamp) -> Option<StatusChange> {
+    fn transition_to(&mut self, status: Status, at: Timestamp) -> Option<StatusChange> {
         if status == self.status {
             return None;
         }
@@ -281,7 +281,7 @@ mod tests {
         let mut check = check(1, 1);
         play(&mut check, &"f".repeat(30));
         play(&mut check, &"p".repeat(50));
-        assert_eq!(check.recent.len(), RECENT);
+        assert_eq!(check.recent.len(), MAX_RECENT_RUNS);
         assert_eq!(check.recent.iter().filter(|status| **status == Status::Fail).count(), 10);
     }
 
@@ -303,7 +303,7 @@ mod tests {
     fn what_is_skipped_after_a_restart_does_not_go_on_from_where_it_was() {
         let mut restarted = check(1, 1);
         restarted.resume = Some(Resume { status: Status::Pass, since: at(5), streak: 0 });
-        restarted.set_aside(Status::Skipped, "skipped while db fails".to_owned(), at(100));
+        restarted.mark_unjudged(Status::Skipped, "skipped while db fails".to_owned(), at(100));
         let change = restarted.record(verdict('p'), at(110));
         assert_eq!((restarted.status, restarted.since), (Status::Pass, at(110)));
         assert_eq!(change.map(|change| change.from), Some(Status::Skipped), "the log tells that it is back");
@@ -316,8 +316,8 @@ mod tests {
         let made = |value| Sample::new(&BACKUP_LAST_SUCCESS, labels(), value);
         check.record(verdict('p').with([made(7.0), Sample::new(&BACKUP_AGE, labels(), 3.0)]), at(1));
         check.record(verdict('u'), at(2));
-        assert_eq!(check.lasting, [made(7.0)]);
+        assert_eq!(check.retained, [made(7.0)]);
         check.record(verdict('p').with([made(9.0)]), at(3));
-        assert_eq!(check.lasting, [made(9.0)]);
+        assert_eq!(check.retained, [made(9.0)]);
     }
 }

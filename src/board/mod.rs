@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 pub use self::{
-    check::{CheckState, RECENT, Resume},
+    check::{CheckState, MAX_RECENT_RUNS, Resume},
     probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct Board {
 struct BoardState {
     probes: Vec<Arc<ProbeState>>,
     by_name: HashMap<String, usize>,
-    own: DaemonStats,
+    daemon: DaemonStats,
 }
 
 /// What the daemon says about itself.
@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// Every probe, in the order of the configuration.
     pub probes: Vec<Arc<ProbeState>>,
     /// The daemon itself.
-    pub own: DaemonStats,
+    pub daemon: DaemonStats,
 }
 
 impl Default for Board {
@@ -77,10 +77,15 @@ impl Default for Board {
 impl Board {
     /// Puts every probe of a configuration on the board, all pending; what `keep` says is unchanged stays as it is,
     /// what is no longer there goes.
-    pub fn lay(&self, probes: Vec<(Arc<ProbeInfo>, Vec<CheckLimits>)>, keep: impl Fn(&str) -> bool, now: Timestamp) {
+    pub fn replace_probes(
+        &self,
+        probes: Vec<(Arc<ProbeInfo>, Vec<CheckLimits>)>,
+        keep: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) {
         let mut inner = self.lock();
         let old = std::mem::take(&mut *inner);
-        inner.own = old.own;
+        inner.daemon = old.daemon;
         for (info, limits) in probes {
             let kept = old.by_name.get(&info.name).filter(|_| keep(&info.name)).and_then(|at| old.probes.get(*at));
             let state = kept.cloned().unwrap_or_else(|| Arc::new(ProbeState::new(info, limits, now)));
@@ -88,14 +93,14 @@ impl Board {
             inner.by_name.insert(state.info.name.clone(), at);
             inner.probes.push(state);
         }
-        self.changed(inner);
+        self.notify(inner);
     }
 
     /// Writes down one run of a probe; gives what changed its status, for the log.
     pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let panics = u64::from(report.panics);
-        self.update(probe, |state, own| {
-            own.panics += panics;
+        self.update(probe, |state, daemon| {
+            daemon.panics += panics;
             state.record(report, lateness)
         })
     }
@@ -106,7 +111,7 @@ impl Board {
     }
 
     /// Writes down that a run was left out because the one before had not ended.
-    pub fn overrun(&self, probe: &str, runs: u64) {
+    pub fn add_overruns(&self, probe: &str, runs: u64) {
         self.update(probe, |state, _| {
             state.overruns += runs;
             Vec::new()
@@ -115,24 +120,24 @@ impl Board {
 
     /// Turns what is older than three intervals into `unknown`; gives what changed, with the probe's name. To be
     /// called about once a second.
-    pub fn age(&self, now: Timestamp) -> Vec<(String, StatusChange)> {
+    pub fn expire_stale(&self, now: Timestamp) -> Vec<(String, StatusChange)> {
         let mut inner = self.lock();
         let mut changes = Vec::new();
         for state in inner.probes.iter_mut().filter(|state| state.is_stale(now) && state.has_verdicts()) {
             let state = Arc::make_mut(state);
-            changes.extend(state.expire(now).into_iter().map(|change| (state.info.name.clone(), change)));
+            changes.extend(state.mark_stale(now).into_iter().map(|change| (state.info.name.clone(), change)));
         }
         if !changes.is_empty() {
-            self.changed(inner);
+            self.notify(inner);
         }
         changes
     }
 
     /// Changes what the daemon says about itself.
-    pub fn own(&self, change: impl FnOnce(&mut DaemonStats)) {
+    pub fn update_daemon(&self, change: impl FnOnce(&mut DaemonStats)) {
         let mut inner = self.lock();
-        change(&mut inner.own);
-        self.changed(inner);
+        change(&mut inner.daemon);
+        self.notify(inner);
     }
 
     /// Replaces a probe's state by what survived a restart.
@@ -152,11 +157,11 @@ impl Board {
     /// Everything, at one moment.
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.lock();
-        Snapshot { version: *self.version.borrow(), probes: inner.probes.clone(), own: inner.own.clone() }
+        Snapshot { version: *self.version.borrow(), probes: inner.probes.clone(), daemon: inner.daemon.clone() }
     }
 
     /// Wakes whoever waits for a change; the value grows with each.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
@@ -169,8 +174,8 @@ impl Board {
         let inner = &mut *guard;
         // A run may end just after a reload took its probe away.
         let Some(state) = inner.by_name.get(probe).and_then(|at| inner.probes.get_mut(*at)) else { return Vec::new() };
-        let changes = change(Arc::make_mut(state), &mut inner.own);
-        self.changed(guard);
+        let changes = change(Arc::make_mut(state), &mut inner.daemon);
+        self.notify(guard);
         changes
     }
 
@@ -180,7 +185,7 @@ impl Board {
     }
 
     /// Tells the watchers; takes the guard so that it happens under the lock and versions match states.
-    fn changed(&self, guard: MutexGuard<'_, BoardState>) {
+    fn notify(&self, guard: MutexGuard<'_, BoardState>) {
         self.version.send_modify(|version| *version += 1);
         drop(guard);
     }
@@ -207,7 +212,7 @@ impl Snapshot {
 
     /// What stands in the way of being ready: see [`CheckState::blocks`].
     pub fn blockers(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
-        self.checks().filter(|(_, check)| check.blocks())
+        self.checks().filter(|(_, check)| check.blocks_readiness())
     }
 
     /// The same, the worst first; of those alike, the one that broke last: it is the news.
@@ -226,14 +231,14 @@ impl Snapshot {
 
     /// Whether every probe has run, been skipped or timed out once.
     #[must_use]
-    pub fn has_seen_everything(&self) -> bool {
-        self.probes.iter().all(|probe| probe.was_attended())
+    pub fn all_probes_attempted(&self) -> bool {
+        self.probes.iter().all(|probe| probe.was_attempted())
     }
 }
 
 /// How much a check counts in the score.
 #[must_use]
-pub fn weight(severity: Severity) -> f64 {
+pub fn score_weight(severity: Severity) -> f64 {
     match severity {
         Severity::Critical => 4.0,
         Severity::Warning => 2.0,

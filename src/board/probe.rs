@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CheckState, RECENT, StatusChange};
+use super::{CheckState, MAX_RECENT_RUNS, StatusChange};
 use crate::{
     kind::RunReport,
     model::{
@@ -32,11 +32,11 @@ pub struct ProbeState {
     /// The last run, unless a restart forgot it.
     pub last: Option<LastRun>,
     /// When it last ran or was skipped; `None` before.
-    pub attended: Option<Timestamp>,
+    pub last_attempt: Option<Timestamp>,
     /// The last runs, oldest first.
     pub recent: VecDeque<PastRun>,
     /// Samples of facts that stay true though the probe fails now.
-    pub lasting: Vec<Sample>,
+    pub retained: Vec<Sample>,
 }
 
 /// The last run of a probe.
@@ -80,10 +80,10 @@ impl ProbeState {
             failures: [0; Reason::ALL.len()],
             overruns: 0,
             last: None,
-            attended: None,
+            last_attempt: None,
             // At once as large as it gets: memory that grows with the runs would lie scattered among what they need.
-            recent: VecDeque::with_capacity(RECENT),
-            lasting: Vec::new(),
+            recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
+            retained: Vec::new(),
         }
     }
 
@@ -104,14 +104,14 @@ impl ProbeState {
 
     /// Whether it has run or was skipped at least once, or never will.
     #[must_use]
-    pub fn was_attended(&self) -> bool {
-        self.attended.is_some() || !self.info.enabled
+    pub fn was_attempted(&self) -> bool {
+        self.last_attempt.is_some() || !self.info.enabled
     }
 
     /// Older than three intervals.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
         let limit = SignedDuration::try_from(self.info.timing.interval * 3).unwrap_or(SignedDuration::MAX);
-        self.attended.is_some_and(|at| now.duration_since(at) > limit)
+        self.last_attempt.is_some_and(|at| now.duration_since(at) > limit)
     }
 
     pub(super) fn record(&mut self, report: RunReport, lateness: f64) -> Vec<StatusChange> {
@@ -121,12 +121,12 @@ impl ProbeState {
         {
             *count = count.saturating_add(1);
         }
-        self.remember(at, report.duration);
-        let (lasting, samples): (Vec<_>, Vec<_>) = report.samples.into_iter().partition(|s| s.family.lasting);
-        if !lasting.is_empty() {
-            self.lasting = lasting;
+        self.push_recent_run(at, report.duration);
+        let (retained, samples): (Vec<_>, Vec<_>) = report.samples.into_iter().partition(|s| s.family.retained);
+        if !retained.is_empty() {
+            self.retained = retained;
         }
-        self.attended = Some(at);
+        self.last_attempt = Some(at);
         // In the memory of the run before, for the same reason.
         let mut phases = self.last.take().map(|last| last.phases).unwrap_or_default();
         phases.clone_from(&report.phases);
@@ -135,11 +135,11 @@ impl ProbeState {
     }
 
     pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<StatusChange> {
-        self.attended = Some(now);
+        self.last_attempt = Some(now);
         // Its checks remember the skip too: runs and results stay side by side.
-        self.remember(now, Duration::ZERO);
+        self.push_recent_run(now, Duration::ZERO);
         let note = format!("skipped while {because} fails");
-        self.checks.iter_mut().filter_map(|check| check.set_aside(Status::Skipped, note.clone(), now)).collect()
+        self.checks.iter_mut().filter_map(|check| check.mark_unjudged(Status::Skipped, note.clone(), now)).collect()
     }
 
     /// Whether any check says something that could get too old.
@@ -147,18 +147,18 @@ impl ProbeState {
         self.checks.iter().any(CheckState::is_judged)
     }
 
-    fn remember(&mut self, at: Timestamp, duration: Duration) {
-        if self.recent.len() == RECENT {
+    fn push_recent_run(&mut self, at: Timestamp, duration: Duration) {
+        if self.recent.len() == MAX_RECENT_RUNS {
             self.recent.pop_front();
         }
         let at = u32::try_from(at.as_second()).unwrap_or_default();
         self.recent.push_back(PastRun { at, duration: duration.as_secs_f32() });
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<StatusChange> {
+    pub(super) fn mark_stale(&mut self, now: Timestamp) -> Vec<StatusChange> {
         let interval = crate::model::units::Period(self.info.timing.interval);
         let note = format!("no result for more than three intervals of {interval}");
         let judged = self.checks.iter_mut().filter(|check| check.is_judged());
-        judged.filter_map(|check| check.set_aside(Status::Unknown, note.clone(), now)).collect()
+        judged.filter_map(|check| check.mark_unjudged(Status::Unknown, note.clone(), now)).collect()
     }
 }

@@ -147,9 +147,9 @@ mod tests {
         kind: Type::Counter,
         help: "Back\\slash, \"quotes\".",
         labels: &["x"],
-        lasting: false,
+        retained: false,
     };
-    static GAUGE: Family = Family { name: "b_ratio", kind: Type::Gauge, help: "Help.", labels: &[], lasting: false };
+    static GAUGE: Family = Family { name: "b_ratio", kind: Type::Gauge, help: "Help.", labels: &[], retained: false };
 
     fn page(format: ExpositionFormat, write: impl Fn(&mut dyn SampleSink)) -> String {
         let mut lines = LineEncoder::new(format, PageBuffer::plain());

@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    board::{CheckState, DaemonStats, ProbeState, Snapshot, weight},
+    board::{CheckState, DaemonStats, ProbeState, Snapshot, score_weight},
     model::{
         measure::{Measure, MeasureInfo},
         metric::{self, Family, Sample},
@@ -43,7 +43,7 @@ pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sampl
                 sink.family(family, &[]);
                 match fill {
                     FamilySource::Daemon(fill) => fill(snapshot, sink),
-                    FamilySource::DaemonStats(fill) => fill(&snapshot.own, sink),
+                    FamilySource::DaemonStats(fill) => fill(&snapshot.daemon, sink),
                     FamilySource::Probe(value) => {
                         snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
                     }
@@ -139,16 +139,16 @@ static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
     (&metric::CHECK_LIMIT_NUMBER, FamilySource::Limits(Unit::Number)),
     (
         &metric::CONFIG_RELOAD_SUCCESSFUL,
-        FamilySource::DaemonStats(|own, sink| sink.sample(&[], flag(own.reload_successful))),
+        FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], flag(daemon.reload_successful))),
     ),
-    (&metric::CONFIG_RELOAD_TIMESTAMP, FamilySource::DaemonStats(|own, sink| sink.sample(&[], own.reloaded_at))),
+    (&metric::CONFIG_RELOAD_TIMESTAMP, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.reloaded_at))),
     (&metric::SCRAPE_DURATION, FamilySource::Took),
-    (&metric::PANICS, FamilySource::DaemonStats(|own, sink| sink.sample(&[], own.panics as f64))),
+    (&metric::PANICS, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.panics as f64))),
     (
         &metric::STATE_WRITES,
-        FamilySource::DaemonStats(|own, sink| {
-            sink.sample(&["success"], own.state_writes as f64);
-            sink.sample(&["failure"], own.state_failures as f64);
+        FamilySource::DaemonStats(|daemon, sink| {
+            sink.sample(&["success"], daemon.state_writes as f64);
+            sink.sample(&["failure"], daemon.state_failures as f64);
         }),
     ),
 ];
@@ -190,7 +190,7 @@ fn counts(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
 fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
     let mut categories = BTreeMap::<_, [f64; 3]>::new();
     for (_, check) in snapshot.checks() {
-        let weight = weight(check.info.severity);
+        let weight = score_weight(check.info.severity);
         let [passing, judged, all] = categories.entry(check.info.category).or_default();
         *passing += if check.status == Status::Pass { weight } else { 0.0 };
         *judged += if matches!(check.status, Status::Pass | Status::Warn | Status::Fail) { weight } else { 0.0 };
@@ -350,8 +350,8 @@ fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
     let mut seen = HashSet::new();
     let mut labels: Vec<&str> = Vec::new();
     for probe in &snapshot.probes {
-        let facts = facts(probe, family.lasting).map(|sample| (None, sample));
-        let checks = probe.checks.iter().flat_map(|check| said(check, family.lasting).map(move |s| (Some(check), s)));
+        let facts = facts(probe, family.retained).map(|sample| (None, sample));
+        let checks = probe.checks.iter().flat_map(|check| said(check, family.retained).map(move |s| (Some(check), s)));
         seen.clear();
         for (check, sample) in facts.chain(checks).filter(|(_, sample)| ptr::eq(sample.family, family)) {
             let check = check.map(|check| &*check.info.name).filter(|_| is_by_check);
@@ -374,14 +374,14 @@ fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
 }
 
 /// Samples of the facts: what lasts was put aside by the board, the rest holds as long as the last run does.
-fn facts(probe: &ProbeState, lasting: bool) -> impl Iterator<Item = &Sample> {
+fn facts(probe: &ProbeState, retained: bool) -> impl Iterator<Item = &Sample> {
     let holds = probe.checks.iter().any(|check| check.verdict.is_some());
-    let last = probe.last.iter().filter(move |_| holds && !lasting).flat_map(|run| &run.samples);
-    last.chain(probe.lasting.iter().filter(move |_| lasting))
+    let last = probe.last.iter().filter(move |_| holds && !retained).flat_map(|run| &run.samples);
+    last.chain(probe.retained.iter().filter(move |_| retained))
 }
 
 /// Limits and measured values of a check; of what lasts, the board has kept the latest.
-fn said(check: &CheckState, lasting: bool) -> impl Iterator<Item = &Sample> {
-    let measured = held(check).filter(|_| !lasting).into_iter().flat_map(|verdict| &verdict.samples);
-    check.limits.samples.iter().chain(measured).chain(check.lasting.iter().filter(move |_| lasting))
+fn said(check: &CheckState, retained: bool) -> impl Iterator<Item = &Sample> {
+    let measured = held(check).filter(|_| !retained).into_iter().flat_map(|verdict| &verdict.samples);
+    check.limits.samples.iter().chain(measured).chain(check.retained.iter().filter(move |_| retained))
 }

@@ -39,7 +39,7 @@ use crate::{
     compress::{self, Compressed, PartChecksum},
     outgoing::{Outgoing, PageStream, SharedContent},
     render_thread::RenderThread,
-    scheduler::Pulse,
+    scheduler::Heartbeat,
 };
 
 /// How a page is written.
@@ -77,7 +77,7 @@ pub struct MetricsRenderer {
     board: Arc<Board>,
     version: watch::Receiver<u64>,
     renderer: Arc<RenderThread>,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     cache: Arc<Mutex<RenderedPages>>,
 }
 
@@ -124,7 +124,7 @@ const MOST_PLAIN: usize = 256;
 
 impl MetricsRenderer {
     /// Pages of this board, with the tasks of the server's runtime and of the probes'.
-    pub(crate) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, pulse: Arc<Pulse>) -> Self {
+    pub(crate) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, heartbeat: Arc<Heartbeat>) -> Self {
         let cache = RenderedPages {
             text: FormatPages::default(),
             open: FormatPages::default(),
@@ -132,7 +132,7 @@ impl MetricsRenderer {
             process: Process::this(),
             took: 0.0,
         };
-        Self { version: board.watch(), board, renderer, pulse, cache: Arc::new(Mutex::new(cache)) }
+        Self { version: board.subscribe(), board, renderer, heartbeat, cache: Arc::new(Mutex::new(cache)) }
     }
 
     /// The page as of now; `None` only if a bug keeps it from being written.
@@ -144,7 +144,7 @@ impl MetricsRenderer {
             return Some(page);
         }
         let board = Arc::clone(&self.board);
-        let tasks = Handle::current().metrics().num_alive_tasks() + self.pulse.tasks();
+        let tasks = Handle::current().metrics().num_alive_tasks() + self.heartbeat.tasks();
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
         let rendering = self.renderer.run(move || {
             cache.render(&board, format, gzip, wanted);

@@ -13,7 +13,7 @@ const TICKS: f64 = 100.0;
 
 macro_rules! process {
     ($($id:ident: $kind:ident $name:literal $help:literal;)+) => {
-        $(static $id: Family = Family { name: $name, kind: Type::$kind, help: $help, labels: &[], lasting: false };)+
+        $(static $id: Family = Family { name: $name, kind: Type::$kind, help: $help, labels: &[], retained: false };)+
     };
 }
 

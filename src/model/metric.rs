@@ -28,7 +28,7 @@ pub struct Family {
     /// Label names in their order, `probe` and `check` included.
     pub labels: &'static [&'static str],
     /// Whether a value stays when the thing can't be judged any more: true for timestamps, which go on being true.
-    pub lasting: bool,
+    pub retained: bool,
 }
 
 /// One value of a family, as a check or a probe hands it over: without the labels `probe` and `check`.
@@ -51,7 +51,7 @@ impl Sample {
 
 /// Declares the families and the list of all of them.
 macro_rules! families {
-    ($($(#[$doc:meta])* $id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal $($lasting:ident)?;)+) => {
+    ($($(#[$doc:meta])* $id:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal $($retained:ident)?;)+) => {
         $(
             #[doc = concat!("`", $name, "`: ", $help)]
             pub static $id: Family = Family {
@@ -59,14 +59,14 @@ macro_rules! families {
                 kind: Type::$kind,
                 help: $help,
                 labels: &[$($label),*],
-                lasting: families!(@lasting $($lasting)?),
+                retained: families!(@retained $($retained)?),
             };
         )+
         /// Every family, in the order in which they are exposed.
         pub static ALL: &[&Family] = &[$(&$id),+];
     };
-    (@lasting lasting) => { true };
-    (@lasting) => { false };
+    (@retained retained) => { true };
+    (@retained) => { false };
 }
 
 families! {
@@ -99,7 +99,7 @@ families! {
     PROBE_INTERVAL: Gauge "readiness_probe_interval_seconds" ["probe"]
         "Time between the starts of two runs of a probe, as configured.";
     PROBE_LAST_RUN: Gauge "readiness_probe_last_run_timestamp_seconds" ["probe"]
-        "When the last run of a probe started; 0 before the first." lasting;
+        "When the last run of a probe started; 0 before the first." retained;
     PROBE_LATENESS: Gauge "readiness_probe_lateness_seconds" ["probe"]
         "How much later than planned the last run of a probe started.";
 
@@ -160,10 +160,10 @@ families! {
         "Limit on the share of a pool's connections in use.";
 
     CERTIFICATE_NOT_AFTER: Gauge "readiness_certificate_not_after_timestamp_seconds" ["probe", "position", "verified"]
-        "Until when a certificate is valid: the leaf, and the issuer certificate of the presented chain that ends first." lasting;
+        "Until when a certificate is valid: the leaf, and the issuer certificate of the presented chain that ends first." retained;
 
     BACKUP_LAST_SUCCESS: Gauge "readiness_backup_last_success_timestamp_seconds" ["probe", "location", "type"]
-        "When the newest complete backup was made; absent if there never was one." lasting;
+        "When the newest complete backup was made; absent if there never was one." retained;
     BACKUP_MAX_AGE: Gauge "readiness_backup_max_age_seconds" ["probe", "location", "type"]
         "Limit on the age of the newest complete backup: the recovery point objective.";
     BACKUP_AGE: Gauge "readiness_backup_age_seconds" ["probe", "location", "type"]
@@ -173,7 +173,7 @@ families! {
     BACKUPS: Gauge "readiness_backups" ["probe", "location", "type"]
         "Complete backups that are there.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
-        "When the oldest complete backup that is there was made." lasting;
+        "When the oldest complete backup that is there was made." retained;
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
         "Runs of the backup schedule without a backup, up to now.";
 

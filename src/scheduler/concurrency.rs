@@ -33,7 +33,7 @@ impl ConcurrencyLimiter {
     }
 
     /// Waits for room. The host comes first: whoever waits for a slow host must not hold room that others could use.
-    pub async fn enter(&self, host: Option<&str>) -> Permits {
+    pub async fn acquire(&self, host: Option<&str>) -> Permits {
         let host = match host {
             // Semaphores are never closed, so this always gives a permit.
             Some(host) => self.host(host).acquire_owned().await.ok(),

@@ -5,8 +5,8 @@
 //! bounded overall and for each host, so that one hanging host holds up its own probes and no other.
 
 mod concurrency;
+mod heartbeat;
 mod plan;
-mod pulse;
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::plan::Plan;
-pub use self::{concurrency::ConcurrencyLimiter, pulse::Pulse};
+pub use self::{concurrency::ConcurrencyLimiter, heartbeat::Heartbeat};
 use crate::{
     board::{Board, StatusChange},
     kind::{Detail, Job},
@@ -45,7 +45,7 @@ pub struct Scheduler {
 struct Running {
     id: Id,
     handle: tokio::task::AbortHandle,
-    voice: WriteLease,
+    lease: WriteLease,
 }
 
 /// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
@@ -55,7 +55,7 @@ struct WriteLease(Arc<Mutex<bool>>);
 
 /// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
 /// wait for one dependency are spread, too.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const DEPENDENCY_RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Scheduler {
     /// A scheduler without probes, which runs them on `runtime`; `stop` lets runs that are under way end, and begins no
@@ -66,25 +66,25 @@ impl Scheduler {
     }
 
     /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
-    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, room: ConcurrencyLimiter) {
+    pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, limiter: ConcurrencyLimiter) {
         self.drop_probe(&info.name);
         if !info.enabled {
             return;
         }
         let name = info.name.clone();
-        let voice = WriteLease(Arc::new(Mutex::new(true)));
+        let lease = WriteLease(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
-        let task = Task { info, job, room, board, stop, voice: voice.clone() };
+        let task = Task { info, job, limiter, board, stop, lease: lease.clone() };
         // Lent to its run: what is handed over to an `async fn` is kept in there twice.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
-        self.running.insert(name, Running { id: handle.id(), handle, voice });
+        self.running.insert(name, Running { id: handle.id(), handle, lease });
     }
 
     /// Drops a probe, in the middle of its run if need be.
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
-            running.voice.end();
+            running.lease.revoke();
             running.handle.abort();
         }
     }
@@ -97,7 +97,7 @@ impl Scheduler {
             if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
                 let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
                 tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
-                self.board.own(|own| own.panics += 1);
+                self.board.update_daemon(|daemon| daemon.panics += 1);
                 self.running.remove(&name);
             }
         }
@@ -113,16 +113,16 @@ impl Scheduler {
 struct Task {
     info: Arc<ProbeInfo>,
     job: Arc<dyn Job>,
-    room: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
     board: Arc<Board>,
     stop: CancellationToken,
-    voice: WriteLease,
+    lease: WriteLease,
 }
 
 /// What a probe's dependencies say about whether it may run.
 enum DependencyState {
-    Hold,
-    Fails(String),
+    Satisfied,
+    Failing(String),
     /// Right after the start, before they have run themselves.
     Unknown,
 }
@@ -134,61 +134,61 @@ impl Task {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                () = tokio::time::sleep_until(plan.next()) => {}
+                () = tokio::time::sleep_until(plan.next_run()) => {}
             }
             // Boxed, so that ten thousand probes that sleep don't hold what only a run needs.
-            if Box::pin(self.once(&mut plan)).await.is_none() {
+            if Box::pin(self.run_slot(&mut plan)).await.is_none() {
                 return;
             }
         }
     }
 
     /// What is to be done at one slot; `None` at the stop.
-    async fn once(&self, plan: &mut Plan) -> Option<()> {
-        let (name, planned) = (&*self.info.name, plan.next());
-        if let DependencyState::Fails(other) = self.dependencies(plan.after(planned)).await {
-            self.write(|board| board.skip(name, &other, Timestamp::now()));
-            plan.done(Instant::now(), false);
-            self.rest(plan).await;
+    async fn run_slot(&self, plan: &mut Plan) -> Option<()> {
+        let (name, planned) = (&*self.info.name, plan.next_run());
+        if let DependencyState::Failing(other) = self.wait_for_dependencies(plan.slot_after(planned)).await {
+            self.update_board(|board| board.skip(name, &other, Timestamp::now()));
+            plan.complete_run(Instant::now(), false);
+            self.wait_for_recovery(plan).await;
             return Some(());
         }
-        let _permits = self.stop.run_until_cancelled(self.room.enter(self.job.host())).await?;
+        let _permits = self.stop.run_until_cancelled(self.limiter.acquire(self.job.host())).await?;
         let start = Instant::now();
         let report = self.job.run(Detail::Verdicts).await;
         let failed = report.failure.is_some();
-        self.write(|board| board.record(name, report, (start - planned).as_secs_f64()));
-        let missed = plan.done(Instant::now(), failed);
+        self.update_board(|board| board.record(name, report, (start - planned).as_secs_f64()));
+        let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {
-            self.board.overrun(name, missed);
+            self.board.add_overruns(name, missed);
             tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
         }
         Some(())
     }
 
     /// What the dependencies say; waits until each has run once, but no longer than until the deadline.
-    async fn dependencies(&self, deadline: Instant) -> DependencyState {
+    async fn wait_for_dependencies(&self, deadline: Instant) -> DependencyState {
         if self.info.depends_on.is_empty() {
-            return DependencyState::Hold;
+            return DependencyState::Satisfied;
         }
-        let mut changes = self.board.watch();
+        let mut changes = self.board.subscribe();
         loop {
-            match self.look_at_dependencies() {
+            match self.dependency_state() {
                 DependencyState::Unknown => tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep_until(deadline) => return DependencyState::Hold,
-                    () = self.stop.cancelled() => return DependencyState::Hold,
+                    () = tokio::time::sleep_until(deadline) => return DependencyState::Satisfied,
+                    () = self.stop.cancelled() => return DependencyState::Satisfied,
                 },
                 known => return known,
             }
         }
     }
 
-    fn look_at_dependencies(&self) -> DependencyState {
-        let mut result = DependencyState::Hold;
+    fn dependency_state(&self) -> DependencyState {
+        let mut result = DependencyState::Satisfied;
         for other in &self.info.depends_on {
             match self.board.probe(other) {
-                Some(state) if state.is_failing() => return DependencyState::Fails(other.clone()),
-                Some(state) if !state.was_attended() => result = DependencyState::Unknown,
+                Some(state) if state.is_failing() => return DependencyState::Failing(other.clone()),
+                Some(state) if !state.was_attempted() => result = DependencyState::Unknown,
                 _ => {}
             }
         }
@@ -197,31 +197,31 @@ impl Task {
 
     /// Skipped: waits for the next slot, or until no dependency fails any more. Otherwise a probe that runs once an
     /// hour would be skipped for an hour because of one bad moment.
-    async fn rest(&self, plan: &mut Plan) {
-        while Instant::now() + LOOK_AGAIN < plan.next() {
-            if self.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+    async fn wait_for_recovery(&self, plan: &mut Plan) {
+        while Instant::now() + DEPENDENCY_RECHECK_INTERVAL < plan.next_run() {
+            if self.stop.run_until_cancelled(tokio::time::sleep(DEPENDENCY_RECHECK_INTERVAL)).await.is_none() {
                 return;
             }
-            if !matches!(self.look_at_dependencies(), DependencyState::Fails(_)) {
+            if !matches!(self.dependency_state(), DependencyState::Failing(_)) {
                 plan.bring_forward(Instant::now());
             }
         }
     }
 
-    fn write(&self, what: impl FnOnce(&Board) -> Vec<StatusChange>) {
-        for change in self.voice.say(|| what(&self.board)).unwrap_or_default() {
+    fn update_board(&self, what: impl FnOnce(&Board) -> Vec<StatusChange>) {
+        for change in self.lease.if_current(|| what(&self.board)).unwrap_or_default() {
             log_change(&self.info.name, &change);
         }
     }
 }
 
 impl WriteLease {
-    fn say<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
+    fn if_current<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
         let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         may.then(what)
     }
 
-    fn end(&self) {
+    fn revoke(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }

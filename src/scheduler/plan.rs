@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::model::observation::Timing;
 
 /// First runs are spread over at most this, so that a probe with an interval of an hour has a verdict soon.
-const FIRST_WITHIN: Duration = Duration::from_secs(10);
+const MAX_INITIAL_DELAY: Duration = Duration::from_secs(10);
 
 /// The plan of one probe: a grid of one interval, shifted by a hash of the name.
 #[derive(Debug)]
@@ -18,20 +18,20 @@ pub(super) struct Plan {
     interval: Duration,
     retry_interval: Duration,
     /// The first slot of the grid.
-    grid: Instant,
+    first_slot: Instant,
     next: Instant,
 }
 
 impl Plan {
     pub(super) fn new(name: &str, timing: Timing, origin: Instant) -> Self {
-        let share = share(name);
+        let fraction = hash_fraction(name);
         let Timing { interval, retry_interval, .. } = timing;
-        let first = origin + interval.min(FIRST_WITHIN).mul_f64(share);
-        Self { interval, retry_interval, grid: origin + interval.mul_f64(share), next: first }
+        let first = origin + interval.min(MAX_INITIAL_DELAY).mul_f64(fraction);
+        Self { interval, retry_interval, first_slot: origin + interval.mul_f64(fraction), next: first }
     }
 
     /// When the next run is to start.
-    pub(super) fn next(&self) -> Instant {
+    pub(super) fn next_run(&self) -> Instant {
         self.next
     }
 
@@ -41,23 +41,23 @@ impl Plan {
     }
 
     /// The slot of the grid that follows an instant.
-    pub(super) fn after(&self, now: Instant) -> Instant {
-        let Some(past) = now.checked_duration_since(self.grid) else { return self.grid };
+    pub(super) fn slot_after(&self, now: Instant) -> Instant {
+        let Some(past) = now.checked_duration_since(self.first_slot) else { return self.first_slot };
         let slots = past.as_nanos() / self.interval.as_nanos().max(1) + 1;
         // A u32 of intervals is 13 years at the shortest interval.
-        self.grid + self.interval * u32::try_from(slots).unwrap_or(u32::MAX)
+        self.first_slot + self.interval * u32::try_from(slots).unwrap_or(u32::MAX)
     }
 
     /// A run has ended: plans the next one, sooner while the probe fails, and tells how many slots have passed.
-    pub(super) fn done(&mut self, now: Instant, failed: bool) -> u64 {
-        let slot = self.after(self.next);
+    pub(super) fn complete_run(&mut self, now: Instant, failed: bool) -> u64 {
+        let slot = self.slot_after(self.next);
         let retry = self.next + self.retry_interval;
         let wanted = if failed && self.retry_interval < self.interval { retry.min(slot) } else { slot };
         if wanted >= now {
             self.next = wanted;
             return 0;
         }
-        let resumed = self.after(now);
+        let resumed = self.slot_after(now);
         let missed = if slot < now {
             (resumed - slot).as_nanos() / self.interval.as_nanos().max(1)
         } else {
@@ -71,7 +71,7 @@ impl Plan {
 }
 
 /// A share of 0 to 1 that a name always gets: the same after each restart.
-fn share(name: &str) -> f64 {
+fn hash_fraction(name: &str) -> f64 {
     // DefaultHasher::new() has fixed keys; should they ever change, starts are merely spread in another way.
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
@@ -94,46 +94,46 @@ mod tests {
     async fn starts_are_spread_over_the_interval_and_the_same_after_a_restart() {
         let origin = Instant::now();
         let starts: Vec<f64> = (0..1_000)
-            .map(|n| (Plan::new(&format!("probe-{n}"), timing(10, 10), origin).next() - origin).as_secs_f64())
+            .map(|n| (Plan::new(&format!("probe-{n}"), timing(10, 10), origin).next_run() - origin).as_secs_f64())
             .collect();
         for tenth in 0..10 {
             let within = starts.iter().filter(|start| **start as u64 == tenth).count();
             assert!((60..=140).contains(&within), "{within} of 1000 start in second {tenth}");
         }
-        assert_eq!(share("api"), share("api"));
+        assert_eq!(hash_fraction("api"), hash_fraction("api"));
         let slow = Plan::new("backups", timing(3_600, 3_600), origin);
-        assert!(slow.next() - origin <= FIRST_WITHIN);
+        assert!(slow.next_run() - origin <= MAX_INITIAL_DELAY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn runs_keep_to_their_grid_however_long_they_take() {
         let origin = Instant::now();
         let mut plan = Plan::new("api", timing(10, 10), origin);
-        let first = plan.next();
+        let first = plan.next_run();
         for n in 1..=100 {
-            assert_eq!(plan.done(plan.next() + Duration::from_millis(n * 90), false), 0);
-            assert_eq!(plan.next(), first + Duration::from_secs(10) * n as u32);
+            assert_eq!(plan.complete_run(plan.next_run() + Duration::from_millis(n * 90), false), 0);
+            assert_eq!(plan.next_run(), first + Duration::from_secs(10) * n as u32);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failing_probe_is_retried_sooner_and_returns_to_its_grid() {
         let mut plan = Plan::new("api", timing(10, 4), Instant::now());
-        let first = plan.next();
+        let first = plan.next_run();
         let seconds = Duration::from_secs;
         for offset in [4, 8, 10, 14] {
-            plan.done(plan.next() + seconds(1), true);
-            assert_eq!(plan.next(), first + seconds(offset));
+            plan.complete_run(plan.next_run() + seconds(1), true);
+            assert_eq!(plan.next_run(), first + seconds(offset));
         }
-        plan.done(plan.next() + seconds(1), false);
-        assert_eq!(plan.next(), first + seconds(20));
+        plan.complete_run(plan.next_run() + seconds(1), false);
+        assert_eq!(plan.next_run(), first + seconds(20));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_overrun_is_counted_and_not_queued() {
         let mut plan = Plan::new("api", timing(10, 10), Instant::now());
-        let first = plan.next();
-        assert_eq!(plan.done(first + Duration::from_secs(35), false), 3);
-        assert_eq!(plan.next(), first + Duration::from_secs(40));
+        let first = plan.next_run();
+        assert_eq!(plan.complete_run(first + Duration::from_secs(35), false), 3);
+        assert_eq!(plan.next_run(), first + Duration::from_secs(40));
     }
 }

@@ -102,18 +102,22 @@ struct Stage {
     board: Arc<Board>,
     scheduler: Scheduler,
     stop: CancellationToken,
-    room: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
 }
 
 fn stage(concurrency: Concurrency, probes: Vec<(Arc<ProbeInfo>, &Arc<Script>)>) -> Stage {
     let (board, stop) = (Arc::new(Board::default()), CancellationToken::new());
-    board.lay(probes.iter().map(|(info, _)| (Arc::clone(info), Vec::new())).collect(), |_| false, Timestamp::now());
+    board.replace_probes(
+        probes.iter().map(|(info, _)| (Arc::clone(info), Vec::new())).collect(),
+        |_| false,
+        Timestamp::now(),
+    );
     let mut scheduler = Scheduler::new(Arc::clone(&board), tokio::runtime::Handle::current(), stop.clone());
-    let room = ConcurrencyLimiter::new(concurrency);
+    let limiter = ConcurrencyLimiter::new(concurrency);
     for (info, job) in probes {
-        scheduler.start(info, Arc::clone(job) as Arc<dyn Job>, room.clone());
+        scheduler.start(info, Arc::clone(job) as Arc<dyn Job>, limiter.clone());
     }
-    Stage { board, scheduler, stop, room }
+    Stage { board, scheduler, stop, limiter }
 }
 
 const WIDE: Concurrency = Concurrency { total: 100, per_host: 100 };
@@ -212,9 +216,9 @@ async fn a_dropped_probe_stops_in_the_middle_of_its_run_and_gives_its_room_back(
     let (hanging, next) = (script(3_600_000, false), script(0, false));
     let mut stage = stage(Concurrency { total: 1, per_host: 1 }, vec![(probe("old", 10, 10, &[]), &hanging)]);
     pass(20).await;
-    stage.board.lay(vec![(probe("new", 10, 10, &[]), Vec::new())], |_| false, Timestamp::now());
+    stage.board.replace_probes(vec![(probe("new", 10, 10, &[]), Vec::new())], |_| false, Timestamp::now());
     stage.scheduler.drop_probe("old");
-    stage.scheduler.start(probe("new", 10, 10, &[]), Arc::clone(&next) as Arc<dyn Job>, stage.room.clone());
+    stage.scheduler.start(probe("new", 10, 10, &[]), Arc::clone(&next) as Arc<dyn Job>, stage.limiter.clone());
     pass(30).await;
     assert!(next.runs() >= 2);
     assert!(stage.board.probe("old").is_none());
@@ -227,10 +231,10 @@ async fn a_result_older_than_three_intervals_becomes_unknown() {
     pass(15).await;
     stage.scheduler.drop_probe("api");
     let last = stage.board.probe("api").unwrap().last.as_ref().unwrap().at;
-    assert!(stage.board.age(last + Duration::from_secs(30)).is_empty());
-    let changes = stage.board.age(last + Duration::from_secs(31));
+    assert!(stage.board.expire_stale(last + Duration::from_secs(30)).is_empty());
+    let changes = stage.board.expire_stale(last + Duration::from_secs(31));
     assert_eq!((changes[0].1.from, changes[0].1.to), (Status::Pass, Status::Unknown));
-    assert!(stage.board.age(last + Duration::from_secs(99)).is_empty(), "said once");
+    assert!(stage.board.expire_stale(last + Duration::from_secs(99)).is_empty(), "said once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,11 +281,11 @@ async fn a_run_that_ends_after_its_probe_was_replaced_says_nothing_of_its_succes
     let busy = Arc::new(Busy(Mutex::new((begun, may_go_on))));
     let mut stage = stage(WIDE, vec![]);
     let info = probe("api", 1, 1, &[]);
-    stage.board.lay(vec![(Arc::clone(&info), Vec::new())], |_| false, Timestamp::now());
-    stage.scheduler.start(info, busy, stage.room.clone());
+    stage.board.replace_probes(vec![(Arc::clone(&info), Vec::new())], |_| false, Timestamp::now());
+    stage.scheduler.start(info, busy, stage.limiter.clone());
     tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
     stage.scheduler.drop_probe("api");
-    stage.board.lay(vec![(probe("api", 1, 1, &[]), Vec::new())], |_| false, Timestamp::now());
+    stage.board.replace_probes(vec![(probe("api", 1, 1, &[]), Vec::new())], |_| false, Timestamp::now());
     go_on.send(()).unwrap();
     stage.scheduler.drain().await;
     assert_eq!(stage.board.probe("api").unwrap().runs, 0);

@@ -170,8 +170,8 @@ pub(super) fn status(all: &Snapshot) -> ServerResponse {
     for (_, check) in all.checks() {
         *checks.entry(check.status).or_default() += 1;
     }
-    let own = &all.own;
-    let reloaded = (own.reloaded_at > 0.0).then(|| Timestamp::from_second(own.reloaded_at as i64).ok()).flatten();
+    let daemon = &all.daemon;
+    let reloaded = (daemon.reloaded_at > 0.0).then(|| Timestamp::from_second(daemon.reloaded_at as i64).ok()).flatten();
     let overall = StatusView {
         ready: all.is_ready(),
         version: env!("CARGO_PKG_VERSION"),
@@ -179,8 +179,8 @@ pub(super) fn status(all: &Snapshot) -> ServerResponse {
         probes: all.probes.len(),
         checks,
         blockers: blockers(all),
-        configuration: ConfigurationView { last_reload_successful: own.reload_successful, last_success: reloaded },
-        panics: own.panics,
+        configuration: ConfigurationView { last_reload_successful: daemon.reload_successful, last_success: reloaded },
+        panics: daemon.panics,
     };
     response::json(StatusCode::OK, &overall)
 }

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     board::Board,
-    scheduler::Pulse,
+    scheduler::Heartbeat,
     settings::{self, EffectiveConfig},
 };
 
@@ -47,7 +47,7 @@ pub struct ServerContext {
     /// Where `/-/reload` asks for a reload.
     pub reload: mpsc::Sender<ReloadRequest>,
     /// Sign of life of the probes' thread.
-    pub pulse: Arc<Pulse>,
+    pub heartbeat: Arc<Heartbeat>,
     /// Settings of the server as of the start.
     pub settings: settings::Server,
 }

@@ -51,7 +51,7 @@ struct CachedPages(HashMap<PageKey, (u64, &'static str, Weak<SharedContent>, Par
 
 impl PageCache {
     pub(super) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, outgoing: Arc<Outgoing>) -> Self {
-        Self { version: board.watch(), board, renderer, outgoing, made: Arc::default() }
+        Self { version: board.subscribe(), board, renderer, outgoing, made: Arc::default() }
     }
 
     /// The page as of now, as media type and bytes; `None` only if a bug keeps it from being written.
@@ -120,7 +120,7 @@ mod tests {
             let page = crowd.page(wanted, false, move |_, _| {
                 // Long enough for the whole crowd to come; and something always changes.
                 std::thread::sleep(std::time::Duration::from_millis(100));
-                changes.own(|own| own.panics += 1);
+                changes.update_daemon(|daemon| daemon.panics += 1);
                 ("text/html", format!("page {}", made.fetch_add(1, Ordering::Relaxed)))
             });
             async { page.await.map(|(_, source)| source) }

@@ -71,12 +71,13 @@ const BODY_BYTES: u64 = 4 << 10;
 /// A reload reads files and opens sockets; one that takes longer has gone wrong.
 const RELOAD: Duration = Duration::from_secs(60);
 /// Longest standstill of the probes' thread with which the daemon still counts as healthy.
-const MAX_STANDSTILL: Duration = Duration::from_secs(60);
+const MAX_STALL: Duration = Duration::from_secs(60);
 
 impl Router {
     pub(super) fn new(doors: ServerContext) -> Self {
         let renderer = Arc::<RenderThread>::default();
-        let metrics = MetricsRenderer::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.pulse));
+        let metrics =
+            MetricsRenderer::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.heartbeat));
         let outgoing = Arc::<Outgoing>::default();
         let crowd = PageCache::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
         Self { metrics, crowd, outgoing, config: Mutex::default(), doors }
@@ -135,7 +136,7 @@ impl Router {
             Route::Page => self.page(headers, query).await,
             Route::Asset(asset) => asset.answer(),
             Route::Healthy => self.healthy(),
-            Route::Started if self.snapshot().has_seen_everything() => response::text(StatusCode::OK, "ready"),
+            Route::Started if self.snapshot().all_probes_attempted() => response::text(StatusCode::OK, "ready"),
             Route::Started => response::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
             Route::Ready => api::ready(&self.snapshot()),
             Route::Reload => self.reload(headers).await,
@@ -160,14 +161,14 @@ impl Router {
 
     /// The server answers whatever the probes do, so it must not vouch for them.
     fn healthy(&self) -> ServerResponse {
-        let standstill = self.doors.pulse.standstill();
-        if standstill < MAX_STANDSTILL {
+        let stalled_for = self.doors.heartbeat.stalled_for();
+        if stalled_for < MAX_STALL {
             return response::text(StatusCode::OK, "healthy");
         }
         let text = format!(
             "no probe has run for {} seconds: one of them keeps their thread busy, which is a bug; restart the daemon, \
              and report the bug with the log",
-            standstill.as_secs()
+            stalled_for.as_secs()
         );
         response::text(StatusCode::SERVICE_UNAVAILABLE, text)
     }

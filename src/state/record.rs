@@ -61,7 +61,8 @@ pub struct SavedProbe {
     failures: BTreeMap<Reason, u64>,
     overruns: u64,
     recent: Vec<(u32, f32)>,
-    lasting: Vec<SavedSample>,
+    #[serde(rename = "lasting")]
+    retained: Vec<SavedSample>,
     checks: BTreeMap<String, SavedCheck>,
 }
 
@@ -74,7 +75,8 @@ pub(super) struct SavedCheck {
     streak: i32,
     results: BTreeMap<Status, u64>,
     recent: Vec<Status>,
-    lasting: Vec<SavedSample>,
+    #[serde(rename = "lasting")]
+    retained: Vec<SavedSample>,
     window: Option<serde_json::Value>,
 }
 
@@ -103,7 +105,7 @@ impl SavedState {
     pub fn restore(self, board: &Board, jobs: &[RunningProbe]) {
         let mut probes = self.probes;
         for kept in jobs {
-            let Some(saved) = probes.remove(&kept.info.name).filter(|saved| saved.identity == kept.written_identity())
+            let Some(saved) = probes.remove(&kept.info.name).filter(|saved| saved.identity == kept.identity_text())
             else {
                 continue;
             };
@@ -113,7 +115,7 @@ impl SavedState {
 }
 
 impl RunningProbe {
-    fn written_identity(&self) -> String {
+    fn identity_text(&self) -> String {
         self.identity.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -123,12 +125,12 @@ impl SavedProbe {
         let mut windows = kept.job.save().into_iter();
         let failures = Reason::ALL.iter().map(|reason| (*reason, state.failures(*reason)));
         Self {
-            identity: kept.written_identity(),
+            identity: kept.identity_text(),
             runs: state.runs,
             failures: failures.filter(|(_, count)| *count > 0).collect(),
             overruns: state.overruns,
             recent: state.recent.iter().map(|run| (run.at, run.duration)).collect(),
-            lasting: save_samples(&state.lasting),
+            retained: save_samples(&state.retained),
             checks: state
                 .checks
                 .iter()
@@ -146,7 +148,7 @@ impl SavedProbe {
             }
         }
         state.recent = self.recent.into_iter().map(|(at, duration)| PastRun { at, duration }).collect();
-        state.lasting = restore_samples(self.lasting);
+        state.retained = restore_samples(self.retained);
         for (at, check) in state.checks.iter_mut().enumerate().filter(|(_, check)| check.info.enabled) {
             let Some(saved) = self.checks.remove(&check.info.name) else { continue };
             if let Some(window) = saved.restore(check) {
@@ -169,7 +171,7 @@ impl SavedCheck {
             streak,
             results: results.filter(|(_, count)| *count > 0).collect(),
             recent: check.recent.iter().copied().collect(),
-            lasting: save_samples(&check.lasting),
+            retained: save_samples(&check.retained),
             window,
         }
     }
@@ -186,7 +188,7 @@ impl SavedCheck {
             }
         }
         check.recent = self.recent.into();
-        check.lasting = restore_samples(self.lasting);
+        check.retained = restore_samples(self.retained);
         self.window
     }
 }

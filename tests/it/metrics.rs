@@ -168,7 +168,7 @@ async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
     let board = board::busy(now);
     let door = Door::open(board.clone()).await;
     assert!(door.get("/metrics").await.text().contains("payments"));
-    board.lay(vec![(board::probe("new", "tcp", &[], vec![]), vec![])], |_| false, now);
+    board.replace_probes(vec![(board::probe("new", "tcp", &[], vec![]), vec![])], |_| false, now);
     let page = door.get("/metrics").await.text();
     assert!(!page.contains("payments") && page.contains("readiness_probe_runs_total{probe=\"new\"} 0"), "{page}");
     board.record("new", board::report(now, vec![]), 0.0);
@@ -248,7 +248,7 @@ async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
         said.lines().filter(|line| line.contains("level=warn") || line.contains("level=error")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
     // What a reload removed is stale at once.
-    board.lay(vec![], |_| false, now);
+    board.replace_probes(vec![], |_| false, now);
     let look = async || match prometheus.number("count(readiness_probe_info)").await {
         None => Ok(()),
         other => Err(other),

@@ -122,7 +122,7 @@ async fn the_page_refreshes_itself_and_keeps_place_and_focus() {
     assert_eq!(browser.eval("return document.activeElement.href").await, focused);
     assert_eq!(browser.eval("return scrollY").await, json!(400));
 
-    board.lay(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
+    board.replace_probes(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
     browser.until("document.title == 'Ready' && document.querySelector('h1').textContent == 'Ready'").await;
     browser.until("document.querySelector('#icon').href.endsWith('assets/ready.svg')").await;
     assert_eq!(browser.eval("return document.querySelector('#announce').textContent").await, json!("Ready"));

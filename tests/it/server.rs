@@ -105,7 +105,7 @@ async fn ready_says_what_stands_in_the_way() {
     for check in ["reports/latency", "orders-db/pool", "api-metrics/throughput", "api/health"] {
         assert!(!blockers.contains(check), "{check} in {blockers:?}");
     }
-    board.lay(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
+    board.replace_probes(vec![(board::probe("one", "tcp", &[], vec![]), vec![])], |_| false, now);
     let ready = door.get("/ready").await;
     assert_eq!((ready.status, &ready.json()["blocking"], &ready.json()["more"]), (200, &0.into(), &Value::Null));
     assert_eq!(door.get("/-/ready").await.status, 503, "nothing has run yet");
@@ -119,7 +119,7 @@ async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
     let board = std::sync::Arc::new(Board::default());
     let check = || board::check("health", "health", Category::Health, Severity::Critical);
     let lay = |n| (board::probe(&format!("service-{n}"), "http", &[], vec![check()]), vec![]);
-    board.lay((0..probes).map(lay).collect(), |_| false, now);
+    board.replace_probes((0..probes).map(lay).collect(), |_| false, now);
     board.record("service-7777", board::failed(now, Reason::Refused, "refused", 0), 0.0);
     let door = Door::open(board).await;
     for path in ["/ready", "/api/v1/status"] {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::{
-    board::{CheckState, RECENT},
+    board::{CheckState, MAX_RECENT_RUNS},
     model::{measure::Measure, words::Status},
 };
 
@@ -30,7 +30,7 @@ pub(super) fn bar(measure: &Measure) -> Markup {
 
 /// The last runs, the latest at the right: the worse, the taller, so that it reads without colours.
 pub(super) fn strip(check: &CheckState) -> Markup {
-    let offset = RECENT.saturating_sub(check.recent.len());
+    let offset = MAX_RECENT_RUNS.saturating_sub(check.recent.len());
     let spans = spans(check.recent.iter().copied());
     let path = |status: Status| {
         let mut path = String::new();

@@ -76,8 +76,8 @@ impl OverallVerdict {
                     }
                 }
             }
-            @if !all.own.reload_successful && all.own.reloaded_at > 0.0 {
-                @let loaded = Timestamp::from_second(all.own.reloaded_at as i64).unwrap_or(now);
+            @if !all.daemon.reload_successful && all.daemon.reloaded_at > 0.0 {
+                @let loaded = Timestamp::from_second(all.daemon.reloaded_at as i64).unwrap_or(now);
                 p .alarm { "The last reload failed: this still runs with the configuration of " (ago(loaded, now)) " ago." }
             }
         }

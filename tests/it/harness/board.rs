@@ -169,13 +169,13 @@ fn layout() -> Vec<Laid> {
 pub(crate) fn busy(now: Timestamp) -> Arc<Board> {
     let board = Arc::new(Board::default());
     let start = now - SignedDuration::from_secs(30 * 70);
-    board.lay(layout(), |_| false, start);
+    board.replace_probes(layout(), |_| false, start);
     for run in 0..70 {
         round(&board, run, start + SignedDuration::from_secs(30 * (run + 1)));
     }
-    board.own(|own| {
-        own.reload_successful = true;
-        own.reloaded_at = start.as_second() as f64;
+    board.update_daemon(|daemon| {
+        daemon.reload_successful = true;
+        daemon.reloaded_at = start.as_second() as f64;
     });
     board
 }
@@ -240,7 +240,7 @@ pub(crate) fn large(probes: usize, now: Timestamp) -> Arc<Board> {
         (probe(&name(n), "http", &[Phase::Connect, Phase::Request], checks()), vec![CheckLimits::default(), limits()])
     };
     let start = now - SignedDuration::from_secs(30 * 60);
-    board.lay((0..probes).map(lay).collect(), |_| false, start);
+    board.replace_probes((0..probes).map(lay).collect(), |_| false, start);
     for run in 0..60 {
         let at = start + SignedDuration::from_secs(30 * (run + 1));
         for n in 0..probes {

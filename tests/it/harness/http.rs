@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use readiness_exporter::{
     board::Board,
-    scheduler::Pulse,
+    scheduler::Heartbeat,
     server::{self, ReloadRequest, ServerContext},
     settings,
 };
@@ -41,8 +41,8 @@ impl Door {
         let address = listener.local_addr().unwrap();
         let (reload, reloads) = mpsc::channel(1);
         let effective = Arc::new(ArcSwap::from_pointee("service: eventcore\ntoken: <secret>\n".into()));
-        let pulse = Arc::new(Pulse::new(tokio::runtime::Handle::current()));
-        let doors = ServerContext { board, effective, reload, pulse, settings };
+        let heartbeat = Arc::new(Heartbeat::new(tokio::runtime::Handle::current()));
+        let doors = ServerContext { board, effective, reload, heartbeat, settings };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(vec![listener], doors, stop.clone()));
         Self { address, stop, reloads, serving }

@@ -24,7 +24,7 @@ pub(crate) struct Vitals {
     cpu_at_start: Duration,
     start: Instant,
     stop: Arc<AtomicBool>,
-    pulse: JoinHandle<Vec<Duration>>,
+    heartbeat: JoinHandle<Vec<Duration>>,
 }
 
 /// What was seen between [`Vitals::watch`] and [`Vitals::end`].
@@ -42,22 +42,22 @@ impl Vitals {
     pub(crate) fn watch(daemon: &Daemon) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (address, stopped) = (daemon.address, Arc::clone(&stop));
-        let pulse = std::thread::spawn(move || {
+        let heartbeat = std::thread::spawn(move || {
             let mut latencies = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                latencies.push(pulse(address));
+                latencies.push(heartbeat(address));
                 std::thread::sleep(Duration::from_millis(10));
             }
             latencies
         });
         let pid = daemon.pid();
-        Self { pid, cpu_at_start: cpu(pid), start: Instant::now(), stop, pulse }
+        Self { pid, cpu_at_start: cpu(pid), start: Instant::now(), stop, heartbeat }
     }
 
     pub(crate) fn end(self) -> Signs {
         let cores = (cpu(self.pid) - self.cpu_at_start).as_secs_f64() / self.start.elapsed().as_secs_f64();
         self.stop.store(true, Ordering::Relaxed);
-        let mut latencies = self.pulse.join().unwrap();
+        let mut latencies = self.heartbeat.join().unwrap();
         latencies.sort();
         Signs { latencies, peak_bytes: peak_bytes(self.pid), cores }
     }
@@ -90,7 +90,7 @@ impl Signs {
     }
 }
 
-fn pulse(address: SocketAddr) -> Duration {
+fn heartbeat(address: SocketAddr) -> Duration {
     let start = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -238,7 +238,7 @@ fn one_of_each() -> (Arc<Board>, BTreeSet<&'static str>) {
     };
     let board = Arc::new(Board::default());
     let probe = board::probe("all", "http", &[], kinds.iter().map(bare).collect());
-    board.lay(vec![(probe, vec![])], |_| false, Timestamp::now());
+    board.replace_probes(vec![(probe, vec![])], |_| false, Timestamp::now());
     (board, kinds)
 }
 
@@ -302,7 +302,7 @@ async fn pages_are_served_as_safely_as_the_status_page_and_name_what_there_is() 
 async fn a_name_that_is_itself_a_placeholder_stays_as_it_is() {
     let board = Arc::new(Board::default());
     let check = board::check("PROBE-INSTANCE", "health", Category::Health, Severity::Critical);
-    board.lay(vec![(board::probe("CHECK", "http", &[], vec![check]), vec![])], |_| false, Timestamp::now());
+    board.replace_probes(vec![(board::probe("CHECK", "http", &[], vec![check]), vec![])], |_| false, Timestamp::now());
     let door = Door::open(board).await;
     let page = door.get("/runbooks/ReadinessProbeDown?probe=CHECK&check=PROBE-INSTANCE").await.text();
     assert!(page.contains("readiness-exporter explain CHECK\n"), "{page}");

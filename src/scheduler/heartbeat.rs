@@ -15,14 +15,14 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     runtime: Handle,
     start: Instant,
     /// Time of the last beat, in milliseconds after `start`.
     last: AtomicU64,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// The pulse of a runtime; it counts as alive from this moment.
     #[must_use]
     pub fn new(runtime: Handle) -> Self {
@@ -30,7 +30,7 @@ impl Pulse {
     }
 
     /// Beats for ever; to be run on the runtime of the probes.
-    pub async fn beat(&self) {
+    pub async fn run(&self) {
         let mut tick = tokio::time::interval(BEAT_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -41,7 +41,7 @@ impl Pulse {
 
     /// Time for which the runtime has been overdue: zero while it beats regularly.
     #[must_use]
-    pub fn standstill(&self) -> Duration {
+    pub fn stalled_for(&self) -> Duration {
         let since_beat = self.elapsed().saturating_sub(self.last.load(Ordering::Relaxed));
         Duration::from_millis(since_beat).saturating_sub(BEAT_INTERVAL)
     }
@@ -69,14 +69,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_runtime_that_is_kept_busy_stands_still_and_recovers() {
-        let pulse = std::sync::Arc::new(Pulse::new(Handle::current()));
-        let beating = std::sync::Arc::clone(&pulse);
-        tokio::spawn(async move { beating.beat().await });
+        let heartbeat = std::sync::Arc::new(Heartbeat::new(Handle::current()));
+        let beating = std::sync::Arc::clone(&heartbeat);
+        tokio::spawn(async move { beating.run().await });
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(pulse.standstill(), Duration::ZERO);
+        assert_eq!(heartbeat.stalled_for(), Duration::ZERO);
         std::thread::sleep(Duration::from_millis(1_300));
-        assert!(pulse.standstill() > Duration::from_millis(100), "{:?}", pulse.standstill());
+        assert!(heartbeat.stalled_for() > Duration::from_millis(100), "{:?}", heartbeat.stalled_for());
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(pulse.standstill(), Duration::ZERO);
+        assert_eq!(heartbeat.stalled_for(), Duration::ZERO);
     }
 }
