@@ -4,7 +4,7 @@
 //! its contract: the ones without an entry are refused with "not supported yet" rather than as a misspelling.
 
 use crate::{
-    document::{list, nearest},
+    document::{list_words, nearest_word},
     kind::{CheckDescriptor, KindEntry},
     probes::{backups, http, metrics, postgres, tcp},
 };
@@ -81,9 +81,9 @@ pub fn unknown_kind(name: &str) -> String {
     if planned_kinds().any(|kind| kind == name) {
         return format!("probes of kind `{name}` are not supported yet");
     }
-    match nearest(name, kinds.iter().copied()) {
+    match nearest_word(name, kinds.iter().copied()) {
         Some(nearest) => format!("there is no probe kind `{name}`; did you mean `{nearest}`?"),
-        None => format!("there is no probe kind `{name}`; there are {}", list(&kinds)),
+        None => format!("there is no probe kind `{name}`; there are {}", list_words(&kinds)),
     }
 }
 
@@ -91,5 +91,5 @@ pub fn unknown_kind(name: &str) -> String {
 #[must_use]
 pub fn unknown_check(kind: &KindEntry, name: &str) -> String {
     let checks: Vec<_> = (kind.checks)().iter().map(|check| check.name).collect();
-    format!("a `{}` probe has no check `{name}`; it has {}", kind.name, list(&checks))
+    format!("a `{}` probe has no check `{name}`; it has {}", kind.name, list_words(&checks))
 }

@@ -113,8 +113,8 @@ impl Generation {
 
 impl Member {
     fn acquire(probe: ProbeSettings, shared: &Arc<Resources>, problems: &mut Diagnostics) -> Option<Self> {
-        let ProbeSettings { info, written, fingerprint, identity } = probe;
-        match written.acquire(shared) {
+        let ProbeSettings { info, config, fingerprint, identity } = probe;
+        match config.acquire(shared) {
             Ok(job) => {
                 let kept = RunningProbe { info: Arc::clone(&info), identity, job };
                 Some(Self { info, kept, fingerprint })

@@ -19,31 +19,32 @@ pub(super) struct Exclusions {
     /// Entries and items that are passed over.
     pub nodes: HashSet<*const Node>,
     /// Keys that are missing only because they were passed over, with the map that they are missing in.
-    pub holes: HashSet<(*const Node, String)>,
+    pub absent_keys: HashSet<(*const Node, String)>,
     /// Keys that are missing and were said to be, with the map that they are missing in: anything stands for them,
     /// so that what else is missing shows.
-    pub supplied: HashSet<(*const Node, &'static str)>,
+    pub placeholders: HashSet<(*const Node, &'static str)>,
     /// A piece that shows what is written in place of what is meant.
-    pub veiled: Option<*const Node>,
+    pub source_only: Option<*const Node>,
 }
 
 impl<'a> NodeDeserializer<'a> {
-    fn below(self, node: &'a Node) -> Self {
+    fn child(self, node: &'a Node) -> Self {
         Self { node, ..self }
     }
 
-    fn is_passed_over(self, node: &Node) -> bool {
+    fn is_excluded(self, node: &Node) -> bool {
         self.without.nodes.contains(&std::ptr::from_ref(node))
     }
 
-    fn is_veiled(self) -> bool {
-        self.without.veiled == Some(std::ptr::from_ref(self.node))
+    fn shows_source(self) -> bool {
+        self.without.source_only == Some(std::ptr::from_ref(self.node))
     }
 
     fn map<'de, V: Visitor<'de>>(self, entries: &'a [MapEntry], visitor: V) -> Result<V::Value, Error> {
         let here = std::ptr::from_ref(self.node);
-        let supplied = self.without.supplied.iter().filter(|(map, _)| *map == here).map(|(_, key)| *key).collect();
-        visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None, supplied })
+        let placeholders =
+            self.without.placeholders.iter().filter(|(map, _)| *map == here).map(|(_, key)| *key).collect();
+        visitor.visit_map(Map { reader: self, entries: entries.iter(), current: None, placeholders })
     }
 
     fn list<'de, V: Visitor<'de>>(self, items: &'a [Node], visitor: V) -> Result<V::Value, Error> {
@@ -52,29 +53,29 @@ impl<'a> NodeDeserializer<'a> {
 
     /// A text that was filled in from outside may be meant as a number or a truth value: nothing else could be
     /// written into such a place.
-    fn filled_in(self) -> Option<Filled> {
+    fn interpolated_scalar(self) -> Option<Scalar> {
         let NodeValue::Interpolated(resolved) = &self.node.value else { return None };
-        if self.is_veiled() {
+        if self.shows_source() {
             return None;
         }
-        let text = resolved.text.trim();
+        let text = resolved.value.trim();
         match text {
-            "true" => return Some(Filled::Bool(true)),
-            "false" => return Some(Filled::Bool(false)),
+            "true" => return Some(Scalar::Bool(true)),
+            "false" => return Some(Scalar::Bool(false)),
             _ => {}
         }
         let number = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
         if let Some(number) = text.parse().ok().filter(|_| number) {
-            return Some(Filled::Int(number));
+            return Some(Scalar::Int(number));
         }
         if let Some(number) = text.parse().ok().filter(|_| number) {
-            return Some(Filled::Unsigned(number));
+            return Some(Scalar::Unsigned(number));
         }
-        text.parse().ok().filter(|value: &f64| number && value.is_finite()).map(Filled::Float)
+        text.parse().ok().filter(|value: &f64| number && value.is_finite()).map(Scalar::Float)
     }
 }
 
-enum Filled {
+enum Scalar {
     Bool(bool),
     Int(i64),
     Unsigned(u64),
@@ -85,16 +86,16 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match (&self.node.value, self.filled_in()) {
-            (_, Some(Filled::Bool(value))) | (&NodeValue::Bool(value), _) => visitor.visit_bool(value),
-            (_, Some(Filled::Int(number))) | (&NodeValue::Int(number), _) => match u64::try_from(number) {
+        match (&self.node.value, self.interpolated_scalar()) {
+            (_, Some(Scalar::Bool(value))) | (&NodeValue::Bool(value), _) => visitor.visit_bool(value),
+            (_, Some(Scalar::Int(number))) | (&NodeValue::Int(number), _) => match u64::try_from(number) {
                 Ok(number) => visitor.visit_u64(number),
                 Err(_) => visitor.visit_i64(number),
             },
-            (_, Some(Filled::Unsigned(number))) | (&NodeValue::Unsigned(number), _) => visitor.visit_u64(number),
-            (_, Some(Filled::Float(number))) | (&NodeValue::Float(number), _) => visitor.visit_f64(number),
+            (_, Some(Scalar::Unsigned(number))) | (&NodeValue::Unsigned(number), _) => visitor.visit_u64(number),
+            (_, Some(Scalar::Float(number))) | (&NodeValue::Float(number), _) => visitor.visit_f64(number),
             (NodeValue::Null, _) => visitor.visit_unit(),
-            (NodeValue::Incomplete, _) => Err(Error::known()),
+            (NodeValue::Incomplete, _) => Err(Error::already_reported()),
             (NodeValue::Text(_) | NodeValue::Interpolated(_), _) => self.deserialize_str(visitor),
             (NodeValue::List(items), _) => self.list(items, visitor),
             (NodeValue::Map(entries), _) => self.map(entries, visitor),
@@ -104,8 +105,8 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.value {
             NodeValue::Text(text) => visitor.visit_str(text),
-            NodeValue::Interpolated(resolved) if self.is_veiled() => visitor.visit_str(&resolved.written),
-            NodeValue::Interpolated(resolved) => visitor.visit_str(&resolved.text),
+            NodeValue::Interpolated(resolved) if self.shows_source() => visitor.visit_str(&resolved.source),
+            NodeValue::Interpolated(resolved) => visitor.visit_str(&resolved.value),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -154,15 +155,15 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         match &self.node.value {
             NodeValue::Map(entries) => match entries.as_slice() {
                 [entry] => visitor.visit_enum(Variant { reader: self, entry }),
-                _ => Err(Error::new(format!("expected one key: {}", diagnostics::list(words)))),
+                _ => Err(Error::new(format!("expected one key: {}", diagnostics::list_words(words)))),
             },
             NodeValue::Text(text) => visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(&**text)),
             NodeValue::Interpolated(resolved) => {
-                let text = if self.is_veiled() { &*resolved.written } else { resolved.text.as_str() };
+                let text = if self.shows_source() { &*resolved.source } else { resolved.value.as_str() };
                 visitor.visit_enum(IntoDeserializer::<Error>::into_deserializer(text))
             }
-            NodeValue::Incomplete => Err(Error::known()),
-            _ => Err(Error::new(format!("expected {}", diagnostics::list(words)))),
+            NodeValue::Incomplete => Err(Error::already_reported()),
+            _ => Err(Error::new(format!("expected {}", diagnostics::list_words(words)))),
         }
     }
 
@@ -176,7 +177,7 @@ struct Map<'a> {
     reader: NodeDeserializer<'a>,
     entries: std::slice::Iter<'a, MapEntry>,
     current: Option<&'a MapEntry>,
-    supplied: Vec<&'static str>,
+    placeholders: Vec<&'static str>,
 }
 
 impl<'de> de::MapAccess<'de> for Map<'_> {
@@ -184,20 +185,20 @@ impl<'de> de::MapAccess<'de> for Map<'_> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let reader = self.reader;
-        self.current = self.entries.find(|entry| !reader.is_passed_over(&entry.node));
+        self.current = self.entries.find(|entry| !reader.is_excluded(&entry.node));
         let Some(entry) = self.current else {
-            let key = self.supplied.pop().map(IntoDeserializer::<Error>::into_deserializer);
+            let key = self.placeholders.pop().map(IntoDeserializer::<Error>::into_deserializer);
             return key.map(|key| seed.deserialize(key)).transpose();
         };
         let key = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(&*entry.key));
-        key.map(Some).map_err(|error| error.at(entry.node.key).within(&entry.node))
+        key.map(Some).map_err(|error| error.at_location(entry.node.key).inside(&entry.node))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let Some(entry) = self.current.take() else {
-            return seed.deserialize(Anything).map_err(|_| Error::known());
+            return seed.deserialize(PlaceholderValue).map_err(|_| Error::already_reported());
         };
-        seed.deserialize(self.reader.below(&entry.node)).map_err(|error| error.within(&entry.node))
+        seed.deserialize(self.reader.child(&entry.node)).map_err(|error| error.inside(&entry.node))
     }
 }
 
@@ -211,8 +212,8 @@ impl<'de> de::SeqAccess<'de> for List<'_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         let reader = self.reader;
-        let Some(item) = self.items.find(|item| !reader.is_passed_over(item)) else { return Ok(None) };
-        seed.deserialize(reader.below(item)).map(Some).map_err(|error| error.within(item))
+        let Some(item) = self.items.find(|item| !reader.is_excluded(item)) else { return Ok(None) };
+        seed.deserialize(reader.child(item)).map(Some).map_err(|error| error.inside(item))
     }
 }
 
@@ -230,7 +231,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'_> {
         let key = seed.deserialize(IntoDeserializer::<Error>::into_deserializer(&*self.entry.key));
         match key {
             Ok(key) => Ok((key, self)),
-            Err(error) => Err(error.at(self.entry.node.key)),
+            Err(error) => Err(error.at_location(self.entry.node.key)),
         }
     }
 }
@@ -242,29 +243,29 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
         if self.entry.node.is_null() {
             return Ok(());
         }
-        Err(Error::new(format!("`{}` takes no settings", self.entry.key)).at(self.entry.node.place))
+        Err(Error::new(format!("`{}` takes no settings", self.entry.key)).at_location(self.entry.node.location))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
         let node = &self.entry.node;
-        seed.deserialize(self.reader.below(node)).map_err(|error| error.within(node))
+        seed.deserialize(self.reader.child(node)).map_err(|error| error.inside(node))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
         let node = &self.entry.node;
-        self.reader.below(node).deserialize_any(visitor).map_err(|error| error.within(node))
+        self.reader.child(node).deserialize_any(visitor).map_err(|error| error.inside(node))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         let node = &self.entry.node;
-        self.reader.below(node).deserialize_struct("", &[], visitor).map_err(|error| error.within(node))
+        self.reader.child(node).deserialize_struct("", &[], visitor).map_err(|error| error.inside(node))
     }
 }
 
 /// Stands for a value that is missing. It suits most types; where it doesn't, nothing more is said of its map.
-struct Anything;
+struct PlaceholderValue;
 
-impl<'de> Deserializer<'de> for Anything {
+impl<'de> Deserializer<'de> for PlaceholderValue {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -6,11 +6,11 @@ use super::{Location, Node, NodeValue};
 use crate::model::failure::Invalid;
 
 /// More than anyone reads; the rest is only counted.
-const MOST: usize = 100;
+const MAX_DIAGNOSTICS: usize = 100;
 /// A longer list of words helps nobody.
-const MOST_WORDS: usize = 40;
+const MAX_LISTED_WORDS: usize = 40;
 /// A longer line is shown in part, around the caret.
-const LONGEST_LINE: usize = 120;
+const MAX_EXCERPT_CHARS: usize = 120;
 
 /// What is wrong with a configuration: all of it, not just the first.
 #[derive(Debug, Default)]
@@ -62,91 +62,91 @@ impl Diagnostics {
     }
 
     /// Adds a broken rule, at the place of its key within the piece.
-    pub fn invalid(&mut self, at: &Node, invalid: Invalid) {
-        let place = invalid.key.and_then(|key| at.seek(key)).map_or(at.head(), |node| node.place);
-        self.push(place, at.veil(invalid.message), None);
+    pub fn push_invalid(&mut self, at: &Node, invalid: Invalid) {
+        let location = invalid.key.and_then(|key| at.find_key(key)).map_or(at.key_location(), |node| node.location);
+        self.push(location, at.mask_interpolated(invalid.message), None);
     }
 
     /// Adds a source, whose places can then be shown.
-    pub(crate) fn source(&mut self, name: impl Into<String>, text: Arc<str>) -> u16 {
+    pub(crate) fn add_source(&mut self, name: impl Into<String>, text: Arc<str>) -> u16 {
         self.sources.push(SourceText { name: name.into(), text });
         u16::try_from(self.sources.len()).unwrap_or(u16::MAX)
     }
 
     /// `file:line` of a place, to point from one message to another place.
-    pub(crate) fn name_of(&self, place: Location) -> String {
-        let name = self.source_of(place).map_or("", |source| source.name.as_str());
-        if place.line == 0 { name.to_owned() } else { format!("{name}:{}", place.line) }
+    pub(crate) fn describe_location(&self, location: Location) -> String {
+        let name = self.find_source(location).map_or("", |source| source.name.as_str());
+        if location.line == 0 { name.to_owned() } else { format!("{name}:{}", location.line) }
     }
 
     /// Adds a mistake.
-    pub(crate) fn push(&mut self, place: Location, message: impl Into<String>, suggestion: Option<String>) {
-        if self.list.len() == MOST {
+    pub(crate) fn push(&mut self, location: Location, message: impl Into<String>, suggestion: Option<String>) {
+        if self.list.len() == MAX_DIAGNOSTICS {
             self.more += 1;
             return;
         }
-        let source = self.source_of(place);
+        let source = self.find_source(location);
         let shown = source.and_then(|source| {
-            let line = source.text.lines().nth((place.line as usize).checked_sub(1)?)?;
-            Some(excerpt(line, usize::from(place.column).saturating_sub(1)))
+            let line = source.text.lines().nth((location.line as usize).checked_sub(1)?)?;
+            Some(excerpt(line, usize::from(location.column).saturating_sub(1)))
         });
         let problem = Diagnostic {
             file: source.map(|source| source.name.clone()).unwrap_or_default(),
-            line: place.line,
-            column: place.column.into(),
+            line: location.line,
+            column: location.column.into(),
             message: message.into(),
             suggestion,
             shown,
         };
         // Kept in the order of the files; what is found twice (through an alias) is said once.
-        let at = self.list.partition_point(|(other, _)| *other <= place);
+        let at = self.list.partition_point(|(other, _)| *other <= location);
         if !self.list.iter().any(|(_, other)| *other == problem) {
-            self.list.insert(at, (place, problem));
+            self.list.insert(at, (location, problem));
         }
     }
 
     /// Says what was expected in place of a piece.
-    pub(crate) fn expected(&mut self, node: &Node, what: &str) {
+    pub(crate) fn push_expected(&mut self, node: &Node, what: &str) {
         if !matches!(node.value, NodeValue::Incomplete) {
-            self.push(node.place, format!("expected {what}"), None);
+            self.push(node.location, format!("expected {what}"), None);
         }
     }
 
     /// Adds a word that isn't one of the valid ones.
-    pub(crate) fn unknown_word<'a>(
+    pub(crate) fn push_unknown<'a>(
         &mut self,
-        place: Location,
+        location: Location,
         what: &str,
         word: &str,
         valid: impl IntoIterator<Item = &'a str>,
     ) {
         let valid: Vec<&str> = valid.into_iter().collect();
-        let suggestion = nearest(word, valid.iter().copied()).map(str::to_owned);
-        self.push(place, unknown(what, word, &valid, suggestion.is_some()), suggestion);
+        let suggestion = nearest_word(word, valid.iter().copied()).map(str::to_owned);
+        self.push(location, unknown_message(what, word, &valid, suggestion.is_some()), suggestion);
     }
 
     /// Lets go of the texts: what was found is already copied.
-    pub(crate) fn close(mut self) -> Self {
+    pub(crate) fn without_sources(mut self) -> Self {
         self.sources = Vec::new();
         self
     }
 
-    fn source_of(&self, place: Location) -> Option<&SourceText> {
-        self.sources.get(usize::from(place.source).checked_sub(1)?)
+    fn find_source(&self, location: Location) -> Option<&SourceText> {
+        self.sources.get(usize::from(location.source).checked_sub(1)?)
     }
 }
 
 /// The message about a word that isn't valid; it lists the valid ones where none is near.
-pub(super) fn unknown(what: &str, word: &str, valid: &[&str], has_suggestion: bool) -> String {
+pub(super) fn unknown_message(what: &str, word: &str, valid: &[&str], has_suggestion: bool) -> String {
     let word = excerpt(word, 0).0;
-    if has_suggestion || valid.is_empty() || valid.len() > MOST_WORDS {
+    if has_suggestion || valid.is_empty() || valid.len() > MAX_LISTED_WORDS {
         return format!("unknown {what} `{word}`");
     }
-    format!("unknown {what} `{word}`: it can be {}", list(valid))
+    format!("unknown {what} `{word}`: it can be {}", list_words(valid))
 }
 
 /// Words for a sentence: "`a`, `b` or `c`".
-pub(crate) fn list(words: &[&str]) -> String {
+pub(crate) fn list_words(words: &[&str]) -> String {
     match words {
         [] => "nothing".to_owned(),
         [one] => format!("`{one}`"),
@@ -159,7 +159,7 @@ pub(crate) fn list(words: &[&str]) -> String {
 
 /// The valid word that somebody may have meant; `None` if none is near.
 #[must_use]
-pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest_word<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Long words cost quadratic time and mean nothing.
     if word.len() > 100 {
         return None;
@@ -178,16 +178,16 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
 /// A part of a line that fits on a screen, and the offset in it of one of its columns.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let length = line.chars().count();
-    let start = if length <= LONGEST_LINE { 0 } else { column.saturating_sub(LONGEST_LINE / 2).min(length) };
+    let start = if length <= MAX_EXCERPT_CHARS { 0 } else { column.saturating_sub(MAX_EXCERPT_CHARS / 2).min(length) };
     // Tabs count as one column, and what a terminal could obey is not shown.
     let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let mut text: String = line.chars().skip(start).take(LONGEST_LINE).map(clean).collect();
+    let mut text: String = line.chars().skip(start).take(MAX_EXCERPT_CHARS).map(clean).collect();
     let mut caret = column.min(length).saturating_sub(start);
     if start > 0 {
         text.insert_str(0, "...");
         caret += 3;
     }
-    if start + LONGEST_LINE < length {
+    if start + MAX_EXCERPT_CHARS < length {
         text.push_str("...");
     }
     (text, caret)
@@ -236,15 +236,15 @@ impl std::error::Error for Diagnostics {}
 mod tests {
     use super::*;
 
-    fn place(source: u16, line: u32, column: u16) -> Location {
+    fn location(source: u16, line: u32, column: u16) -> Location {
         Location { source, column, line }
     }
 
     #[test]
     fn a_problem_shows_its_line_a_caret_and_the_nearest_word() {
         let mut problems = Diagnostics::default();
-        let source = problems.source("a.yaml", "probes:\n\t- nmae: x\r\n".into());
-        problems.unknown_word(place(source, 2, 4), "key", "nmae", ["name", "interval"]);
+        let source = problems.add_source("a.yaml", "probes:\n\t- nmae: x\r\n".into());
+        problems.push_unknown(location(source, 2, 4), "key", "nmae", ["name", "interval"]);
         assert_eq!(
             problems.to_string(),
             "a.yaml:2:4: unknown key `nmae`\n2 |  - nmae: x\n  |    ^ did you mean `name`?"
@@ -254,8 +254,8 @@ mod tests {
     #[test]
     fn a_long_line_is_shown_around_the_caret() {
         let mut problems = Diagnostics::default();
-        let source = problems.source("a.yaml", format!("{}X{}", "a".repeat(500), "b".repeat(500)).into());
-        problems.push(place(source, 1, 501), "bad", None);
+        let source = problems.add_source("a.yaml", format!("{}X{}", "a".repeat(500), "b".repeat(500)).into());
+        problems.push(location(source, 1, 501), "bad", None);
         let text = problems.to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[1].find('X'), lines[2].find('^'));
@@ -265,9 +265,9 @@ mod tests {
     #[test]
     fn problems_come_in_the_order_of_the_files_once_each_and_are_bounded() {
         let mut problems = Diagnostics::default();
-        let source = problems.source("a.yaml", "x\n".repeat(500).into());
+        let source = problems.add_source("a.yaml", "x\n".repeat(500).into());
         for line in (1..=150).rev() {
-            problems.push(place(source, line, 1), "bad", None);
+            problems.push(location(source, line, 1), "bad", None);
         }
         assert_eq!(problems.len(), 150);
         assert!(problems.iter().is_sorted_by_key(|problem| problem.line));
@@ -290,7 +290,7 @@ mod tests {
             ("tc", Some("tcp")),
             ("banana", None),
         ] {
-            assert_eq!(nearest(word, words), meant, "{word}");
+            assert_eq!(nearest_word(word, words), meant, "{word}");
         }
     }
 }

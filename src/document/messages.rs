@@ -17,9 +17,9 @@ pub(super) struct ErrorDetails {
     /// The key that is missing.
     pub missing: Option<&'static str>,
     /// The list of problems says so already.
-    pub known: bool,
+    pub already_reported: bool,
     /// Where, once known.
-    pub place: Option<Location>,
+    pub location: Option<Location>,
     /// The pieces that it is in, the innermost first.
     pub path: Vec<*const Node>,
 }
@@ -31,22 +31,22 @@ impl Error {
             message,
             suggestion: None,
             missing: None,
-            known: false,
-            place: None,
+            already_reported: false,
+            location: None,
             path: Vec::new(),
         }))
     }
 
-    fn unknown(what: &str, word: &str, valid: &[&str]) -> Self {
-        let suggestion = diagnostics::nearest(word, valid.iter().copied()).map(str::to_owned);
-        let mut error = Self::new(diagnostics::unknown(what, word, valid, suggestion.is_some()));
+    fn unknown_name(what: &str, word: &str, valid: &[&str]) -> Self {
+        let suggestion = diagnostics::nearest_word(word, valid.iter().copied()).map(str::to_owned);
+        let mut error = Self::new(diagnostics::unknown_message(what, word, valid, suggestion.is_some()));
         error.0.suggestion = suggestion;
         error
     }
 
-    pub(super) fn known() -> Self {
+    pub(super) fn already_reported() -> Self {
         let mut error = Self::new("");
-        error.0.known = true;
+        error.0.already_reported = true;
         error
     }
 
@@ -54,16 +54,16 @@ impl Error {
         *self.0
     }
 
-    pub(super) fn at(mut self, place: Location) -> Self {
-        self.0.place.get_or_insert(place);
+    pub(super) fn at_location(mut self, location: Location) -> Self {
+        self.0.location.get_or_insert(location);
         self
     }
 
-    pub(super) fn within(mut self, node: &Node) -> Self {
+    pub(super) fn inside(mut self, node: &Node) -> Self {
         self.0.path.push(node);
         // What is missing is missing below a key; everything else is wrong where it stands.
-        let place = if self.0.missing.is_some() { node.head() } else { node.place };
-        self.at(place)
+        let location = if self.0.missing.is_some() { node.key_location() } else { node.location };
+        self.at_location(location)
     }
 }
 
@@ -81,28 +81,32 @@ impl de::Error for Error {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let expected = plain(&expected.to_string());
+        let expected = plain_expectation(&expected.to_string());
         let is_word = matches!(
             found,
             Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
         );
         let hint = if is_word && expected == "a text" { ": put it in quotes" } else { "" };
-        Self::new(format!("expected {expected}, found {}{hint}", name(found)))
+        Self::new(format!("expected {expected}, found {}{hint}", describe_found(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("{} is out of range: expected {}", name(found), plain(&expected.to_string())))
+        Self::new(format!(
+            "{} is out of range: expected {}",
+            describe_found(found),
+            plain_expectation(&expected.to_string())
+        ))
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         if expected.is_empty() {
             return Self::new(format!("unknown key `{field}`: no key of its own belongs here"));
         }
-        Self::unknown("key", field, expected)
+        Self::unknown_name("key", field, expected)
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::unknown("word", variant, expected)
+        Self::unknown_name("word", variant, expected)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -113,7 +117,7 @@ impl de::Error for Error {
 }
 
 /// What serde expects, in the words of a configuration.
-fn plain(expected: &str) -> String {
+fn plain_expectation(expected: &str) -> String {
     let words = match expected {
         "a boolean" => "`true` or `false`",
         "a string" => "a text",
@@ -130,7 +134,7 @@ fn plain(expected: &str) -> String {
     words.to_owned()
 }
 
-fn name(found: Unexpected<'_>) -> String {
+fn describe_found(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(number) => format!("the number {number}"),

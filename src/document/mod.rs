@@ -11,9 +11,9 @@ mod yaml;
 
 use std::fmt::Write;
 
-pub(crate) use self::diagnostics::list;
+pub(crate) use self::diagnostics::list_words;
 pub use self::{
-    diagnostics::{Diagnostic, Diagnostics, nearest},
+    diagnostics::{Diagnostic, Diagnostics, nearest_word},
     yaml::to_yaml,
 };
 
@@ -23,7 +23,7 @@ pub struct Node {
     /// Where its key stands; nowhere for list items and for the whole document.
     pub(crate) key: Location,
     /// Where it stands itself.
-    pub(crate) place: Location,
+    pub(crate) location: Location,
     /// What it is.
     pub(crate) value: NodeValue,
 }
@@ -57,9 +57,9 @@ pub(crate) enum NodeValue {
 #[derive(Debug, Clone)]
 pub(crate) struct Interpolated {
     /// What is meant.
-    pub text: String,
+    pub value: String,
     /// What is written.
-    pub written: Box<str>,
+    pub source: Box<str>,
     /// The parts that were filled in.
     pub parts: Vec<String>,
 }
@@ -91,8 +91,8 @@ impl Location {
 }
 
 impl Node {
-    pub(crate) fn new(place: Location, value: NodeValue) -> Self {
-        Self { key: Location::default(), place, value }
+    pub(crate) fn new(location: Location, value: NodeValue) -> Self {
+        Self { key: Location::default(), location, value }
     }
 
     /// The value of a key, if this is a map that has it.
@@ -101,8 +101,8 @@ impl Node {
     }
 
     /// As [`Node::get`], or the value of the key in the first map below that has it: `tls` names its own keys.
-    fn seek(&self, key: &str) -> Option<&Node> {
-        self.get(key).or_else(|| self.entries().iter().find_map(|entry| entry.node.seek(key)))
+    fn find_key(&self, key: &str) -> Option<&Node> {
+        self.get(key).or_else(|| self.entries().iter().find_map(|entry| entry.node.find_key(key)))
     }
 
     /// The entries of a map; none for anything else.
@@ -114,15 +114,15 @@ impl Node {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Text(text) => Some(text),
-            NodeValue::Interpolated(resolved) => Some(&resolved.text),
+            NodeValue::Interpolated(resolved) => Some(&resolved.value),
             _ => None,
         }
     }
 
     /// The text that is written, if this is one: for messages.
-    pub(crate) fn shown(&self) -> Option<&str> {
+    pub(crate) fn source_text(&self) -> Option<&str> {
         match &self.value {
-            NodeValue::Interpolated(resolved) => Some(&resolved.written),
+            NodeValue::Interpolated(resolved) => Some(&resolved.source),
             _ => self.text(),
         }
     }
@@ -132,25 +132,27 @@ impl Node {
     }
 
     /// The best place to point at for something that is wrong with the whole of it: its key, if it has one.
-    pub(crate) fn head(&self) -> Location {
-        if self.key.is_known() { self.key } else { self.place }
+    pub(crate) fn key_location(&self) -> Location {
+        if self.key.is_known() { self.key } else { self.location }
     }
 
     /// Takes everything out of a message that `${..}` in this piece stands for.
-    pub(crate) fn veil(&self, message: String) -> String {
+    pub(crate) fn mask_interpolated(&self, message: String) -> String {
         match &self.value {
             NodeValue::Interpolated(resolved) => {
-                let whole = replace_words(message, &resolved.text, &resolved.written);
+                let whole = replace_words(message, &resolved.value, &resolved.source);
                 resolved.parts.iter().fold(whole, |message, part| replace_words(message, part, "${..}"))
             }
-            NodeValue::List(items) => items.iter().fold(message, |message, item| item.veil(message)),
-            NodeValue::Map(entries) => entries.iter().fold(message, |message, entry| entry.node.veil(message)),
+            NodeValue::List(items) => items.iter().fold(message, |message, item| item.mask_interpolated(message)),
+            NodeValue::Map(entries) => {
+                entries.iter().fold(message, |message, entry| entry.node.mask_interpolated(message))
+            }
             _ => message,
         }
     }
 
     /// Appends what is meant, in one form for everything that means the same: for fingerprints, never for eyes.
-    pub(crate) fn canonical(&self, out: &mut String) {
+    pub(crate) fn write_canonical(&self, out: &mut String) {
         // Writing to a String can't fail.
         let _ = match &self.value {
             NodeValue::Null | NodeValue::Incomplete => write!(out, "~"),
@@ -159,11 +161,11 @@ impl Node {
             NodeValue::Unsigned(value) => write!(out, "{value}"),
             NodeValue::Float(value) => write!(out, "{value:?}"),
             NodeValue::Text(text) => write!(out, "{text:?}"),
-            NodeValue::Interpolated(resolved) => write!(out, "{:?}", resolved.text),
+            NodeValue::Interpolated(resolved) => write!(out, "{:?}", resolved.value),
             NodeValue::List(items) => {
                 out.push('[');
                 for item in items {
-                    item.canonical(out);
+                    item.write_canonical(out);
                     out.push(',');
                 }
                 write!(out, "]")
@@ -174,7 +176,7 @@ impl Node {
                 out.push('{');
                 for entry in sorted {
                     let _ = write!(out, "{:?}:", entry.key);
-                    entry.node.canonical(out);
+                    entry.node.write_canonical(out);
                     out.push(',');
                 }
                 write!(out, "}}")
@@ -231,17 +233,17 @@ mod tests {
     #[test]
     fn what_was_filled_in_is_veiled_but_not_inside_of_longer_words() {
         let resolved =
-            Interpolated { text: "u:hunter2@h".into(), written: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
+            Interpolated { value: "u:hunter2@h".into(), source: "u:${PW}@h".into(), parts: vec!["hunter2".into()] };
         let node = Node::new(Location::default(), NodeValue::Interpolated(Box::new(resolved)));
-        assert_eq!(node.veil("bad `u:hunter2@h`: `hunter2`".into()), "bad `u:${PW}@h`: `${..}`");
-        assert_eq!(node.veil("xhunter2".into()), "xhunter2");
+        assert_eq!(node.mask_interpolated("bad `u:hunter2@h`: `hunter2`".into()), "bad `u:${PW}@h`: `${..}`");
+        assert_eq!(node.mask_interpolated("xhunter2".into()), "xhunter2");
     }
 
     #[test]
     fn the_canonical_form_does_not_depend_on_the_order_of_keys() {
         let form = |json| {
             let mut out = String::new();
-            Node::from(json).canonical(&mut out);
+            Node::from(json).write_canonical(&mut out);
             out
         };
         assert_eq!(

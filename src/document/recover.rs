@@ -13,43 +13,43 @@ use super::{
 };
 
 /// Mistakes in one piece; more than anyone repairs at once, and a bound on the time that this takes.
-const MOST: usize = 40;
+const MAX_ERRORS_PER_NODE: usize = 40;
 
 impl Node {
     /// Reads a value out of this piece; what is wrong is added to the list, all of it.
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> Option<T> {
-        let (value, whole) = self.salvage(problems);
+        let (value, whole) = self.recover(problems);
         value.filter(|_| whole)
     }
 
     /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
     /// the second says whether it is the whole.
-    pub(crate) fn salvage<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> (Option<T>, bool) {
+    pub(crate) fn recover<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> (Option<T>, bool) {
         let mut without = Exclusions::default();
-        for mistakes in 0..MOST {
+        for mistakes in 0..MAX_ERRORS_PER_NODE {
             let error = match T::deserialize(NodeDeserializer { node: self, without: &without }) {
-                Ok(value) => return (Some(value).filter(|_| without.supplied.is_empty()), mistakes == 0),
+                Ok(value) => return (Some(value).filter(|_| without.placeholders.is_empty()), mistakes == 0),
                 Err(error) => error.into_inner(),
             };
             let innermost = error.path.first().copied();
             let map = error.path.get(1).copied().unwrap_or(self);
-            let known = error.known || innermost.is_some_and(|at| without.nodes.contains(&at));
+            let known = error.already_reported || innermost.is_some_and(|at| without.nodes.contains(&at));
             let missing = error.missing;
-            let hole = missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
+            let absent = missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
             // What gives way is the innermost piece that has not given way yet.
             let next = error.path.iter().copied().find(|at| !without.nodes.contains(at));
-            if !known && !hole.is_some_and(|hole| without.holes.contains(&hole)) {
-                let error = self.explain::<T>(error, &without);
+            if !known && !absent.is_some_and(|absent| without.absent_keys.contains(&absent)) {
+                let error = self.explain_error::<T>(error, &without);
                 // `nmae` stands for `name`: that one isn't missing then.
-                without.holes.extend(error.suggestion.iter().map(|key| (map, key.clone())));
-                let whole = if error.missing.is_some() { self.head() } else { self.place };
-                problems.push(error.place.unwrap_or(whole), error.message, error.suggestion);
+                without.absent_keys.extend(error.suggestion.iter().map(|key| (map, key.clone())));
+                let whole = if error.missing.is_some() { self.key_location() } else { self.location };
+                problems.push(error.location.unwrap_or(whole), error.message, error.suggestion);
             }
-            if missing.is_some_and(|key| without.supplied.insert((innermost.unwrap_or(self), key))) {
+            if missing.is_some_and(|key| without.placeholders.insert((innermost.unwrap_or(self), key))) {
                 continue;
             }
             let Some(next) = next else { break };
-            without.holes.extend(self.key_of(next).map(|key| (map, key)));
+            without.absent_keys.extend(self.key_of_node(next).map(|key| (map, key)));
             without.nodes.insert(next);
         }
         (None, false)
@@ -57,16 +57,16 @@ impl Node {
 
     /// Makes sure that an error shows nothing that was filled in. If it is about one such text, the text as it is
     /// written is read in its place, which fails in the same words.
-    fn explain<T: DeserializeOwned>(&self, error: ErrorDetails, without: &Exclusions) -> ErrorDetails {
+    fn explain_error<T: DeserializeOwned>(&self, error: ErrorDetails, without: &Exclusions) -> ErrorDetails {
         let at = error.path.first().copied().unwrap_or(self);
-        let Some(Node { value, .. }) = self.find(at) else { return error };
+        let Some(Node { value, .. }) = self.find_node(at) else { return error };
         if !matches!(value, NodeValue::Interpolated(_)) {
-            let message = self.find(at).unwrap_or(self).veil(error.message);
+            let message = self.find_node(at).unwrap_or(self).mask_interpolated(error.message);
             return ErrorDetails { message, ..error };
         }
-        let (nodes, supplied) = (without.nodes.clone(), without.supplied.clone());
-        let veiled = Exclusions { nodes, supplied, veiled: Some(at), ..Exclusions::default() };
-        let again = T::deserialize(NodeDeserializer { node: self, without: &veiled }).map_err(Error::into_inner);
+        let (nodes, placeholders) = (without.nodes.clone(), without.placeholders.clone());
+        let source_only = Exclusions { nodes, placeholders, source_only: Some(at), ..Exclusions::default() };
+        let again = T::deserialize(NodeDeserializer { node: self, without: &source_only }).map_err(Error::into_inner);
         match again {
             Err(again) if again.path.first() == error.path.first() => again,
             _ => ErrorDetails { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
@@ -74,23 +74,23 @@ impl Node {
     }
 
     /// The piece with this address.
-    fn find(&self, at: *const Node) -> Option<&Node> {
+    fn find_node(&self, at: *const Node) -> Option<&Node> {
         if std::ptr::eq(self, at) {
             return Some(self);
         }
         match &self.value {
-            NodeValue::List(items) => items.iter().find_map(|item| item.find(at)),
-            NodeValue::Map(entries) => entries.iter().find_map(|entry| entry.node.find(at)),
+            NodeValue::List(items) => items.iter().find_map(|item| item.find_node(at)),
+            NodeValue::Map(entries) => entries.iter().find_map(|entry| entry.node.find_node(at)),
             _ => None,
         }
     }
 
     /// The key of the piece with this address.
-    fn key_of(&self, at: *const Node) -> Option<String> {
+    fn key_of_node(&self, at: *const Node) -> Option<String> {
         match &self.value {
-            NodeValue::List(items) => items.iter().find_map(|item| item.key_of(at)),
+            NodeValue::List(items) => items.iter().find_map(|item| item.key_of_node(at)),
             NodeValue::Map(entries) => entries.iter().find_map(|entry| {
-                if std::ptr::eq(&entry.node, at) { Some(entry.key.to_string()) } else { entry.node.key_of(at) }
+                if std::ptr::eq(&entry.node, at) { Some(entry.key.to_string()) } else { entry.node.key_of_node(at) }
             }),
             _ => None,
         }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn filled_in(key: &str, text: &str) -> (Option<Settings>, String) {
-        let resolved = Interpolated { text: text.to_owned(), written: "${X}".into(), parts: vec![text.to_owned()] };
+        let resolved = Interpolated { value: text.to_owned(), source: "${X}".into(), parts: vec![text.to_owned()] };
         let value = Node::new(Default::default(), NodeValue::Interpolated(Box::new(resolved)));
         let mut node = Node::from(serde_json::json!({"url": "x", "port": 1}));
         if let NodeValue::Map(entries) = &mut node.value {

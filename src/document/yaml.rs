@@ -15,29 +15,29 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInp
 use super::{Diagnostics, Location, MapEntry, Node, NodeValue};
 
 /// Deeper than any configuration, shallow enough for every stack.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 /// Pieces of one file with all copies through aliases; a text counts once for every 64 bytes.
-const LARGEST: usize = 1_000_000;
+const MAX_NODES: usize = 1_000_000;
 
 impl Diagnostics {
     /// Reads a YAML document; what is wrong with it is added to the list. `None` if there is nothing to go on with.
     pub(crate) fn parse(&mut self, name: impl Into<String>, text: Arc<str>) -> Option<Node> {
-        let source = self.source(name, Arc::clone(&text));
+        let source = self.add_source(name, Arc::clone(&text));
         if let Some(at) = text.find('\0') {
             let line = text.get(..at).unwrap_or_default().lines().count().max(1);
-            let place = Location { source, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
-            self.push(place, "a NUL byte: this is not a text file", None);
+            let location = Location { source, line: u32::try_from(line).unwrap_or(u32::MAX), column: 1 };
+            self.push(location, "a NUL byte: this is not a text file", None);
             return None;
         }
         let options = granit_parser::options! {
             emit_comments: false,
             emit_unresolved_aliases: true,
             disallow_directives: true,
-            flow_nesting_limit: DEEPEST,
-            block_nesting_limit: DEEPEST,
+            flow_nesting_limit: MAX_DEPTH,
+            block_nesting_limit: MAX_DEPTH,
         };
         let events = Parser::new_from_str_with_options(&text, options);
-        TreeBuilder { source, problems: self, open: Vec::new(), anchors: HashMap::new(), spent: 0, root: None }
+        TreeBuilder { source, problems: self, open: Vec::new(), anchors: HashMap::new(), node_count: 0, root: None }
             .build(events)
     }
 }
@@ -48,13 +48,13 @@ struct TreeBuilder<'p> {
     open: Vec<OpenContainer>,
     anchors: HashMap<usize, (Node, usize)>,
     /// Pieces so far.
-    spent: usize,
+    node_count: usize,
     root: Option<Node>,
 }
 
 /// A list or map whose end has not come yet.
 struct OpenContainer {
-    place: Location,
+    location: Location,
     anchor: usize,
     /// What had been spent before it.
     before: usize,
@@ -67,20 +67,20 @@ enum Container {
 }
 
 /// The document is given up; the problem is on the list.
-struct GivenUp;
+struct Aborted;
 
 impl TreeBuilder<'_> {
     fn build<'a>(mut self, events: Parser<'a, StrInput<'a>>) -> Option<Node> {
         for event in events {
             let step = match event {
                 Ok((event, span)) => {
-                    let place = self.place(&span);
-                    self.take(event, place)
+                    let location = self.location_of(&span);
+                    self.handle_event(event, location)
                 }
                 Err(error) => {
                     let (line, column) = (error.marker().line(), error.marker().col());
-                    let place = self.at(line, column);
-                    Err(self.give_up(place, format!("this is not valid YAML: {}", error.kind())))
+                    let location = self.location_at(line, column);
+                    Err(self.abort(location, format!("this is not valid YAML: {}", error.kind())))
                 }
             };
             if step.is_err() {
@@ -88,75 +88,77 @@ impl TreeBuilder<'_> {
             }
         }
         if self.root.is_none() {
-            let place = Location { source: self.source, ..Location::default() };
-            self.problems.push(place, "the file is empty", None);
+            let location = Location { source: self.source, ..Location::default() };
+            self.problems.push(location, "the file is empty", None);
         }
         self.root
     }
 
-    fn take(&mut self, event: Event<'_>, place: Location) -> Result<(), GivenUp> {
+    fn handle_event(&mut self, event: Event<'_>, location: Location) -> Result<(), Aborted> {
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
-                return Err(self.give_up(place, "a second document: one file holds one document"));
+                return Err(self.abort(location, "a second document: one file holds one document"));
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let weight = 1 + text.len() / 64;
-                self.spend(weight, place)?;
-                let value = self.scalar(text, style, tag, place);
-                self.add(Node::new(place, value), anchor, weight)?;
+                self.count_nodes(weight, location)?;
+                let value = self.scalar(text, style, tag, location);
+                self.add_node(Node::new(location, value), anchor, weight)?;
             }
-            Event::SequenceStart(_, anchor, tag) => self.open(Container::List(Vec::new()), anchor, tag, place)?,
+            Event::SequenceStart(_, anchor, tag) => {
+                self.open_container(Container::List(Vec::new()), anchor, tag, location)?
+            }
             Event::MappingStart(_, anchor, tag) => {
                 let map = Container::Map { entries: Vec::new(), key: None, seen: HashSet::new(), merged: Vec::new() };
-                self.open(map, anchor, tag, place)?;
+                self.open_container(map, anchor, tag, location)?;
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close()?,
+            Event::SequenceEnd | Event::MappingEnd => self.close_container()?,
             Event::Alias(anchor) => {
                 // An anchor that is still open is not known yet: nothing can contain itself.
                 let Some(weight) = self.anchors.get(&anchor).map(|(_, weight)| *weight) else {
-                    return Err(self.give_up(place, "this alias stands inside of what it stands for"));
+                    return Err(self.abort(location, "this alias stands inside of what it stands for"));
                 };
-                self.spend(weight, place)?;
+                self.count_nodes(weight, location)?;
                 if let Some((node, _)) = self.anchors.get(&anchor) {
                     let node = node.clone();
-                    self.add(node, 0, 0)?;
+                    self.add_node(node, 0, 0)?;
                 }
             }
             Event::UnresolvedAlias(name) => {
                 self.problems.push(
-                    place,
+                    location,
                     format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
                     None,
                 );
-                self.add(Node::new(place, NodeValue::Incomplete), 0, 0)?;
+                self.add_node(Node::new(location, NodeValue::Incomplete), 0, 0)?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn open(
+    fn open_container(
         &mut self,
         content: Container,
         anchor: usize,
         tag: Option<Cow<'_, Tag>>,
-        place: Location,
-    ) -> Result<(), GivenUp> {
-        self.refuse_tag(tag.as_deref(), place);
+        location: Location,
+    ) -> Result<(), Aborted> {
+        self.refuse_tag(tag.as_deref(), location);
         if let Some(OpenContainer { content: Container::Map { key: None, .. }, .. }) = self.open.last() {
-            return Err(self.give_up(place, "a key must be a text, not a map or a list"));
+            return Err(self.abort(location, "a key must be a text, not a map or a list"));
         }
-        if self.open.len() == DEEPEST {
-            return Err(self.give_up(place, format!("more than {DEEPEST} levels deep")));
+        if self.open.len() == MAX_DEPTH {
+            return Err(self.abort(location, format!("more than {MAX_DEPTH} levels deep")));
         }
-        let before = self.spent;
-        self.spend(1, place)?;
-        self.open.push(OpenContainer { place, anchor, before, content });
+        let before = self.node_count;
+        self.count_nodes(1, location)?;
+        self.open.push(OpenContainer { location, anchor, before, content });
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), GivenUp> {
-        let Some(OpenContainer { place, anchor, before, content }) = self.open.pop() else { return Ok(()) };
+    fn close_container(&mut self) -> Result<(), Aborted> {
+        let Some(OpenContainer { location, anchor, before, content }) = self.open.pop() else { return Ok(()) };
         let value = match content {
             Container::List(items) => NodeValue::List(items),
             Container::Map { mut entries, mut seen, merged, .. } => {
@@ -166,7 +168,7 @@ impl TreeBuilder<'_> {
                 NodeValue::Map(entries)
             }
         };
-        self.add(Node::new(place, value), anchor, self.spent - before)
+        self.add_node(Node::new(location, value), anchor, self.node_count - before)
     }
 
     /// What `<<` brings gives way to what is written, and what comes first to what comes later.
@@ -174,12 +176,12 @@ impl TreeBuilder<'_> {
         match node.value {
             NodeValue::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
             NodeValue::List(nodes) => nodes.into_iter().for_each(|node| self.merge(node, entries, seen)),
-            _ => self.problems.expected(&node, "a map, or a list of maps"),
+            _ => self.problems.push_expected(&node, "a map, or a list of maps"),
         }
     }
 
     /// Puts a piece where it belongs: into the list or map that is open, or at the root.
-    fn add(&mut self, mut node: Node, anchor: usize, weight: usize) -> Result<(), GivenUp> {
+    fn add_node(&mut self, mut node: Node, anchor: usize, weight: usize) -> Result<(), Aborted> {
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), weight));
         }
@@ -191,23 +193,27 @@ impl TreeBuilder<'_> {
             Container::List(items) => items.push(node),
             Container::Map { entries, key, seen, merged } => match key.take() {
                 None => {
-                    let place = node.place;
+                    let location = node.location;
                     let NodeValue::Text(text) = node.value else {
-                        return Err(self.give_up(place, "a key must be a text: put it in quotes"));
+                        return Err(self.abort(location, "a key must be a text: put it in quotes"));
                     };
-                    *key = Some((text, place));
+                    *key = Some((text, location));
                 }
-                Some((name, place)) if &*name == "<<" => {
-                    node.key = place;
+                Some((name, location)) if &*name == "<<" => {
+                    node.key = location;
                     merged.push(node);
                 }
-                Some((name, place)) => {
-                    node.key = place;
+                Some((name, location)) => {
+                    node.key = location;
                     if seen.insert(name.clone()) {
                         entries.push(MapEntry { key: name, node });
                     } else {
                         let first = entries.iter().find(|entry| entry.key == name).map_or(0, |e| e.node.key.line);
-                        self.problems.push(place, format!("key `{name}` is there twice: first in line {first}"), None);
+                        self.problems.push(
+                            location,
+                            format!("key `{name}` is there twice: first in line {first}"),
+                            None,
+                        );
                     }
                 }
             },
@@ -220,18 +226,18 @@ impl TreeBuilder<'_> {
         text: Cow<'_, str>,
         style: ScalarStyle,
         tag: Option<Cow<'_, Tag>>,
-        place: Location,
+        location: Location,
     ) -> NodeValue {
         let is_text = tag.as_deref().is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
         if !is_text {
-            self.refuse_tag(tag.as_deref(), place);
+            self.refuse_tag(tag.as_deref(), location);
         }
         if is_text || style != ScalarStyle::Plain {
             return NodeValue::Text(text.into());
         }
-        plain(&text).unwrap_or_else(|| {
+        parse_plain_scalar(&text).unwrap_or_else(|| {
             self.problems.push(
-                place,
+                location,
                 format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
                 None,
             );
@@ -239,37 +245,41 @@ impl TreeBuilder<'_> {
         })
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Location) {
+    fn refuse_tag(&mut self, tag: Option<&Tag>, location: Location) {
         if let Some(tag) = tag {
-            self.problems.push(place, format!("the tag `{}` is not supported: only `!!str` is", tag.original()), None);
+            self.problems.push(
+                location,
+                format!("the tag `{}` is not supported: only `!!str` is", tag.original()),
+                None,
+            );
         }
     }
 
-    fn spend(&mut self, weight: usize, place: Location) -> Result<(), GivenUp> {
-        self.spent = self.spent.saturating_add(weight);
-        if self.spent <= LARGEST {
+    fn count_nodes(&mut self, weight: usize, location: Location) -> Result<(), Aborted> {
+        self.node_count = self.node_count.saturating_add(weight);
+        if self.node_count <= MAX_NODES {
             return Ok(());
         }
-        Err(self.give_up(place, "too large: more than a million values, copies through aliases included"))
+        Err(self.abort(location, "too large: more than a million values, copies through aliases included"))
     }
 
-    fn give_up(&mut self, place: Location, why: impl Into<String>) -> GivenUp {
-        self.problems.push(place, why, None);
-        GivenUp
+    fn abort(&mut self, location: Location, why: impl Into<String>) -> Aborted {
+        self.problems.push(location, why, None);
+        Aborted
     }
 
-    fn place(&self, span: &Span) -> Location {
-        self.at(span.start.line(), span.start.col())
+    fn location_of(&self, span: &Span) -> Location {
+        self.location_at(span.start.line(), span.start.col())
     }
 
-    fn at(&self, line: usize, column: usize) -> Location {
+    fn location_at(&self, line: usize, column: usize) -> Location {
         let column = u16::try_from(column.saturating_add(1)).unwrap_or(u16::MAX);
         Location { source: self.source, line: u32::try_from(line).unwrap_or(u32::MAX), column }
     }
 }
 
 /// A plain scalar by the core schema of YAML 1.2.2 (chapter 10.3.2); `None` for `.nan`, `.inf` and their like.
-fn plain(text: &str) -> Option<NodeValue> {
+fn parse_plain_scalar(text: &str) -> Option<NodeValue> {
     let value = match text {
         "" | "~" | "null" | "Null" | "NULL" => NodeValue::Null,
         "true" | "True" | "TRUE" => NodeValue::Bool(true),
@@ -277,12 +287,12 @@ fn plain(text: &str) -> Option<NodeValue> {
         _ if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) => {
             NodeValue::Text(text.into())
         }
-        _ => return number(text),
+        _ => return parse_number(text),
     };
     Some(value)
 }
 
-fn number(text: &str) -> Option<NodeValue> {
+fn parse_number(text: &str) -> Option<NodeValue> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN") {
         return None;
@@ -317,7 +327,7 @@ mod tests {
         let mut problems = Diagnostics::default();
         let mut out = String::new();
         match problems.parse("x", text.into()) {
-            Some(node) if problems.is_empty() => node.canonical(&mut out),
+            Some(node) if problems.is_empty() => node.write_canonical(&mut out),
             _ => out = problems.to_string(),
         }
         out
@@ -368,9 +378,9 @@ mod tests {
         let NodeValue::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };
         let list = items[0].get("é").unwrap();
         let NodeValue::List(inner) = &list.value else { panic!("{list:?}") };
-        let at = |place: Location| (place.line, place.column);
-        assert_eq!((at(node.get("a").unwrap().key), at(list.key), at(list.place)), ((2, 1), (3, 5), (3, 8)));
-        assert_eq!(at(inner[1].place), (3, 12));
+        let at = |location: Location| (location.line, location.column);
+        assert_eq!((at(node.get("a").unwrap().key), at(list.key), at(list.location)), ((2, 1), (3, 5), (3, 8)));
+        assert_eq!(at(inner[1].location), (3, 12));
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn read<K: Kind>(
     let kind: K = settings.read(problems)?;
     let wants: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.wants()).collect();
     if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_wants(&wants)) {
-        problems.invalid(settings, invalid);
+        problems.push_invalid(settings, invalid);
         return None;
     }
     let mut effect = EffectiveSettings { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
@@ -315,7 +315,7 @@ impl<F: Facts> CheckEntry<F> {
             read: |node, timing, problems| {
                 let check: K = node.read(problems)?;
                 if let Err(invalid) = check.validate(timing) {
-                    problems.invalid(node, invalid);
+                    problems.push_invalid(node, invalid);
                     return None;
                 }
                 let effective = serde_json::to_value(&check).unwrap_or_default();

@@ -31,7 +31,7 @@ fn is_allowed(host: &str, settings: &Server) -> bool {
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     // A dot at the end makes no other name of it.
     let name = name.strip_suffix('.').unwrap_or(name);
-    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || settings.is_allowed(name)
+    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || settings.is_allowed_host(name)
 }
 
 fn without_port(host: &str) -> &str {

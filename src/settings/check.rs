@@ -8,13 +8,14 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::Deserialize;
 
 use super::{
-    CheckInfo, at_least_one,
-    common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
+    CheckInfo,
+    common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     global::GlobalSettings,
+    reject_zero,
 };
 use crate::{
     catalogue,
-    document::{Diagnostics, Location, MapEntry, Node, NodeValue, list, nearest},
+    document::{Diagnostics, Location, MapEntry, Node, NodeValue, list_words, nearest_word},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
     model::{
         failure::Invalid,
@@ -28,7 +29,7 @@ use crate::{
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
     /// Unique within the probe; the check's kind if left out.
-    #[schemars(regex(pattern = NAME), length(max = LONGEST_NAME))]
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
     /// How bad it is when it fails.
     pub severity: Option<Severity>,
@@ -88,10 +89,10 @@ impl CheckList {
     }
 
     /// What the settings of a probe and its checks mean, for a fingerprint.
-    pub(super) fn canonical(&self, settings: &Node) -> String {
+    pub(super) fn write_canonical(&self, settings: &Node) -> String {
         let mut text = String::new();
         std::iter::once(settings).chain(&self.settings).for_each(|node| {
-            node.canonical(&mut text);
+            node.write_canonical(&mut text);
             text.push('\n');
         });
         text
@@ -110,17 +111,17 @@ pub(super) fn read(
         None | Some(Node { value: NodeValue::Null, .. }) => Vec::new(),
         Some(Node { value: NodeValue::List(items), .. }) => items,
         Some(node) => {
-            problems.expected(&node, "a list of checks");
+            problems.push_expected(&node, "a list of checks");
             Vec::new()
         }
     };
     let mut reader = CheckReader { known, all, scalars, problems, names: HashMap::new() };
-    let found: Vec<_> = items.into_iter().filter_map(|item| reader.check(item)).collect();
+    let found: Vec<_> = items.into_iter().filter_map(|item| reader.read_check(item)).collect();
     let has_health = found.iter().any(|(info, _)| info.kind == "health");
-    let health = known.offers.iter().find(|offer| offer.name == "health").filter(|_| !has_health);
+    let health = known.check_kinds.iter().find(|offer| offer.name == "health").filter(|_| !has_health);
     let health = health.map(|offer| {
         let settings = Node::new(Location::default(), NodeValue::Null);
-        (reader.info(offer, CommonCheckKeys::default()), settings)
+        (reader.check_info(offer, CommonCheckKeys::default()), settings)
     });
     let (infos, settings) = health.into_iter().chain(found).unzip();
     CheckList { infos, settings }
@@ -136,58 +137,61 @@ struct CheckReader<'a> {
 }
 
 impl<'a> CheckReader<'a> {
-    fn check(&mut self, node: Node) -> Option<(CheckInfo, Node)> {
-        let place = node.place;
+    fn read_check(&mut self, node: Node) -> Option<(CheckInfo, Node)> {
+        let location = node.location;
         let (beside, kinds) = match &node.value {
             NodeValue::Text(name) => {
-                let offer = self.offer(name, place)?;
-                self.unique(name, name, place);
-                return Some((self.info(offer, CommonCheckKeys::default()), Node::new(place, NodeValue::Null)));
+                let offer = self.find_check_kind(name, location)?;
+                self.reject_duplicate(name, name, location);
+                return Some((
+                    self.check_info(offer, CommonCheckKeys::default()),
+                    Node::new(location, NodeValue::Null),
+                ));
             }
-            NodeValue::Map(_) => split(node, &COMMON_KEYS),
+            NodeValue::Map(_) => split_keys(node, &COMMON_KEYS),
             _ => {
-                self.problems.expected(&node, "a check: its name, or a map with its name and settings");
+                self.problems.push_expected(&node, "a check: its name, or a map with its name and settings");
                 return None;
             }
         };
-        let (offer, settings) = self.kind(kinds, place)?;
+        let (offer, settings) = self.read_kind(kinds, location)?;
         let (inside, settings) = if matches!(settings.value, NodeValue::Map(_)) {
-            let (inside, mut rest) = split(settings.clone(), &COMMON_KEYS);
-            self.misspelt(offer, &mut rest);
+            let (inside, mut rest) = split_keys(settings.clone(), &COMMON_KEYS);
+            self.reject_misspelled(offer, &mut rest);
             (inside, Node { value: NodeValue::Map(rest), ..settings })
         } else {
-            (Node::new(place, NodeValue::Map(Vec::new())), settings)
+            (Node::new(location, NodeValue::Map(Vec::new())), settings)
         };
-        let common = self.join(beside, inside);
-        let values: CommonCheckKeys = common.salvage(self.problems).0.unwrap_or_default();
-        for broken in rules(&values) {
-            self.problems.invalid(&common, broken);
+        let common = self.merge_common_keys(beside, inside);
+        let values: CommonCheckKeys = common.recover(self.problems).0.unwrap_or_default();
+        for broken in validate(&values) {
+            self.problems.push_invalid(&common, broken);
         }
-        let named = common.get("name").map_or(place, |node| node.place);
-        let shown = common.get("name").and_then(Node::shown).unwrap_or(offer.name);
-        self.unique(values.name.as_deref().unwrap_or(offer.name), shown, named);
-        Some((self.info(offer, values), settings))
+        let named = common.get("name").map_or(location, |node| node.location);
+        let shown = common.get("name").and_then(Node::source_text).unwrap_or(offer.name);
+        self.reject_duplicate(values.name.as_deref().unwrap_or(offer.name), shown, named);
+        Some((self.check_info(offer, values), settings))
     }
 
     /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
-    fn misspelt(&mut self, offer: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
+    fn reject_misspelled(&mut self, offer: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
         settings.retain(|MapEntry { key, node }| {
-            if nearest(key, COMMON_KEYS).is_none() {
+            if nearest_word(key, COMMON_KEYS).is_none() {
                 return true;
             }
             let own = own_keys(offer);
-            let meant = nearest(key, own.iter().map(String::as_str).chain(COMMON_KEYS));
+            let meant = nearest_word(key, own.iter().map(String::as_str).chain(COMMON_KEYS));
             let is_common = meant.is_some_and(|meant| COMMON_KEYS.contains(&meant));
             if is_common {
-                self.problems.unknown_word(node.key, "key", key, COMMON_KEYS);
+                self.problems.push_unknown(node.key, "key", key, COMMON_KEYS);
             }
             !is_common
         });
     }
 
     /// The keys that every check takes, from both of the places where they may stand.
-    fn join(&mut self, beside: Node, inside: Node) -> Node {
-        let (place, key) = (beside.place, beside.key);
+    fn merge_common_keys(&mut self, beside: Node, inside: Node) -> Node {
+        let (location, key) = (beside.location, beside.key);
         let NodeValue::Map(mut entries) = beside.value else { return inside };
         if let NodeValue::Map(more) = inside.value {
             for entry in more {
@@ -200,16 +204,16 @@ impl<'a> CheckReader<'a> {
                 }
             }
         }
-        Node { key, place, value: NodeValue::Map(entries) }
+        Node { key, location, value: NodeValue::Map(entries) }
     }
 
     /// The check kind among the keys that are left, and its settings.
-    fn kind(&mut self, kinds: Vec<MapEntry>, place: Location) -> Option<(&'a CheckDescriptor, Node)> {
+    fn read_kind(&mut self, kinds: Vec<MapEntry>, location: Location) -> Option<(&'a CheckDescriptor, Node)> {
         let mut found: Option<(&'a CheckDescriptor, Node)> = None;
         let mut named = false;
         for MapEntry { key, node } in kinds {
             named = true;
-            let Some(offer) = self.offer(&key, node.key) else { continue };
+            let Some(offer) = self.find_check_kind(&key, node.key) else { continue };
             match &found {
                 Some((first, _)) => {
                     let message = format!("a second kind, `{key}`, beside `{}`: write two checks", first.name);
@@ -219,49 +223,54 @@ impl<'a> CheckReader<'a> {
             }
         }
         if !named {
-            let message = format!("a check needs a kind: {}", list(&self.feeds()));
-            self.problems.push(place, message, None);
+            let message = format!("a check needs a kind: {}", list_words(&self.check_kind_names()));
+            self.problems.push(location, message, None);
         }
         found
     }
 
-    fn offer(&mut self, name: &str, place: Location) -> Option<&'a CheckDescriptor> {
+    fn find_check_kind(&mut self, name: &str, location: Location) -> Option<&'a CheckDescriptor> {
         let known = self.known;
-        if let Some(offer) = known.offers.iter().find(|offer| offer.name == name) {
+        if let Some(offer) = known.check_kinds.iter().find(|offer| offer.name == name) {
             return Some(offer);
         }
         let kind = known.kind.name;
-        let elsewhere = self.all.iter().flat_map(|known| &known.offers).any(|offer| offer.name == name);
+        let elsewhere = self.all.iter().flat_map(|known| &known.check_kinds).any(|offer| offer.name == name);
         if elsewhere {
-            let message = format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list(&self.feeds()));
-            self.problems.push(place, message, None);
+            let message =
+                format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list_words(&self.check_kind_names()));
+            self.problems.push(location, message, None);
         } else if catalogue::planned_checks().any(|check| check == name) {
-            self.problems.push(place, format!("checks of kind `{name}` are not supported yet"), None);
+            self.problems.push(location, format!("checks of kind `{name}` are not supported yet"), None);
         } else {
             // A near word says enough; where there is none, the list of what it can be helps.
-            let suggestion = nearest(name, self.feeds().into_iter().chain(COMMON_KEYS)).map(str::to_owned);
+            let suggestion =
+                nearest_word(name, self.check_kind_names().into_iter().chain(COMMON_KEYS)).map(str::to_owned);
             let message = match &suggestion {
                 Some(_) => format!("unknown check `{name}`"),
-                None => format!("unknown check `{name}`: a `{kind}` probe can feed {}", list(&self.feeds())),
+                None => format!(
+                    "unknown check `{name}`: a `{kind}` probe can feed {}",
+                    list_words(&self.check_kind_names())
+                ),
             };
-            self.problems.push(place, message, suggestion);
+            self.problems.push(location, message, suggestion);
         }
         None
     }
 
-    fn feeds(&self) -> Vec<&'static str> {
-        self.known.offers.iter().map(|offer| offer.name).collect()
+    fn check_kind_names(&self) -> Vec<&'static str> {
+        self.known.check_kinds.iter().map(|offer| offer.name).collect()
     }
 
-    fn unique(&mut self, name: &str, shown: &str, place: Location) {
-        if let Some(first) = self.names.insert(name.to_owned(), place) {
+    fn reject_duplicate(&mut self, name: &str, shown: &str, location: Location) {
+        if let Some(first) = self.names.insert(name.to_owned(), location) {
             let first = first.line;
             let message = format!("check `{shown}` is there already, in line {first}: give each a `name` of its own");
-            self.problems.push(place, message, None);
+            self.problems.push(location, message, None);
         }
     }
 
-    fn info(&self, kind: &CheckDescriptor, common: CommonCheckKeys) -> CheckInfo {
+    fn check_info(&self, kind: &CheckDescriptor, common: CommonCheckKeys) -> CheckInfo {
         let severity = common.severity.unwrap_or(kind.severity);
         let defaults = &self.scalars.defaults;
         CheckInfo {
@@ -281,14 +290,14 @@ impl<'a> CheckReader<'a> {
 }
 
 /// Rules that the types don't hold.
-fn rules(common: &CommonCheckKeys) -> Vec<Invalid> {
-    let name = common.name.as_deref().and_then(|name| valid_name(name).err());
+fn validate(common: &CommonCheckKeys) -> Vec<Invalid> {
+    let name = common.name.as_deref().and_then(|name| validate_name(name).err());
     let runbook = common.runbook.as_deref().and_then(|runbook| {
         let url =
             url::Url::parse(runbook).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         url.is_none().then(|| Invalid::at("runbook", "expected the whole address of a page: http:// or https://"))
     });
-    let threshold = |key, number: Option<u32>| number.and_then(|number| at_least_one(key, number as usize));
+    let threshold = |key, number: Option<u32>| number.and_then(|number| reject_zero(key, number as usize));
     let thresholds = [
         threshold("failure_threshold", common.failure_threshold),
         threshold("success_threshold", common.success_threshold),

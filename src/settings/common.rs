@@ -7,35 +7,35 @@ use crate::{
 };
 
 /// What a name looks like.
-pub(super) const NAME: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
+pub(super) const NAME_PATTERN: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
 
 /// Longer names make no readable label.
-pub(super) const LONGEST_NAME: usize = 100;
+pub(super) const MAX_NAME_LEN: usize = 100;
 
 /// A probe kind with what it can feed, looked up once and not for every probe.
 pub(super) struct KnownKind {
     pub kind: Kind,
-    pub offers: Vec<CheckDescriptor>,
+    pub check_kinds: Vec<CheckDescriptor>,
 }
 
 /// Splits a map into the keys that are named and the rest.
-pub(super) fn split(node: Node, named: &[&str]) -> (Node, Vec<MapEntry>) {
+pub(super) fn split_keys(node: Node, named: &[&str]) -> (Node, Vec<MapEntry>) {
     let NodeValue::Map(entries) = node.value else { return (node, Vec::new()) };
     let (common, rest) = entries.into_iter().partition(|entry| named.contains(&&*entry.key));
     (Node { value: NodeValue::Map(common), ..node }, rest)
 }
 
 /// Names become labels and parts of URLs: letters, digits, `_`, `.` and `-`.
-pub(super) fn valid_name(name: &str) -> Result<(), Invalid> {
+pub(super) fn validate_name(name: &str) -> Result<(), Invalid> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let good = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
-    if good && name.len() <= LONGEST_NAME {
+    if good && name.len() <= MAX_NAME_LEN {
         return Ok(());
     }
     Err(Invalid::at(
         "name",
         format!(
-            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most {LONGEST_NAME} of them"
+            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit and has at most {MAX_NAME_LEN} of them"
         ),
     ))
 }

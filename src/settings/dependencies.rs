@@ -8,59 +8,59 @@ use crate::document::{Diagnostics, Location, Node, NodeValue};
 pub(super) struct DependencyNode {
     name: String,
     /// What it depends on.
-    needs: Vec<Dependency>,
+    dependencies: Vec<Dependency>,
 }
 
 struct Dependency {
     name: String,
     /// The name as it is written.
-    shown: String,
-    place: Location,
+    source_text: String,
+    location: Location,
 }
 
 impl DependencyNode {
-    pub(super) fn new(name: &str, depends_on: &[String], written: Option<&Node>, place: Location) -> Self {
+    pub(super) fn new(name: &str, depends_on: &[String], written: Option<&Node>, location: Location) -> Self {
         let items = match written.map(|node| &node.value) {
             Some(NodeValue::List(items)) => items.as_slice(),
             _ => &[],
         };
         let need = |name: &String| {
             let item = items.iter().find(|item| item.text() == Some(name));
-            let shown = item.and_then(Node::shown).unwrap_or(name).to_owned();
-            Dependency { name: name.clone(), shown, place: item.map_or(place, |item| item.place) }
+            let source_text = item.and_then(Node::source_text).unwrap_or(name).to_owned();
+            Dependency { name: name.clone(), source_text, location: item.map_or(location, |item| item.location) }
         };
-        Self { name: name.to_owned(), needs: depends_on.iter().map(need).collect() }
+        Self { name: name.to_owned(), dependencies: depends_on.iter().map(need).collect() }
     }
 }
 
 /// Refuses names that no probe has, and cycles.
-pub(super) fn hold(probes: &[DependencyNode], problems: &mut Diagnostics) {
+pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
-    for need in probes.iter().flat_map(|probe| &probe.needs) {
+    for need in probes.iter().flat_map(|probe| &probe.dependencies) {
         if !index.contains_key(need.name.as_str()) {
             let names = probes.iter().map(|probe| probe.name.as_str()).filter(|name| !name.is_empty());
-            problems.unknown_word(need.place, "probe", &need.shown, names);
+            problems.push_unknown(need.location, "probe", &need.source_text, names);
         }
     }
     let edges: Vec<Vec<usize>> = probes
         .iter()
-        .map(|probe| probe.needs.iter().filter_map(|need| index.get(need.name.as_str()).copied()).collect())
+        .map(|probe| probe.dependencies.iter().filter_map(|need| index.get(need.name.as_str()).copied()).collect())
         .collect();
-    for cycle in cycles(&edges) {
+    for cycle in find_cycles(&edges) {
         let of = |at: &usize| probes.get(*at);
         let names: Vec<&str> =
             cycle.iter().chain(cycle.first()).filter_map(of).map(|probe| probe.name.as_str()).collect();
-        let place = cycle.first().and_then(of).and_then(|probe| {
+        let location = cycle.first().and_then(of).and_then(|probe| {
             let next = names.get(1)?;
-            probe.needs.iter().find(|need| need.name == *next).map(|need| need.place)
+            probe.dependencies.iter().find(|need| need.name == *next).map(|need| need.location)
         });
         let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
-        problems.push(place.unwrap_or_default(), message, None);
+        problems.push(location.unwrap_or_default(), message, None);
     }
 }
 
 /// One circle for each way back that a walk finds. Without recursion: a chain of ten thousand is no cycle.
-fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
+fn find_cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
         Never,
@@ -80,7 +80,7 @@ fn cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
             if let Some(state) = seen.get_mut(at) {
                 *state = Seen::OnTheWay;
             }
-            let need = edges.get(at).and_then(|needs| needs.get(*next)).copied();
+            let need = edges.get(at).and_then(|dependencies| dependencies.get(*next)).copied();
             *next += 1;
             match need.map(|need| (need, seen.get(need).copied())) {
                 Some((need, Some(Seen::Never))) => way.push((need, 0)),
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn circles_are_found_and_long_chains_and_diamonds_are_none() {
-        assert_eq!(cycles(&[vec![1], vec![2], vec![1]]), vec![vec![1, 2]]);
-        assert_eq!(cycles(&[vec![0]]), vec![vec![0]]);
-        assert_eq!(cycles(&[vec![1, 2], vec![3], vec![3], vec![]]), Vec::<Vec<usize>>::new());
+        assert_eq!(find_cycles(&[vec![1], vec![2], vec![1]]), vec![vec![1, 2]]);
+        assert_eq!(find_cycles(&[vec![0]]), vec![vec![0]]);
+        assert_eq!(find_cycles(&[vec![1, 2], vec![3], vec![3], vec![]]), Vec::<Vec<usize>>::new());
         let chain: Vec<Vec<usize>> = (1..=100_000).map(|next| vec![next]).chain([vec![]]).collect();
-        assert!(cycles(&chain).is_empty());
+        assert!(find_cycles(&chain).is_empty());
     }
 }

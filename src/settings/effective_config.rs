@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What stands above the list of probes.
-const PROBES: &str = "probes:\n";
+const PROBES_LINE: &str = "probes:\n";
 
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct EffectiveConfig {
 
 impl EffectiveConfig {
     /// The text, piece by piece.
-    fn unpack(&self) -> Decompressor {
+    fn decompress(&self) -> Decompressor {
         Decompressor::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
     }
 
@@ -45,7 +45,7 @@ impl From<&str> for EffectiveConfig {
 
 impl std::fmt::Display for EffectiveConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes: Vec<_> = self.unpack().collect();
+        let bytes: Vec<_> = self.decompress().collect();
         f.write_str(&String::from_utf8_lossy(&bytes.concat()))
     }
 }
@@ -68,15 +68,15 @@ impl EffectiveConfigBuilder {
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
         let mut packer = Compressor::new(StreamPart::First);
         packer.push(head.as_bytes());
-        packer.push(PROBES.as_bytes());
+        packer.push(PROBES_LINE.as_bytes());
         Self(packer)
     }
 
     /// Adds one probe.
-    pub(super) fn probe(&mut self, info: &ProbeInfo, effect: EffectiveSettings) {
+    pub(super) fn add_probe(&mut self, info: &ProbeInfo, effect: EffectiveSettings) {
         // As it stands in the whole list, of which the first line is there already.
-        let list = to_yaml(&json!({ "probes": [probe(info, effect)] }));
-        self.0.push(list.trim_start_matches(PROBES).as_bytes());
+        let list = to_yaml(&json!({ "probes": [probe_to_json(info, effect)] }));
+        self.0.push(list.trim_start_matches(PROBES_LINE).as_bytes());
     }
 
     pub(super) fn finish(self) -> EffectiveConfig {
@@ -84,7 +84,7 @@ impl EffectiveConfigBuilder {
     }
 }
 
-fn probe(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
+fn probe_to_json(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
     map.insert(info.kind.into(), effect.probe);
@@ -99,11 +99,11 @@ fn probe(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
     map.insert("labels".into(), json!(info.labels));
     map.insert("enabled".into(), json!(info.enabled));
     let checks = info.checks.iter().zip(effect.checks);
-    map.insert("checks".into(), checks.map(|(info, settings)| check(info, settings)).collect());
+    map.insert("checks".into(), checks.map(|(info, settings)| check_to_json(info, settings)).collect());
     map.into()
 }
 
-fn check(info: &CheckInfo, settings: Value) -> Value {
+fn check_to_json(info: &CheckInfo, settings: Value) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
     map.insert(info.kind.into(), settings);

@@ -11,25 +11,25 @@ use std::{
 
 use globset::GlobBuilder;
 
-use super::{interpolate::Scope, text_file::read};
+use super::{interpolate::Scope, text_file::read_text};
 use crate::{
     document::{Diagnostics, Location, Node, NodeValue},
     model::{pattern::check_glob, text::one_line},
 };
 
 /// Room for more than ten thousand probes in one file.
-const LARGEST: u64 = 8 << 20;
+const MAX_FILE_BYTES: u64 = 8 << 20;
 /// Files in all, and entries of a folder that a pattern is held against.
-const MOST: usize = 1_000;
+const MAX_FILES: usize = 1_000;
 
 /// Reads the file, or every `*.yaml` and `*.yml` of the folder in the order of their names, and what they include.
 pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Vec<Node> {
     let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
     if !path.is_dir() {
-        loader.file(path, Location::default());
+        loader.load_file(path, Location::default());
         return loader.documents;
     }
-    match entries(path) {
+    match list_folder(path) {
         Ok(files) => {
             let is_yaml = |path: &PathBuf| {
                 let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
@@ -40,7 +40,7 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
                 let message = format!("the folder {} has no *.yaml or *.yml file", path.display());
                 loader.problems.push(Location::default(), message, None);
             }
-            files.iter().for_each(|file| loader.file(file, Location::default()));
+            files.iter().for_each(|file| loader.load_file(file, Location::default()));
         }
         Err(why) => loader.problems.push(Location::default(), format!("the folder {} {why}", path.display()), None),
     }
@@ -59,7 +59,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// Reads one file and what it includes. `from` is the place that named it.
-    fn file(&mut self, path: &Path, from: Location) {
+    fn load_file(&mut self, path: &Path, from: Location) {
         // Two ways to one file are one file; what can't be resolved can't be read either, and that is said below.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if self.open.contains(&whole) {
@@ -69,48 +69,48 @@ impl Loader<'_> {
         if !self.seen.insert(whole.clone()) {
             return;
         }
-        if self.seen.len() > MOST {
-            return self.problems.push(from, format!("more than {MOST} files"), None);
+        if self.seen.len() > MAX_FILES {
+            return self.problems.push(from, format!("more than {MAX_FILES} files"), None);
         }
-        let text = match read(path, LARGEST) {
+        let text = match read_text(path, MAX_FILE_BYTES) {
             Ok(text) => text,
             Err(why) => return self.problems.push(from, format!("{} {why}", path.display()), None),
         };
         let Some(mut document) = self.problems.parse(path.display().to_string(), text.into()) else { return };
         let folder = path.parent().unwrap_or(Path::new(""));
         Scope { environment: self.environment, folder }.resolve(&mut document, self.problems);
-        let includes = take(&mut document, "include");
+        let includes = take_key(&mut document, "include");
         self.documents.push(document);
         if let Some(includes) = includes {
             self.open.push(whole);
-            self.include(&includes, folder);
+            self.load_includes(&includes, folder);
             self.open.pop();
         }
     }
 
-    fn include(&mut self, includes: &Node, folder: &Path) {
+    fn load_includes(&mut self, includes: &Node, folder: &Path) {
         let NodeValue::List(items) = &includes.value else {
-            return self.problems.expected(includes, "a list of files and patterns");
+            return self.problems.push_expected(includes, "a list of files and patterns");
         };
         for item in items {
             let Some(pattern) = item.text() else {
-                self.problems.expected(item, "the name of a file or a pattern");
+                self.problems.push_expected(item, "the name of a file or a pattern");
                 continue;
             };
             if !pattern.contains(['*', '?', '[', '{']) {
-                self.file(&folder.join(pattern), item.place);
+                self.load_file(&folder.join(pattern), item.location);
                 continue;
             }
-            match matching(folder, pattern) {
-                Ok(files) => files.iter().for_each(|file| self.file(file, item.place)),
-                Err(why) => self.problems.push(item.place, item.veil(why), None),
+            match matching_files(folder, pattern) {
+                Ok(files) => files.iter().for_each(|file| self.load_file(file, item.location)),
+                Err(why) => self.problems.push(item.location, item.mask_interpolated(why), None),
             }
         }
     }
 }
 
 /// Takes the value of a key out of a map.
-pub(super) fn take(node: &mut Node, key: &str) -> Option<Node> {
+pub(super) fn take_key(node: &mut Node, key: &str) -> Option<Node> {
     let NodeValue::Map(entries) = &mut node.value else { return None };
     let at = entries.iter().position(|entry| &*entry.key == key)?;
     Some(entries.remove(at).node)
@@ -118,7 +118,7 @@ pub(super) fn take(node: &mut Node, key: &str) -> Option<Node> {
 
 /// Files that a pattern matches, in the order of their names. Each part of the pattern is held against the entries
 /// of one folder; hidden ones are only matched by a pattern that starts with a dot too.
-fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+fn matching_files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let mut found = vec![folder.to_owned()];
     for part in Path::new(pattern).components() {
         let Component::Normal(part) = part else {
@@ -139,15 +139,15 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
         let mut next = Vec::new();
         for folder in &found {
             // A folder that isn't there has no files: that is what a pattern is for.
-            for path in entries(folder).unwrap_or_default() {
+            for path in list_folder(folder).unwrap_or_default() {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if glob.is_match(&name) && (!name.starts_with('.') || text.starts_with('.')) {
                     next.push(path);
                 }
             }
         }
-        if next.len() > MOST {
-            return Err(format!("`{pattern}` matches more than {MOST} files"));
+        if next.len() > MAX_FILES {
+            return Err(format!("`{pattern}` matches more than {MAX_FILES} files"));
         }
         found = next;
     }
@@ -155,14 +155,14 @@ fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The entries of a folder in the order of their names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let unreadable = |error: std::io::Error| format!("can't be read: {error}");
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         paths.push(entry.map_err(unreadable)?.path());
-        if paths.len() > 10 * MOST {
-            return Err(format!("has more than {} entries", 10 * MOST));
+        if paths.len() > 10 * MAX_FILES {
+            return Err(format!("has more than {} entries", 10 * MAX_FILES));
         }
     }
     paths.sort();

@@ -10,21 +10,21 @@ use config::{Config, Environment, Map, Source, Value as Layered, ValueKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Concurrency, Flags, Server, files::take, names, timing::Defaults};
+use super::{Concurrency, Flags, Server, files::take_key, names, timing::Defaults};
 use crate::{
     document::{Diagnostics, Interpolated, Location, MapEntry, Node, NodeValue},
     model::failure::Invalid,
 };
 
 /// Top-level keys that are layered.
-pub(super) const KEYS: [&str; 5] = ["service", "server", "state", "defaults", "concurrency"];
+pub(super) const GLOBAL_KEYS: [&str; 5] = ["service", "server", "state", "defaults", "concurrency"];
 /// Those of them that have keys of their own.
-const SECTIONS: [&str; 3] = ["server", "defaults", "concurrency"];
+const SECTION_KEYS: [&str; 3] = ["server", "defaults", "concurrency"];
 /// Keys of `server` that this version can't do yet.
-const NOT_YET: [&str; 2] = ["web_config", "health_listen"];
+const PLANNED_KEYS: [&str; 2] = ["web_config", "health_listen"];
 /// Settings that are lists: in the environment, their items are separated by commas.
-const LISTS: [&str; 2] = ["server.listen", "server.allowed_hosts"];
-const PREFIX: &str = "READINESS_";
+const LIST_KEYS: [&str; 2] = ["server.listen", "server.allowed_hosts"];
+const ENVIRONMENT_PREFIX: &str = "READINESS_";
 
 /// The scalar settings as they are written.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -78,88 +78,94 @@ pub(super) fn load(
 ) -> (GlobalSettings, Server) {
     let mut layers = Layers::default();
     let mut builder = Config::builder();
-    builder = builder.add_source(layers.files(documents, problems));
-    builder = builder.add_source(layers.environment(environment, problems));
-    builder = builder.add_source(layers.flags(flags, problems));
+    builder = builder.add_source(layers.file_layer(documents, problems));
+    builder = builder.add_source(layers.environment_layer(environment, problems));
+    builder = builder.add_source(layers.flag_layer(flags, problems));
     let merged = match builder.build() {
-        Ok(config) => layers.node(config.cache),
+        Ok(config) => layers.restore_node(config.cache),
         Err(error) => {
             problems.push(Location::default(), format!("the settings can't be laid over each other: {error}"), None);
             Node::new(Location::default(), NodeValue::Map(Vec::new()))
         }
     };
-    let scalars: GlobalSettings = merged.salvage(problems).0.unwrap_or_default();
-    let server = rules(&scalars, &merged, problems);
+    let scalars: GlobalSettings = merged.recover(problems).0.unwrap_or_default();
+    let server = validate(&scalars, &merged, problems);
     (scalars, server)
 }
 
 /// Rules that the types don't hold.
-fn rules(scalars: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
+fn validate(scalars: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
     let empty = Node::new(Location::default(), NodeValue::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
     let defaults = section("defaults");
     let mut invalid = |at: &Node, broken: Option<Invalid>| {
         if let Some(broken) = broken {
-            problems.invalid(at, broken);
+            problems.push_invalid(at, broken);
         }
     };
-    invalid(defaults, super::timing::interval(scalars.defaults.interval));
+    invalid(defaults, super::timing::check_interval(scalars.defaults.interval));
     invalid(
         defaults,
-        super::timing::within("timeout", scalars.defaults.timeout, scalars.defaults.interval).filter(|_| {
-            // The default timeout gives way to a shorter interval; one that was written doesn't.
-            defaults.get("timeout").is_some() || scalars.defaults.timeout.0.is_zero()
-        }),
+        super::timing::check_within_interval("timeout", scalars.defaults.timeout, scalars.defaults.interval).filter(
+            |_| {
+                // The default timeout gives way to a shorter interval; one that was written doesn't.
+                defaults.get("timeout").is_some() || scalars.defaults.timeout.0.is_zero()
+            },
+        ),
     );
-    invalid(defaults, super::at_least_one("failure_threshold", scalars.defaults.failure_threshold as usize));
-    invalid(defaults, super::at_least_one("success_threshold", scalars.defaults.success_threshold as usize));
-    invalid(section("concurrency"), super::at_least_one("total", scalars.concurrency.total));
-    invalid(section("concurrency"), super::at_least_one("per_host", scalars.concurrency.per_host));
+    invalid(defaults, super::reject_zero("failure_threshold", scalars.defaults.failure_threshold as usize));
+    invalid(defaults, super::reject_zero("success_threshold", scalars.defaults.success_threshold as usize));
+    invalid(section("concurrency"), super::reject_zero("total", scalars.concurrency.total));
+    invalid(section("concurrency"), super::reject_zero("per_host", scalars.concurrency.per_host));
 
     let addresses = section("server").get("listen");
-    let place = |index: usize| item_place(addresses, index);
+    let location = |index: usize| item_location(addresses, index);
     let mut listen = Vec::new();
     for (index, address) in scalars.server.listen.iter().enumerate() {
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
         match whole.parse::<SocketAddr>() {
             Ok(address) if listen.contains(&address) => {
-                problems.push(place(index), "this address is there twice", None);
+                problems.push(location(index), "this address is there twice", None);
             }
             Ok(address) => listen.push(address),
             Err(_) => {
                 let message = "expected an IP address and a port, as in 0.0.0.0:10980 or [::1]:10980";
-                problems.push(place(index), message, None);
+                problems.push(location(index), message, None);
             }
         }
     }
     if listen.is_empty() && scalars.server.listen.is_empty() {
-        problems.push(addresses.map_or(Location::default(), |node| node.place), "at least one address is needed", None);
+        problems.push(
+            addresses.map_or(Location::default(), |node| node.location),
+            "at least one address is needed",
+            None,
+        );
     }
-    let (external_url, allowed_hosts) = names(&scalars.server, section("server"), problems);
+    let (external_url, allowed_hosts) = check_names(&scalars.server, section("server"), problems);
     Server { listen, lifecycle: scalars.server.lifecycle, external_url, allowed_hosts }
 }
 
 /// The names under which the daemon is reached.
-fn names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> (Option<String>, Vec<String>) {
+fn check_names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> (Option<String>, Vec<String>) {
     let url = server.external_url.as_deref().and_then(|text| {
-        let place = written.get("external_url").map_or(Location::default(), |node| node.place);
-        names::external_url(text).map_err(|message| problems.push(place, message, None)).ok()
+        let location = written.get("external_url").map_or(Location::default(), |node| node.location);
+        names::parse_external_url(text).map_err(|message| problems.push(location, message, None)).ok()
     });
     let mut hosts = Vec::new();
     for (index, text) in server.allowed_hosts.iter().enumerate() {
-        match names::host(text) {
+        match names::parse_host_name(text) {
             Ok(host) => hosts.push(host),
-            Err(message) => problems.push(item_place(written.get("allowed_hosts"), index), message, None),
+            Err(message) => problems.push(item_location(written.get("allowed_hosts"), index), message, None),
         }
     }
     (url, hosts)
 }
 
 /// Place of an item of a list.
-fn item_place(list: Option<&Node>, index: usize) -> Location {
+fn item_location(list: Option<&Node>, index: usize) -> Location {
     match list.map(|node| (node, &node.value)) {
-        Some((node, NodeValue::List(items))) => items.get(index).map_or(node.place, |item| item.place),
-        Some((node, _)) => node.place,
+        Some((node, NodeValue::List(items))) => items.get(index).map_or(node.location, |item| item.location),
+        Some((node, _)) => node.location,
         None => Location::default(),
     }
 }
@@ -183,18 +189,22 @@ impl Source for Layer {
 }
 
 impl Layers {
-    fn files(&mut self, documents: &mut [Node], problems: &mut Diagnostics) -> Layer {
+    fn file_layer(&mut self, documents: &mut [Node], problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
         let mut places: BTreeMap<&str, Location> = BTreeMap::new();
         for document in documents {
-            for key in KEYS {
-                let Some(node) = take(document, key) else { continue };
+            for key in GLOBAL_KEYS {
+                let Some(node) = take_key(document, key) else { continue };
                 if let Some(first) = places.get(key) {
-                    let first = problems.name_of(*first);
-                    problems.push(node.head(), format!("`{key}` is there already, in {first}"), None);
+                    let first = problems.describe_location(*first);
+                    problems.push(node.key_location(), format!("`{key}` is there already, in {first}"), None);
                 } else {
-                    places.insert(key, node.head());
-                    let value = if SECTIONS.contains(&key) { self.section(node, problems) } else { self.leaf(node) };
+                    places.insert(key, node.key_location());
+                    let value = if SECTION_KEYS.contains(&key) {
+                        self.add_section(node, problems)
+                    } else {
+                        self.add_leaf(node)
+                    };
                     layer.insert(key.to_owned(), value);
                 }
             }
@@ -202,48 +212,50 @@ impl Layers {
         Layer(layer)
     }
 
-    fn environment(&mut self, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Layer {
+    fn environment_layer(&mut self, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Layer {
         // `__` makes a variable ours; of those without only two are, because Kubernetes sets variables of the form
         // READINESS_PORT for a service named `readiness`.
         let is_ours = |name: &str| {
-            name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__") || rest == "SERVICE" || rest == "STATE")
+            name.strip_prefix(ENVIRONMENT_PREFIX)
+                .is_some_and(|rest| rest.contains("__") || rest == "SERVICE" || rest == "STATE")
         };
         let ours: Map<String, String> =
             environment.iter().filter(|(name, _)| is_ours(name)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let source = Environment::with_prefix("READINESS").prefix_separator("_").separator("__").source(Some(ours));
         let mut layer = Map::new();
         for (key, value) in source.collect().unwrap_or_default() {
-            let name = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
-            let place = Location {
-                source: problems.source(format!("environment variable {name}"), "".into()),
+            let name = format!("{ENVIRONMENT_PREFIX}{}", key.replace('.', "__").to_uppercase());
+            let location = Location {
+                source: problems.add_source(format!("environment variable {name}"), "".into()),
                 ..Location::default()
             };
             let Ok(text) = value.into_string() else { continue };
             let section = key.split('.').next().unwrap_or_default();
-            if !KEYS.contains(&section) {
-                problems.unknown_word(place, "section", section, KEYS);
+            if !GLOBAL_KEYS.contains(&section) {
+                problems.push_unknown(location, "section", section, GLOBAL_KEYS);
                 continue;
             }
-            let value = if LISTS.contains(&&*key) {
-                NodeValue::List(text.split(',').map(|item| filled_in(place, &name, item.trim())).collect())
+            let value = if LIST_KEYS.contains(&&*key) {
+                NodeValue::List(text.split(',').map(|item| interpolated_node(location, &name, item.trim())).collect())
             } else {
-                filled_in(place, &name, &text).value
+                interpolated_node(location, &name, &text).value
             };
-            layer.insert(key, self.leaf(Node { key: place, place, value }));
+            layer.insert(key, self.add_leaf(Node { key: location, location, value }));
         }
         Layer(layer)
     }
 
-    fn flags(&mut self, flags: &Flags, problems: &mut Diagnostics) -> Layer {
+    fn flag_layer(&mut self, flags: &Flags, problems: &mut Diagnostics) -> Layer {
         let mut layer = Map::new();
         let mut set = |key: &str, flag: &str, value: &mut dyn FnMut(Location) -> Option<NodeValue>| {
-            let place = Location { source: problems.source(format!("flag {flag}"), "".into()), ..Location::default() };
-            if let Some(value) = value(place) {
-                layer.insert(key.to_owned(), self.leaf(Node { key: place, place, value }));
+            let location =
+                Location { source: problems.add_source(format!("flag {flag}"), "".into()), ..Location::default() };
+            if let Some(value) = value(location) {
+                layer.insert(key.to_owned(), self.add_leaf(Node { key: location, location, value }));
             }
         };
-        set("server.listen", "--web.listen-address", &mut |place| {
-            let texts = flags.listen.iter().map(|text| Node::new(place, NodeValue::Text(text.as_str().into())));
+        set("server.listen", "--web.listen-address", &mut |location| {
+            let texts = flags.listen.iter().map(|text| Node::new(location, NodeValue::Text(text.as_str().into())));
             (!flags.listen.is_empty()).then(|| NodeValue::List(texts.collect()))
         });
         set("server.lifecycle", "--web.enable-lifecycle", &mut |_| flags.lifecycle.then_some(NodeValue::Bool(true)));
@@ -256,33 +268,33 @@ impl Layers {
         Layer(layer)
     }
 
-    fn leaf(&mut self, node: Node) -> Layered {
+    fn add_leaf(&mut self, node: Node) -> Layered {
         let number = self.0.len() as u64;
         self.0.push(node);
         Layered::new(None, ValueKind::U64(number))
     }
 
     /// A section is laid over another key by key; anything else, lists too, replaces what is below it.
-    fn section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
-        let NodeValue::Map(entries) = node.value else { return self.leaf(node) };
+    fn add_section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
+        let NodeValue::Map(entries) = node.value else { return self.add_leaf(node) };
         let mut table = Map::new();
         for MapEntry { key, node } in entries {
-            if NOT_YET.contains(&&*key) {
+            if PLANNED_KEYS.contains(&&*key) {
                 problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
-                table.insert(key.into(), self.leaf(node));
+                table.insert(key.into(), self.add_leaf(node));
             }
         }
         Layered::new(None, ValueKind::Table(table))
     }
 
     /// Puts the values back in place of their numbers.
-    fn node(&mut self, layered: Layered) -> Node {
+    fn restore_node(&mut self, layered: Layered) -> Node {
         match layered.kind {
             ValueKind::Table(table) => {
                 let mut entries: Vec<_> = table
                     .into_iter()
-                    .map(|(key, value)| MapEntry { key: key.into(), node: self.node(value) })
+                    .map(|(key, value)| MapEntry { key: key.into(), node: self.restore_node(value) })
                     .collect();
                 // In the order of the files, so that messages come in it too.
                 entries.sort_by_key(|entry| entry.node.key);
@@ -299,8 +311,8 @@ impl Layers {
 }
 
 /// What a variable holds may be meant as a number, and is never shown.
-fn filled_in(place: Location, name: &str, text: &str) -> Node {
+fn interpolated_node(location: Location, name: &str, text: &str) -> Node {
     let written = format!("${{{name}}}").into();
-    let resolved = Interpolated { text: text.to_owned(), written, parts: vec![text.to_owned()] };
-    Node { key: place, place, value: NodeValue::Interpolated(Box::new(resolved)) }
+    let resolved = Interpolated { value: text.to_owned(), source: written, parts: vec![text.to_owned()] };
+    Node { key: location, location, value: NodeValue::Interpolated(Box::new(resolved)) }
 }

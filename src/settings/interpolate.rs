@@ -22,18 +22,18 @@ impl Scope<'_> {
         match &mut node.value {
             NodeValue::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
             NodeValue::Map(entries) => entries.iter_mut().for_each(|entry| self.resolve(&mut entry.node, problems)),
-            NodeValue::Text(text) if text.contains("${") => match self.fill(text) {
+            NodeValue::Text(text) if text.contains("${") => match self.interpolate(text) {
                 Ok(value) => node.value = value,
                 Err(message) => {
                     node.value = NodeValue::Incomplete;
-                    problems.push(node.place, message, None);
+                    problems.push(node.location, message, None);
                 }
             },
             _ => {}
         }
     }
 
-    fn fill(&self, written: &str) -> Result<NodeValue, String> {
+    fn interpolate(&self, written: &str) -> Result<NodeValue, String> {
         let (mut text, mut parts) = (String::with_capacity(written.len()), Vec::new());
         let mut rest = written;
         while let Some(at) = rest.find("${") {
@@ -48,7 +48,7 @@ impl Scope<'_> {
             let (reference, after) = inner
                 .split_once('}')
                 .ok_or_else(|| format!("`{tail}` has no end: a `}}` is missing; write `$${{` for a plain `${{`"))?;
-            let part = self.value(reference)?;
+            let part = self.look_up(reference)?;
             text.push_str(before);
             text.push_str(&part);
             parts.push(part);
@@ -58,10 +58,10 @@ impl Scope<'_> {
         if parts.is_empty() {
             return Ok(NodeValue::Text(text.into()));
         }
-        Ok(NodeValue::Interpolated(Box::new(Interpolated { text, written: written.into(), parts })))
+        Ok(NodeValue::Interpolated(Box::new(Interpolated { value: text, source: written.into(), parts })))
     }
 
-    fn value(&self, reference: &str) -> Result<String, String> {
+    fn look_up(&self, reference: &str) -> Result<String, String> {
         if let Some(path) = reference.strip_prefix("file:") {
             return text_file::read_secret(&self.folder.join(path)).map_err(|why| format!("`{path}` {why}"));
         }
@@ -93,12 +93,12 @@ impl Scope<'_> {
 mod tests {
     use super::*;
 
-    fn fill(written: &str) -> Result<String, String> {
+    fn interpolate(written: &str) -> Result<String, String> {
         let environment =
             [("HOST", "db"), ("EMPTY", ""), ("TRICK", "${HOST}: [x]")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         let scope = Scope { environment: &environment.into(), folder: Path::new("/nowhere") };
-        scope.fill(written).map(|value| match value {
-            NodeValue::Interpolated(resolved) => resolved.text,
+        scope.interpolate(written).map(|value| match value {
+            NodeValue::Interpolated(resolved) => resolved.value,
             NodeValue::Text(text) => text.into(),
             _ => String::new(),
         })
@@ -115,7 +115,7 @@ mod tests {
             ("$${HOST} $HOST $", "${HOST} $HOST $"),
             ("${TRICK}", "${HOST}: [x]"),
         ] {
-            assert_eq!(fill(written).as_deref(), Ok(meant), "{written}");
+            assert_eq!(interpolate(written).as_deref(), Ok(meant), "{written}");
         }
     }
 
@@ -126,10 +126,10 @@ mod tests {
             ("a${HOST", "`${HOST` has no end: a `}` is missing; write `$${` for a plain `${`"),
             ("${file:secret}", "`secret` can't be read: No such file or directory (os error 2)"),
         ] {
-            assert_eq!(fill(written), Err(message.to_owned()));
+            assert_eq!(interpolate(written), Err(message.to_owned()));
         }
         for written in ["${}", "${1A}", "${A B}", "${A:?x}", "${ HOST }"] {
-            assert!(fill(written).unwrap_err().contains("is none of"), "{written}");
+            assert!(interpolate(written).unwrap_err().contains("is none of"), "{written}");
         }
     }
 }

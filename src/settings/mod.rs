@@ -71,7 +71,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     let mut shown = effective_config::EffectiveConfigBuilder::new(&scalars, &server);
     let probes = probe::load(documents, &scalars, &mut shown, &mut problems);
     if !problems.is_empty() {
-        return Err(problems.close());
+        return Err(problems.without_sources());
     }
     if probes.is_empty() {
         let message = format!("{} has no probes: nothing would be watched", sources.path.display());
@@ -87,20 +87,20 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
 /// # Errors
 /// What is wrong with files that can't be read and might have named an address, where nothing that goes before them
 /// does.
-pub fn listen(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostics> {
+pub fn listen_addresses(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
     let is_written =
         documents.iter().filter_map(|document| document.get("server")).any(|it| it.get("listen").is_some());
     let is_above = !sources.flags.listen.is_empty() || sources.environment.contains_key("READINESS_SERVER__LISTEN");
     if !problems.is_empty() && !is_written && !is_above {
-        return Err(problems.close());
+        return Err(problems.without_sources());
     }
     Ok(global::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen)
 }
 
 /// Refuses a number that must not be zero.
-fn at_least_one(key: &'static str, number: usize) -> Option<Invalid> {
+fn reject_zero(key: &'static str, number: usize) -> Option<Invalid> {
     (number == 0).then(|| Invalid::at(key, format!("`{key}` must be at least 1")))
 }
 
@@ -134,8 +134,8 @@ pub struct Server {
 impl Server {
     /// Whether a host name may be used for `/config` and `/-/reload`.
     #[must_use]
-    pub fn is_allowed(&self, host: &str) -> bool {
-        let of_url = self.external_url.as_deref().and_then(names::host_of);
+    pub fn is_allowed_host(&self, host: &str) -> bool {
+        let of_url = self.external_url.as_deref().and_then(names::host_of_url);
         of_url.iter().chain(&self.allowed_hosts).any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 }
@@ -161,7 +161,7 @@ pub struct ProbeSettings {
     /// What the board knows of it.
     pub info: Arc<ProbeInfo>,
     /// Its settings and those of its checks.
-    pub written: Box<dyn ProbeConfig>,
+    pub config: Box<dyn ProbeConfig>,
     /// Equal for two configurations in which this probe and its checks say the same, secrets included: then a
     /// reload leaves it running.
     pub fingerprint: [u8; 32],

@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 /// Reads an external URL; gives it without a slash at its end.
-pub(super) fn external_url(text: &str) -> Result<String, String> {
+pub(super) fn parse_external_url(text: &str) -> Result<String, String> {
     let example = "expected a URL as in https://readiness.example.com or http://monitor:8080/readiness";
     let url = Url::parse(text).map_err(|error| format!("{example}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -22,7 +22,7 @@ pub(super) fn external_url(text: &str) -> Result<String, String> {
 }
 
 /// Reads a host name without a port; gives it in lower case.
-pub(super) fn host(text: &str) -> Result<String, String> {
+pub(super) fn parse_host_name(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     match Host::parse(text) {
         Ok(Host::Domain(name)) if is_name => Ok(name.trim_end_matches('.').to_owned()),
@@ -32,8 +32,8 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 }
 
 /// The host of an external URL, as [`host`] gives it; `None` if it is an address.
-pub(super) fn host_of(external_url: &str) -> Option<String> {
-    host(Url::parse(external_url).ok()?.host_str()?).ok()
+pub(super) fn host_of_url(external_url: &str) -> Option<String> {
+    parse_host_name(Url::parse(external_url).ok()?.host_str()?).ok()
 }
 
 #[cfg(test)]
@@ -47,8 +47,8 @@ mod tests {
             ("http://monitor:8080/a/b/", "http://monitor:8080/a/b", Some("monitor")),
             ("http://[::1]:10980", "http://[::1]:10980", None),
         ] {
-            assert_eq!(external_url(text).as_deref(), Ok(url));
-            assert_eq!(host_of(url).as_deref(), host);
+            assert_eq!(parse_external_url(text).as_deref(), Ok(url));
+            assert_eq!(host_of_url(url).as_deref(), host);
         }
         for text in [
             "",
@@ -61,15 +61,15 @@ mod tests {
             "http://a/;x",
             "http://a/'",
         ] {
-            assert!(external_url(text).is_err(), "{text}");
+            assert!(parse_external_url(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_host_is_a_name() {
-        assert_eq!(host("Ready.Example.com.").as_deref(), Ok("ready.example.com"));
+        assert_eq!(parse_host_name("Ready.Example.com.").as_deref(), Ok("ready.example.com"));
         for text in ["", "http://a", "a:80", "10.0.0.1", "[::1]", "*", "*.example.com", "a b"] {
-            assert!(host(text).is_err(), "{text}");
+            assert!(parse_host_name(text).is_err(), "{text}");
         }
     }
 }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo, ProbeInfo, ProbeSettings, check,
-    common::{KnownKind, LONGEST_NAME, NAME, split, valid_name},
+    common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     dependencies, effective_config,
-    files::take,
+    files::take_key,
     global::{self, GlobalSettings},
     timing,
 };
@@ -32,7 +32,7 @@ const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
     /// Unique; becomes the label `probe`.
-    #[schemars(with = "String", regex(pattern = NAME), length(max = LONGEST_NAME))]
+    #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
     /// From the start of a run to the start of the next, 100ms to 7d; `defaults.interval` if left out.
     pub interval: Option<Period>,
@@ -62,21 +62,21 @@ pub(super) fn load(
     shown: &mut effective_config::EffectiveConfigBuilder,
     problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
-    let known = catalogue::all().into_iter().map(|kind| KnownKind { offers: (kind.checks)(), kind }).collect();
+    let known = catalogue::all().into_iter().map(|kind| KnownKind { check_kinds: (kind.checks)(), kind }).collect();
     let mut reader = ProbeReader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
-        let entries = take(&mut document, "probes");
-        reader.top_level(&document);
+        let entries = take_key(&mut document, "probes");
+        reader.reject_unknown_keys(&document);
         match entries {
             None | Some(Node { value: NodeValue::Null, .. }) => {}
             Some(Node { value: NodeValue::List(items), .. }) => {
-                found.extend(items.into_iter().filter_map(|item| reader.probe(item)));
+                found.extend(items.into_iter().filter_map(|item| reader.read_probe(item)));
             }
-            Some(node) => reader.problems.expected(&node, "a list of probes"),
+            Some(node) => reader.problems.push_expected(&node, "a list of probes"),
         }
     }
-    dependencies::hold(&reader.graph, reader.problems);
+    dependencies::check_dependencies(&reader.graph, reader.problems);
     found
 }
 
@@ -92,51 +92,52 @@ struct ProbeReader<'a> {
 
 impl ProbeReader<'_> {
     /// What is left at the top level belongs nowhere.
-    fn top_level(&mut self, document: &Node) {
+    fn reject_unknown_keys(&mut self, document: &Node) {
         if !matches!(document.value, NodeValue::Map(_)) {
-            return self.problems.expected(document, "a map with keys such as `probes`");
+            return self.problems.push_expected(document, "a map with keys such as `probes`");
         }
         for MapEntry { key, node } in document.entries() {
             if PLANNED_KEYS.contains(&&**key) {
                 self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
-                let valid = global::KEYS.into_iter().chain(["include", "probes"]);
-                self.problems.unknown_word(node.key, "key", key, valid);
+                let valid = global::GLOBAL_KEYS.into_iter().chain(["include", "probes"]);
+                self.problems.push_unknown(node.key, "key", key, valid);
             }
         }
     }
 
-    fn probe(&mut self, mut node: Node) -> Option<ProbeSettings> {
+    fn read_probe(&mut self, mut node: Node) -> Option<ProbeSettings> {
         let before = self.problems.len();
-        let place = node.place;
+        let location = node.location;
         if !matches!(node.value, NodeValue::Map(_)) {
-            self.problems.expected(&node, "a probe: a map with `name` and a kind");
+            self.problems.push_expected(&node, "a probe: a map with `name` and a kind");
             return None;
         }
-        let checks = take(&mut node, "checks");
-        let (common, kinds) = split(node, &COMMON_KEYS);
+        let checks = take_key(&mut node, "checks");
+        let (common, kinds) = split_keys(node, &COMMON_KEYS);
         let CommonProbeKeys { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
-            common.salvage(self.problems).0.unwrap_or_default();
-        let (timing, broken) = timing::TimingKeys { interval, retry_interval, timeout }.fill(&self.scalars.defaults);
+            common.recover(self.problems).0.unwrap_or_default();
+        let (timing, broken) =
+            timing::TimingKeys { interval, retry_interval, timeout }.with_defaults(&self.scalars.defaults);
         for broken in broken {
-            self.problems.invalid(&common, broken);
+            self.problems.push_invalid(&common, broken);
         }
-        self.labels(&common);
-        let name = self.name(name, &common, place);
-        self.graph.push(dependencies::DependencyNode::new(&name, &depends_on, common.get("depends_on"), place));
+        self.check_labels(&common);
+        let name = self.read_name(name, &common, location);
+        self.graph.push(dependencies::DependencyNode::new(&name, &depends_on, common.get("depends_on"), location));
 
         if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, NodeValue::Map(_))) {
-            self.problems.push(place, "probes of kind `checks` are not supported yet", None);
+            self.problems.push(location, "probes of kind `checks` are not supported yet", None);
             return None;
         }
-        let (index, settings) = self.kind(kinds, place)?;
+        let (index, settings) = self.read_kind(kinds, location)?;
         let known = self.known.get(index)?;
         let checks = check::read(checks, known, &self.known, self.scalars, self.problems);
-        let written = checks.read(&settings, known, timing, self.problems);
+        let config = checks.read(&settings, known, timing, self.problems);
         if self.problems.len() > before {
             return None;
         }
-        let canonical = checks.canonical(&settings);
+        let canonical = checks.write_canonical(&settings);
         let enabled = enabled.unwrap_or(true);
         // What is never observed is never judged: it must not hold up the overall verdict.
         let switched = |info: CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info });
@@ -154,35 +155,35 @@ impl ProbeReader<'_> {
             phases: known.kind.phases,
             checks: infos,
         };
-        let (written, effect) = written?;
+        let (config, effect) = config?;
         let fingerprint = effective_config::fingerprint(&info, &canonical);
         let identity = effective_config::identity(&info, &effect);
-        self.shown.probe(&info, effect);
-        Some(ProbeSettings { info: Arc::new(info), written, fingerprint, identity })
+        self.shown.add_probe(&info, effect);
+        Some(ProbeSettings { info: Arc::new(info), config, fingerprint, identity })
     }
 
-    fn name(&mut self, name: Option<String>, common: &Node, place: Location) -> String {
+    fn read_name(&mut self, name: Option<String>, common: &Node, location: Location) -> String {
         let at = common.get("name");
         let Some(name) = name else {
             if at.is_none_or(Node::is_null) {
-                self.problems.push(place, "key `name` is missing: every probe has one", None);
+                self.problems.push(location, "key `name` is missing: every probe has one", None);
             }
             return String::new();
         };
-        if let Err(broken) = valid_name(&name) {
-            self.problems.invalid(common, broken);
+        if let Err(broken) = validate_name(&name) {
+            self.problems.push_invalid(common, broken);
         }
-        let here = at.map_or(place, |node| node.place);
+        let here = at.map_or(location, |node| node.location);
         if let Some(first) = self.names.insert(name.clone(), here) {
-            let first = self.problems.name_of(first);
-            let shown = at.and_then(Node::shown).unwrap_or_default();
+            let first = self.problems.describe_location(first);
+            let shown = at.and_then(Node::source_text).unwrap_or_default();
             self.problems.push(here, format!("probe `{shown}` is there already, in {first}"), None);
         }
         name
     }
 
     /// The kind among the keys that are left, and its settings.
-    fn kind(&mut self, kinds: Vec<MapEntry>, place: Location) -> Option<(usize, Node)> {
+    fn read_kind(&mut self, kinds: Vec<MapEntry>, location: Location) -> Option<(usize, Node)> {
         let mut found: Option<(usize, Node)> = None;
         let mut named = false;
         for MapEntry { key, node } in kinds {
@@ -198,7 +199,7 @@ impl ProbeReader<'_> {
                 self.problems.push(node.key, format!("probes of kind `{key}` are not supported yet"), None);
             } else {
                 let kinds = self.known.iter().map(|known| known.kind.name);
-                self.problems.unknown_word(
+                self.problems.push_unknown(
                     node.key,
                     "key",
                     &key,
@@ -209,13 +210,13 @@ impl ProbeReader<'_> {
         }
         if !named {
             let kinds: Vec<_> = self.known.iter().map(|known| known.kind.name).collect();
-            let message = format!("a probe needs a kind: {}", crate::document::list(&kinds));
-            self.problems.push(place, message, None);
+            let message = format!("a probe needs a kind: {}", crate::document::list_words(&kinds));
+            self.problems.push(location, message, None);
         }
         found
     }
 
-    fn labels(&mut self, common: &Node) {
+    fn check_labels(&mut self, common: &Node) {
         let Some(labels) = common.get("labels") else { return };
         let ours: HashSet<&str> =
             [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();

@@ -16,21 +16,21 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let kinds = crate::catalogue::all();
     let mut own = Map::new();
-    let mut root = shape::<GlobalSettings>(&mut generator);
-    let mut probe = shape::<probe::CommonProbeKeys>(&mut generator);
-    let check = shape::<check::CommonCheckKeys>(&mut generator);
+    let mut root = object_schema::<GlobalSettings>(&mut generator);
+    let mut probe = object_schema::<probe::CommonProbeKeys>(&mut generator);
+    let check = object_schema::<check::CommonCheckKeys>(&mut generator);
     for kind in &kinds {
         let settings = (kind.schema)(&mut generator).to_value();
-        put(&mut probe, kind.name, or_nothing(filled(settings), &generator));
-        own.insert(format!("checks_of_{}", kind.name), checks(kind, &check, &mut generator));
+        set_property(&mut probe, kind.name, optional_if_possible(allow_interpolation(settings), &generator));
+        own.insert(format!("checks_of_{}", kind.name), check_list_schema(kind, &check, &mut generator));
     }
-    put(&mut probe, "checks", json!({"type": "array", "description": "What is judged; `health` always is."}));
+    set_property(&mut probe, "checks", json!({"type": "array", "description": "What is judged; `health` always is."}));
     probe.insert("required".into(), json!(["name"]));
-    probe.insert("oneOf".into(), kinds.iter().map(one_kind).collect());
+    probe.insert("oneOf".into(), kinds.iter().map(kind_condition).collect());
     own.insert("probe".into(), probe.into());
     own.insert(FILLED_IN.into(), json!({"type": "string", "pattern": r"\$\{[^}]+\}"}));
 
-    put(
+    set_property(
         &mut root,
         "include",
         json!({
@@ -38,7 +38,7 @@ pub fn schema() -> Value {
             "description": "More files, relative to this one; patterns such as conf.d/*.yaml too."
         }),
     );
-    put(
+    set_property(
         &mut root,
         "probes",
         json!({
@@ -47,7 +47,9 @@ pub fn schema() -> Value {
     );
     root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     root.insert("title".into(), json!("Configuration of readiness-exporter"));
-    own.extend(generator.take_definitions(true).into_iter().map(|(name, definition)| (name, filled(definition))));
+    own.extend(
+        generator.take_definitions(true).into_iter().map(|(name, definition)| (name, allow_interpolation(definition))),
+    );
     root.insert("$defs".into(), own.into());
     root.into()
 }
@@ -60,39 +62,39 @@ fn reference(name: &str) -> String {
 }
 
 /// The schema of keys that stand beside others: an object that takes no more than it names.
-fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
+fn object_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut map = T::json_schema(generator);
     let mut map = std::mem::take(map.ensure_object());
     map.insert("additionalProperties".into(), json!(false));
-    match filled(map.into()) {
+    match allow_interpolation(map.into()) {
         Value::Object(map) => map,
         _ => Map::new(),
     }
 }
 
-fn put(object: &mut Map<String, Value>, key: &str, schema: Value) {
+fn set_property(object: &mut Map<String, Value>, key: &str, schema: Value) {
     if let Some(properties) = object.entry("properties").or_insert_with(|| json!({})).as_object_mut() {
         properties.insert(key.to_owned(), schema);
     }
 }
 
 /// Exactly one of these applies to a probe: it has this kind, and the checks that it can feed.
-fn one_kind(kind: &Kind) -> Value {
+fn kind_condition(kind: &Kind) -> Value {
     let checks = json!({"items": {"$ref": reference(&format!("checks_of_{}", kind.name))}});
     json!({"required": [kind.name], "properties": {"checks": checks}})
 }
 
 /// A check of a kind of probe: its name alone where it needs no settings, or a map with its settings.
-fn checks(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
+fn check_list_schema(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
     let mut map = common.clone();
     let (mut alone, mut one) = (Vec::new(), Vec::new());
     for CheckDescriptor { name, schema, .. } in (kind.checks)() {
         let settings = schema(generator).to_value();
-        if !needs_settings(&settings, generator) {
+        if !requires_settings(&settings, generator) {
             alone.push(name);
         }
-        let settings = with_common(filled(whole(&settings, generator)), common);
-        put(&mut map, name, or_nothing(settings, generator));
+        let settings = with_common(allow_interpolation(resolve_reference(&settings, generator)), common);
+        set_property(&mut map, name, optional_if_possible(settings, generator));
         one.push(json!({"required": [name]}));
     }
     map.insert("oneOf".into(), one.into());
@@ -104,31 +106,31 @@ fn with_common(settings: Value, common: &Map<String, Value>) -> Value {
     let Value::Object(mut settings) = settings else { return settings };
     if let Some(Value::Object(keys)) = common.get("properties") {
         for (key, schema) in keys {
-            put(&mut settings, key, schema.clone());
+            set_property(&mut settings, key, schema.clone());
         }
     }
     settings.into()
 }
 
 /// Where nothing has to be set, nothing may stand.
-fn or_nothing(settings: Value, generator: &SchemaGenerator) -> Value {
-    if needs_settings(&settings, generator) { settings } else { json!({"anyOf": [settings, {"type": "null"}]}) }
+fn optional_if_possible(settings: Value, generator: &SchemaGenerator) -> Value {
+    if requires_settings(&settings, generator) { settings } else { json!({"anyOf": [settings, {"type": "null"}]}) }
 }
 
-fn needs_settings(settings: &Value, generator: &SchemaGenerator) -> bool {
-    let settings = whole(settings, generator);
+fn requires_settings(settings: &Value, generator: &SchemaGenerator) -> bool {
+    let settings = resolve_reference(settings, generator);
     // What is made of alternatives needs one of them.
     ["required", "anyOf", "oneOf", "allOf"].iter().any(|key| settings.get(key).is_some())
 }
 
 /// The definition that a reference stands for.
-fn whole(schema: &Value, generator: &SchemaGenerator) -> Value {
+fn resolve_reference(schema: &Value, generator: &SchemaGenerator) -> Value {
     let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
     name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema).clone()
 }
 
 /// Lets a text with `${..}` stand for every scalar below a schema that isn't just any text.
-fn filled(mut schema: Value) -> Value {
+fn allow_interpolation(mut schema: Value) -> Value {
     if is_scalar(&schema) && !is_any_text(&schema) {
         let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
         let mut either = json!({"anyOf": [schema, {"$ref": reference(FILLED_IN)}]});
@@ -141,12 +143,12 @@ fn filled(mut schema: Value) -> Value {
     for (key, value) in map.iter_mut() {
         match (key.as_str(), value) {
             ("properties" | "patternProperties", Value::Object(properties)) => {
-                properties.values_mut().for_each(|property| *property = filled(property.take()));
+                properties.values_mut().for_each(|property| *property = allow_interpolation(property.take()));
             }
             ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(parts)) => {
-                parts.iter_mut().for_each(|part| *part = filled(part.take()));
+                parts.iter_mut().for_each(|part| *part = allow_interpolation(part.take()));
             }
-            ("items" | "additionalProperties", value @ Value::Object(_)) => *value = filled(value.take()),
+            ("items" | "additionalProperties", value @ Value::Object(_)) => *value = allow_interpolation(value.take()),
             _ => {}
         }
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::io::bounded_file;
 
 /// Reads a regular file up to a limit; the error is the end of a sentence that starts with the file's name.
-pub(super) fn read(path: &Path, max: u64) -> Result<String, String> {
+pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
     let bytes = bounded_file::read(path, max).map_err(|refusal| refusal.to_string())?;
-    text(bytes)
+    decode_utf8(bytes)
 }
 
 /// Reads a file with a secret, without the line end at its end; warns where every user can read it.
@@ -16,14 +16,14 @@ pub(super) fn read_secret(path: &Path) -> Result<String, String> {
     if let Some(advice) = bounded_file::exposure(path, &found) {
         tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
     }
-    let mut text = text(bytes)?;
+    let mut text = decode_utf8(bytes)?;
     if text.ends_with('\n') {
         text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
     }
     Ok(text)
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, String> {
+fn decode_utf8(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;

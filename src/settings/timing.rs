@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{failure::Invalid, observation::Timing, units::Period};
 
 /// Shorter is a load test, and no clock of the daemon is that fine.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Longer is not watching any more.
-const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What probes and checks take unless they say otherwise.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,11 +43,11 @@ pub(super) struct TimingKeys {
 
 impl TimingKeys {
     /// The timing of a probe, with everything that is wrong with what was written.
-    pub(super) fn fill(self, defaults: &Defaults) -> (Timing, Vec<Invalid>) {
+    pub(super) fn with_defaults(self, defaults: &Defaults) -> (Timing, Vec<Invalid>) {
         let whole = self.interval.unwrap_or(defaults.interval);
         let written = [("timeout", self.timeout), ("retry_interval", self.retry_interval)];
-        let mut broken: Vec<_> = self.interval.and_then(interval).into_iter().collect();
-        broken.extend(written.into_iter().filter_map(|(key, period)| within(key, period?, whole)));
+        let mut broken: Vec<_> = self.interval.and_then(check_interval).into_iter().collect();
+        broken.extend(written.into_iter().filter_map(|(key, period)| check_within_interval(key, period?, whole)));
         let timing = Timing {
             interval: whole.0,
             retry_interval: self.retry_interval.unwrap_or(whole).0,
@@ -58,13 +58,13 @@ impl TimingKeys {
 }
 
 /// Refuses an interval that is too short or too long.
-pub(super) fn interval(interval: Period) -> Option<Invalid> {
-    let bad = !(SHORTEST..=LONGEST).contains(&interval.0);
+pub(super) fn check_interval(interval: Period) -> Option<Invalid> {
+    let bad = !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval.0);
     bad.then(|| Invalid::at("interval", format!("an interval of {interval} is out of range: it can be 100ms to 7d")))
 }
 
 /// Refuses a part of the interval that is zero or longer than the interval.
-pub(super) fn within(key: &'static str, part: Period, interval: Period) -> Option<Invalid> {
+pub(super) fn check_within_interval(key: &'static str, part: Period, interval: Period) -> Option<Invalid> {
     if part.0.is_zero() {
         return Some(Invalid::at(key, format!("`{key}` must be longer than nothing")));
     }
@@ -76,11 +76,11 @@ pub(super) fn within(key: &'static str, part: Period, interval: Period) -> Optio
 mod tests {
     use super::*;
 
-    fn fill(interval: &str, timeout: &str, retry: &str) -> Result<(u128, u128, u128), String> {
+    fn timing_of(interval: &str, timeout: &str, retry: &str) -> Result<(u128, u128, u128), String> {
         let period = |text: &str| (!text.is_empty()).then(|| text.parse().unwrap());
         let written =
             TimingKeys { interval: period(interval), retry_interval: period(retry), timeout: period(timeout) };
-        match written.fill(&Defaults::default()) {
+        match written.with_defaults(&Defaults::default()) {
             (timing, broken) if broken.is_empty() => {
                 Ok((timing.interval.as_millis(), timing.timeout.as_millis(), timing.retry_interval.as_millis()))
             }
@@ -90,9 +90,9 @@ mod tests {
 
     #[test]
     fn timings_are_filled_in_and_held_to_the_interval() {
-        assert_eq!(fill("", "", ""), Ok((30_000, 5_000, 30_000)));
-        assert_eq!(fill("2s", "", ""), Ok((2_000, 2_000, 2_000)));
-        assert_eq!(fill("10s", "10s", "1s"), Ok((10_000, 10_000, 1_000)));
+        assert_eq!(timing_of("", "", ""), Ok((30_000, 5_000, 30_000)));
+        assert_eq!(timing_of("2s", "", ""), Ok((2_000, 2_000, 2_000)));
+        assert_eq!(timing_of("10s", "10s", "1s"), Ok((10_000, 10_000, 1_000)));
         for (interval, timeout, retry, message) in [
             ("0s", "", "", "an interval of 0s is out of range: it can be 100ms to 7d"),
             ("99ms", "", "", "an interval of 99ms is out of range: it can be 100ms to 7d"),
@@ -103,7 +103,7 @@ mod tests {
             ("10s", "", "20s", "`retry_interval: 20s` is longer than the interval, which is 10s"),
             ("10s", "", "0s", "`retry_interval` must be longer than nothing"),
         ] {
-            assert_eq!(fill(interval, timeout, retry), Err(message.to_owned()));
+            assert_eq!(timing_of(interval, timeout, retry), Err(message.to_owned()));
         }
     }
 }

@@ -65,7 +65,7 @@ impl HealthcheckArgs {
     /// The first address that flags, environment or file give.
     fn configured(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
-        let listen = settings::listen(&common.sources(flags)).map_err(|problems| {
+        let listen = settings::listen_addresses(&common.sources(flags)).map_err(|problems| {
             anyhow!(
                 "can't tell where the daemon listens: {problems}\nset --web.listen-address or \
                  READINESS_SERVER__LISTEN, which go before the file"

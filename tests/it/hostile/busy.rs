@@ -81,7 +81,7 @@ fn a_probe_that_keeps_its_thread_busy_delays_neither_answers_nor_the_end() {
     let load = move || {
         let _one = taken.lock().unwrap_or_else(PoisonError::into_inner);
         let mut settings = settings::load(&Sources { path: path.clone(), ..Sources::default() })?;
-        settings.probes[0].written = Box::new(job.clone());
+        settings.probes[0].config = Box::new(job.clone());
         Ok(settings)
     };
     let shutdown = CancellationToken::new();
