@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Diagnostics, Node, NodeValue,
+    Diagnostics, MapEntry, Node, NodeValue,
     deserialize::{Exclusions, NodeDeserializer},
     messages::{Error, ErrorDetails},
 };
@@ -20,6 +20,29 @@ impl Node {
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> Option<T> {
         let (value, whole) = self.recover(problems);
         value.filter(|_| whole)
+    }
+
+    /// As [`Node::read`]; a key under a former name is reported with its present name. `renamed` pairs them.
+    pub(crate) fn read_renamed<T: DeserializeOwned>(
+        &self,
+        renamed: &[(&str, &str)],
+        problems: &mut Diagnostics,
+    ) -> Option<T> {
+        let present_name = |entry: &MapEntry| renamed.iter().find(|(former, _)| *former == &*entry.key).map(|(_, name)| name);
+        if !self.entries().iter().any(|entry| present_name(entry).is_some()) {
+            return self.read(problems);
+        }
+        let mut entries = self.entries().to_vec();
+        entries.retain(|entry| {
+            let name = present_name(entry);
+            if let Some(name) = name {
+                problems.push(entry.node.key, format!("`{}` is called `{name}` now", entry.key), None);
+            }
+            name.is_none()
+        });
+        // The other keys are read for their own mistakes only.
+        let _: Option<T> = Node { value: NodeValue::Map(entries), ..self.clone() }.read(problems);
+        None
     }
 
     /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
@@ -105,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        document::{Interpolated, MapEntry},
+        document::Interpolated,
         model::{
             limit::Max,
             units::{Period, Ratio},

@@ -176,7 +176,7 @@ fn read<K: Kind>(
             (entry.read)(check.settings, &timing, problems)
         })
         .collect();
-    let kind: K = settings.read(problems)?;
+    let kind: K = settings.read_renamed(K::RENAMED, problems)?;
     let wants: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.wants()).collect();
     if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_wants(&wants)) {
         problems.push_invalid(settings, invalid);
@@ -215,6 +215,8 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     const DOC: &'static str;
     /// Every check that these facts can feed; `health` is among them.
     const CHECKS: &'static [CheckEntry<FactsOf<Self>>];
+    /// Former names of settings, each with the present name. A former name is an error that states the present one.
+    const RENAMED: &'static [(&'static str, &'static str)] = &[];
     /// What runs.
     type Probe: Probe;
 
@@ -271,6 +273,8 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
     const MEASURES: &'static [MeasureInfo] = &[];
     /// The text of its reference page: the Markdown file beside its source.
     const DOC: &'static str;
+    /// Former names of settings, each with the present name. A former name is an error that states the present one.
+    const RENAMED: &'static [(&'static str, &'static str)] = &[];
 
     /// Rules that a type alone can't hold, and that may depend on the probe's timing.
     ///
@@ -313,7 +317,7 @@ impl<F: Facts> CheckEntry<F> {
                 schema: |generator| generator.subschema_for::<K>(),
             },
             read: |node, timing, problems| {
-                let check: K = node.read(problems)?;
+                let check: K = node.read_renamed(K::RENAMED, problems)?;
                 if let Err(invalid) = check.validate(timing) {
                     problems.push_invalid(node, invalid);
                     return None;

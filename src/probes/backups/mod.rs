@@ -62,12 +62,12 @@ pub struct Backups {
     #[serde(default = "full")]
     pub r#type: Label,
     /// A file that has changed within this time is still growing and does not count yet.
-    #[serde(default = "settle")]
-    pub settle: Period,
+    #[serde(default = "thirty_seconds")]
+    pub stable_for: Period,
     /// A folder that must be a mount point: a place where nothing is mounted is an empty folder, not an empty backup.
     pub mount: Option<PathBuf>,
     /// A file that must be there, for mounts that can't be told from their surroundings.
-    pub marker: Option<PathBuf>,
+    pub required_file: Option<PathBuf>,
     /// More files and folders than this below the first wildcards are `too_large`.
     #[serde(default = "max_files")]
     pub max_files: usize,
@@ -79,7 +79,7 @@ fn local() -> Label {
 fn full() -> Label {
     Label::fixed("full")
 }
-fn settle() -> Period {
+fn thirty_seconds() -> Period {
     Period(Duration::from_secs(30))
 }
 fn max_files() -> usize {
@@ -126,10 +126,11 @@ impl Kind for Backups {
     const PHASES: &'static [Phase] = &[Phase::List, Phase::Read];
     const DOC: &'static str = include_str!("backups.md");
     const CHECKS: &'static [CheckEntry<BackupFacts>] = checks::CHECKS;
+    const RENAMED: &'static [(&'static str, &'static str)] = &[("settle", "stable_for"), ("marker", "required_file")];
     type Probe = BackupsProbe;
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
-        for (key, path) in [("mount", &self.mount), ("marker", &self.marker)] {
+        for (key, path) in [("mount", &self.mount), ("required_file", &self.required_file)] {
             if path.as_ref().is_some_and(|path| !path.is_absolute()) {
                 return Err(Invalid::at(key, "write an absolute path"));
             }
@@ -229,7 +230,7 @@ impl Backups {
             _ if file.size == 0 => State::Empty,
             None => State::NoTime,
             Some(made) if made.duration_since(now) > FUTURE => State::Future,
-            Some(_) if growth.is_growing(file, self.settle.0, now) => State::Growing,
+            Some(_) if growth.is_growing(file, self.stable_for.0, now) => State::Growing,
             Some(_) => State::Complete,
         };
         Backup { id: file.path.to_string_lossy().into_owned(), made, size: file.size, state }
@@ -245,8 +246,8 @@ impl Backups {
                 format!("nothing is mounted at {shown}: mount it, see `findmnt`"),
             ));
         }
-        if let Some(marker) = &self.marker {
-            sources::files::metadata(marker)?;
+        if let Some(path) = &self.required_file {
+            sources::files::metadata(path)?;
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ async fn what_is_unfinished_does_not_count() {
 async fn a_file_that_changes_between_two_runs_is_growing_whatever_its_time_says() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "a", 3_600);
-    let probe = probe(json!({"files": format!("{}/*", folder.path().display()), "settle": "50ms"}));
+    let probe = probe(json!({"files": format!("{}/*", folder.path().display()), "stable_for": "50ms"}));
     assert_eq!(states(&observe(&probe).await.unwrap()), [("a".to_owned(), State::Complete)]);
     fs::write(folder.path().join("a"), "more content").unwrap();
     write(folder.path(), "a", 3_500);
@@ -153,7 +153,7 @@ async fn a_mount_that_is_gone_is_a_failure_and_an_empty_folder_is_not() {
     assert!(observe(&probe(json!({"files": files}))).await.unwrap().backups.is_empty());
     for (settings, word) in [
         (json!({"files": files, "mount": format!("{path}")}), "nothing is mounted"),
-        (json!({"files": files, "marker": format!("{path}/.here")}), ".here"),
+        (json!({"files": files, "required_file": format!("{path}/.here")}), ".here"),
         (json!({"files": format!("{path}/gone/*")}), "gone"),
     ] {
         let failure = observe(&probe(settings)).await.unwrap_err();
@@ -161,7 +161,7 @@ async fn a_mount_that_is_gone_is_a_failure_and_an_empty_folder_is_not() {
         assert!(failure.detail.contains(word), "{failure}");
     }
     write(folder.path(), ".here", 0);
-    assert!(observe(&probe(json!({"files": files, "marker": format!("{path}/.here")}))).await.is_ok());
+    assert!(observe(&probe(json!({"files": files, "required_file": format!("{path}/.here")}))).await.is_ok());
 }
 
 #[tokio::test]

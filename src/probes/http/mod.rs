@@ -81,7 +81,7 @@ pub struct Http {
     pub http_version: HttpVersion,
     /// Keeps the connection for the next run. A fresh one, the default, measures what a new client meets.
     #[serde(default)]
-    pub reuse: bool,
+    pub keep_alive: bool,
 }
 
 fn a_mebibyte() -> Size {
@@ -93,6 +93,7 @@ impl Kind for Http {
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];
     const DOC: &'static str = include_str!("http.md");
     const CHECKS: &'static [CheckEntry<HttpFacts>] = checks::CHECKS;
+    const RENAMED: &'static [(&'static str, &'static str)] = &[("reuse", "keep_alive")];
     type Probe = HttpProbe;
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {

@@ -157,7 +157,7 @@ impl HttpProbe {
     ) -> Result<Answer, Failure> {
         let reading = Reading { limit: self.settings.body_limit, keep: self.keep_body };
         // A redirect goes its own way; only the connection that every run needs is kept.
-        let reuse = self.settings.reuse && facts.redirects.is_empty();
+        let reuse = self.settings.keep_alive && facts.redirects.is_empty();
         let kept = if reuse { self.kept().take() } else { None };
         if let Some(mut kept) = kept.filter(|kept| !kept.sender.is_closed()) {
             (facts.remote, facts.certificates) = (kept.seen.remote, kept.seen.certificates.clone());

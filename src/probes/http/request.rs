@@ -71,7 +71,7 @@ impl Http {
         if form != Form::Two {
             let host = HeaderValue::from_str(&authority).map_err(|error| internal(&error))?;
             headers.insert(header::HOST, host);
-            if !self.reuse {
+            if !self.keep_alive {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }

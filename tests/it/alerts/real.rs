@@ -34,10 +34,10 @@ const BROKEN: &str = "
         - throughput: {series: orders_total, min: {warn: 5000, fail: 2000}, window: 2s}
         - latency: {histogram: orders_seconds, p95: {warn: 100ms, fail: 250ms}, p99: 5s, window: 2s}
         - pool: {used: orders_pool, size: orders_pool_max, waiting: orders_waiting, max_utilization: 90%, max_waiting: {warn: 1, fail: 2}}
-        - present: {series: [orders_lost], max_age: 1s}
+        - present: {series: [orders_lost], absent_for: 1s}
         - value: {series: orders_waiting, max: {warn: 1, fail: 5}}
     - name: dumps
-      backups: {files: \"${HOME_FOLDER}/dumps/orders-*\", settle: 0s, location: nas}
+      backups: {files: \"${HOME_FOLDER}/dumps/orders-*\", stable_for: 0s, location: nas}
       checks:
         - freshness: {max_age: 1h}
         - schedule: {every: 1h}

@@ -46,7 +46,7 @@ const SHOP: &str = "
       backups: {files: \"${HOME_FOLDER}/nightly-*.dump\"}
       checks: [{freshness: {max_age: 26h}}]
     - name: weekly
-      backups: {files: \"${HOME_FOLDER}/weekly-*.dump\", settle: 0s}
+      backups: {files: \"${HOME_FOLDER}/weekly-*.dump\", stable_for: 0s}
       checks: [{freshness: {max_age: {warn: 1ms, fail: 8d}}}]
     ";
 

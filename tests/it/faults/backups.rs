@@ -14,7 +14,7 @@ use crate::harness::daemon::Home;
 
 const DUMPS: &str = "
     - name: dumps
-      backups: {files: \"${HOME_FOLDER}/dumps/orders-*.gz\", settle: 0s}
+      backups: {files: \"${HOME_FOLDER}/dumps/orders-*.gz\", stable_for: 0s}
       checks:
         - freshness: {max_age: 1h}
           owner: orders

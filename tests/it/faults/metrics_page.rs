@@ -17,7 +17,7 @@ const PROBE: &str = "
         - latency: {histogram: orders_seconds, p95: 250ms, window: 4s}
         - pool: {used: orders_pool, size: orders_pool_max, max_utilization: {warn: 70%, fail: 90%}}
           owner: orders
-        - present: {series: [orders_total], max_age: 1m}
+        - present: {series: [orders_total], absent_for: 1m}
     ";
 
 /// A hundred orders a second since a moment, one in a hundred of them failed, each done within a tenth of a second.

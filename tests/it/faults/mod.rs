@@ -57,7 +57,7 @@ impl Bystanders {
               checks: [{{health: {{failure_threshold: 2}}}}, {{error_rate: {{max: 50%, window: 1m}}}}]
             - name: other-dumps
               interval: 2s
-              backups: {{files: \"${{HOME_FOLDER}}/other/*.dump\", settle: 0s}}
+              backups: {{files: \"${{HOME_FOLDER}}/other/*.dump\", stable_for: 0s}}
               checks: [{{health: {{failure_threshold: 2}}}}, {{freshness: {{max_age: 1h, failure_threshold: 2}}}}]
             ",
             self.service.url(),

@@ -15,14 +15,14 @@ fn no_backup_holds_up_the_daemon_however_much_it_unpacks_to() {
     let probes = [
         "
         - name: bombs
-          backups: {files: \"${HOME_FOLDER}/backups/*.zst\", settle: 1ms}
+          backups: {files: \"${HOME_FOLDER}/backups/*.zst\", stable_for: 1ms}
           interval: 1s
           timeout: 400ms
           checks: [integrity: {}]
         ",
         "
         - name: sums
-          backups: {files: \"${HOME_FOLDER}/sums/*.gz\", settle: 1ms}
+          backups: {files: \"${HOME_FOLDER}/sums/*.gz\", stable_for: 1ms}
           interval: 1s
           timeout: 400ms
           checks: [integrity: {}]

@@ -30,7 +30,7 @@ fn a_fifo_in_the_place_of_any_file_is_named_and_holds_nothing_up() {
         - name: authorities
           tcp: {address: \"${ADDRESS}\", tls: {ca: \"${HOME_FOLDER}/fifo/ca\"}}
         - name: backups
-          backups: {files: \"${HOME_FOLDER}/backups/*.sql\", settle: 1ms}
+          backups: {files: \"${HOME_FOLDER}/backups/*.sql\", stable_for: 1ms}
           checks: [integrity]
         "])
     .with("SHOP", service.url())

@@ -19,7 +19,7 @@ fn watch(files: &Path, more: &str) -> Watch {
     let checks = "checks: [{freshness: {max_age: 26h}}, {size: {min: 1KiB}}, {schedule: {every: 24h, tolerance: 2h}}, \
                   {retention: {min_count: 1}}, integrity]";
     let files = files.display();
-    Watch::new(&format!("backups: {{files: \"{files}\", settle: 0s{more}}}\ninterval: 60s\ntimeout: 20s\n{checks}"))
+    Watch::new(&format!("backups: {{files: \"{files}\", stable_for: 0s{more}}}\ninterval: 60s\ntimeout: 20s\n{checks}"))
 }
 
 /// A database with tables, a large object and enough rows to fill several pieces, dumped in every form.
@@ -160,7 +160,7 @@ async fn no_thread_reads_on_after_a_timeout() {
     fs::write(folder.path().join("large.gz.sha256"), "0".repeat(64)).unwrap();
     let files = path.display();
     let watch = Watch::new(&format!(
-        "backups: {{files: \"{files}\", settle: 0s}}\ninterval: 60s\ntimeout: 400ms\nchecks: [integrity]"
+        "backups: {{files: \"{files}\", stable_for: 0s}}\ninterval: 60s\ntimeout: 400ms\nchecks: [integrity]"
     ));
     let start = Instant::now();
     let seen = watch.run().await.worked();

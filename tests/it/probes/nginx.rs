@@ -162,7 +162,7 @@ async fn a_certificate_that_is_refused_is_judged_all_the_same() {
 async fn a_service_that_hangs_or_stops_is_told_apart_and_its_return_is_seen() {
     let (mut nginx, Ports([good, ..])) = nginx();
     let http = watch(&format!("{}health", nginx.url()), "", "response: {expect: [{status: 200}]}");
-    let kept = watch(&format!("{}health", nginx.url()), ", reuse: true", "");
+    let kept = watch(&format!("{}health", nginx.url()), ", keep_alive: true", "");
     let tcp = Watch::new(&format!(
         "tcp: {{address: \"127.0.0.1:{}\", send: \"GET /health HTTP/1.0\\r\\n\\r\\n\", expect: '^HTTP/1.1 200 '}}\ninterval: 10s\ntimeout: 1s",
         nginx.port

@@ -32,7 +32,7 @@ const PROBES: &str = "
       tcp: {address: \"localhost:${TLS_PORT}\", address_family: ip4, tls: {ca: \"${HOME_FOLDER}/ca.pem\"}}
       checks: [{certificate: {min_remaining: 7d}}]
     - name: dumps
-      backups: {files: \"${HOME_FOLDER}/dumps/*.dump\", settle: 0s}
+      backups: {files: \"${HOME_FOLDER}/dumps/*.dump\", stable_for: 0s}
       checks: [freshness: {max_age: 1h}, schedule: {every: 1h, tolerance: 1h}, size: {min: 1B}]
     ";
 

@@ -35,11 +35,11 @@ pub struct BackupSize {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_growth: Option<Max<f64>>,
     /// With so many of those before it, it is compared.
-    #[serde(default = "previous")]
-    pub previous: usize,
+    #[serde(default = "five")]
+    pub baseline: usize,
 }
 
-fn previous() -> usize {
+fn five() -> usize {
     5
 }
 
@@ -53,6 +53,7 @@ impl CheckKind<BackupFacts> for BackupSize {
         MeasureInfo::new("growth", Unit::Number, "Size as a multiple of the median of earlier backups."),
     ];
     const DOC: &'static str = include_str!("size.md");
+    const RENAMED: &'static [(&'static str, &'static str)] = &[("previous", "baseline")];
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.min.is_none() && self.max.is_none() && self.max_shrink.is_none() && self.max_growth.is_none() {
@@ -72,8 +73,8 @@ impl CheckKind<BackupFacts> for BackupSize {
         if self.max_shrink.is_some_and(|limit| limit.levels().any(|(_, at)| at >= 1.0)) {
             return Err(Invalid::at("max_shrink", "no backup shrinks by more than 100%: lower the limit"));
         }
-        if self.previous == 0 {
-            return Err(Invalid::at("previous", "compare with at least 1"));
+        if self.baseline == 0 {
+            return Err(Invalid::at("baseline", "compare with at least 1"));
         }
         Ok(())
     }
@@ -96,7 +97,7 @@ impl BackupSize {
             return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
         };
         let mut measures = self.absolute(newest);
-        if let Some(usual) = median(sizes.take(self.previous).collect()) {
+        if let Some(usual) = median(sizes.take(self.baseline).collect()) {
             measures.extend(self.relative((1.0 - newest / usual).max(0.0), newest / usual));
         }
         if measures.is_empty() {
@@ -177,7 +178,7 @@ mod tests {
             json!({}),
             json!({"min": "2MiB", "max": "1MiB"}),
             json!({"max_growth": 0.5}),
-            json!({"min": "1B", "previous": 0}),
+            json!({"min": "1B", "baseline": 0}),
         ] {
             assert!(from_value::<BackupSize>(bad.clone()).unwrap().validate(&timing).is_err(), "{bad}");
         }

@@ -37,13 +37,13 @@ impl Settling {
         }
     }
 
-    /// Whether a file has changed within the time `settle`: by this program's own clock where it saw the change,
+    /// Whether a file has changed within the time `stable_for`: by this program's own clock where it saw the change,
     /// which holds against copies that set old times; else by the file's time. What has stayed the same for that
     /// long by this program's own clock has settled, however wrong the clock of a file server is.
-    pub(crate) fn is_growing(&self, file: &File, settle: Duration, now: Timestamp) -> bool {
+    pub(crate) fn is_growing(&self, file: &File, stable_for: Duration, now: Timestamp) -> bool {
         let Some(sighting) = self.0.get(&file.path) else { return false };
-        let settle_by_file = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
-        let is_recent = file.modified.is_some_and(|modified| now.duration_since(modified) < settle_by_file);
-        sighting.since.elapsed() < settle && (sighting.changed || is_recent)
+        let stable_by_file = SignedDuration::try_from(stable_for).unwrap_or(SignedDuration::MAX);
+        let is_recent = file.modified.is_some_and(|modified| now.duration_since(modified) < stable_by_file);
+        sighting.since.elapsed() < stable_for && (sighting.changed || is_recent)
     }
 }

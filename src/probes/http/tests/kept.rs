@@ -31,22 +31,22 @@ async fn once(probe: &HttpProbe) -> Result<HttpFacts, Incomplete<HttpFacts>> {
 
 #[tokio::test]
 async fn a_connection_is_kept_only_when_asked() {
-    for (reuse, connections) in [(true, 1), (false, 3)] {
+    for (keep_alive, connections) in [(true, 1), (false, 3)] {
         let (url, count, _) = lasting(10).await;
-        let probe = probe(json!({"url": url, "reuse": reuse}));
+        let probe = probe(json!({"url": url, "keep_alive": keep_alive}));
         for _ in 0..3 {
             let facts = once(&probe).await.unwrap();
             assert_eq!(facts.response.unwrap().body.unwrap(), "ok");
             assert!(facts.remote.is_some());
         }
-        assert_eq!(*count.lock().unwrap(), connections, "reuse: {reuse}");
+        assert_eq!(*count.lock().unwrap(), connections, "keep_alive: {keep_alive}");
     }
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_was_closed_is_replaced_without_a_failure() {
     let (url, count, _) = lasting(1).await;
-    let probe = probe(json!({"url": url, "reuse": true}));
+    let probe = probe(json!({"url": url, "keep_alive": true}));
     for _ in 0..3 {
         once(&probe).await.unwrap();
     }
@@ -56,7 +56,7 @@ async fn a_kept_connection_that_was_closed_is_replaced_without_a_failure() {
 #[tokio::test]
 async fn a_kept_connection_ends_with_its_probe() {
     let (url, _, closed) = lasting(10).await;
-    let probe = probe(json!({"url": url, "reuse": true}));
+    let probe = probe(json!({"url": url, "keep_alive": true}));
     once(&probe).await.unwrap();
     drop(probe);
     tokio::time::timeout(Duration::from_secs(5), closed.notified()).await.expect("the server sees the end");

@@ -25,7 +25,7 @@ pub struct Present {
     series: Vec<Selector>,
     /// How long one may be absent.
     #[serde(default = "two_minutes")]
-    max_age: Period,
+    absent_for: Period,
     #[serde(skip)]
     absences: Vec<Absence>,
 }
@@ -48,6 +48,7 @@ impl CheckKind<Page> for Present {
     const CATEGORY: Category = Category::Observability;
     const SEVERITY: Severity = Severity::Warning;
     const DOC: &'static str = include_str!("present.md");
+    const RENAMED: &'static [(&'static str, &'static str)] = &[("max_age", "absent_for")];
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.series.is_empty() {
@@ -67,7 +68,7 @@ impl Check<Page> for Present {
         let (mut worst, mut missing) = (Outcome::Pass, Vec::new());
         for (selector, absence) in self.series.iter().zip(&mut self.absences) {
             let is_there = selector.of(&page.series).next().is_some();
-            let outcome = absence.seen(is_there, seen.at, self.max_age);
+            let outcome = absence.seen(is_there, seen.at, self.absent_for);
             if outcome != Outcome::Pass {
                 missing.push(format!("`{selector}`"));
             }
@@ -79,7 +80,7 @@ impl Check<Page> for Present {
         let shown: Vec<_> = missing.into_iter().take(5).collect();
         let more = if count > shown.len() { ", ..." } else { "" };
         let allowed = if matches!(worst, Outcome::Fail(_)) { "" } else { ", which may last " };
-        let allowed = if allowed.is_empty() { String::new() } else { format!("{allowed}{}", self.max_age) };
+        let allowed = if allowed.is_empty() { String::new() } else { format!("{allowed}{}", self.absent_for) };
         let summary = match count {
             0 => format!("all {all} are there"),
             _ => format!("{count} of {all} missing: {}{more}{allowed}", shown.join(", ")),
@@ -103,7 +104,7 @@ impl Check<Page> for Present {
 }
 
 impl Absence {
-    fn seen(&mut self, is_there: bool, at: Timestamp, max_age: Period) -> Outcome {
+    fn seen(&mut self, is_there: bool, at: Timestamp, absent_for: Period) -> Outcome {
         let now = at.as_millisecond();
         if is_there {
             *self = Self { since: None, was_seen: true };
@@ -112,7 +113,7 @@ impl Absence {
         let since = self.since.filter(|since| *since <= now).unwrap_or(now);
         self.since = Some(since);
         match () {
-            () if u128::from(now.abs_diff(since)) >= max_age.0.as_millis() => Outcome::Fail(Reason::NotFound),
+            () if u128::from(now.abs_diff(since)) >= absent_for.0.as_millis() => Outcome::Fail(Reason::NotFound),
             () if self.was_seen => Outcome::Warn,
             () => Outcome::Pending,
         }
@@ -127,7 +128,7 @@ mod tests {
     use crate::probes::metrics::fixture::{TIMING, failed, scrape};
 
     fn check() -> Present {
-        from_value(json!({"series": ["a", "b{x=\"1\"}"], "max_age": "20s"})).unwrap()
+        from_value(json!({"series": ["a", "b{x=\"1\"}"], "absent_for": "20s"})).unwrap()
     }
 
     const ALL: &str = "a NaN\nb{x=\"1\"} 0\n";
