@@ -26,14 +26,14 @@ pub(super) struct Generation {
 /// A probe of a generation.
 pub(super) struct Member {
     pub(super) info: Arc<ProbeInfo>,
-    pub(super) kept: RunningProbe,
+    pub(super) running: RunningProbe,
     fingerprint: [u8; 32],
 }
 
 impl Generation {
     /// Acquires what is new or changed; what is unchanged is taken over from the generation before, with its
     /// connections and windows.
-    pub(super) fn acquire(
+    pub(super) fn build(
         settings: Settings,
         before: Option<&Self>,
         shared: &Arc<Resources>,
@@ -42,14 +42,14 @@ impl Generation {
         let mut problems = Diagnostics::default();
         let mut members = Vec::with_capacity(probes.len());
         for probe in probes {
-            let same = before.and_then(|before| before.member(&probe.info.name));
+            let same = before.and_then(|before| before.find_member(&probe.info.name));
             match same.filter(|same| same.fingerprint == probe.fingerprint) {
                 Some(same) => members.push(Member {
                     info: Arc::clone(&same.info),
-                    kept: same.kept.clone(),
+                    running: same.running.clone(),
                     fingerprint: same.fingerprint,
                 }),
-                None => members.extend(Member::acquire(probe, shared, &mut problems)),
+                None => members.extend(Member::build(probe, shared, &mut problems)),
             }
         }
         if !problems.is_empty() {
@@ -64,12 +64,12 @@ impl Generation {
     }
 
     /// Whether this very job is part of this generation too.
-    pub(super) fn has_kept(&self, member: &Member) -> bool {
-        self.member(&member.info.name).is_some_and(|own| Arc::ptr_eq(&own.kept.job, &member.kept.job))
+    pub(super) fn contains(&self, member: &Member) -> bool {
+        self.find_member(&member.info.name).is_some_and(|other| Arc::ptr_eq(&other.running.job, &member.running.job))
     }
 
     /// The settings that differ and that only a restart can change.
-    pub(super) fn needs_restart(&self, before: &Self) -> Vec<&'static str> {
+    pub(super) fn settings_needing_restart(&self, before: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         if self.server.listen != before.server.listen {
             keys.push("server.listen");
@@ -90,34 +90,34 @@ impl Generation {
     }
 
     /// Puts every probe on the board; what was there and is unchanged stays as it is.
-    pub(super) fn lay(&self, board: &Board, before: Option<&Self>, now: Timestamp) {
+    pub(super) fn publish_probes(&self, board: &Board, before: Option<&Self>, now: Timestamp) {
         let limits = |member: &Member| -> (Arc<ProbeInfo>, Vec<CheckLimits>) {
-            (Arc::clone(&member.info), member.kept.job.limits())
+            (Arc::clone(&member.info), member.running.job.limits())
         };
         let keep = |name: &str| {
-            let unchanged = |before: &Self| self.member(name).is_some_and(|member| before.has_kept(member));
+            let unchanged = |before: &Self| self.find_member(name).is_some_and(|member| before.contains(member));
             before.is_some_and(unchanged)
         };
         board.replace_probes(self.members.iter().map(limits).collect(), keep, now);
     }
 
     /// What the state is taken from and given back to.
-    pub(super) fn kept(&self) -> Vec<RunningProbe> {
-        self.members.iter().map(|member| member.kept.clone()).collect()
+    pub(super) fn running_probes(&self) -> Vec<RunningProbe> {
+        self.members.iter().map(|member| member.running.clone()).collect()
     }
 
-    fn member(&self, name: &str) -> Option<&Member> {
+    fn find_member(&self, name: &str) -> Option<&Member> {
         self.by_name.get(name).and_then(|at| self.members.get(*at))
     }
 }
 
 impl Member {
-    fn acquire(probe: ProbeSettings, shared: &Arc<Resources>, problems: &mut Diagnostics) -> Option<Self> {
+    fn build(probe: ProbeSettings, shared: &Arc<Resources>, problems: &mut Diagnostics) -> Option<Self> {
         let ProbeSettings { info, config, fingerprint, identity } = probe;
-        match config.acquire(shared) {
+        match config.build(shared) {
             Ok(job) => {
-                let kept = RunningProbe { info: Arc::clone(&info), identity, job };
-                Some(Self { info, kept, fingerprint })
+                let running = RunningProbe { info: Arc::clone(&info), identity, job };
+                Some(Self { info, running, fingerprint })
             }
             Err(invalid) => {
                 problems.push(Location::default(), format!("probe `{}`: {invalid}", info.name), None);

@@ -37,10 +37,10 @@ use crate::{
 pub type LoadSettings = Arc<dyn Fn() -> Result<Settings, Diagnostics> + Send + Sync>;
 
 /// State is written at most this often, and once at the end.
-const STATE_EVERY: Duration = Duration::from_secs(5);
+const STATE_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// So long may runs that are under way take to end after a signal; the whole drain stays below five seconds.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Standstill of the probes' thread from which on it is logged.
 const MIN_LOGGED_STALL: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ impl App {
     pub async fn build(load: LoadSettings) -> Result<Self, BuildError> {
         let shared = Arc::new(Resources::default());
         let settings = load().map_err(BuildError::Settings)?;
-        let generation = Generation::acquire(settings, None, &shared).map_err(BuildError::Settings)?;
+        let generation = Generation::build(settings, None, &shared).map_err(BuildError::Settings)?;
         let mut listeners = Vec::new();
         for &address in &generation.server.listen {
             let listener = server::listen(address);
@@ -95,13 +95,13 @@ impl App {
         }
         let store = generation.state.as_deref().map(StateStore::open).transpose()?.map(Arc::new);
         let board = Arc::new(Board::default());
-        generation.lay(&board, None, Timestamp::now());
+        generation.publish_probes(&board, None, Timestamp::now());
         board.update_daemon(|daemon| {
             daemon.reload_successful = true;
             daemon.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
         });
         if let Some(store) = &store {
-            restore(store, &board, &generation);
+            restore_state(store, &board, &generation);
         }
         let probes = ProbeThread::start().map_err(BuildError::Thread)?;
         Ok(Self { load, generation, listeners, store, board, shared, probes, reloads: mpsc::channel(4) })
@@ -120,7 +120,7 @@ impl App {
 
     /// Where to ask for a reload.
     #[must_use]
-    pub fn reloads(&self) -> mpsc::Sender<ReloadRequest> {
+    pub fn reload_sender(&self) -> mpsc::Sender<ReloadRequest> {
         self.reloads.0.clone()
     }
 
@@ -131,14 +131,14 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let (sender, mut requests) = self.reloads;
         let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
-        let doors = server::ServerContext {
+        let context = server::ServerContext {
             board: Arc::clone(&self.board),
             effective: Arc::clone(&effective),
             reload: sender,
             heartbeat: Arc::clone(self.probes.heartbeat()),
             settings: self.generation.server.clone(),
         };
-        let mut server = tokio::spawn(server::serve(self.listeners, doors, shutdown.clone()));
+        let mut server = tokio::spawn(server::serve(self.listeners, context, shutdown.clone()));
         let mut closed = None;
         let mut daemon = Daemon {
             scheduler: Scheduler::new(
@@ -147,20 +147,20 @@ impl App {
                 shutdown.clone(),
             ),
             heartbeat: Arc::clone(self.probes.heartbeat()),
-            stands_still: false,
+            stall_logged: false,
             limiter: ConcurrencyLimiter::new(self.generation.concurrency),
             generation: Arc::new(self.generation),
-            saving: self.store.map(|store| StateWriter::new(store, Arc::clone(&self.board))),
+            state_writer: self.store.map(|store| StateWriter::new(store, Arc::clone(&self.board))),
             board: self.board,
             shared: self.shared,
             load: self.load,
             effective,
         };
-        daemon.start_all();
+        daemon.start_probes();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next_write = Instant::now() + STATE_EVERY;
-        let mut loading: Option<PendingReload> = None;
+        let mut next_write = Instant::now() + STATE_WRITE_INTERVAL;
+        let mut pending: Option<PendingReload> = None;
         loop {
             tokio::select! {
                 biased;
@@ -170,30 +170,30 @@ impl App {
                     shutdown.cancel();
                     break;
                 }
-                Some(reply) = requests.recv(), if loading.is_none() => loading = Some(daemon.start_loading(reply)),
+                Some(reply) = requests.recv(), if pending.is_none() => pending = Some(daemon.start_reload(reply)),
                 // Beside the rest: a configuration in a dead mount must hold up neither what ages nor the end.
-                Some(read) = read(&mut loading) => {
-                    if let Some(PendingReload { reply, .. }) = loading.take() {
+                Some(read) = reload_result(&mut pending) => {
+                    if let Some(PendingReload { reply, .. }) = pending.take() {
                         // Whoever asked may have gone.
-                        let _ = reply.send(daemon.reload(read));
+                        let _ = reply.send(daemon.finish_reload(read));
                     }
                 }
                 now = tick.tick() => {
-                    daemon.age();
-                    daemon.watch_probes();
+                    daemon.expire_stale_results();
+                    daemon.log_probe_stall();
                     if now >= next_write {
                         daemon.write_state();
-                        next_write = now + STATE_EVERY;
+                        next_write = now + STATE_WRITE_INTERVAL;
                     }
                 }
                 () = daemon.scheduler.supervise() => {}
             }
         }
-        if tokio::time::timeout(DRAIN, daemon.scheduler.drain()).await.is_err() {
-            tracing::warn!("probes were still running after {DRAIN:?} and were dropped");
+        if tokio::time::timeout(DRAIN_TIMEOUT, daemon.scheduler.drain()).await.is_err() {
+            tracing::warn!("probes were still running after {DRAIN_TIMEOUT:?} and were dropped");
         }
         daemon.write_last_state().await;
-        self.probes.end().await;
+        self.probes.shut_down().await;
         match closed {
             Some(ended) => ended,
             None => server.await,
@@ -201,8 +201,8 @@ impl App {
     }
 }
 
-fn restore(store: &StateStore, board: &Board, generation: &Generation) {
-    if let Some(risk) = store.risk() {
+fn restore_state(store: &StateStore, board: &Board, generation: &Generation) {
+    if let Some(risk) = store.describe_risk() {
         tracing::warn!(folder = %store.folder().display(), risk, "the state folder is not safe");
     }
     let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
@@ -210,7 +210,7 @@ fn restore(store: &StateStore, board: &Board, generation: &Generation) {
         LoadedState::Nothing => tracing::info!("no saved state: a first start"),
         LoadedState::State(saved) => {
             tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
-            saved.restore(board, &generation.kept());
+            saved.restore(board, &generation.running_probes());
         }
         LoadedState::Damaged { why, moved_to } => {
             tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
@@ -225,8 +225,8 @@ struct PendingReload {
 }
 
 /// What was read, once it is; `None` while nothing is being read.
-async fn read(loading: &mut Option<PendingReload>) -> Option<Result<Generation, Diagnostics>> {
-    let read = (&mut loading.as_mut()?.next).await;
+async fn reload_result(pending: &mut Option<PendingReload>) -> Option<Result<Generation, Diagnostics>> {
+    let read = (&mut pending.as_mut()?.next).await;
     Some(read.unwrap_or_else(|error| {
         let mut problems = Diagnostics::default();
         problems.push(Location::default(), format!("reading the configuration failed: {error}"), None);
@@ -239,31 +239,31 @@ struct Daemon {
     scheduler: Scheduler,
     heartbeat: Arc<Heartbeat>,
     /// Whether a standstill of the probes' thread has been logged and is not over yet.
-    stands_still: bool,
+    stall_logged: bool,
     limiter: ConcurrencyLimiter,
     board: Arc<Board>,
     shared: Arc<Resources>,
     load: LoadSettings,
-    saving: Option<StateWriter>,
+    state_writer: Option<StateWriter>,
     effective: Arc<ArcSwap<EffectiveConfig>>,
 }
 
 impl Daemon {
-    fn start_all(&mut self) {
+    fn start_probes(&mut self) {
         for member in self.generation.members() {
-            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.limiter.clone());
+            self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.running.job), self.limiter.clone());
         }
     }
 
     /// Reads and acquires on a thread of its own: ten thousand probes would hold up the server for a while.
-    fn start_loading(&self, reply: ReloadRequest) -> PendingReload {
+    fn start_reload(&self, reply: ReloadRequest) -> PendingReload {
         let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
-        let next = move || load().and_then(|settings| Generation::acquire(settings, Some(&before), &shared));
+        let next = move || load().and_then(|settings| Generation::build(settings, Some(&before), &shared));
         PendingReload { next: tokio::task::spawn_blocking(next), reply }
     }
 
     /// All or nothing: the next generation was acquired while this one ran on.
-    fn reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<(), String> {
+    fn finish_reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<(), String> {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {
@@ -273,12 +273,12 @@ impl Daemon {
                 return Err(text);
             }
         };
-        self.take_over(next);
+        self.swap_generation(next);
         Ok(())
     }
 
-    fn take_over(&mut self, next: Generation) {
-        for key in next.needs_restart(&self.generation) {
+    fn swap_generation(&mut self, next: Generation) {
+        for key in next.settings_needing_restart(&self.generation) {
             tracing::warn!(key, "a change of this setting takes a restart of the daemon");
         }
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
@@ -287,15 +287,15 @@ impl Daemon {
             self.limiter = ConcurrencyLimiter::new(self.generation.concurrency);
         }
         for member in before.members() {
-            if all || !self.generation.has_kept(member) {
+            if all || !self.generation.contains(member) {
                 self.scheduler.drop_probe(&member.info.name);
             }
         }
-        self.generation.lay(&self.board, Some(&before), Timestamp::now());
+        self.generation.publish_probes(&self.board, Some(&before), Timestamp::now());
         let mut started = 0;
         for member in self.generation.members() {
-            if all || !before.has_kept(member) {
-                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.kept.job), self.limiter.clone());
+            if all || !before.contains(member) {
+                self.scheduler.start(Arc::clone(&member.info), Arc::clone(&member.running.job), self.limiter.clone());
                 started += 1;
             }
         }
@@ -307,33 +307,33 @@ impl Daemon {
         tracing::info!(probes = self.generation.members().len(), started, "configuration reloaded");
     }
 
-    fn age(&self) {
+    fn expire_stale_results(&self) {
         for (probe, change) in self.board.expire_stale(Timestamp::now()) {
             log_change(&probe, &change);
         }
     }
 
     /// Logs when the probes' thread stops to answer, and when it does again.
-    fn watch_probes(&mut self) {
+    fn log_probe_stall(&mut self) {
         let stalled_for = self.heartbeat.stalled_for();
-        if stalled_for > MIN_LOGGED_STALL && !self.stands_still {
-            self.stands_still = true;
+        if stalled_for > MIN_LOGGED_STALL && !self.stall_logged {
+            self.stall_logged = true;
             tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
-        } else if stalled_for.is_zero() && self.stands_still {
-            self.stands_still = false;
+        } else if stalled_for.is_zero() && self.stall_logged {
+            self.stall_logged = false;
             tracing::info!("the thread of the probes runs again");
         }
     }
 
     fn write_state(&mut self) {
-        if let Some(saving) = &mut self.saving {
-            saving.write(self.generation.kept());
+        if let Some(state_writer) = &mut self.state_writer {
+            state_writer.write(self.generation.running_probes());
         }
     }
 
     async fn write_last_state(&mut self) {
-        if let Some(saving) = &mut self.saving {
-            saving.write_last(self.generation.kept()).await;
+        if let Some(state_writer) = &mut self.state_writer {
+            state_writer.write_last(self.generation.running_probes()).await;
         }
     }
 }

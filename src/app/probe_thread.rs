@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{io::resources::THREADS, scheduler::Heartbeat};
 
 /// Longest wait for the thread to drop the runs that are still under way, which kills their child processes.
-const END_TIMEOUT: Duration = Duration::from_millis(100);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// See the module. Dropping it ends the thread without waiting for it.
 pub(super) struct ProbeThread {
@@ -30,9 +30,9 @@ impl ProbeThread {
         let heartbeat = Arc::new(Heartbeat::new(runtime.handle().clone()));
         let stop = CancellationToken::new();
         let (done, ended) = oneshot::channel();
-        let (beating, stopped) = (Arc::clone(&heartbeat), stop.clone());
+        let (heartbeats, stopped) = (Arc::clone(&heartbeat), stop.clone());
         thread::Builder::new().name("probes".to_owned()).spawn(move || {
-            runtime.block_on(stopped.run_until_cancelled(beating.run()));
+            runtime.block_on(stopped.run_until_cancelled(heartbeats.run()));
             // A look-up or a file that hangs must not hold up the exit.
             runtime.shutdown_background();
             let _ = done.send(());
@@ -46,10 +46,10 @@ impl ProbeThread {
     }
 
     /// Ends the thread, and waits a moment for it: a probe that keeps it busy must not hold up the exit.
-    pub(super) async fn end(self) {
+    pub(super) async fn shut_down(self) {
         let Self { stop, ended, .. } = self;
         drop(stop);
-        if timeout(END_TIMEOUT, ended).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
             tracing::warn!("a probe still keeps the thread of the probes busy; the process ends without it");
         }
     }

@@ -29,25 +29,25 @@ impl OneShot {
     /// What is wrong with the configuration.
     pub fn new(settings: Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Result<Self, Diagnostics> {
         let mut settings = settings;
-        let needed = needed(&settings, wanted);
+        let needed = required_probes(&settings, wanted);
         settings.probes.retain(|probe| needed.contains(&probe.info.name));
         for probe in &mut settings.probes {
             probe.info = Arc::new(without_thresholds(&probe.info));
         }
-        let generation = Generation::acquire(settings, None, &Arc::new(Resources::default()))?;
+        let generation = Generation::build(settings, None, &Arc::new(Resources::default()))?;
         let board = Board::default();
-        generation.lay(&board, None, Timestamp::now());
+        generation.publish_probes(&board, None, Timestamp::now());
         Ok(Self { limiter: ConcurrencyLimiter::new(generation.concurrency), generation, board })
     }
 
     /// How many probes a round runs.
     #[must_use]
-    pub fn probes(&self) -> usize {
+    pub fn probe_count(&self) -> usize {
         self.generation.members().len()
     }
 
     /// Runs every probe once; tells after each how many are done.
-    pub async fn round(&self, mut progress: impl FnMut(usize)) -> Snapshot {
+    pub async fn run_all(&self, mut progress: impl FnMut(usize)) -> Snapshot {
         let mut waiting: Vec<&Member> = self.generation.members().iter().collect();
         let mut done = HashSet::new();
         let mut running = FuturesUnordered::new();
@@ -75,8 +75,8 @@ impl OneShot {
         if let Some(other) = member.info.depends_on.iter().find(failing) {
             self.board.skip(name, other, Timestamp::now());
         } else {
-            let _permits = self.limiter.acquire(member.kept.job.host()).await;
-            let report = member.kept.job.run(Detail::Verdicts).await;
+            let _permits = self.limiter.acquire(member.running.job.host()).await;
+            let report = member.running.job.run(Detail::Verdicts).await;
             self.board.record(name, report, 0.0);
         }
         name
@@ -85,12 +85,12 @@ impl OneShot {
     /// Runs one probe once and gives all that it saw; `None` if there is no such probe.
     pub async fn explain(&self, probe: &str) -> Option<(Arc<ProbeInfo>, RunReport)> {
         let member = self.generation.members().iter().find(|member| member.info.name == probe)?;
-        Some((Arc::clone(&member.info), member.kept.job.run(Detail::Facts).await))
+        Some((Arc::clone(&member.info), member.running.job.run(Detail::Facts).await))
     }
 }
 
 /// The probes that feed wanted checks, with what they depend on, and what that depends on.
-fn needed(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> HashSet<String> {
+fn required_probes(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> HashSet<String> {
     let feeds = |info: &ProbeInfo| info.checks.iter().any(|check| wanted(info, check));
     let mut todo: Vec<&str> =
         settings.probes.iter().filter(|probe| feeds(&probe.info)).map(|probe| &*probe.info.name).collect();

@@ -30,68 +30,68 @@ pub(super) struct StateWriter {
     folder: PathBuf,
     write: Arc<Write>,
     board: Arc<Board>,
-    writing: Option<JoinHandle<()>>,
+    in_progress: Option<JoinHandle<()>>,
     /// The last write failed.
-    unsaved: Arc<AtomicBool>,
+    last_write_failed: Arc<AtomicBool>,
 }
 
 impl StateWriter {
     pub(super) fn new(store: Arc<StateStore>, board: Arc<Board>) -> Self {
         let folder = store.folder().to_owned();
-        Self::with(folder, Arc::new(move |state: &StateSnapshot<'_>| store.write(state)), board)
+        Self::with_write(folder, Arc::new(move |state: &StateSnapshot<'_>| store.write(state)), board)
     }
 
-    fn with(folder: PathBuf, write: Arc<Write>, board: Arc<Board>) -> Self {
-        Self { folder, write, board, writing: None, unsaved: Arc::default() }
+    fn with_write(folder: PathBuf, write: Arc<Write>, board: Arc<Board>) -> Self {
+        Self { folder, write, board, in_progress: None, last_write_failed: Arc::default() }
     }
 
     /// Begins a write. While the one before is still under way there is none, which counts as a failure.
     pub(super) fn write(&mut self, kept: Vec<RunningProbe>) {
-        if self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
-            self.count(Err(too_slow()));
+        if self.in_progress.as_ref().is_some_and(|in_progress| !in_progress.is_finished()) {
+            self.record_result(Err(write_in_progress()));
             return;
         }
-        self.writing = Some(self.begin(kept));
+        self.in_progress = Some(self.spawn_write(kept));
     }
 
     /// Writes once more, but not for long: whoever ends the daemon kills it if it doesn't end.
     pub(super) async fn write_last(&mut self, kept: Vec<RunningProbe>) {
         let last = async {
-            if let Some(writing) = self.writing.take() {
-                let _ = writing.await;
+            if let Some(in_progress) = self.in_progress.take() {
+                let _ = in_progress.await;
             }
-            let _ = self.begin(kept).await;
+            let _ = self.spawn_write(kept).await;
         };
         if tokio::time::timeout(LAST_WRITE_TIMEOUT, last).await.is_err() {
-            self.count(Err(too_slow()));
+            self.record_result(Err(write_in_progress()));
         }
     }
 
-    fn begin(&self, kept: Vec<RunningProbe>) -> JoinHandle<()> {
-        let own = Self {
+    fn spawn_write(&self, kept: Vec<RunningProbe>) -> JoinHandle<()> {
+        let writer = Self {
             folder: self.folder.clone(),
             write: Arc::clone(&self.write),
             board: Arc::clone(&self.board),
-            writing: None,
-            unsaved: Arc::clone(&self.unsaved),
+            in_progress: None,
+            last_write_failed: Arc::clone(&self.last_write_failed),
         };
         tokio::task::spawn_blocking(move || {
-            let snapshot = own.board.snapshot();
-            own.count((own.write)(&StateSnapshot::new(&snapshot, &kept, Timestamp::now())));
+            let snapshot = writer.board.snapshot();
+            writer.record_result((writer.write)(&StateSnapshot::new(&snapshot, &kept, Timestamp::now())));
         })
     }
 
-    fn count(&self, result: io::Result<()>) {
-        let was_unsaved = self.unsaved.swap(result.is_err(), Ordering::Relaxed);
+    fn record_result(&self, result: io::Result<()>) {
+        let had_failed = self.last_write_failed.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             // A full disk stays full for many writes: it is said once.
-            Err(error) if was_unsaved => tracing::debug!(%error, "the state still can't be written"),
+            Err(error) if had_failed => tracing::debug!(%error, "the state still can't be written"),
             Err(error) => {
                 let folder = self.folder.display();
                 let text = "the state can't be written; a restart would begin from the last one that could";
                 tracing::warn!(%folder, %error, "{text}");
             }
-            Ok(()) if was_unsaved => tracing::info!("the state is written again"),
+            Ok(()) if had_failed => tracing::info!("the state is written again"),
             Ok(()) => {}
         }
         self.board.update_daemon(|daemon| match result {
@@ -101,7 +101,7 @@ impl StateWriter {
     }
 }
 
-fn too_slow() -> io::Error {
+fn write_in_progress() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the write before it is still under way; its disk or mount may hang")
 }
 
@@ -120,16 +120,16 @@ mod tests {
             Ok(())
         };
         let board = Arc::new(Board::default());
-        let mut saving = StateWriter::with("/state".into(), Arc::new(hang), Arc::clone(&board));
-        saving.write(Vec::new());
+        let mut state_writer = StateWriter::with_write("/state".into(), Arc::new(hang), Arc::clone(&board));
+        state_writer.write(Vec::new());
         let failures = || board.snapshot().daemon.state_failures;
         assert_eq!(failures(), 0);
         for expected in [1, 2] {
-            saving.write(Vec::new());
+            state_writer.write(Vec::new());
             assert_eq!(failures(), expected);
         }
         // The clock doesn't run by itself while a thread is at work.
-        tokio::join!(saving.write_last(Vec::new()), tokio::time::advance(LAST_WRITE_TIMEOUT));
+        tokio::join!(state_writer.write_last(Vec::new()), tokio::time::advance(LAST_WRITE_TIMEOUT));
         assert_eq!(failures(), 3);
         drop(disk);
     }

@@ -28,8 +28,8 @@ impl ExplainArgs {
             let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
             return Ok(complain(&text));
         }
-        let rehearsal = OneShot::new(settings, |info, _| info.name == self.probe)?;
-        if let Some((info, report)) = block_on(rehearsal.explain(&self.probe))? {
+        let one_shot = OneShot::new(settings, |info, _| info.name == self.probe)?;
+        if let Some((info, report)) = block_on(one_shot.explain(&self.probe))? {
             io::stdout().lock().write_all(describe(&info, &report).as_bytes())?;
         }
         Ok(Exit::Good)

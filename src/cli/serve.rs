@@ -76,7 +76,7 @@ impl ServeArgs {
             let addresses: Vec<_> = app.addresses().map(|address| address.to_string()).collect();
             tracing::info!(version = super::VERSION, listen = addresses.join(","), "started");
             let shutdown = CancellationToken::new();
-            let signals = tokio::spawn(signals(app.reloads(), shutdown.clone()));
+            let signals = tokio::spawn(signals(app.reload_sender(), shutdown.clone()));
             let ended = app.run(shutdown).await;
             signals.abort();
             ended?;

@@ -93,7 +93,7 @@ pub trait ProbeConfig: Send + Sync {
     ///
     /// # Errors
     /// The key at fault and what to do about it.
-    fn acquire(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
+    fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
 }
 
 /// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
@@ -150,7 +150,7 @@ impl KindEntry {
             phases: K::PHASES,
             doc: K::DOC,
             checks: || K::CHECKS.iter().map(|entry| entry.descriptor).collect(),
-            read: read::<K>,
+            read: read_probe::<K>,
             schema: |generator| generator.subschema_for::<K>(),
         }
     }
@@ -162,7 +162,7 @@ struct ValidatedSettings<K: Kind> {
     timing: Timing,
 }
 
-fn read<K: Kind>(
+fn read_probe<K: Kind>(
     settings: &Node,
     checks: &[CheckNode<'_>],
     timing: Timing,
@@ -182,23 +182,31 @@ fn read<K: Kind>(
         problems.push_invalid(settings, invalid);
         return None;
     }
-    let mut effect = EffectiveSettings { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
+    let mut effective =
+        EffectiveSettings { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
     // Of the right size: these are kept as long as the probe.
     let mut checks = Vec::with_capacity(ready.len());
     for ready in ready.into_iter().collect::<Option<Vec<_>>>()? {
         checks.push(ready.check);
-        effect.checks.push(ready.effective);
+        effective.checks.push(ready.effective);
     }
-    Some((Box::new(ValidatedSettings { kind, checks, timing }), effect))
+    Some((Box::new(ValidatedSettings { kind, checks, timing }), effective))
 }
 
 impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
-    fn acquire(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
+    fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
-        let written = shared.registry.hold(self.kind.hidden());
-        let probe = self.kind.acquire(wants, shared)?;
-        let (checks, read) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
-        Ok(Arc::new(Runner { probe, checks, written, read, timing: self.timing, shared: Arc::clone(shared) }))
+        let configured_secrets = shared.registry.hold(self.kind.sent_secrets());
+        let probe = self.kind.build(wants, shared)?;
+        let (checks, file_secrets) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
+        Ok(Arc::new(Runner {
+            probe,
+            checks,
+            configured_secrets,
+            file_secrets,
+            timing: self.timing,
+            shared: Arc::clone(shared),
+        }))
     }
 }
 
@@ -240,7 +248,7 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
 
     /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
     /// files are told to [`Context::hide`] when they are read.
-    fn hidden(&self) -> SentSecrets {
+    fn sent_secrets(&self) -> SentSecrets {
         SentSecrets::default()
     }
 
@@ -250,7 +258,7 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     ///
     /// # Errors
     /// The key at fault and what to do about it.
-    fn acquire(self, wants: Vec<WantOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
+    fn build(self, wants: Vec<WantOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
 }
 
 /// The facts of a kind of probe.

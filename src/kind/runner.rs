@@ -32,9 +32,9 @@ pub(super) struct Runner<P: Probe> {
     pub(super) probe: P,
     pub(super) checks: Arc<SharedChecks<P::Facts>>,
     /// Secrets of the settings, which the target may say back.
-    pub(super) written: Held,
+    pub(super) configured_secrets: Held,
     /// Those that were last read from files.
-    pub(super) read: Mutex<Vec<Held>>,
+    pub(super) file_secrets: Mutex<Vec<Held>>,
     pub(super) timing: Timing,
     pub(super) shared: Arc<Resources>,
 }
@@ -59,23 +59,23 @@ impl<P: Probe> Job for Runner<P> {
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport> {
         Box::pin(async move {
             let mut panics = 0;
-            let seen = self.observe(&mut panics).await;
-            let (seen, verdicts) = self.judged(seen, &mut panics).await;
-            let facts = match (detail, &seen.facts) {
+            let observation = self.observe(&mut panics).await;
+            let (observation, verdicts) = self.judge_observation(observation, &mut panics).await;
+            let facts = match (detail, &observation.facts) {
                 (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
                 _ => None,
             };
             let mut report = RunReport {
-                at: seen.at,
-                duration: seen.duration,
+                at: observation.at,
+                duration: observation.duration,
                 verdicts,
-                samples: seen.facts.as_ref().map(Facts::samples).unwrap_or_default(),
-                phases: seen.phases,
-                failure: seen.failure,
+                samples: observation.facts.as_ref().map(Facts::samples).unwrap_or_default(),
+                phases: observation.phases,
+                failure: observation.failure,
                 panics,
                 facts,
             };
-            self.redact(|redactor| report.hide(redactor));
+            self.redact(|redactor| report.redact(redactor));
             report
         })
     }
@@ -101,28 +101,32 @@ impl<P: Probe> Runner<P> {
     }
 
     fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.registry.redact(read.iter().chain([&self.written]), work);
+        let read = self.file_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.registry.redact(read.iter().chain([&self.configured_secrets]), work);
     }
 
     /// The verdicts; heavy facts are judged on another thread.
-    async fn judged(&self, seen: Observation<P::Facts>, panics: &mut u32) -> (Observation<P::Facts>, Vec<Verdict>) {
-        if !seen.facts.as_ref().is_some_and(Facts::is_heavy) {
-            let verdicts = judge_all(&self.checks, &seen, panics);
-            return (seen, verdicts);
+    async fn judge_observation(
+        &self,
+        observation: Observation<P::Facts>,
+        panics: &mut u32,
+    ) -> (Observation<P::Facts>, Vec<Verdict>) {
+        if !observation.facts.as_ref().is_some_and(Facts::is_heavy) {
+            let verdicts = judge_all(&self.checks, &observation, panics);
+            return (observation, verdicts);
         }
         let permit = Arc::clone(&self.shared.judging).acquire_owned().await;
         let checks = Arc::clone(&self.checks);
         let work = move || {
             let _permit = permit;
             let mut panics = 0;
-            let verdicts = judge_all(&checks, &seen, &mut panics);
-            (seen, verdicts, panics)
+            let verdicts = judge_all(&checks, &observation, &mut panics);
+            (observation, verdicts, panics)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((seen, verdicts, caught)) => {
+            Ok((observation, verdicts, caught)) => {
                 *panics += caught;
-                (seen, verdicts)
+                (observation, verdicts)
             }
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -143,19 +147,19 @@ impl<P: Probe> Runner<P> {
         let phases = cx.phases();
         let read = cx.take_held();
         if !read.is_empty() {
-            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = read;
+            *self.file_secrets.lock().unwrap_or_else(PoisonError::into_inner) = read;
         }
         let outcome = match outcome {
             // Brought back when time was up: what is looked at last isn't cut short, nor is one that a busy thread held up.
             Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
-                Err(Incomplete { failure: timed_out(self.timing.timeout, &phases), facts: Some(facts) })
+                Err(Incomplete { failure: timeout_failure(self.timing.timeout, &phases), facts: Some(facts) })
             }
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 *panics += 1;
                 Err(Failure::new(Reason::Internal, format!("the probe panicked: {}", panic_text(&*panic))).into())
             }
-            Err(_) => Err(timed_out(self.timing.timeout, &phases).into()),
+            Err(_) => Err(timeout_failure(self.timing.timeout, &phases).into()),
         };
         let (facts, failure) = match outcome {
             Ok(facts) => (Some(facts), None),
@@ -167,14 +171,14 @@ impl<P: Probe> Runner<P> {
 
 impl RunReport {
     /// The one place that everything passes in which a target is quoted.
-    fn hide(&mut self, redactor: &Redactor<'_>) {
+    fn redact(&mut self, redactor: &Redactor<'_>) {
         let Self { failure, samples, verdicts, facts, .. } = self;
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
         let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
         details.chain(summaries).for_each(|text| _ = redactor.hide(text));
-        hide_labels(samples, redactor);
+        redact_labels(samples, redactor);
         for verdict in verdicts {
-            hide_labels(&mut verdict.samples, redactor);
+            redact_labels(&mut verdict.samples, redactor);
             for subject in verdict.measures.iter_mut().filter_map(|measure| measure.subject.as_mut()) {
                 let mut text = std::mem::take(subject).into_string();
                 redactor.hide(&mut text);
@@ -187,7 +191,7 @@ impl RunReport {
 
 /// Series that differ only in a secret become one: Prometheus refuses a whole page with two of the same name and
 /// labels.
-fn hide_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
+fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
     let labels = samples.iter_mut().flat_map(|sample| &mut sample.labels);
     let hidden = labels.filter_map(|label| redactor.hide_in(label).then_some(())).count();
     if hidden > 0 {
@@ -196,7 +200,7 @@ fn hide_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
     }
 }
 
-fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
+fn timeout_failure(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
     let during = match phases.last() {
         Some((phase, _)) => format!(" (in phase {phase})"),
         None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
@@ -204,13 +208,13 @@ fn timed_out(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
     Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::model::units::Period(timeout)))
 }
 
-fn judge_all<F: Facts>(checks: &SharedChecks<F>, seen: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
+fn judge_all<F: Facts>(checks: &SharedChecks<F>, observation: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
     let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
-    checks.iter_mut().map(|check| judge(check.as_mut(), seen, panics)).collect()
+    checks.iter_mut().map(|check| judge(check.as_mut(), observation, panics)).collect()
 }
 
-fn judge<F: Facts>(check: &mut dyn Check<F>, seen: &Observation<F>, panics: &mut u32) -> Verdict {
-    std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(seen))).unwrap_or_else(|panic| {
+fn judge<F: Facts>(check: &mut dyn Check<F>, observation: &Observation<F>, panics: &mut u32) -> Verdict {
+    std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(observation))).unwrap_or_else(|panic| {
         *panics += 1;
         Verdict::new(Outcome::Unknown(Reason::Internal), format!("the check panicked: {}", panic_text(&*panic)))
     })

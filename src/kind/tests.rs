@@ -42,7 +42,7 @@ impl Kind for Acts {
     const CHECKS: &'static [CheckEntry<Nothing>] = &[CheckEntry::of::<Health>(), CheckEntry::of::<Rash>()];
     type Probe = Self;
 
-    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
+    fn build(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
         Ok(self)
     }
 }
@@ -96,7 +96,9 @@ async fn run_beside(acts: Acts, hidden: SentSecrets) -> RunReport {
     let shared = Arc::<Resources>::default();
     let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(SentSecrets::default()));
     let checks = Arc::new(Mutex::new(checks));
-    Runner { probe: acts, checks, written, read: Mutex::default(), timing, shared }.run(Detail::Verdicts).await
+    Runner { probe: acts, checks, configured_secrets: written, file_secrets: Mutex::default(), timing, shared }
+        .run(Detail::Verdicts)
+        .await
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,7 +104,7 @@ pub(super) fn read(
     node: Option<Node>,
     known: &KnownKind,
     all: &[KnownKind],
-    scalars: &GlobalSettings,
+    globals: &GlobalSettings,
     problems: &mut Diagnostics,
 ) -> CheckList {
     let items = match node {
@@ -115,13 +115,13 @@ pub(super) fn read(
             Vec::new()
         }
     };
-    let mut reader = CheckReader { known, all, scalars, problems, names: HashMap::new() };
+    let mut reader = CheckReader { known, all, globals, problems, names: HashMap::new() };
     let found: Vec<_> = items.into_iter().filter_map(|item| reader.read_check(item)).collect();
     let has_health = found.iter().any(|(info, _)| info.kind == "health");
-    let health = known.check_kinds.iter().find(|offer| offer.name == "health").filter(|_| !has_health);
-    let health = health.map(|offer| {
+    let health = known.check_kinds.iter().find(|descriptor| descriptor.name == "health").filter(|_| !has_health);
+    let health = health.map(|descriptor| {
         let settings = Node::new(Location::default(), NodeValue::Null);
-        (reader.check_info(offer, CommonCheckKeys::default()), settings)
+        (reader.check_info(descriptor, CommonCheckKeys::default()), settings)
     });
     let (infos, settings) = health.into_iter().chain(found).unzip();
     CheckList { infos, settings }
@@ -130,7 +130,7 @@ pub(super) fn read(
 struct CheckReader<'a> {
     known: &'a KnownKind,
     all: &'a [KnownKind],
-    scalars: &'a GlobalSettings,
+    globals: &'a GlobalSettings,
     problems: &'a mut Diagnostics,
     /// Where each name is written.
     names: HashMap<String, Location>,
@@ -141,10 +141,10 @@ impl<'a> CheckReader<'a> {
         let location = node.location;
         let (beside, kinds) = match &node.value {
             NodeValue::Text(name) => {
-                let offer = self.find_check_kind(name, location)?;
+                let descriptor = self.find_check_kind(name, location)?;
                 self.reject_duplicate(name, name, location);
                 return Some((
-                    self.check_info(offer, CommonCheckKeys::default()),
+                    self.check_info(descriptor, CommonCheckKeys::default()),
                     Node::new(location, NodeValue::Null),
                 ));
             }
@@ -154,32 +154,32 @@ impl<'a> CheckReader<'a> {
                 return None;
             }
         };
-        let (offer, settings) = self.read_kind(kinds, location)?;
+        let (descriptor, settings) = self.read_kind(kinds, location)?;
         let (inside, settings) = if matches!(settings.value, NodeValue::Map(_)) {
             let (inside, mut rest) = split_keys(settings.clone(), &COMMON_KEYS);
-            self.reject_misspelled(offer, &mut rest);
+            self.reject_misspelled(descriptor, &mut rest);
             (inside, Node { value: NodeValue::Map(rest), ..settings })
         } else {
             (Node::new(location, NodeValue::Map(Vec::new())), settings)
         };
         let common = self.merge_common_keys(beside, inside);
         let values: CommonCheckKeys = common.recover(self.problems).0.unwrap_or_default();
-        for broken in validate(&values) {
-            self.problems.push_invalid(&common, broken);
+        for invalid in validate(&values) {
+            self.problems.push_invalid(&common, invalid);
         }
         let named = common.get("name").map_or(location, |node| node.location);
-        let shown = common.get("name").and_then(Node::source_text).unwrap_or(offer.name);
-        self.reject_duplicate(values.name.as_deref().unwrap_or(offer.name), shown, named);
-        Some((self.check_info(offer, values), settings))
+        let shown = common.get("name").and_then(Node::source_text).unwrap_or(descriptor.name);
+        self.reject_duplicate(values.name.as_deref().unwrap_or(descriptor.name), shown, named);
+        Some((self.check_info(descriptor, values), settings))
     }
 
     /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
-    fn reject_misspelled(&mut self, offer: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
+    fn reject_misspelled(&mut self, descriptor: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
         settings.retain(|MapEntry { key, node }| {
             if nearest_word(key, COMMON_KEYS).is_none() {
                 return true;
             }
-            let own = own_keys(offer);
+            let own = own_keys(descriptor);
             let meant = nearest_word(key, own.iter().map(String::as_str).chain(COMMON_KEYS));
             let is_common = meant.is_some_and(|meant| COMMON_KEYS.contains(&meant));
             if is_common {
@@ -213,13 +213,13 @@ impl<'a> CheckReader<'a> {
         let mut named = false;
         for MapEntry { key, node } in kinds {
             named = true;
-            let Some(offer) = self.find_check_kind(&key, node.key) else { continue };
+            let Some(descriptor) = self.find_check_kind(&key, node.key) else { continue };
             match &found {
                 Some((first, _)) => {
                     let message = format!("a second kind, `{key}`, beside `{}`: write two checks", first.name);
                     self.problems.push(node.key, message, None);
                 }
-                None => found = Some((offer, node)),
+                None => found = Some((descriptor, node)),
             }
         }
         if !named {
@@ -231,11 +231,11 @@ impl<'a> CheckReader<'a> {
 
     fn find_check_kind(&mut self, name: &str, location: Location) -> Option<&'a CheckDescriptor> {
         let known = self.known;
-        if let Some(offer) = known.check_kinds.iter().find(|offer| offer.name == name) {
-            return Some(offer);
+        if let Some(descriptor) = known.check_kinds.iter().find(|descriptor| descriptor.name == name) {
+            return Some(descriptor);
         }
         let kind = known.kind.name;
-        let elsewhere = self.all.iter().flat_map(|known| &known.check_kinds).any(|offer| offer.name == name);
+        let elsewhere = self.all.iter().flat_map(|known| &known.check_kinds).any(|descriptor| descriptor.name == name);
         if elsewhere {
             let message =
                 format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list_words(&self.check_kind_names()));
@@ -259,7 +259,7 @@ impl<'a> CheckReader<'a> {
     }
 
     fn check_kind_names(&self) -> Vec<&'static str> {
-        self.known.check_kinds.iter().map(|offer| offer.name).collect()
+        self.known.check_kinds.iter().map(|descriptor| descriptor.name).collect()
     }
 
     fn reject_duplicate(&mut self, name: &str, shown: &str, location: Location) {
@@ -272,7 +272,7 @@ impl<'a> CheckReader<'a> {
 
     fn check_info(&self, kind: &CheckDescriptor, common: CommonCheckKeys) -> CheckInfo {
         let severity = common.severity.unwrap_or(kind.severity);
-        let defaults = &self.scalars.defaults;
+        let defaults = &self.globals.defaults;
         CheckInfo {
             name: common.name.unwrap_or_else(|| kind.name.to_owned()),
             category: common.category.unwrap_or(kind.category),
@@ -306,9 +306,9 @@ fn validate(common: &CommonCheckKeys) -> Vec<Invalid> {
 }
 
 /// The keys that only this check takes, as its schema lists them.
-fn own_keys(offer: &CheckDescriptor) -> BTreeSet<String> {
+fn own_keys(descriptor: &CheckDescriptor) -> BTreeSet<String> {
     let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema = (offer.schema)(&mut inline.into_generator());
+    let schema = (descriptor.schema)(&mut inline.into_generator());
     let properties = schema.get("properties").and_then(serde_json::Value::as_object);
     properties.into_iter().flat_map(|properties| properties.keys().cloned()).collect()
 }

@@ -24,27 +24,29 @@ impl DependencyNode {
             Some(NodeValue::List(items)) => items.as_slice(),
             _ => &[],
         };
-        let need = |name: &String| {
+        let dependency = |name: &String| {
             let item = items.iter().find(|item| item.text() == Some(name));
             let source_text = item.and_then(Node::source_text).unwrap_or(name).to_owned();
             Dependency { name: name.clone(), source_text, location: item.map_or(location, |item| item.location) }
         };
-        Self { name: name.to_owned(), dependencies: depends_on.iter().map(need).collect() }
+        Self { name: name.to_owned(), dependencies: depends_on.iter().map(dependency).collect() }
     }
 }
 
 /// Refuses names that no probe has, and cycles.
 pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
-    for need in probes.iter().flat_map(|probe| &probe.dependencies) {
-        if !index.contains_key(need.name.as_str()) {
+    for dependency in probes.iter().flat_map(|probe| &probe.dependencies) {
+        if !index.contains_key(dependency.name.as_str()) {
             let names = probes.iter().map(|probe| probe.name.as_str()).filter(|name| !name.is_empty());
-            problems.push_unknown(need.location, "probe", &need.source_text, names);
+            problems.push_unknown(dependency.location, "probe", &dependency.source_text, names);
         }
     }
     let edges: Vec<Vec<usize>> = probes
         .iter()
-        .map(|probe| probe.dependencies.iter().filter_map(|need| index.get(need.name.as_str()).copied()).collect())
+        .map(|probe| {
+            probe.dependencies.iter().filter_map(|dependency| index.get(dependency.name.as_str()).copied()).collect()
+        })
         .collect();
     for cycle in find_cycles(&edges) {
         let of = |at: &usize| probes.get(*at);
@@ -52,7 +54,7 @@ pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagn
             cycle.iter().chain(cycle.first()).filter_map(of).map(|probe| probe.name.as_str()).collect();
         let location = cycle.first().and_then(of).and_then(|probe| {
             let next = names.get(1)?;
-            probe.dependencies.iter().find(|need| need.name == *next).map(|need| need.location)
+            probe.dependencies.iter().find(|dependency| dependency.name == *next).map(|dependency| dependency.location)
         });
         let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
         problems.push(location.unwrap_or_default(), message, None);
@@ -80,12 +82,12 @@ fn find_cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
             if let Some(state) = seen.get_mut(at) {
                 *state = Seen::OnTheWay;
             }
-            let need = edges.get(at).and_then(|dependencies| dependencies.get(*next)).copied();
+            let dependency = edges.get(at).and_then(|dependencies| dependencies.get(*next)).copied();
             *next += 1;
-            match need.map(|need| (need, seen.get(need).copied())) {
-                Some((need, Some(Seen::Never))) => way.push((need, 0)),
-                Some((need, Some(Seen::OnTheWay))) => {
-                    found.push(way.iter().map(|(at, _)| *at).skip_while(|at| *at != need).collect());
+            match dependency.map(|dependency| (dependency, seen.get(dependency).copied())) {
+                Some((dependency, Some(Seen::Never))) => way.push((dependency, 0)),
+                Some((dependency, Some(Seen::OnTheWay))) => {
+                    found.push(way.iter().map(|(at, _)| *at).skip_while(|at| *at != dependency).collect());
                 }
                 Some(_) => {}
                 None => {

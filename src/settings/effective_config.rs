@@ -55,7 +55,7 @@ pub(super) struct EffectiveConfigBuilder(Compressor);
 
 impl EffectiveConfigBuilder {
     /// Everything that comes before the probes.
-    pub(super) fn new(scalars: &GlobalSettings, server: &Server) -> Self {
+    pub(super) fn new(globals: &GlobalSettings, server: &Server) -> Self {
         #[derive(Serialize)]
         struct Head<'a> {
             service: &'a str,
@@ -64,7 +64,7 @@ impl EffectiveConfigBuilder {
             concurrency: super::Concurrency,
             defaults: &'a super::timing::Defaults,
         }
-        let GlobalSettings { service, state, concurrency, defaults, .. } = scalars;
+        let GlobalSettings { service, state, concurrency, defaults, .. } = globals;
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
         let mut packer = Compressor::new(StreamPart::First);
         packer.push(head.as_bytes());
@@ -73,9 +73,9 @@ impl EffectiveConfigBuilder {
     }
 
     /// Adds one probe.
-    pub(super) fn add_probe(&mut self, info: &ProbeInfo, effect: EffectiveSettings) {
+    pub(super) fn add_probe(&mut self, info: &ProbeInfo, effective: EffectiveSettings) {
         // As it stands in the whole list, of which the first line is there already.
-        let list = to_yaml(&json!({ "probes": [probe_to_json(info, effect)] }));
+        let list = to_yaml(&json!({ "probes": [probe_to_json(info, effective)] }));
         self.0.push(list.trim_start_matches(PROBES_LINE).as_bytes());
     }
 
@@ -84,10 +84,10 @@ impl EffectiveConfigBuilder {
     }
 }
 
-fn probe_to_json(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
+fn probe_to_json(info: &ProbeInfo, effective: EffectiveSettings) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(info.name));
-    map.insert(info.kind.into(), effect.probe);
+    map.insert(info.kind.into(), effective.probe);
     let timing = info.timing;
     for (key, period) in
         [("interval", timing.interval), ("timeout", timing.timeout), ("retry_interval", timing.retry_interval)]
@@ -98,7 +98,7 @@ fn probe_to_json(info: &ProbeInfo, effect: EffectiveSettings) -> Value {
     map.insert("service".into(), json!(info.service));
     map.insert("labels".into(), json!(info.labels));
     map.insert("enabled".into(), json!(info.enabled));
-    let checks = info.checks.iter().zip(effect.checks);
+    let checks = info.checks.iter().zip(effective.checks);
     map.insert("checks".into(), checks.map(|(info, settings)| check_to_json(info, settings)).collect());
     map.into()
 }
@@ -121,11 +121,11 @@ pub(super) fn fingerprint(info: &ProbeInfo, canonical: &str) -> [u8; 32] {
 
 /// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
 /// file.
-pub(super) fn identity(info: &ProbeInfo, effect: &EffectiveSettings) -> [u8; 16] {
+pub(super) fn identity(info: &ProbeInfo, effective: &EffectiveSettings) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(info.kind);
-    digest.update(effect.probe.to_string());
-    for (info, check) in info.checks.iter().zip(&effect.checks) {
+    digest.update(effective.probe.to_string());
+    for (info, check) in info.checks.iter().zip(&effective.checks) {
         digest.update([0]);
         digest.update(&info.name);
         digest.update(check.to_string());

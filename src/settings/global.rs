@@ -88,40 +88,40 @@ pub(super) fn load(
             Node::new(Location::default(), NodeValue::Map(Vec::new()))
         }
     };
-    let scalars: GlobalSettings = merged.recover(problems).0.unwrap_or_default();
-    let server = validate(&scalars, &merged, problems);
-    (scalars, server)
+    let globals: GlobalSettings = merged.recover(problems).0.unwrap_or_default();
+    let server = validate(&globals, &merged, problems);
+    (globals, server)
 }
 
 /// Rules that the types don't hold.
-fn validate(scalars: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
+fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
     let empty = Node::new(Location::default(), NodeValue::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
     let defaults = section("defaults");
-    let mut invalid = |at: &Node, broken: Option<Invalid>| {
-        if let Some(broken) = broken {
-            problems.push_invalid(at, broken);
+    let mut invalid = |at: &Node, invalid: Option<Invalid>| {
+        if let Some(invalid) = invalid {
+            problems.push_invalid(at, invalid);
         }
     };
-    invalid(defaults, super::timing::check_interval(scalars.defaults.interval));
+    invalid(defaults, super::timing::check_interval(globals.defaults.interval));
     invalid(
         defaults,
-        super::timing::check_within_interval("timeout", scalars.defaults.timeout, scalars.defaults.interval).filter(
+        super::timing::check_within_interval("timeout", globals.defaults.timeout, globals.defaults.interval).filter(
             |_| {
                 // The default timeout gives way to a shorter interval; one that was written doesn't.
-                defaults.get("timeout").is_some() || scalars.defaults.timeout.0.is_zero()
+                defaults.get("timeout").is_some() || globals.defaults.timeout.0.is_zero()
             },
         ),
     );
-    invalid(defaults, super::reject_zero("failure_threshold", scalars.defaults.failure_threshold as usize));
-    invalid(defaults, super::reject_zero("success_threshold", scalars.defaults.success_threshold as usize));
-    invalid(section("concurrency"), super::reject_zero("total", scalars.concurrency.total));
-    invalid(section("concurrency"), super::reject_zero("per_host", scalars.concurrency.per_host));
+    invalid(defaults, super::reject_zero("failure_threshold", globals.defaults.failure_threshold as usize));
+    invalid(defaults, super::reject_zero("success_threshold", globals.defaults.success_threshold as usize));
+    invalid(section("concurrency"), super::reject_zero("total", globals.concurrency.total));
+    invalid(section("concurrency"), super::reject_zero("per_host", globals.concurrency.per_host));
 
     let addresses = section("server").get("listen");
     let location = |index: usize| item_location(addresses, index);
     let mut listen = Vec::new();
-    for (index, address) in scalars.server.listen.iter().enumerate() {
+    for (index, address) in globals.server.listen.iter().enumerate() {
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
         match whole.parse::<SocketAddr>() {
             Ok(address) if listen.contains(&address) => {
@@ -134,15 +134,15 @@ fn validate(scalars: &GlobalSettings, written: &Node, problems: &mut Diagnostics
             }
         }
     }
-    if listen.is_empty() && scalars.server.listen.is_empty() {
+    if listen.is_empty() && globals.server.listen.is_empty() {
         problems.push(
             addresses.map_or(Location::default(), |node| node.location),
             "at least one address is needed",
             None,
         );
     }
-    let (external_url, allowed_hosts) = check_names(&scalars.server, section("server"), problems);
-    Server { listen, lifecycle: scalars.server.lifecycle, external_url, allowed_hosts }
+    let (external_url, allowed_hosts) = check_names(&globals.server, section("server"), problems);
+    Server { listen, lifecycle: globals.server.lifecycle, external_url, allowed_hosts }
 }
 
 /// The names under which the daemon is reached.

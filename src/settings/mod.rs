@@ -67,9 +67,9 @@ pub struct Flags {
 pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
-    let (scalars, server) = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
-    let mut shown = effective_config::EffectiveConfigBuilder::new(&scalars, &server);
-    let probes = probe::load(documents, &scalars, &mut shown, &mut problems);
+    let (globals, server) = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
+    let mut shown = effective_config::EffectiveConfigBuilder::new(&globals, &server);
+    let probes = probe::load(documents, &globals, &mut shown, &mut problems);
     if !problems.is_empty() {
         return Err(problems.without_sources());
     }
@@ -79,7 +79,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
         return Err(problems);
     }
     let effective = Arc::new(shown.finish());
-    Ok(Settings { server, state: scalars.state, concurrency: scalars.concurrency, probes, effective })
+    Ok(Settings { server, state: globals.state, concurrency: globals.concurrency, probes, effective })
 }
 
 /// Where a daemon with these settings listens; mistakes elsewhere in them don't matter.

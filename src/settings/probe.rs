@@ -58,12 +58,12 @@ pub(super) const COMMON_KEYS: [&str; 8] =
 /// Reads every probe of the documents; each is added to what is shown.
 pub(super) fn load(
     documents: Vec<Node>,
-    scalars: &GlobalSettings,
+    globals: &GlobalSettings,
     shown: &mut effective_config::EffectiveConfigBuilder,
     problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
     let known = catalogue::all().into_iter().map(|kind| KnownKind { check_kinds: (kind.checks)(), kind }).collect();
-    let mut reader = ProbeReader { known, scalars, names: HashMap::new(), graph: Vec::new(), shown, problems };
+    let mut reader = ProbeReader { known, globals, names: HashMap::new(), graph: Vec::new(), shown, problems };
     let mut found = Vec::new();
     for mut document in documents {
         let entries = take_key(&mut document, "probes");
@@ -82,7 +82,7 @@ pub(super) fn load(
 
 struct ProbeReader<'a> {
     known: Vec<KnownKind>,
-    scalars: &'a GlobalSettings,
+    globals: &'a GlobalSettings,
     /// Where each name is written.
     names: HashMap<String, Location>,
     graph: Vec<dependencies::DependencyNode>,
@@ -117,10 +117,10 @@ impl ProbeReader<'_> {
         let (common, kinds) = split_keys(node, &COMMON_KEYS);
         let CommonProbeKeys { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
             common.recover(self.problems).0.unwrap_or_default();
-        let (timing, broken) =
-            timing::TimingKeys { interval, retry_interval, timeout }.with_defaults(&self.scalars.defaults);
-        for broken in broken {
-            self.problems.push_invalid(&common, broken);
+        let (timing, invalid) =
+            timing::TimingKeys { interval, retry_interval, timeout }.with_defaults(&self.globals.defaults);
+        for invalid in invalid {
+            self.problems.push_invalid(&common, invalid);
         }
         self.check_labels(&common);
         let name = self.read_name(name, &common, location);
@@ -132,7 +132,7 @@ impl ProbeReader<'_> {
         }
         let (index, settings) = self.read_kind(kinds, location)?;
         let known = self.known.get(index)?;
-        let checks = check::read(checks, known, &self.known, self.scalars, self.problems);
+        let checks = check::read(checks, known, &self.known, self.globals, self.problems);
         let config = checks.read(&settings, known, timing, self.problems);
         if self.problems.len() > before {
             return None;
@@ -147,7 +147,7 @@ impl ProbeReader<'_> {
         let info = ProbeInfo {
             name,
             kind: known.kind.name,
-            service: service.unwrap_or_else(|| self.scalars.service.clone()),
+            service: service.unwrap_or_else(|| self.globals.service.clone()),
             labels,
             timing,
             depends_on,
@@ -155,10 +155,10 @@ impl ProbeReader<'_> {
             phases: known.kind.phases,
             checks: infos,
         };
-        let (config, effect) = config?;
+        let (config, effective) = config?;
         let fingerprint = effective_config::fingerprint(&info, &canonical);
-        let identity = effective_config::identity(&info, &effect);
-        self.shown.add_probe(&info, effect);
+        let identity = effective_config::identity(&info, &effective);
+        self.shown.add_probe(&info, effective);
         Some(ProbeSettings { info: Arc::new(info), config, fingerprint, identity })
     }
 
@@ -170,8 +170,8 @@ impl ProbeReader<'_> {
             }
             return String::new();
         };
-        if let Err(broken) = validate_name(&name) {
-            self.problems.push_invalid(common, broken);
+        if let Err(invalid) = validate_name(&name) {
+            self.problems.push_invalid(common, invalid);
         }
         let here = at.map_or(location, |node| node.location);
         if let Some(first) = self.names.insert(name.clone(), here) {

@@ -46,14 +46,14 @@ impl TimingKeys {
     pub(super) fn with_defaults(self, defaults: &Defaults) -> (Timing, Vec<Invalid>) {
         let whole = self.interval.unwrap_or(defaults.interval);
         let written = [("timeout", self.timeout), ("retry_interval", self.retry_interval)];
-        let mut broken: Vec<_> = self.interval.and_then(check_interval).into_iter().collect();
-        broken.extend(written.into_iter().filter_map(|(key, period)| check_within_interval(key, period?, whole)));
+        let mut invalid: Vec<_> = self.interval.and_then(check_interval).into_iter().collect();
+        invalid.extend(written.into_iter().filter_map(|(key, period)| check_within_interval(key, period?, whole)));
         let timing = Timing {
             interval: whole.0,
             retry_interval: self.retry_interval.unwrap_or(whole).0,
             timeout: self.timeout.unwrap_or(defaults.timeout.min(whole)).0,
         };
-        (timing, broken)
+        (timing, invalid)
     }
 }
 
@@ -81,10 +81,10 @@ mod tests {
         let written =
             TimingKeys { interval: period(interval), retry_interval: period(retry), timeout: period(timeout) };
         match written.with_defaults(&Defaults::default()) {
-            (timing, broken) if broken.is_empty() => {
+            (timing, invalid) if invalid.is_empty() => {
                 Ok((timing.interval.as_millis(), timing.timeout.as_millis(), timing.retry_interval.as_millis()))
             }
-            (_, broken) => Err(broken.into_iter().map(|broken| broken.message).collect::<Vec<_>>().join("; ")),
+            (_, invalid) => Err(invalid.into_iter().map(|invalid| invalid.message).collect::<Vec<_>>().join("; ")),
         }
     }
 

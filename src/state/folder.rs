@@ -10,15 +10,15 @@ use std::{
     path::Path,
 };
 
-const STICKY: u32 = 0o1000;
-const OTHERS_WRITE: u32 = 0o002;
-const ROOT: u32 = 0;
+const STICKY_BIT: u32 = 0o1000;
+const OTHERS_WRITE_BIT: u32 = 0o002;
+const ROOT_UID: u32 = 0;
 /// Owner that the kernel shows for a user whom a user namespace doesn't know.
-const OVERFLOW: u32 = 65_534;
+const OVERFLOW_UID: u32 = 65_534;
 
 /// Owner and mode of a folder, and whether something is mounted there.
 #[derive(Debug, Clone, Copy)]
-struct Rights {
+struct FolderAccess {
     owner: u32,
     mode: u32,
     is_mount: bool,
@@ -26,15 +26,15 @@ struct Rights {
 
 /// What other users can do to the folder and what to do about it; `None` where they can do nothing, or where it is
 /// not known.
-pub(super) fn risk(folder: &Path) -> Option<String> {
+pub(super) fn describe_risk(folder: &Path) -> Option<String> {
     let found = fs::metadata(folder).ok()?;
-    let rights = Rights { owner: found.uid(), mode: found.mode(), is_mount: is_mount(folder, &found) };
-    judge(rights, rustix::process::geteuid().as_raw())
+    let access = FolderAccess { owner: found.uid(), mode: found.mode(), is_mount: is_mount(folder, &found) };
+    assess(access, rustix::process::geteuid().as_raw())
 }
 
-fn judge(rights: Rights, own: u32) -> Option<String> {
-    let Rights { owner, mode, is_mount } = rights;
-    if owner != own && owner != ROOT && owner != OVERFLOW {
+fn assess(access: FolderAccess, own: u32) -> Option<String> {
+    let FolderAccess { owner, mode, is_mount } = access;
+    if owner != own && owner != ROOT_UID && owner != OVERFLOW_UID {
         return Some(format!(
             "it belongs to user {owner}, who can replace the state; this process runs as user {own}: `chown {own}` it, or \
              give the daemon a folder of its own with `state`"
@@ -42,7 +42,7 @@ fn judge(rights: Rights, own: u32) -> Option<String> {
     }
     // A volume of a pod: only the containers of the pod reach it.
     let is_volume = is_mount && owner != own;
-    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 && !is_volume {
+    if mode & OTHERS_WRITE_BIT != 0 && mode & STICKY_BIT == 0 && !is_volume {
         return Some(format!(
             "every user can replace the state (mode {:04o}): `chmod o-w` it, or give the daemon a folder of its own \
              with `state`",
@@ -64,29 +64,29 @@ mod tests {
     #[test]
     fn only_what_is_wrong_everywhere_is_a_risk() {
         let own = 1_000;
-        let risk = |owner, mode, is_mount| judge(Rights { owner, mode, is_mount }, own);
+        let risk = |owner, mode, is_mount| assess(FolderAccess { owner, mode, is_mount }, own);
         for (what, owner, mode, is_mount) in [
             ("StateDirectory of systemd", own, 0o700, false),
             ("StateDirectory with its default mode", own, 0o755, false),
             ("StateDirectory behind BindPaths", own, 0o755, true),
-            ("emptyDir", ROOT, 0o777, true),
-            ("emptyDir with fsGroup", ROOT, 0o2777, true),
-            ("persistent volume with fsGroup", ROOT, 0o2775, true),
-            ("volume in a user namespace", OVERFLOW, 0o2775, true),
-            ("/tmp", ROOT, 0o1777, false),
-            ("folder of a package", ROOT, 0o2770, false),
+            ("emptyDir", ROOT_UID, 0o777, true),
+            ("emptyDir with fsGroup", ROOT_UID, 0o2777, true),
+            ("persistent volume with fsGroup", ROOT_UID, 0o2775, true),
+            ("volume in a user namespace", OVERFLOW_UID, 0o2775, true),
+            ("/tmp", ROOT_UID, 0o1777, false),
+            ("folder of a package", ROOT_UID, 0o2770, false),
         ] {
             assert_eq!(risk(owner, mode, is_mount), None, "{what}");
         }
         assert!(risk(own, 0o777, false).is_some_and(|text| text.contains("mode 0777")));
         assert!(risk(own, 0o777, true).is_some(), "a folder of ours that is open to everybody");
-        assert!(risk(ROOT, 0o777, false).is_some());
+        assert!(risk(ROOT_UID, 0o777, false).is_some());
         assert!(risk(1_001, 0o700, false).is_some_and(|text| text.contains("belongs to user 1001")));
         assert!(risk(1_001, 0o2775, true).is_some());
     }
 
     #[test]
     fn a_folder_that_is_not_there_has_no_risk() {
-        assert_eq!(super::risk(Path::new("/nowhere/at/all")), None);
+        assert_eq!(super::describe_risk(Path::new("/nowhere/at/all")), None);
     }
 }

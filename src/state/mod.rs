@@ -25,24 +25,24 @@ use crate::{
     model::units::Size,
 };
 
-const FILE: &str = "state.json";
-const DRAFT: &str = "state.json.new";
-const DAMAGED: &str = "state.json.damaged";
-const LOCK: &str = "lock";
+const STATE_FILE: &str = "state.json";
+const TEMPORARY_FILE: &str = "state.json.new";
+const DAMAGED_FILE: &str = "state.json.damaged";
+const LOCK_FILE: &str = "lock";
 const MAGIC: &str = "readiness-exporter state 1 sha256:";
 /// Length of the first line: the magic, a checksum and the end of the line.
-const HEAD: u64 = MAGIC.len() as u64 + 64 + 1;
+const HEADER_BYTES: u64 = MAGIC.len() as u64 + 64 + 1;
 
 /// Bytes that are read or written at once.
-const PIECE_SIZE: usize = 64 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 /// Size of a state file that is read whatever the configuration is: most of its probes may have been removed since.
-const MIN_LIMIT: u64 = 64 << 20;
+const MIN_SIZE_LIMIT: u64 = 64 << 20;
 /// Bytes that one check can have in the file: a full window of a hundred thousand runs.
 const MAX_CHECK_BYTES: u64 = 2 << 20;
 /// No state file is larger: ten thousand probes with full windows need less.
 const MAX_STATE_BYTES: u64 = 1 << 30;
 /// Mode of a folder that is made: only this user may look into it.
-const PRIVATE_FOLDER: u32 = 0o700;
+const PRIVATE_FOLDER_MODE: u32 = 0o700;
 
 /// The folder, held by this process.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub enum StateStoreError {
         "another readiness-exporter uses the state folder {}: stop it, or give each its own folder with `state`",
         folder.display()
     )]
-    Taken {
+    InUse {
         /// The folder.
         folder: PathBuf,
     },
@@ -96,12 +96,12 @@ impl StateStore {
     /// The folder can't be made or written to, or another process holds it.
     pub fn open(folder: &Path) -> Result<Self, StateStoreError> {
         let unusable = |error| StateStoreError::Unusable { folder: folder.to_owned(), error };
-        DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(folder).map_err(unusable)?;
-        let lock = bounded_file::open_private(&folder.join(LOCK));
-        let lock = lock.map_err(|refusal| unusable(io::Error::other(format!("its file {LOCK} {refusal}"))))?;
+        DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER_MODE).create(folder).map_err(unusable)?;
+        let lock = bounded_file::open_private(&folder.join(LOCK_FILE));
+        let lock = lock.map_err(|refusal| unusable(io::Error::other(format!("its file {LOCK_FILE} {refusal}"))))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StateStoreError::Taken { folder: folder.to_owned() }),
+            Err(TryLockError::WouldBlock) => Err(StateStoreError::InUse { folder: folder.to_owned() }),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
@@ -114,20 +114,20 @@ impl StateStore {
 
     /// Risk of the folder, for the log: other users can replace what is in it.
     #[must_use]
-    pub fn risk(&self) -> Option<String> {
-        folder::risk(&self.folder)
+    pub fn describe_risk(&self) -> Option<String> {
+        folder::describe_risk(&self.folder)
     }
 
     /// Reads what is there; what can't be used is set aside. `checks` is the number of checks that are configured, by
     /// which the size is bounded.
     #[must_use]
     pub fn load(&self, checks: usize) -> LoadedState {
-        let path = self.folder.join(FILE);
-        match read(&path, max_bytes(checks)) {
+        let path = self.folder.join(STATE_FILE);
+        match read_state(&path, max_state_bytes(checks)) {
             Ok(None) => LoadedState::Nothing,
             Ok(Some(saved)) => LoadedState::State(Box::new(saved)),
             Err(why) => {
-                let moved_to = self.folder.join(DAMAGED);
+                let moved_to = self.folder.join(DAMAGED_FILE);
                 let why = match fs::rename(&path, &moved_to) {
                     Ok(()) => why,
                     Err(error) => format!("{why}; nor can it be renamed: {error}"),
@@ -142,31 +142,31 @@ impl StateStore {
     /// # Errors
     /// The file can't be written; the one before is untouched then.
     pub fn write(&self, state: &StateSnapshot<'_>) -> io::Result<()> {
-        let draft = self.folder.join(DRAFT);
-        write_to(bounded_file::create_private(&draft)?, state)?;
-        fs::rename(&draft, self.folder.join(FILE))?;
+        let draft = self.folder.join(TEMPORARY_FILE);
+        write_state(bounded_file::create_private(&draft)?, state)?;
+        fs::rename(&draft, self.folder.join(STATE_FILE))?;
         File::open(&self.folder)?.sync_all()
     }
 }
 
-fn write_to(mut file: File, state: &StateSnapshot<'_>) -> io::Result<()> {
+fn write_state(mut file: File, state: &StateSnapshot<'_>) -> io::Result<()> {
     // The first line comes last: it has the checksum of all others.
-    file.seek(SeekFrom::Start(HEAD))?;
-    let mut body = BufWriter::with_capacity(PIECE_SIZE, Summed { file, sum: Sha256::new() });
+    file.seek(SeekFrom::Start(HEADER_BYTES))?;
+    let mut body = BufWriter::with_capacity(BUFFER_BYTES, HashingWriter { file, sum: Sha256::new() });
     serde_json::to_writer(&mut body, state)?;
-    let Summed { mut file, sum } = body.into_inner().map_err(IntoInnerError::into_error)?;
+    let HashingWriter { mut file, sum } = body.into_inner().map_err(IntoInnerError::into_error)?;
     file.rewind()?;
-    file.write_all(format!("{MAGIC}{}\n", checksum(sum)).as_bytes())?;
+    file.write_all(format!("{MAGIC}{}\n", hex_digest(sum)).as_bytes())?;
     file.sync_all()
 }
 
 /// A file with the checksum of what was written to it.
-struct Summed<W> {
+struct HashingWriter<W> {
     file: W,
     sum: Sha256,
 }
 
-impl<W: Write> Write for Summed<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.sum.update(bytes.get(..written).unwrap_or_default());
@@ -179,13 +179,13 @@ impl<W: Write> Write for Summed<W> {
 }
 
 /// Largest state file of a configuration with so many checks.
-fn max_bytes(checks: usize) -> u64 {
+fn max_state_bytes(checks: usize) -> u64 {
     let checks = u64::try_from(checks).unwrap_or(u64::MAX);
-    MAX_CHECK_BYTES.saturating_mul(checks).saturating_add(MIN_LIMIT).min(MAX_STATE_BYTES)
+    MAX_CHECK_BYTES.saturating_mul(checks).saturating_add(MIN_SIZE_LIMIT).min(MAX_STATE_BYTES)
 }
 
 /// Reads the first line, then the size, then the checksum piece by piece: a foreign file costs neither time nor memory.
-fn read(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
+fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
@@ -194,8 +194,8 @@ fn read(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     // A version before this one let everybody read it, and as a damaged one it may stay for long.
     bounded_file::make_private(&file, &found);
     let mut head = Vec::new();
-    Read::by_ref(&mut file).take(HEAD).read_to_end(&mut head).map_err(unreadable)?;
-    let stated = std::str::from_utf8(&head)
+    Read::by_ref(&mut file).take(HEADER_BYTES).read_to_end(&mut head).map_err(unreadable)?;
+    let stated_checksum = std::str::from_utf8(&head)
         .ok()
         .and_then(|head| head.strip_prefix(MAGIC)?.strip_suffix('\n'))
         .ok_or("its first line is not that of a state file of this version")?;
@@ -203,18 +203,18 @@ fn read(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
         let (size, max) = (Size(found.len()), Size(max));
         return Err(format!("it has {size}, and the state of the configured checks never has more than {max}"));
     }
-    let mut sum = Summed { file: io::sink(), sum: Sha256::new() };
-    io::copy(&mut BufReader::with_capacity(PIECE_SIZE, Read::by_ref(&mut file).take(max)), &mut sum)
+    let mut sum = HashingWriter { file: io::sink(), sum: Sha256::new() };
+    io::copy(&mut BufReader::with_capacity(BUFFER_BYTES, Read::by_ref(&mut file).take(max)), &mut sum)
         .map_err(unreadable)?;
-    if stated != checksum(sum.sum) {
+    if stated_checksum != hex_digest(sum.sum) {
         return Err("its checksum doesn't match its content".to_owned());
     }
-    file.seek(SeekFrom::Start(HEAD)).map_err(unreadable)?;
-    let body = BufReader::with_capacity(PIECE_SIZE, file.take(max));
+    file.seek(SeekFrom::Start(HEADER_BYTES)).map_err(unreadable)?;
+    let body = BufReader::with_capacity(BUFFER_BYTES, file.take(max));
     serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be understood: {error}"))
 }
 
-fn checksum(sum: Sha256) -> String {
+fn hex_digest(sum: Sha256) -> String {
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_folder_is_used_by_one_daemon_at_a_time() {
         let (_folder, store) = store();
-        assert!(matches!(StateStore::open(&store.folder), Err(StateStoreError::Taken { .. })));
+        assert!(matches!(StateStore::open(&store.folder), Err(StateStoreError::InUse { .. })));
         let path = store.folder.clone();
         drop(store);
         assert!(StateStore::open(&path).is_ok());
@@ -268,7 +268,7 @@ mod tests {
     fn every_damage_is_noticed_and_set_aside() {
         let (_folder, store) = store();
         write(&store).unwrap();
-        let good = fs::read(store.folder.join(FILE)).unwrap();
+        let good = fs::read(store.folder.join(STATE_FILE)).unwrap();
         let mut bad: Vec<Vec<u8>> = (0..good.len()).map(|cut| good[..cut].to_vec()).collect();
         bad.extend((0..good.len()).map(|at| {
             let mut flipped = good.clone();
@@ -277,10 +277,10 @@ mod tests {
         }));
         bad.push(b"readiness-exporter state 2 sha256:00\n{}".to_vec());
         for content in bad {
-            fs::write(store.folder.join(FILE), &content).unwrap();
+            fs::write(store.folder.join(STATE_FILE), &content).unwrap();
             assert!(matches!(store.load(1), LoadedState::Damaged { .. }), "{:?}", String::from_utf8_lossy(&content));
-            assert!(!store.folder.join(FILE).exists());
-            assert_eq!(fs::read(store.folder.join(DAMAGED)).unwrap(), content, "nothing is lost");
+            assert!(!store.folder.join(STATE_FILE).exists());
+            assert_eq!(fs::read(store.folder.join(DAMAGED_FILE)).unwrap(), content, "nothing is lost");
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
     fn a_write_that_was_cut_short_leaves_the_state_before_it() {
         let (_folder, store) = store();
         write(&store).unwrap();
-        fs::write(store.folder.join(DRAFT), b"readiness-exporter state 1 sha").unwrap();
+        fs::write(store.folder.join(TEMPORARY_FILE), b"readiness-exporter state 1 sha").unwrap();
         assert!(matches!(store.load(1), LoadedState::State(_)));
         write(&store).unwrap();
         assert!(matches!(store.load(1), LoadedState::State(_)));
@@ -301,7 +301,7 @@ mod tests {
         // The device takes every seek and no byte.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let state = Board::default().snapshot();
-        let written = write_to(full, &StateSnapshot::new(&state, &[], Timestamp::UNIX_EPOCH));
+        let written = write_state(full, &StateSnapshot::new(&state, &[], Timestamp::UNIX_EPOCH));
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert!(matches!(store.load(1), LoadedState::State(_)));
     }
@@ -310,7 +310,7 @@ mod tests {
     fn a_link_a_fifo_or_a_folder_in_the_place_of_a_file_is_neither_followed_nor_waited_for() {
         let (outside, store) = store();
         let victim = outside.path().join("victim");
-        for name in [FILE, DRAFT, DAMAGED] {
+        for name in [STATE_FILE, TEMPORARY_FILE, DAMAGED_FILE] {
             fs::write(&victim, "precious").unwrap();
             symlink(&victim, store.folder.join(name)).unwrap();
         }
@@ -322,14 +322,14 @@ mod tests {
         write(&store).unwrap();
         assert!(matches!(store.load(1), LoadedState::State(_)));
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
-        for name in [FILE, DRAFT] {
+        for name in [STATE_FILE, TEMPORARY_FILE] {
             let path = store.folder.join(name);
             let _ = fs::remove_file(&path);
             assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         }
         assert_eq!(why(store.load(1)), "it is a FIFO, not a regular file");
         write(&store).unwrap();
-        fs::create_dir(store.folder.join(DRAFT)).unwrap();
+        fs::create_dir(store.folder.join(TEMPORARY_FILE)).unwrap();
         assert!(write(&store).is_err(), "a folder is not removed: somebody may have put something into it");
         assert!(matches!(store.load(1), LoadedState::State(_)));
     }
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_lock_that_is_no_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(LOCK);
+        let path = folder.path().join(LOCK_FILE);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let error = StateStore::open(folder.path()).unwrap_err().to_string();
         assert!(error.contains("its file lock is a FIFO, not a regular file"), "{error}");
@@ -353,8 +353,8 @@ mod tests {
         let (_folder, store) = store();
         write(&store).unwrap();
         let mode = |name: &str| fs::metadata(store.folder.join(name)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(""), mode(FILE), mode(LOCK)), (0o700, 0o600, 0o600));
-        for name in [FILE, LOCK] {
+        assert_eq!((mode(""), mode(STATE_FILE), mode(LOCK_FILE)), (0o700, 0o600, 0o600));
+        for name in [STATE_FILE, LOCK_FILE] {
             fs::set_permissions(store.folder.join(name), Permissions::from_mode(0o644)).unwrap();
         }
         let path = store.folder.clone();
@@ -363,17 +363,17 @@ mod tests {
         assert!(matches!(store.load(1), LoadedState::State(_)));
         write(&store).unwrap();
         let mode = |name: &str| fs::metadata(store.folder.join(name)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(FILE), mode(LOCK)), (0o600, 0o600));
+        assert_eq!((mode(STATE_FILE), mode(LOCK_FILE)), (0o600, 0o600));
     }
 
     #[test]
     fn a_file_that_no_state_can_be_as_large_as_is_set_aside_unread() {
         let (_folder, store) = store();
         write(&store).unwrap();
-        let file = File::options().write(true).open(store.folder.join(FILE)).unwrap();
-        file.set_len(max_bytes(1) + 1).unwrap();
+        let file = File::options().write(true).open(store.folder.join(STATE_FILE)).unwrap();
+        file.set_len(max_state_bytes(1) + 1).unwrap();
         let LoadedState::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
         assert!(why.contains("never has more than 66MiB"), "{why}");
-        assert_eq!((max_bytes(0), max_bytes(usize::MAX)), (MIN_LIMIT, MAX_STATE_BYTES));
+        assert_eq!((max_state_bytes(0), max_state_bytes(usize::MAX)), (MIN_SIZE_LIMIT, MAX_STATE_BYTES));
     }
 }

@@ -17,10 +17,10 @@ mod exporter;
 mod floor;
 mod lateness;
 mod memory;
+mod one_shot;
 mod peers;
 mod postgres;
 mod probes;
-mod rehearsal;
 mod scrape;
 mod startup;
 mod table;
@@ -54,9 +54,9 @@ const PARTS: &[Part] = &[
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     if let [word, file, rounds] = &*wanted
-        && word == rehearsal::WORD
+        && word == one_shot::WORD
     {
-        return rehearsal::process(file.as_ref(), rounds.parse().expect("a number"));
+        return one_shot::process(file.as_ref(), rounds.parse().expect("a number"));
     }
     let mut good = true;
     for (name, run) in PARTS {

@@ -8,10 +8,9 @@ use std::{
 use crate::{
     daemon::Daemon,
     floor::{Floor, Pace},
-    peers,
+    one_shot, peers,
     probes::TURNS,
     real::postgres::Postgres,
-    rehearsal,
     table::{self, Limit, Row},
 };
 
@@ -39,7 +38,7 @@ pub(crate) fn run() -> bool {
 /// CPU of one run, in microseconds.
 fn cost(floor: &Floor, server: &Postgres, pace: Pace) -> f64 {
     if pace == Pace::BackToBack {
-        return rehearsal::cost(floor, &configuration(server, 20, 1), 100);
+        return one_shot::cost(floor, &configuration(server, 20, 1), 100);
     }
     let daemon = Daemon::start(&configuration(server, 50, 100));
     let runs = || daemon.sum("readiness_probe_runs_total");

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     daemon::Daemon,
     floor::{Floor, Pace},
-    peers, rehearsal,
+    one_shot, peers,
     table::{self, Limit, Row},
     target::Target,
 };
@@ -64,7 +64,7 @@ fn run(floor: &Floor, kind: &str, target: &Target, pace: Pace) -> f64 {
     let configuration = configuration(kind, target, pace);
     if pace == Pace::BackToBack {
         let rounds = if target.authority().is_some() { 10 } else { 100 };
-        return rehearsal::cost(floor, &configuration, rounds);
+        return one_shot::cost(floor, &configuration, rounds);
     }
     let daemon = Daemon::start(&configuration);
     std::thread::sleep(Duration::from_secs(1));

@@ -221,7 +221,7 @@ async fn a_configuration_that_can_not_be_read_holds_up_neither_the_rest_nor_the_
         settings::load(&Sources { path: path.clone(), ..Sources::default() })
     }));
     let app = app.await.unwrap();
-    let (reloads, shutdown) = (app.reloads(), CancellationToken::new());
+    let (reloads, shutdown) = (app.reload_sender(), CancellationToken::new());
     let running = tokio::spawn(app.run(shutdown.clone()));
     let (reply, _answer) = oneshot::channel();
     reloads.send(reply).await.unwrap();

@@ -81,11 +81,11 @@ impl CheckArgs {
                 && (self.severity.is_empty() || self.severity.contains(&check.severity))
         };
         let names = names(&settings);
-        let rehearsal = OneShot::new(settings, wanted)?;
-        if rehearsal.probes() == 0 {
+        let one_shot = OneShot::new(settings, wanted)?;
+        if one_shot.probe_count() == 0 {
             return Ok(complain(&format!("no check matches; there are: {names}")));
         }
-        let snapshot = block_on(self.rounds(&rehearsal, wanted))?;
+        let snapshot = block_on(self.rounds(&one_shot, wanted))?;
         let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
         let text = formats::write(self.format, &snapshot, &rows);
         match io::stdout().lock().write_all(text.as_bytes()) {
@@ -97,11 +97,11 @@ impl CheckArgs {
     }
 
     /// One round, or as many as it takes.
-    async fn rounds(&self, rehearsal: &OneShot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
+    async fn rounds(&self, one_shot: &OneShot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
         let start = Instant::now();
         let progress = Progress::new();
         loop {
-            let snapshot = rehearsal.round(|done| progress.show(done, rehearsal.probes(), start)).await;
+            let snapshot = one_shot.run_all(|done| progress.show(done, one_shot.probe_count(), start)).await;
             let rows: Vec<_> = rows(&snapshot, &wanted).collect();
             let left = self.wait.and_then(|wait| wait.0.checked_sub(start.elapsed()));
             match left.filter(|_| exit(&rows) != Exit::Good) {

@@ -66,7 +66,7 @@ impl DemoArgs {
         let faults = Arc::new(Faults::default());
         let service = Service::new(Arc::clone(&faults));
         let shutdown = CancellationToken::new();
-        let signals = super::serve::signals(app.reloads(), shutdown.clone());
+        let signals = super::serve::signals(app.reload_sender(), shutdown.clone());
         tokio::select! {
             // It ends by itself only when a signal has told it to.
             ended = app.run(shutdown.clone()) => ended?,

@@ -141,7 +141,7 @@ impl Kind for Backups {
         Ok(())
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
+    fn build(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
         let want = wants.into_iter().reduce(|a, b| Want {
             newest: a.newest.max(b.newest),
             require_checksum: a.require_checksum || b.require_checksum,

@@ -125,14 +125,14 @@ impl Kind for Http {
         Ok(())
     }
 
-    fn hidden(&self) -> SentSecrets {
+    fn sent_secrets(&self) -> SentSecrets {
         let mut hidden = self.credentials().hidden(&self.url);
         self.body.iter().for_each(|body| hidden.sent(body.expose()));
         self.proxy.iter().for_each(|proxy| proxy.hide(&mut hidden));
         hidden
     }
 
-    fn acquire(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
+    fn build(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
         Ok(HttpProbe::new(self, wants.contains(&Want::Body)))
     }
 }

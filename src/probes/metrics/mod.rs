@@ -112,11 +112,11 @@ impl Kind for Metrics {
         self.credentials().validate(&OURS)
     }
 
-    fn hidden(&self) -> SentSecrets {
+    fn sent_secrets(&self) -> SentSecrets {
         self.credentials().hidden(&self.url)
     }
 
-    fn acquire(self, wants: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
+    fn build(self, wants: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
         let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
         Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })

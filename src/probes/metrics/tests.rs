@@ -75,7 +75,7 @@ fn probe(url: &str, more: Value) -> MetricsProbe {
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let settings: Metrics = from_value(settings).unwrap();
     let wants = vec!["a".parse().unwrap()];
-    settings.acquire(wants, &Arc::default()).unwrap()
+    settings.build(wants, &Arc::default()).unwrap()
 }
 
 fn at(server: &Server) -> String {

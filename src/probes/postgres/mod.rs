@@ -116,14 +116,14 @@ impl Kind for Postgres {
         Ok(())
     }
 
-    fn hidden(&self) -> SentSecrets {
+    fn sent_secrets(&self) -> SentSecrets {
         let mut hidden = SentSecrets::default();
         let written = self.written(self.dsn.as_ref()).ok().and_then(|target| target.password);
         written.iter().chain(&self.password).for_each(|password| hidden.secret(password.expose()));
         hidden
     }
 
-    fn acquire(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
+    fn build(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
             None => Some(self.written(self.dsn.as_ref())?.host),

@@ -112,13 +112,13 @@ impl Kind for Tcp {
         Ok(())
     }
 
-    fn hidden(&self) -> SentSecrets {
+    fn sent_secrets(&self) -> SentSecrets {
         let mut hidden = SentSecrets::default();
         self.send.iter().for_each(|send| hidden.sent(send.expose()));
         hidden
     }
 
-    fn acquire(self, _wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<TcpProbe, Invalid> {
+    fn build(self, _wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<TcpProbe, Invalid> {
         Ok(TcpProbe(self))
     }
 }

@@ -25,7 +25,7 @@ async fn server(greeting: &'static [u8], answer: &'static [u8]) -> String {
 
 async fn run(settings: Value) -> Result<TcpFacts, Incomplete<TcpFacts>> {
     let tcp: Tcp = from_value(settings).unwrap();
-    let probe = tcp.acquire(vec![], &Arc::default()).unwrap();
+    let probe = tcp.build(vec![], &Arc::default()).unwrap();
     probe.observe(&Context::new(Duration::from_secs(5), Arc::default())).await
 }
 
@@ -65,7 +65,7 @@ async fn a_mismatch_quotes_little_of_the_answer() {
 async fn a_server_that_goes_silent_is_left_at_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tcp: Tcp = from_value(json!({"address": listener.local_addr().unwrap().to_string(), "expect": "x"})).unwrap();
-    let probe = tcp.acquire(vec![], &Arc::default()).unwrap();
+    let probe = tcp.build(vec![], &Arc::default()).unwrap();
     let context = Context::new(Duration::from_millis(400), Arc::default());
     tokio::time::timeout(context.timeout, probe.observe(&context)).await.unwrap_err();
     assert_eq!(context.phases().last().unwrap().0, Phase::Response);

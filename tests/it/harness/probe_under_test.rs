@@ -36,7 +36,7 @@ impl Watch {
         let mut settings = loaded.unwrap_or_else(|problems| panic!("{problems}"));
         let probe = settings.probes.remove(0);
         let checks = probe.info.checks.iter().map(|check| check.name.clone()).collect();
-        let job = probe.config.acquire(&Arc::<Resources>::default()).unwrap();
+        let job = probe.config.build(&Arc::<Resources>::default()).unwrap();
         Self { job, checks }
     }
 

@@ -30,7 +30,7 @@ use super::raw::converse;
 struct Busy(Arc<AtomicBool>);
 
 impl ProbeConfig for Busy {
-    fn acquire(self: Box<Self>, _: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
+    fn build(self: Box<Self>, _: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         Ok(Arc::new(*self))
     }
 }

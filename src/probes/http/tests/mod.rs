@@ -81,7 +81,7 @@ fn probe(settings: Value) -> HttpProbe {
         timeout: Duration::from_secs(5),
     };
     http.validate(&timing).unwrap();
-    http.acquire(vec![Want::Body], &Arc::default()).unwrap()
+    http.build(vec![Want::Body], &Arc::default()).unwrap()
 }
 
 async fn run(settings: Value) -> Result<HttpFacts, Incomplete<HttpFacts>> {

@@ -47,15 +47,15 @@ pub(crate) fn process(file: &Path, rounds: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let sources = Sources { path: file.to_owned(), ..Sources::default() };
     let settings = settings::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
-    let rehearsal = OneShot::new(settings, |_, _| true).unwrap_or_else(|problems| panic!("{problems}"));
-    let rehearsal = Arc::new(rehearsal);
+    let one_shot = OneShot::new(settings, |_, _| true).unwrap_or_else(|problems| panic!("{problems}"));
+    let one_shot = Arc::new(one_shot);
     let run = |rounds: u32| {
-        let rehearsal = Arc::clone(&rehearsal);
+        let one_shot = Arc::clone(&one_shot);
         // In a task, as the daemon's runs are: what wakes itself there asks the system for nothing.
         let all = runtime.spawn(async move {
             let mut failed = 0;
             for _ in 0..rounds {
-                let seen = rehearsal.round(|_| {}).await;
+                let seen = one_shot.run_all(|_| {}).await;
                 failed = seen.probes.iter().flat_map(|probe| probe.failures).map(u64::from).sum::<u64>();
             }
             failed
@@ -66,7 +66,7 @@ pub(crate) fn process(file: &Path, rounds: u32) {
     run(rounds.div_ceil(10));
     println!("0");
     let _ = lines.next();
-    let (failed, runs) = (run(rounds), u64::from(rounds) * rehearsal.probes() as u64);
+    let (failed, runs) = (run(rounds), u64::from(rounds) * one_shot.probe_count() as u64);
     // On a machine that is busy with other things, a target may be too late once in a while.
     assert!(failed * 100 <= runs, "{failed} of {runs} runs failed");
     println!("{runs}");
