@@ -28,7 +28,7 @@ use tokio::{
 };
 
 pub use self::collector::BoardCollector;
-pub(crate) use self::process::max_files;
+pub(crate) use self::process::max_open_files;
 use self::{
     encoder::LineEncoder,
     page_buffer::{EncodedPage, PageBuffer},

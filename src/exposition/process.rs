@@ -63,7 +63,7 @@ impl Process {
             (&THREADS, field(&status, "Threads:")),
             // The listing itself holds one open.
             (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
-            (&MAX_FDS, max_files()),
+            (&MAX_FDS, max_open_files()),
             (&START, self.start),
         ] {
             if let Some(value) = value {
@@ -75,7 +75,7 @@ impl Process {
 }
 
 /// How many file descriptors this process may have open; `None` where that is unbounded or can't be known.
-pub(crate) fn max_files() -> Option<f64> {
+pub(crate) fn max_open_files() -> Option<f64> {
     fs::read_to_string("/proc/self/limits").ok().and_then(|limits| field(&limits, "Max open files"))
 }
 

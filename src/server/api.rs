@@ -60,7 +60,7 @@ struct BlockersView<'a> {
 }
 
 /// So many reasons are listed.
-const LISTED: usize = 100;
+const MAX_LISTED_BLOCKERS: usize = 100;
 
 /// A check in a list.
 #[derive(Serialize)]
@@ -158,14 +158,14 @@ struct PastRunView {
 }
 
 /// `/ready`: a verdict for machines, with what stands in the way.
-pub(super) fn ready(all: &Snapshot) -> ServerResponse {
+pub(super) fn ready_response(all: &Snapshot) -> ServerResponse {
     let ready = all.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response::json(status, &ReadinessView { ready, blockers: blockers(all) })
 }
 
 /// `/api/v1/status`.
-pub(super) fn status(all: &Snapshot) -> ServerResponse {
+pub(super) fn status_response(all: &Snapshot) -> ServerResponse {
     let mut checks: BTreeMap<Status, usize> = Status::ALL.iter().map(|status| (*status, 0)).collect();
     for (_, check) in all.checks() {
         *checks.entry(check.status).or_default() += 1;
@@ -186,35 +186,35 @@ pub(super) fn status(all: &Snapshot) -> ServerResponse {
 }
 
 /// `/api/v1/checks`, as media type and text.
-pub(super) fn checks(all: &Snapshot, filter: &CheckFilter) -> (&'static str, String) {
-    let wanted = all.checks().filter(|(probe, check)| filter.wants(probe, check));
-    let list: Vec<_> = wanted.map(|(probe, check)| summary(probe, check)).collect();
+pub(super) fn checks_json(all: &Snapshot, filter: &CheckFilter) -> (&'static str, String) {
+    let selected = all.checks().filter(|(probe, check)| filter.matches(probe, check));
+    let list: Vec<_> = selected.map(|(probe, check)| check_summary(probe, check)).collect();
     let text = serde_json::to_string_pretty(&serde_json::json!({ "checks": list })).unwrap_or_default();
     ("application/json", text + "\n")
 }
 
 /// `/api/v1/checks/PROBE/CHECK`.
-pub(super) fn check(all: &Snapshot, probe: &str, check: &str) -> ServerResponse {
+pub(super) fn check_response(all: &Snapshot, probe: &str, check: &str) -> ServerResponse {
     let decode = |name| percent_decode_str(name).decode_utf8_lossy();
     let (probe, check) = (decode(probe), decode(check));
     let found = all.checks().find(|(p, c)| p.info.name == probe && c.info.name == check);
     match found {
-        Some((probe, check)) => response::json(StatusCode::OK, &detail(probe, check)),
+        Some((probe, check)) => response::json(StatusCode::OK, &check_detail(probe, check)),
         None => response::json_error(StatusCode::NOT_FOUND, &format!("there is no check {probe}/{check}")),
     }
 }
 
 fn blockers(all: &Snapshot) -> BlockersView<'_> {
     let found = all.blockers_worst_first();
-    let left = found.len().saturating_sub(LISTED);
+    let left = found.len().saturating_sub(MAX_LISTED_BLOCKERS);
     BlockersView {
         blocking: found.len(),
-        blockers: found.iter().take(LISTED).map(|(probe, check)| summary(probe, check)).collect(),
+        blockers: found.iter().take(MAX_LISTED_BLOCKERS).map(|(probe, check)| check_summary(probe, check)).collect(),
         more: (left > 0).then(|| format!("and {left} more: /api/v1/checks has them all")),
     }
 }
 
-fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSummaryView<'a> {
+fn check_summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSummaryView<'a> {
     let info = &check.info;
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     CheckSummaryView {
@@ -231,14 +231,14 @@ fn summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSummaryView
         service: &probe.info.service,
         owner: &info.owner,
         runbook: match info.runbook.is_empty() {
-            true => format!("/{}", runbooks::address(probe, check)),
+            true => format!("/{}", runbooks::runbook_address(probe, check)),
             false => info.runbook.clone(),
         },
-        measures: measures.iter().map(measured).collect(),
+        measures: measures.iter().map(measure_view).collect(),
     }
 }
 
-fn measured(measure: &Measure) -> MeasureView<'_> {
+fn measure_view(measure: &Measure) -> MeasureView<'_> {
     MeasureView {
         name: measure.name,
         subject: measure.subject.as_deref(),
@@ -253,14 +253,14 @@ fn measured(measure: &Measure) -> MeasureView<'_> {
     }
 }
 
-fn detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckDetailView<'a> {
+fn check_detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckDetailView<'a> {
     let info = &check.info;
     let steps = |measure: &Measure| {
         let (name, bound, unit) = (measure.name, measure.bound, measure.unit);
         measure.levels().map(move |(level, value)| LimitView { measure: name, bound, level, unit, value })
     };
     CheckDetailView {
-        summary: summary(probe, check),
+        summary: check_summary(probe, check),
         description: &info.summary,
         enabled: info.enabled,
         failure_threshold: info.failure_threshold,

@@ -15,21 +15,21 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::exposition::max_files;
+use crate::exposition::max_open_files;
 
 /// Enough for every scraper and screen one can think of. Where few files may be open it is a quarter of them: clients
 /// must not keep the probes from their connections.
-const PLACES: usize = 128;
+const MAX_CONNECTIONS: usize = 128;
 /// However few files may be open.
-const FEWEST: usize = 4;
+const MIN_CONNECTIONS: usize = 4;
 /// The first request must be there by then.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// From one request to the next, its answer included: longer than the usual interval of scrapes.
-const NEXT: Duration = Duration::from_secs(65);
+const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     open: Mutex<ConnectionTable>,
 }
 
@@ -41,8 +41,8 @@ struct ConnectionTable {
 
 #[derive(Debug)]
 struct ConnectionEntry {
-    touched: Instant,
-    due: Instant,
+    last_request: Instant,
+    deadline: Instant,
     close: CancellationToken,
 }
 
@@ -52,30 +52,31 @@ pub(super) struct ConnectionGuard {
     id: u64,
     close: CancellationToken,
     connections: Arc<Connections>,
-    _place: Option<OwnedSemaphorePermit>,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        let places = max_files().map_or(PLACES, |files| PLACES.min((files / 4.0) as usize).max(FEWEST));
-        Self { places: Arc::new(Semaphore::new(places)), open: Mutex::default() }
+        let slots = max_open_files()
+            .map_or(MAX_CONNECTIONS, |files| MAX_CONNECTIONS.min((files / 4.0) as usize).max(MIN_CONNECTIONS));
+        Self { slots: Arc::new(Semaphore::new(slots)), open: Mutex::default() }
     }
 }
 
 impl Connections {
     /// Takes a place; somebody is shown out if there is none.
-    pub(super) async fn enter(self: &Arc<Self>) -> ConnectionGuard {
-        if self.places.available_permits() == 0 {
-            self.close_idlest();
+    pub(super) async fn acquire(self: &Arc<Self>) -> ConnectionGuard {
+        if self.slots.available_permits() == 0 {
+            self.close_idle();
         }
         // The semaphore is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let id = {
             let mut open = self.lock();
             open.last += 1;
             open.last
         };
-        ConnectionGuard { id, close: CancellationToken::new(), connections: Arc::clone(self), _place: place }
+        ConnectionGuard { id, close: CancellationToken::new(), connections: Arc::clone(self), _slot: slot }
     }
 
     /// Closes all of them, in the middle of whatever they do.
@@ -84,11 +85,11 @@ impl Connections {
     }
 
     /// Shows out the connection that has been without a request for longest.
-    pub(super) fn close_idlest(&self) {
+    pub(super) fn close_idle(&self) {
         let open = self.lock();
-        let idlest =
-            open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.touched);
-        if let Some(entry) = idlest {
+        let idle =
+            open.entries.values().filter(|entry| !entry.close.is_cancelled()).min_by_key(|entry| entry.last_request);
+        if let Some(entry) = idle {
             entry.close.cancel();
         }
     }
@@ -100,27 +101,28 @@ impl Connections {
 
 impl ConnectionGuard {
     /// The connection stands.
-    pub(super) fn begin(&self) {
+    pub(super) fn register(&self) {
         let now = Instant::now();
-        let entry = ConnectionEntry { touched: now, due: now + FIRST, close: self.close.clone() };
+        let entry =
+            ConnectionEntry { last_request: now, deadline: now + FIRST_REQUEST_TIMEOUT, close: self.close.clone() };
         self.connections.lock().entries.insert(self.id, entry);
     }
 
     /// A request has come.
-    pub(super) fn touch(&self) {
+    pub(super) fn record_request(&self) {
         let now = Instant::now();
         if let Some(entry) = self.connections.lock().entries.get_mut(&self.id) {
-            (entry.touched, entry.due) = (now, now + NEXT);
+            (entry.last_request, entry.deadline) = (now, now + NEXT_REQUEST_TIMEOUT);
         }
     }
 
     /// Waits until the connection has to go.
-    pub(super) async fn closed(&self) {
+    pub(super) async fn wait_until_closed(&self) {
         let overdue = async {
             loop {
-                let due = self.connections.lock().entries.get(&self.id).map(|entry| entry.due);
-                match due {
-                    Some(due) if due > Instant::now() => sleep_until(due).await,
+                let deadline = self.connections.lock().entries.get(&self.id).map(|entry| entry.deadline);
+                match deadline {
+                    Some(deadline) if deadline > Instant::now() => sleep_until(deadline).await,
                     _ => return,
                 }
             }
@@ -145,34 +147,34 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_connection_makes_room_for_a_new_one() {
         let connections = Arc::new(Connections::default());
-        let mut tickets = Vec::new();
-        for _ in 0..PLACES {
-            let ticket = connections.enter().await;
-            ticket.begin();
-            tickets.push(ticket);
+        let mut guards = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let guard = connections.acquire().await;
+            guard.register();
+            guards.push(guard);
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        tickets[0].touch();
+        guards[0].record_request();
         let waiting = tokio::spawn({
             let connections = Arc::clone(&connections);
-            async move { connections.enter().await }
+            async move { connections.acquire().await }
         });
-        tickets[1].closed().await;
-        assert!(!tickets[0].close.is_cancelled() && !waiting.is_finished());
-        drop(tickets.remove(1));
+        guards[1].wait_until_closed().await;
+        assert!(!guards[0].close.is_cancelled() && !waiting.is_finished());
+        drop(guards.remove(1));
         waiting.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_goes_early_and_one_with_requests_late() {
         let connections = Arc::new(Connections::default());
-        let ticket = connections.enter().await;
+        let guard = connections.acquire().await;
         let start = Instant::now();
-        ticket.begin();
-        ticket.closed().await;
-        assert_eq!(start.elapsed(), FIRST);
-        ticket.touch();
-        ticket.closed().await;
-        assert_eq!(start.elapsed(), FIRST + NEXT);
+        guard.register();
+        guard.wait_until_closed().await;
+        assert_eq!(start.elapsed(), FIRST_REQUEST_TIMEOUT);
+        guard.record_request();
+        guard.wait_until_closed().await;
+        assert_eq!(start.elapsed(), FIRST_REQUEST_TIMEOUT + NEXT_REQUEST_TIMEOUT);
     }
 }

@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Uri, header};
 use crate::settings::Server;
 
 /// Explains why a request is refused, if its host is not known to be this daemon.
-pub(super) fn refusal(uri: &Uri, headers: &HeaderMap, settings: &Server) -> Option<String> {
+pub(super) fn refusal_reason(uri: &Uri, headers: &HeaderMap, settings: &Server) -> Option<String> {
     // The authority of an absolute request target goes before the header, for servers that know it: neither may lie.
     let of_header = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let of_target = uri.authority().map(|authority| authority.as_str());
@@ -104,7 +104,7 @@ mod tests {
     fn neither_the_header_nor_the_request_target_may_lie() {
         let refused = |target: &str, host: Option<&str>| {
             let headers = host.map(|host| (header::HOST, host.parse().unwrap())).into_iter().collect();
-            refusal(&target.parse().unwrap(), &headers, &settings()).is_some()
+            refusal_reason(&target.parse().unwrap(), &headers, &settings()).is_some()
         };
         assert!(!refused("/config", Some("localhost")) && !refused("http://monitor/config", Some("localhost")));
         assert!(refused("http://evil.example/config", Some("localhost")));

@@ -56,20 +56,20 @@ pub struct ServerContext {
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
 /// More than any browser or scraper sends.
-const HEADER_BYTES: usize = 16 << 10;
+const MAX_HEADER_BYTES: usize = 16 << 10;
 /// So much of an answer is made ahead of a client that reads slowly, and the piece that goes beyond it. It is also the
-/// room for a request, so it is more than [`HEADER_BYTES`].
-const UNSENT: usize = 64 << 10;
+/// room for a request, so it is more than [`MAX_HEADER_BYTES`].
+const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// A connection may stay this long, however busy it is: then it may finish and must come again.
-const LIFETIME: Duration = Duration::from_secs(3_600);
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(3_600);
 /// What keeps failing is said this often.
-const COMPLAINTS: Duration = Duration::from_secs(60);
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 /// How long answers may still be under way after the stop.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connections that the kernel keeps until they are accepted. With the usual 128, a burst of clients makes the kernel
 /// ignore the next one, which tries again after a second.
-const BACKLOG: u32 = 1_024;
+const ACCEPT_BACKLOG: u32 = 1_024;
 
 /// Begins to listen on an address.
 ///
@@ -80,23 +80,27 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // As any server does, so that a restart needn't wait for connections of the past to time out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(ACCEPT_BACKLOG)
 }
 
 /// Serves until the stop, and then until every answer under way is out, for three seconds at most.
-pub async fn serve(listeners: Vec<TcpListener>, doors: ServerContext, stop: CancellationToken) {
-    let door =
-        Acceptor { site: Arc::new(Router::new(doors)), connections: Arc::default(), tasks: TaskTracker::new(), stop };
-    join_all(listeners.into_iter().map(|listener| door.accept(listener))).await;
-    door.tasks.close();
-    if timeout(DRAIN, door.tasks.wait()).await.is_err() {
-        door.connections.close_all();
-        door.tasks.wait().await;
+pub async fn serve(listeners: Vec<TcpListener>, context: ServerContext, stop: CancellationToken) {
+    let acceptor = Acceptor {
+        router: Arc::new(Router::new(context)),
+        connections: Arc::default(),
+        tasks: TaskTracker::new(),
+        stop,
+    };
+    join_all(listeners.into_iter().map(|listener| acceptor.accept(listener))).await;
+    acceptor.tasks.close();
+    if timeout(DRAIN_TIMEOUT, acceptor.tasks.wait()).await.is_err() {
+        acceptor.connections.close_all();
+        acceptor.tasks.wait().await;
     }
 }
 
 struct Acceptor {
-    site: Arc<Router>,
+    router: Arc<Router>,
     connections: Arc<Connections>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -104,21 +108,21 @@ struct Acceptor {
 
 impl Acceptor {
     async fn accept(&self, listener: TcpListener) {
-        let mut complained: Option<Instant> = None;
+        let mut last_warning: Option<Instant> = None;
         loop {
             // Room first: a connection that is not accepted costs the kernel something and us nothing.
             let accepted = async {
-                let ticket = self.connections.enter().await;
-                (listener.accept().await, ticket)
+                let guard = self.connections.acquire().await;
+                (listener.accept().await, guard)
             };
-            let (stream, ticket) = tokio::select! {
-                (accepted, ticket) = accepted => match accepted {
-                    Ok((stream, _)) => (stream, ticket),
+            let (stream, guard) = tokio::select! {
+                (accepted, guard) = accepted => match accepted {
+                    Ok((stream, _)) => (stream, guard),
                     Err(error) => {
                         // Usually out of file descriptors: it would fail again at once, unless somebody leaves.
-                        self.connections.close_idlest();
-                        if complained.is_none_or(|at| at.elapsed() > COMPLAINTS) {
-                            complained = Some(Instant::now());
+                        self.connections.close_idle();
+                        if last_warning.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
+                            last_warning = Some(Instant::now());
                             tracing::warn!(%error, "can't accept a connection; idle ones make room");
                         }
                         sleep(Duration::from_millis(100)).await;
@@ -128,32 +132,32 @@ impl Acceptor {
                 () = self.stop.cancelled() => return,
             };
             // Before the next one asks for room: only who has begun can be shown out.
-            ticket.begin();
-            self.tasks.spawn(converse(stream, ticket, Arc::clone(&self.site), self.stop.clone()));
+            guard.register();
+            self.tasks.spawn(serve_connection(stream, guard, Arc::clone(&self.router), self.stop.clone()));
         }
     }
 }
 
 /// One connection, to its end.
-async fn converse(stream: TcpStream, ticket: ConnectionGuard, site: Arc<Router>, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc<Router>, stop: CancellationToken) {
     // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
     let _ = stream.set_nodelay(true);
     // Read from the socket, because the client could write anything into its `Host` header.
     let local = stream.local_addr().ok();
     let service = service_fn(|request: Request<Incoming>| {
-        ticket.touch();
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(request, local).await) }
+        guard.record_request();
+        let router = Arc::clone(&router);
+        async move { Ok::<_, Infallible>(router.respond(request, local).await) }
     });
     // The ticket's time takes the place of hyper's header timeout, which knows nothing of slow readers.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_header_size(HEADER_BYTES)
-        .max_buf_size(UNSENT)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(WRITE_BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let until = Instant::now() + LIFETIME;
+    let until = Instant::now() + MAX_CONNECTION_AGE;
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -163,7 +167,7 @@ async fn converse(stream: TcpStream, ticket: ConnectionGuard, site: Arc<Router>,
                 }
                 return;
             }
-            () = ticket.closed() => return,
+            () = guard.wait_until_closed() => return,
             () = stop.cancelled(), if !is_ending => {}
             () = sleep_until(until), if !is_ending => {}
         }

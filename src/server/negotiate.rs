@@ -5,7 +5,7 @@ use hyper::{HeaderMap, header};
 use crate::exposition::ExpositionFormat;
 
 /// The format of metrics that the client likes best; `None` if it takes neither.
-pub(super) fn format(headers: &HeaderMap) -> Option<ExpositionFormat> {
+pub(super) fn metrics_format(headers: &HeaderMap) -> Option<ExpositionFormat> {
     let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
     let open = quality(
         headers,
@@ -22,15 +22,15 @@ pub(super) fn format(headers: &HeaderMap) -> Option<ExpositionFormat> {
 }
 
 /// Whether the client takes a media type.
-pub(super) fn takes(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
+pub(super) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     quality(headers, kind, subtype, &[("charset", "utf-8")]) > 0
 }
 
 /// Whether the client takes gzip; only if it says so.
-pub(super) fn gzip(headers: &HeaderMap) -> bool {
-    entries(headers, header::ACCEPT_ENCODING).any(|entry| {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    header_items(headers, header::ACCEPT_ENCODING).any(|entry| {
         let (name, rest) = entry.split_once(';').unwrap_or((entry, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && weight(rest) > 0
+        name.trim().eq_ignore_ascii_case("gzip") && parse_quality(rest) > 0
     })
 }
 
@@ -40,7 +40,7 @@ fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, 
         return 1000;
     }
     let mut best = (0, 0);
-    for entry in entries(headers, header::ACCEPT) {
+    for entry in header_items(headers, header::ACCEPT) {
         let (range, rest) = entry.split_once(';').unwrap_or((entry, ""));
         let (one, two) = range.trim().split_once('/').unwrap_or((range.trim(), ""));
         let is_alike = |pattern: &str, is: &str| pattern.eq_ignore_ascii_case(is);
@@ -58,18 +58,18 @@ fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, 
             specificity += 1;
         }
         if fits && specificity >= best.0 {
-            best = (specificity, weight(rest));
+            best = (specificity, parse_quality(rest));
         }
     }
     best.1
 }
 
-fn entries(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+fn header_items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
 }
 
 /// `q` among the parameters, in thousandths; 1000 where it is missing, 0 where it is nonsense.
-fn weight(parameters: &str) -> u16 {
+fn parse_quality(parameters: &str) -> u16 {
     let q = parameters.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == "q");
     let Some((_, q)) = q else { return 1000 };
     q.trim().parse::<f32>().map_or(0, |q| (q.clamp(0.0, 1.0) * 1000.0) as u16)
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_format_is_the_one_that_the_client_likes_best() {
-        assert_eq!(format(&HeaderMap::new()), Some(ExpositionFormat::Text));
+        assert_eq!(metrics_format(&HeaderMap::new()), Some(ExpositionFormat::Text));
         let (text, open, neither) = (Some(ExpositionFormat::Text), Some(ExpositionFormat::OpenMetrics), None);
         for (value, format) in [
             ("*/*", text),
@@ -117,7 +117,7 @@ mod tests {
             ("*/*;q=0", neither),
             ("text/plain;q=nonsense", neither),
         ] {
-            assert_eq!(super::format(&accept(value)), format, "{value}");
+            assert_eq!(metrics_format(&accept(value)), format, "{value}");
         }
     }
 
@@ -128,8 +128,8 @@ mod tests {
         {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
-            assert_eq!(gzip(&headers), takes, "{value}");
+            assert_eq!(accepts_gzip(&headers), takes, "{value}");
         }
-        assert!(!gzip(&HeaderMap::new()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

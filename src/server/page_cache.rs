@@ -25,7 +25,7 @@ pub(super) struct PageCache {
     version: watch::Receiver<u64>,
     renderer: Arc<RenderThread>,
     outgoing: Arc<Outgoing>,
-    made: Arc<Mutex<CachedPages>>,
+    cache: Arc<Mutex<CachedPages>>,
 }
 
 /// A page by its content, so that parameters without a meaning make no other page of it.
@@ -51,24 +51,24 @@ struct CachedPages(HashMap<PageKey, (u64, &'static str, Weak<SharedContent>, Par
 
 impl PageCache {
     pub(super) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, outgoing: Arc<Outgoing>) -> Self {
-        Self { version: board.subscribe(), board, renderer, outgoing, made: Arc::default() }
+        Self { version: board.subscribe(), board, renderer, outgoing, cache: Arc::default() }
     }
 
     /// The page as of now, as media type and bytes; `None` only if a bug keeps it from being written.
-    pub(super) async fn page(
+    pub(super) async fn get_or_render(
         &self,
-        wanted: PageKey,
+        key: PageKey,
         gzip: bool,
         make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
     ) -> Option<(&'static str, PageStream)> {
-        let since = *self.version.borrow();
-        let made = Arc::clone(&self.made).lock_owned().await;
-        let page = match made.page(&wanted, since) {
+        let min_version = *self.version.borrow();
+        let cache = Arc::clone(&self.cache).lock_owned().await;
+        let page = match cache.get(&key, min_version) {
             Some(page) => page,
             None => {
                 let board = Arc::clone(&self.board);
                 // The guard goes along, so that a client that hangs up lets no second one start.
-                self.renderer.run(move || render(made, wanted, &board.snapshot(), make)).await?
+                self.renderer.run(move || render_page(cache, key, &board.snapshot(), make)).await?
             }
         };
         let source = match gzip {
@@ -79,23 +79,23 @@ impl PageCache {
     }
 }
 
-fn render(
-    mut made: OwnedMutexGuard<CachedPages>,
-    wanted: PageKey,
+fn render_page(
+    mut cache: OwnedMutexGuard<CachedPages>,
+    key: PageKey,
     all: &Snapshot,
     make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String),
 ) -> CachedPage {
-    let (media, text) = make(all, wanted.clone());
+    let (media, text) = make(all, key.clone());
     let Compressed { pieces, sum } = compress::whole(text.as_bytes());
     let content = SharedContent::new(pieces);
-    made.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
-    made.0.insert(wanted, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
+    cache.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
+    cache.0.insert(key, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
     CachedPage { media, content, sum }
 }
 
 impl CachedPages {
-    fn page(&self, wanted: &PageKey, since: u64) -> Option<CachedPage> {
-        let (_, media, content, sum) = self.0.get(wanted).filter(|(version, ..)| *version >= since)?;
+    fn get(&self, key: &PageKey, min_version: u64) -> Option<CachedPage> {
+        let (_, media, content, sum) = self.0.get(key).filter(|(version, ..)| *version >= min_version)?;
         let content = content.upgrade().filter(|content| !content.is_withdrawn())?;
         Some(CachedPage { media, content, sum: Arc::clone(sum) })
     }
@@ -112,27 +112,27 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_costs_two_pages_and_nothing_is_kept_when_it_has_gone() {
         let board = Arc::new(Board::default());
-        let crowd = PageCache::new(Arc::clone(&board), Arc::default(), Arc::default());
-        let made = Arc::new(AtomicU32::new(0));
+        let page_cache = PageCache::new(Arc::clone(&board), Arc::default(), Arc::default());
+        let renders = Arc::new(AtomicU32::new(0));
         let ask = |query: &str| {
-            let (made, changes) = (Arc::clone(&made), Arc::clone(&board));
-            let wanted = PageKey { path: "/", filter: query.parse().unwrap(), note: None };
-            let page = crowd.page(wanted, false, move |_, _| {
+            let (renders, changes) = (Arc::clone(&renders), Arc::clone(&board));
+            let key = PageKey { path: "/", filter: query.parse().unwrap(), note: None };
+            let page = page_cache.get_or_render(key, false, move |_, _| {
                 // Long enough for the whole crowd to come; and something always changes.
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 changes.update_daemon(|daemon| daemon.panics += 1);
-                ("text/html", format!("page {}", made.fetch_add(1, Ordering::Relaxed)))
+                ("text/html", format!("page {}", renders.fetch_add(1, Ordering::Relaxed)))
             });
             async { page.await.map(|(_, source)| source) }
         };
         let text =
             |source: Option<PageStream>| String::from_utf8(source.unwrap().collect::<Vec<_>>().concat()).unwrap();
         let pages = join_all((0..20).map(|n| ask(&format!("meaningless={n}")))).await;
-        assert!(pages.iter().flatten().count() == 20 && made.load(Ordering::Relaxed) <= 2, "{made:?} {pages:?}");
-        assert_eq!(text(ask("q=other").await), format!("page {}", made.load(Ordering::Relaxed) - 1));
+        assert!(pages.iter().flatten().count() == 20 && renders.load(Ordering::Relaxed) <= 2, "{renders:?} {pages:?}");
+        assert_eq!(text(ask("q=other").await), format!("page {}", renders.load(Ordering::Relaxed) - 1));
         drop(pages);
-        let before = made.load(Ordering::Relaxed);
-        assert_eq!(text(ask("").await), format!("page {before}"), "it is made anew");
-        assert_eq!(crowd.made.lock().await.0.len(), 1);
+        let before = renders.load(Ordering::Relaxed);
+        assert_eq!(text(ask("").await), format!("page {before}"), "the page is rendered anew");
+        assert_eq!(page_cache.cache.lock().await.0.len(), 1);
     }
 }

@@ -45,9 +45,9 @@ impl FromStr for CheckFilter {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
             match &*key {
-                "status" => filter.statuses.extend(known("status", words, Status::ALL)?),
-                "category" => filter.categories.extend(known("category", words, Category::ALL)?),
-                "severity" => filter.severities.extend(known("severity", words, Severity::ALL)?),
+                "status" => filter.statuses.extend(parse_words("status", words, Status::ALL)?),
+                "category" => filter.categories.extend(parse_words("category", words, Category::ALL)?),
+                "severity" => filter.severities.extend(parse_words("severity", words, Severity::ALL)?),
                 "q" => filter.text = value.trim().to_owned(),
                 _ => {}
             }
@@ -64,7 +64,7 @@ fn normalize<T: Ord>(words: &mut Vec<T>) {
     words.dedup();
 }
 
-fn known<'a, T: Copy + fmt::Display>(
+fn parse_words<'a, T: Copy + fmt::Display>(
     key: &'static str,
     words: impl Iterator<Item = &'a str>,
     all: &[T],
@@ -78,14 +78,14 @@ fn known<'a, T: Copy + fmt::Display>(
 
 impl CheckFilter {
     /// Whether a check is wanted.
-    pub(super) fn wants(&self, probe: &ProbeState, check: &CheckState) -> bool {
+    pub(super) fn matches(&self, probe: &ProbeState, check: &CheckState) -> bool {
         is_among(&self.statuses, &check.status)
             && is_among(&self.categories, &check.info.category)
             && is_among(&self.severities, &check.info.severity)
-            && self.finds(probe, check)
+            && self.matches_text(probe, check)
     }
 
-    fn finds(&self, probe: &ProbeState, check: &CheckState) -> bool {
+    fn matches_text(&self, probe: &ProbeState, check: &CheckState) -> bool {
         let id = format!("{}/{}", probe.info.name, check.info.name);
         let texts = [&*id, &*probe.info.service, &*check.info.owner, check.info.kind, check.summary()];
         let wanted = self.text.to_lowercase();

@@ -22,7 +22,7 @@ pub(super) type ServerResponse = Response<ResponseBody>;
 #[derive(Debug, Default)]
 pub(super) struct ResponseBody {
     shared: Option<PageStream>,
-    own: VecDeque<Bytes>,
+    tail: VecDeque<Bytes>,
 }
 
 /// The rest of the page has been withdrawn, since newer pages needed the room.
@@ -32,26 +32,26 @@ pub(super) struct PageWithdrawn;
 
 impl<const N: usize> From<[Bytes; N]> for ResponseBody {
     fn from(parts: [Bytes; N]) -> Self {
-        Self { shared: None, own: parts.into_iter().filter(|part| !part.is_empty()).collect() }
+        Self { shared: None, tail: parts.into_iter().filter(|part| !part.is_empty()).collect() }
     }
 }
 
 impl From<PageStream> for ResponseBody {
     fn from(shared: PageStream) -> Self {
-        Self { shared: Some(shared), own: VecDeque::new() }
+        Self { shared: Some(shared), tail: VecDeque::new() }
     }
 }
 
 impl From<MetricsPage> for ResponseBody {
     fn from(page: MetricsPage) -> Self {
-        Self { shared: page.main, own: page.tail }
+        Self { shared: page.main, tail: page.tail }
     }
 }
 
 impl ResponseBody {
     fn len(&self) -> u64 {
-        let own: u64 = self.own.iter().map(|part| part.len() as u64).sum();
-        self.shared.as_ref().map_or(0, PageStream::left) + own
+        let tail: u64 = self.tail.iter().map(|part| part.len() as u64).sum();
+        self.shared.as_ref().map_or(0, PageStream::left) + tail
     }
 }
 
@@ -62,7 +62,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
         let part = match self.shared.as_mut().filter(|shared| shared.left() > 0) {
             Some(shared) => shared.next().ok_or(PageWithdrawn).map(Some),
-            None => Ok(self.own.pop_front()),
+            None => Ok(self.tail.pop_front()),
         };
         Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
     }
@@ -77,21 +77,25 @@ impl Body for ResponseBody {
 }
 
 /// An answer of a media type; not to be stored by anyone, for it tells of this moment.
-pub(super) fn of(status: StatusCode, media: &'static str, parts: impl Into<ResponseBody>) -> ServerResponse {
-    let mut answer = Response::new(parts.into());
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+pub(super) fn with_media_type(
+    status: StatusCode,
+    media: &'static str,
+    parts: impl Into<ResponseBody>,
+) -> ServerResponse {
+    let mut response = Response::new(parts.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }
 
 /// Plain text, with a line end at its end.
 pub(super) fn text(status: StatusCode, text: impl Into<String>) -> ServerResponse {
     let mut text = text.into();
     text.push('\n');
-    of(status, "text/plain; charset=utf-8", [Bytes::from(text)])
+    with_media_type(status, "text/plain; charset=utf-8", [Bytes::from(text)])
 }
 
 /// JSON for people who read it with curl: indented.
@@ -99,7 +103,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> ServerResponse
     match serde_json::to_vec_pretty(value) {
         Ok(mut bytes) => {
             bytes.push(b'\n');
-            of(status, "application/json", [Bytes::from(bytes)])
+            with_media_type(status, "application/json", [Bytes::from(bytes)])
         }
         // Values of the API are numbers and texts; if one could not be written, that is a bug to report.
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't write the answer: {error}")),
@@ -112,11 +116,11 @@ pub(super) fn json_error(status: StatusCode, error: &str) -> ServerResponse {
 }
 
 /// What every answer needs in the end: its length, and no body for HEAD.
-pub(super) fn finish(mut answer: ServerResponse, method: &Method) -> ServerResponse {
-    let length = HeaderValue::from(answer.body().len());
-    answer.headers_mut().insert(header::CONTENT_LENGTH, length);
+pub(super) fn finalize(mut response: ServerResponse, method: &Method) -> ServerResponse {
+    let length = HeaderValue::from(response.body().len());
+    response.headers_mut().insert(header::CONTENT_LENGTH, length);
     if method == Method::HEAD {
-        *answer.body_mut() = ResponseBody::default();
+        *response.body_mut() = ResponseBody::default();
     }
-    answer
+    response
 }

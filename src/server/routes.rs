@@ -33,9 +33,9 @@ use crate::{
 /// Everything that can be asked for.
 #[derive(Debug)]
 pub(super) struct Router {
-    doors: ServerContext,
+    context: ServerContext,
     metrics: MetricsRenderer,
-    crowd: PageCache,
+    pages: PageCache,
     /// Pages that are being sent, the metrics aside: readers of these never take the room of a scrape.
     outgoing: Arc<Outgoing>,
     config: Mutex<SentConfig>,
@@ -63,105 +63,106 @@ enum Route<'a> {
     Check(&'a str, &'a str),
     Runbooks,
     Runbook(&'a str),
-    Moved(&'static str),
+    Redirect(&'static str),
 }
 
 /// No request needs a body; one of this size is let pass.
-const BODY_BYTES: u64 = 4 << 10;
+const MAX_REQUEST_BODY_BYTES: u64 = 4 << 10;
 /// A reload reads files and opens sockets; one that takes longer has gone wrong.
-const RELOAD: Duration = Duration::from_secs(60);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest standstill of the probes' thread with which the daemon still counts as healthy.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
 impl Router {
-    pub(super) fn new(doors: ServerContext) -> Self {
+    pub(super) fn new(context: ServerContext) -> Self {
         let renderer = Arc::<RenderThread>::default();
         let metrics =
-            MetricsRenderer::new(Arc::clone(&doors.board), Arc::clone(&renderer), Arc::clone(&doors.heartbeat));
+            MetricsRenderer::new(Arc::clone(&context.board), Arc::clone(&renderer), Arc::clone(&context.heartbeat));
         let outgoing = Arc::<Outgoing>::default();
-        let crowd = PageCache::new(Arc::clone(&doors.board), renderer, Arc::clone(&outgoing));
-        Self { metrics, crowd, outgoing, config: Mutex::default(), doors }
+        let pages = PageCache::new(Arc::clone(&context.board), renderer, Arc::clone(&outgoing));
+        Self { metrics, pages, outgoing, config: Mutex::default(), context }
     }
 
     /// Answers any request, always; `local` is the address at which the connection reached this server.
-    pub(super) async fn answer(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> ServerResponse {
+    pub(super) async fn respond(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> ServerResponse {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
         let refuse = |status, text: &str| match is_api {
             true => response::json_error(status, text),
             false => response::text(status, text),
         };
-        let answer = if body.size_hint().upper().is_none_or(|bytes| bytes > BODY_BYTES) {
-            let mut answer = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
+        let response = if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_REQUEST_BODY_BYTES) {
+            let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
             // What follows on this connection is the rest of that body.
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            answer
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
         } else if head.headers.get_all(header::HOST).iter().count() > 1 {
             refuse(StatusCode::BAD_REQUEST, "a request has one Host header, not several")
-        } else if let Some(route) = Route::of(head.uri.path()) {
+        } else if let Some(route) = Route::parse(head.uri.path()) {
             let methods = route.methods();
             if !methods.contains(&head.method) {
                 let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-                let mut answer = refuse(
+                let mut response = refuse(
                     StatusCode::METHOD_NOT_ALLOWED,
                     &format!("this address takes {allowed}, not {}", head.method),
                 );
                 if let Ok(allowed) = HeaderValue::from_str(&allowed) {
-                    answer.headers_mut().insert(header::ALLOW, allowed);
+                    response.headers_mut().insert(header::ALLOW, allowed);
                 }
-                answer
-            } else if let Some(media) = route.media().filter(|(kind, sub)| !negotiate::takes(&head.headers, kind, sub))
+                response
+            } else if let Some(media) =
+                route.media_type().filter(|(kind, sub)| !negotiate::accepts(&head.headers, kind, sub))
             {
                 let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
                 refuse(StatusCode::NOT_ACCEPTABLE, &text)
             } else {
-                self.follow(route, &head, local).await
+                self.dispatch(route, &head, local).await
             }
         } else {
             refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
         };
-        response::finish(answer, &head.method)
+        response::finalize(response, &head.method)
     }
 
-    async fn follow(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> ServerResponse {
+    async fn dispatch(&self, route: Route<'_>, head: &request::Parts, local: Option<SocketAddr>) -> ServerResponse {
         let (headers, query) = (&head.headers, head.uri.query().unwrap_or_default());
         if route.needs_known_host()
-            && let Some(why) = host::refusal(&head.uri, headers, &self.doors.settings)
+            && let Some(why) = host::refusal_reason(&head.uri, headers, &self.context.settings)
         {
             return response::text(StatusCode::FORBIDDEN, why);
         }
-        let reached = ReachedAddress { external_url: self.doors.settings.external_url.as_deref(), address: local };
+        let reached = ReachedAddress { external_url: self.context.settings.external_url.as_deref(), address: local };
         match route {
             Route::Metrics => self.metrics(headers).await,
             Route::Page => self.page(headers, query).await,
-            Route::Asset(asset) => asset.answer(),
+            Route::Asset(asset) => asset.response(),
             Route::Healthy => self.healthy(),
             Route::Started if self.snapshot().all_probes_attempted() => response::text(StatusCode::OK, "ready"),
             Route::Started => response::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
-            Route::Ready => api::ready(&self.snapshot()),
+            Route::Ready => api::ready_response(&self.snapshot()),
             Route::Reload => self.reload(headers).await,
             Route::Config => self.config(),
-            Route::Status => api::status(&self.snapshot()),
+            Route::Status => api::status_response(&self.snapshot()),
             Route::Checks => match query.parse::<CheckFilter>() {
                 Ok(filter) => {
-                    let wanted = PageKey { path: "/api/v1/checks", filter, note: None };
-                    self.render(wanted, headers, |all, wanted| api::checks(all, &wanted.filter)).await
+                    let key = PageKey { path: "/api/v1/checks", filter, note: None };
+                    self.render_shared(key, headers, |all, key| api::checks_json(all, &key.filter)).await
                 }
                 Err(unknown) => response::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
             },
-            Route::Check(probe, check) => api::check(&self.snapshot(), probe, check),
-            Route::Moved(to) => moved(to),
-            Route::Runbooks => page::runbook::list(reached),
-            Route::Runbook(name) => match runbooks::named(name) {
-                Some(runbook) => page::runbook::one(runbook, &self.snapshot(), query, reached),
-                None => page::runbook::none(name, reached),
+            Route::Check(probe, check) => api::check_response(&self.snapshot(), probe, check),
+            Route::Redirect(to) => redirect(to),
+            Route::Runbooks => page::runbook::overview_page(reached),
+            Route::Runbook(name) => match runbooks::find_runbook(name) {
+                Some(runbook) => page::runbook::runbook_page(runbook, &self.snapshot(), query, reached),
+                None => page::runbook::missing_page(name, reached),
             },
         }
     }
 
     /// The server answers whatever the probes do, so it must not vouch for them.
     fn healthy(&self) -> ServerResponse {
-        let stalled_for = self.doors.heartbeat.stalled_for();
+        let stalled_for = self.context.heartbeat.stalled_for();
         if stalled_for < MAX_STALL {
             return response::text(StatusCode::OK, "healthy");
         }
@@ -174,19 +175,19 @@ impl Router {
     }
 
     fn snapshot(&self) -> Snapshot {
-        self.doors.board.snapshot()
+        self.context.board.snapshot()
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> ServerResponse {
-        let Some(format) = negotiate::format(headers) else {
+        let Some(format) = negotiate::metrics_format(headers) else {
             let text = "the metrics are text/plain; version=0.0.4 or application/openmetrics-text; version=1.0.0";
             return response::text(StatusCode::NOT_ACCEPTABLE, text);
         };
-        let gzip = negotiate::gzip(headers);
-        let Some(page) = self.metrics.page(format, gzip).await else { return broken() };
-        let mut answer = response::of(StatusCode::OK, format.content_type(), page);
-        negotiated(&mut answer, gzip, "accept, accept-encoding");
-        answer
+        let gzip = negotiate::accepts_gzip(headers);
+        let Some(page) = self.metrics.page(format, gzip).await else { return render_failed() };
+        let mut response = response::with_media_type(StatusCode::OK, format.content_type(), page);
+        set_negotiation_headers(&mut response, gzip, "accept, accept-encoding");
+        response
     }
 
     async fn page(&self, headers: &HeaderMap, query: &str) -> ServerResponse {
@@ -195,29 +196,29 @@ impl Router {
             Ok(filter) => (filter, None),
             Err(unknown) => (CheckFilter::default(), Some(unknown.note())),
         };
-        let wanted = PageKey { path: "/", filter, note };
-        self.render(wanted, headers, |all, wanted| page::answer(all, &wanted.filter, wanted.note.as_deref())).await
+        let key = PageKey { path: "/", filter, note };
+        self.render_shared(key, headers, |all, key| page::render(all, &key.filter, key.note.as_deref())).await
     }
 
     /// Makes something large on the rendering thread.
-    async fn render(
+    async fn render_shared(
         &self,
-        wanted: PageKey,
+        key: PageKey,
         headers: &HeaderMap,
         make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
     ) -> ServerResponse {
-        let gzip = negotiate::gzip(headers);
-        let Some((media, source)) = self.crowd.page(wanted, gzip, make).await else { return broken() };
-        let mut answer = response::of(StatusCode::OK, media, source);
-        negotiated(&mut answer, gzip, "accept-encoding");
-        page::guard(&mut answer);
-        answer
+        let gzip = negotiate::accepts_gzip(headers);
+        let Some((media, source)) = self.pages.get_or_render(key, gzip, make).await else { return render_failed() };
+        let mut response = response::with_media_type(StatusCode::OK, media, source);
+        set_negotiation_headers(&mut response, gzip, "accept-encoding");
+        page::add_security_headers(&mut response);
+        response
     }
 
     /// The configuration. Readers of one that a reload has replaced keep its memory, so it is shared and bounded like
     /// the other pages.
     fn config(&self) -> ServerResponse {
-        let effective = self.doors.effective.load_full();
+        let effective = self.context.effective.load_full();
         let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
         let content = sent.content.upgrade().filter(|content| is_same && !content.is_withdrawn());
@@ -225,25 +226,25 @@ impl Router {
         *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
         let source = PageStream::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
         // As application/yaml browsers would store it rather than show it.
-        response::of(StatusCode::OK, "text/plain; charset=utf-8", source)
+        response::with_media_type(StatusCode::OK, "text/plain; charset=utf-8", source)
     }
 
     async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
-        if !self.doors.settings.lifecycle {
+        if !self.context.settings.lifecycle {
             let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
         }
-        if is_foreign(headers) {
+        if is_cross_site(headers) {
             return response::text(StatusCode::FORBIDDEN, "not from another site");
         }
         let (ask, answered) = oneshot::channel();
-        if self.doors.reload.try_send(ask).is_err() {
+        if self.context.reload.try_send(ask).is_err() {
             return response::text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "a reload is under way already, or the daemon is ending",
             );
         }
-        match timeout(RELOAD, answered).await {
+        match timeout(RELOAD_TIMEOUT, answered).await {
             Ok(Ok(Ok(()))) => response::text(StatusCode::OK, "reloaded"),
             Ok(Ok(Err(error))) => response::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -256,7 +257,7 @@ impl Router {
 }
 
 impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Option<Self> {
+    fn parse(path: &'a str) -> Option<Self> {
         Some(match path {
             "/" => Self::Page,
             "/metrics" => Self::Metrics,
@@ -267,7 +268,7 @@ impl<'a> Route<'a> {
             "/config" => Self::Config,
             "/api/v1/status" => Self::Status,
             "/api/v1/checks" => Self::Checks,
-            "/runbooks" => Self::Moved("runbooks/"),
+            "/runbooks" => Self::Redirect("runbooks/"),
             "/runbooks/" => Self::Runbooks,
             _ => {
                 if let Some(name) = path.strip_prefix("/api/v1/checks/") {
@@ -276,7 +277,7 @@ impl<'a> Route<'a> {
                 } else if let Some(name) = path.strip_prefix("/runbooks/") {
                     Self::Runbook(name)
                 } else {
-                    Self::Asset(page::Asset::at(path)?)
+                    Self::Asset(page::Asset::find(path)?)
                 }
             }
         })
@@ -298,7 +299,7 @@ impl<'a> Route<'a> {
 
     /// The media type of what there is, where it is refused to who doesn't accept it. Health checks never are: what
     /// asks them reads the status alone, and some send strange headers.
-    fn media(&self) -> Option<(&'static str, &'static str)> {
+    fn media_type(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Page | Self::Runbooks | Self::Runbook(_) => Some(("text", "html")),
             Self::Status | Self::Checks | Self::Check(..) => Some(("application", "json")),
@@ -310,30 +311,30 @@ impl<'a> Route<'a> {
 
 /// Whether a browser says that a page of somebody else asks. `Sec-Fetch-Router` is only sent over TLS and to the own
 /// machine, and calls another port of it the same site; `Origin` is sent with every POST, but may be `null`.
-fn is_foreign(headers: &HeaderMap) -> bool {
+fn is_cross_site(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_ours = |origin: &HeaderValue| {
         let origin = origin.as_bytes();
         let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
         authority.is_some() && authority == host
     };
-    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+    headers.get("sec-fetch-site").is_some_and(|router| router != "same-origin" && router != "none")
         || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
 }
 
-fn negotiated(answer: &mut ServerResponse, gzip: bool, on: &'static str) {
-    answer.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
+fn set_negotiation_headers(response: &mut ServerResponse, gzip: bool, on: &'static str) {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
     if gzip {
-        answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
 }
 
-fn moved(to: &'static str) -> ServerResponse {
-    let mut answer = response::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
-    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
-    answer
+fn redirect(to: &'static str) -> ServerResponse {
+    let mut response = response::text(StatusCode::PERMANENT_REDIRECT, format!("this is at {to}"));
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    response
 }
 
-fn broken() -> ServerResponse {
+fn render_failed() -> ServerResponse {
     response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
 }

@@ -23,7 +23,7 @@ pub(super) static OVERVIEW: &str = include_str!("../../alerts/runbooks/README.md
 /// The list of pages, each a file of that name.
 macro_rules! runbooks {
     ($($name:literal)+) => {
-        static ALL: &[Runbook] = &[$(
+        static RUNBOOKS: &[Runbook] = &[$(
             Runbook { name: $name, text: include_str!(concat!("../../alerts/runbooks/", $name, ".md")) },
         )+];
     };
@@ -53,13 +53,13 @@ runbooks! {
 }
 
 /// The page of a name; people type it in lower case too.
-pub(super) fn named(name: &str) -> Option<&'static Runbook> {
-    ALL.iter().find(|page| page.name.eq_ignore_ascii_case(name))
+pub(super) fn find_runbook(name: &str) -> Option<&'static Runbook> {
+    RUNBOOKS.iter().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
 /// Where to read what to do about a check: the address that its configuration gives, or that of the page here, seen
 /// from the root of the server.
-pub(super) fn address(probe: &ProbeState, check: &CheckState) -> String {
+pub(super) fn runbook_address(probe: &ProbeState, check: &CheckState) -> String {
     if !check.info.runbook.is_empty() {
         return check.info.runbook.clone();
     }

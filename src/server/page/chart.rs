@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The value as a bar, the limits as marks on it; both on one scale from zero to the larger of them.
-pub(super) fn bar(measure: &Measure) -> Markup {
+pub(super) fn limit_bar(measure: &Measure) -> Markup {
     let limits = [measure.warn, measure.fail].into_iter().flatten();
     let end = limits.clone().fold(measure.value, f64::max);
     let is_drawn = end.is_finite() && end > 0.0 && measure.value >= 0.0 && limits.clone().all(|limit| limit >= 0.0);
@@ -29,21 +29,21 @@ pub(super) fn bar(measure: &Measure) -> Markup {
 }
 
 /// The last runs, the latest at the right: the worse, the taller, so that it reads without colours.
-pub(super) fn strip(check: &CheckState) -> Markup {
+pub(super) fn history_strip(check: &CheckState) -> Markup {
     let offset = MAX_RECENT_RUNS.saturating_sub(check.recent.len());
-    let spans = spans(check.recent.iter().copied());
+    let spans = status_spans(check.recent.iter().copied());
     let path = |status: Status| {
         let mut path = String::new();
         for (_, from, length) in spans.iter().filter(|(one, ..)| *one == status) {
             // Writing to a string can't fail.
-            let _ = write!(path, "M{} {}h{length}", offset + from, middle(status));
+            let _ = write!(path, "M{} {}h{length}", offset + from, line_position(status));
         }
         path
     };
     html! {
         @if !spans.is_empty() {
             svg .strip viewBox="0 0 60 12" preserveAspectRatio="none" role="img" {
-                title { (words(check.recent.len(), &spans)) }
+                title { (describe_spans(check.recent.len(), &spans)) }
                 @for status in Status::ALL.iter().filter(|status| spans.iter().any(|(one, ..)| one == *status)) {
                     path class=(status) d=(path(*status)) {}
                 }
@@ -54,7 +54,7 @@ pub(super) fn strip(check: &CheckState) -> Markup {
 
 /// Where the line of a status runs, so that it stands on the ground (or floats, where nothing is known). The style
 /// sheet gives each line its thickness and cuts it into runs.
-fn middle(status: Status) -> &'static str {
+fn line_position(status: Status) -> &'static str {
     match status {
         Status::Pass => "9.5",
         Status::Warn => "8",
@@ -67,7 +67,7 @@ fn middle(status: Status) -> &'static str {
 type Span = (Status, usize, usize);
 
 /// Runs of one status after another: status, first, how many.
-fn spans(recent: impl Iterator<Item = Status>) -> Vec<Span> {
+fn status_spans(recent: impl Iterator<Item = Status>) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (at, status) in recent.enumerate() {
         match spans.last_mut() {
@@ -78,7 +78,7 @@ fn spans(recent: impl Iterator<Item = Status>) -> Vec<Span> {
     spans
 }
 
-fn words(runs: usize, spans: &[Span]) -> String {
+fn describe_spans(runs: usize, spans: &[Span]) -> String {
     let sum = |status: Status| spans.iter().filter(|(one, ..)| *one == status).map(|(_, _, length)| length).sum();
     let parts: Vec<(Status, usize)> = match spans.len() {
         ..=3 => spans.iter().map(|(status, _, length)| (*status, *length)).collect(),
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_strip_is_told_in_words_too() {
         use Status::{Fail, Pass};
-        let words = |recent: &[Status]| words(recent.len(), &spans(recent.iter().copied()));
+        let words = |recent: &[Status]| describe_spans(recent.len(), &status_spans(recent.iter().copied()));
         assert_eq!(words(&[Pass, Pass]), "last 2 runs: 2 pass");
         assert_eq!(words(&[Pass, Pass, Fail]), "last 3 runs: 2 pass, then 1 fail");
         assert_eq!(words(&[Pass, Fail, Pass, Fail]), "last 4 runs: 2 pass, 2 fail");

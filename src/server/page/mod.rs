@@ -45,30 +45,30 @@ static ASSETS: &[Asset] = &[
 
 impl Asset {
     /// What is at a path.
-    pub(super) fn at(path: &str) -> Option<&'static Self> {
+    pub(super) fn find(path: &str) -> Option<&'static Self> {
         ASSETS.iter().find(|asset| asset.path == path)
     }
 
-    pub(super) fn answer(&self) -> ServerResponse {
-        response::of(StatusCode::OK, self.media, [Bytes::from_static(self.content.as_bytes())])
+    pub(super) fn response(&self) -> ServerResponse {
+        response::with_media_type(StatusCode::OK, self.media, [Bytes::from_static(self.content.as_bytes())])
     }
 }
 
 /// Nothing foreign is loaded, nothing inline is styled or run.
-pub(super) fn guard(answer: &mut ServerResponse) {
+pub(super) fn add_security_headers(response: &mut ServerResponse) {
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                   base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
-    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
 /// The page, as media type and text.
-pub(super) fn answer(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>) -> (&'static str, String) {
-    ("text/html; charset=utf-8", page(all, filter, unknown, Timestamp::now()).into_string())
+pub(super) fn render(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>) -> (&'static str, String) {
+    ("text/html; charset=utf-8", status_page(all, filter, unknown, Timestamp::now()).into_string())
 }
 
-fn page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timestamp) -> Markup {
-    let overall = OverallVerdict::of(all);
+fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timestamp) -> Markup {
+    let overall = OverallVerdict::from_snapshot(all);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -77,7 +77,7 @@ fn page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timest
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (overall.title()) }
-                link #icon rel="icon" type="image/svg+xml" href={ "assets/" (overall.word()) ".svg" };
+                link #icon rel="icon" type="image/svg+xml" href={ "assets/" (overall.css_class()) ".svg" };
                 link rel="stylesheet" href="assets/style.css";
                 script src="assets/script.js" defer {}
                 noscript { meta http-equiv="refresh" content="15"; }
@@ -85,10 +85,10 @@ fn page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timest
             body {
                 (PreEscaped(include_str!("shapes.svg")))
                 a .skip href="#checks" { "Skip to the checks" }
-                div #verdict { (overall.band(all, now)) }
+                div #verdict { (overall.header(all, now)) }
                 main {
                     div #blockers { (overall.blockers(all, now)) }
-                    (controls(all, filter, now))
+                    (filter_form(all, filter, now))
                     @if let Some(unknown) = unknown {
                         p .note { "The filter was left out: " (unknown) "." }
                     }
@@ -101,7 +101,7 @@ fn page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timest
 }
 
 /// The filter. It stays in place while the rest is refreshed, so what is being typed is never lost.
-fn controls(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
+fn filter_form(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     html! {
         form #filter role="search" method="get" action="./" {
             input #q type="search" name="q" value=(filter.text) placeholder="Filter by name, owner, finding"
@@ -111,16 +111,16 @@ fn controls(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
             }
             button .js-off { "Filter" }
             p #pulse {
-                span #updated { "Updated " (clock(now)) }
+                span #updated { "Updated " (utc_time(now)) }
                 button #pause type="button" aria-pressed="false" hidden { "Pause" }
             }
         }
-        nav #statuses aria-label="Filter by status" { (chips(all, filter)) }
+        nav #statuses aria-label="Filter by status" { (status_links(all, filter)) }
     }
 }
 
 /// Links, so that they work without the script: one for each status that any check has, worst first.
-fn chips(all: &Snapshot, filter: &CheckFilter) -> Markup {
+fn status_links(all: &Snapshot, filter: &CheckFilter) -> Markup {
     let text = url::form_urlencoded::byte_serialize(filter.text.as_bytes()).collect::<String>();
     let link = |status: Option<Status>| match (status, text.is_empty()) {
         (None, true) => "./".to_owned(),
@@ -138,7 +138,7 @@ fn chips(all: &Snapshot, filter: &CheckFilter) -> Markup {
             @let count = count(status);
             @if count > 0 || is_current {
                 a class=(status) href=(link(Some(status))) aria-current=[is_current.then_some("true")] {
-                    (shape(status)) (capital(status.as_str())) " " b { (count) }
+                    (status_icon(status)) (capitalize(status.as_str())) " " b { (count) }
                 }
             }
         }
@@ -162,12 +162,12 @@ fn footer() -> Markup {
 }
 
 /// A status as a shape: the word stands beside it, so it says nothing to who can't see it.
-fn shape(status: Status) -> Markup {
+fn status_icon(status: Status) -> Markup {
     html! { svg .i aria-hidden="true" { use href={ "#" (status) } {} } }
 }
 
 /// How long ago, as people say it, with the exact time at hand.
-fn ago(since: Timestamp, now: Timestamp) -> Markup {
+fn elapsed(since: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(since).as_secs().max(0);
     // After a minute nobody counts seconds.
     let seconds = if seconds < 60 { seconds } else { seconds / 60 * 60 };
@@ -175,11 +175,11 @@ fn ago(since: Timestamp, now: Timestamp) -> Markup {
 }
 
 /// The script shows the reader's own time as soon as it runs; until then it is this, and says so.
-fn clock(now: Timestamp) -> Markup {
+fn utc_time(now: Timestamp) -> Markup {
     html! { time datetime=(now) { (now.to_zoned(TimeZone::UTC).strftime("%H:%M:%S UTC")) } }
 }
 
-fn capital(word: &str) -> String {
+fn capitalize(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{ago, capital, chart, shape};
+use super::{capitalize, chart, elapsed, status_icon};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     model::{
@@ -15,14 +15,14 @@ use crate::{
 };
 
 pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
-    let mut wanted: Vec<_> = all.checks().filter(|(probe, check)| filter.wants(probe, check)).collect();
+    let mut selected: Vec<_> = all.checks().filter(|(probe, check)| filter.matches(probe, check)).collect();
     // A stable sort: within a status and severity the order of the configuration stays.
-    wanted.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
+    selected.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
     html! {
-        @for checks in wanted.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
+        @for checks in selected.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
             @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, now)) }
         }
-        @if wanted.is_empty() {
+        @if selected.is_empty() {
             p .note {
                 @if all.probes.is_empty() { "Nothing is configured." }
                 @else { "No check matches. " a href="./" { "Show all" } }
@@ -36,7 +36,7 @@ fn section(category: Category, checks: &[(&ProbeState, &CheckState)], now: Times
     html! {
         section aria-labelledby=(category) {
             h2 id=(category) {
-                (capital(category.as_str()))
+                (capitalize(category.as_str()))
                 small {
                     @for status in Status::WORST_FIRST.iter().filter(|status| count(**status) > 0) {
                         span class=(status) { (count(*status)) " " (status) }
@@ -51,26 +51,26 @@ fn section(category: Category, checks: &[(&ProbeState, &CheckState)], now: Times
 fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     html! {
         li class=(check.status) {
-            p .state { (shape(check.status)) (capital(check.status.as_str())) }
-            p .what { (name(probe, check)) span .why { (check.summary()) } }
-            div .value { (value(check)) }
-            p .since { "for " (ago(check.since, now)) }
-            div .past { (chart::strip(check)) }
-            p .who { (links(probe, check)) }
+            p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) }
+            p .what { (check_link(probe, check)) span .why { (check.summary()) } }
+            div .value { (measures(check)) }
+            p .since { "for " (elapsed(check.since, now)) }
+            div .past { (chart::history_strip(check)) }
+            p .who { (owner_and_runbook(probe, check)) }
         }
     }
 }
 
 /// `PROBE/CHECK`; everything that is known of it is behind the link.
-pub(super) fn name(probe: &ProbeState, check: &CheckState) -> Markup {
+pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
     let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (probe, check) = (&*probe.info.name, &*check.info.name);
     html! { a href={ "api/v1/checks/" (encode(probe)) "/" (encode(check)) } { (probe) "/" wbr; (check) } }
 }
 
 /// Whom to ask and where to read what to do.
-pub(super) fn links(probe: &ProbeState, check: &CheckState) -> Markup {
-    let runbook = runbooks::address(probe, check);
+pub(super) fn owner_and_runbook(probe: &ProbeState, check: &CheckState) -> Markup {
+    let runbook = runbooks::runbook_address(probe, check);
     // A configuration is trusted, but a link that runs a script is never meant.
     let is_link = ["https://", "http://", "runbooks/"].iter().any(|start| runbook.starts_with(start));
     html! {
@@ -81,25 +81,25 @@ pub(super) fn links(probe: &ProbeState, check: &CheckState) -> Markup {
 }
 
 /// The measure that has least room, against its limit, and the others in short.
-fn value(check: &CheckState) -> Markup {
+fn measures(check: &CheckState) -> Markup {
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     let room = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
     let worst = measures.iter().enumerate().min_by(|(_, a), (_, b)| room(a).total_cmp(&room(b)));
     html! {
         @if let Some((at, worst)) = worst {
-            (chart::bar(worst))
+            (chart::limit_bar(worst))
             p {
                 span .measure { (worst.label()) }
-                b { (worst.unit.show(worst.value)) } (against(worst))
+                b { (worst.unit.show(worst.value)) } (limit_text(worst))
             }
             @for (_, other) in measures.iter().enumerate().filter(|(other, _)| *other != at).take(3) {
-                p .other { span .measure { (other.label()) } (other.unit.show(other.value)) (against(other)) }
+                p .other { span .measure { (other.label()) } (other.unit.show(other.value)) (limit_text(other)) }
             }
         }
     }
 }
 
-fn against(measure: &Measure) -> Markup {
+fn limit_text(measure: &Measure) -> Markup {
     let sign = match measure.bound {
         Bound::Max => "",
         Bound::Min => "≥ ",

@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html::push_html};
 
-use super::{ago, capital, guard, shape};
+use super::{add_security_headers, capitalize, elapsed, status_icon};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
@@ -29,32 +29,32 @@ pub(in crate::server) struct ReachedAddress<'a> {
 }
 
 /// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from.
-pub(in crate::server) fn one(
+pub(in crate::server) fn runbook_page(
     runbook: &Runbook,
     all: &Snapshot,
     query: &str,
     reached: ReachedAddress<'_>,
 ) -> ServerResponse {
-    let place = Placeholders::new(all, query, reached);
+    let placeholders = Placeholders::new(all, query, reached);
     let content = html! {
-        @if let Some((probe, check)) = place.check { (verdict(probe, check, Timestamp::now())) }
-        (markdown(runbook.text, &place))
+        @if let Some((probe, check)) = placeholders.check { (check_banner(probe, check, Timestamp::now())) }
+        (render_markdown(runbook.text, &placeholders))
     };
-    frame(StatusCode::OK, runbook.name, &content)
+    page_frame(StatusCode::OK, runbook.name, &content)
 }
 
 /// The list of all of them.
-pub(in crate::server) fn list(reached: ReachedAddress<'_>) -> ServerResponse {
-    frame(StatusCode::OK, "Runbooks", &markdown(OVERVIEW, &Placeholders::at(reached)))
+pub(in crate::server) fn overview_page(reached: ReachedAddress<'_>) -> ServerResponse {
+    page_frame(StatusCode::OK, "Runbooks", &render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
 }
 
 /// The list, for who asks for a page that there is not.
-pub(in crate::server) fn none(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
+pub(in crate::server) fn missing_page(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
     let content = html! {
         p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
-        (markdown(OVERVIEW, &Placeholders::at(reached)))
+        (render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
     };
-    frame(StatusCode::NOT_FOUND, "No such runbook", &content)
+    page_frame(StatusCode::NOT_FOUND, "No such runbook", &content)
 }
 
 /// Precedes `INSTANCE` where the page has a URL.
@@ -72,7 +72,7 @@ struct Placeholders<'a> {
 
 impl<'a> Placeholders<'a> {
     /// No check, only where the server was reached.
-    fn at(ReachedAddress { external_url, address }: ReachedAddress<'_>) -> Self {
+    fn without_check(ReachedAddress { external_url, address }: ReachedAddress<'_>) -> Self {
         let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
         let url = external_url.map(str::to_owned).or_else(|| Some(format!("http://{}", address.as_ref()?)));
         Self { url, instance: address, check: None }
@@ -87,10 +87,10 @@ impl<'a> Placeholders<'a> {
         let is_meant = |(p, c): &(&ProbeState, &CheckState)| {
             probe.as_deref() == Some(&p.info.name) && check.as_deref() == Some(&c.info.name)
         };
-        Self { check: all.checks().find(is_meant), ..Self::at(reached) }
+        Self { check: all.checks().find(is_meant), ..Self::without_check(reached) }
     }
 
-    fn fill<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
+    fn substitute<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
         let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         let words = text.split_inclusive(ends).map(|piece| piece.split_at(piece.trim_end_matches(ends).len()));
         // In one pass: a name may itself be made of these words.
@@ -101,14 +101,14 @@ impl<'a> Placeholders<'a> {
                     filled.truncate(filled.len() - SCHEME.len());
                     filled.push_str(url);
                 }
-                None => filled.push_str(self.stands_for(word).unwrap_or(word)),
+                None => filled.push_str(self.value_of(word).unwrap_or(word)),
             }
             filled.push_str(end);
         }
         if *filled == *text { text } else { filled.into() }
     }
 
-    fn stands_for(&self, word: &str) -> Option<&str> {
+    fn value_of(&self, word: &str) -> Option<&str> {
         match word {
             "PROBE" => self.check.map(|(probe, _)| &*probe.info.name),
             "CHECK" => self.check.map(|(_, check)| &*check.info.name),
@@ -118,7 +118,7 @@ impl<'a> Placeholders<'a> {
     }
 }
 
-fn frame(status: StatusCode, title: &str, content: &Markup) -> ServerResponse {
+fn page_frame(status: StatusCode, title: &str, content: &Markup) -> ServerResponse {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -140,18 +140,18 @@ fn frame(status: StatusCode, title: &str, content: &Markup) -> ServerResponse {
             }
         }
     };
-    let mut answer = response::of(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
-    guard(&mut answer);
-    answer
+    let mut response = response::with_media_type(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
+    add_security_headers(&mut response);
+    response
 }
 
 /// How the check that the reader came from is now.
-fn verdict(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
+fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (p, c) = (&*probe.info.name, &*check.info.name);
     html! {
         div .now.(check.status) {
-            p .state { (shape(check.status)) (capital(check.status.as_str())) " for " (ago(check.since, now)) }
+            p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
                 a href={ "../api/v1/checks/" (encode(p)) "/" (encode(c)) } { (p) "/" wbr; (c) }
                 span .why { (check.summary()) }
@@ -161,18 +161,18 @@ fn verdict(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
 }
 
 /// Text as HTML: headings can be linked to, what is wide scrolls in its own box, and HTML within it stays text.
-fn markdown(text: &'static str, place: &Placeholders<'_>) -> Markup {
+fn render_markdown(text: &'static str, placeholders: &Placeholders<'_>) -> Markup {
     let parser = Parser::new_ext(text, Options::ENABLE_TABLES);
     let mut events: Vec<Event<'_>> = Vec::new();
     for event in parser {
         match event {
             Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
-            Event::Code(text) => events.push(Event::Code(place.fill(text))),
+            Event::Code(text) => events.push(Event::Code(placeholders.substitute(text))),
             Event::Text(text) => {
                 if let Some(Event::Start(Tag::Heading { id, .. })) = events.last_mut() {
                     *id = Some(text.to_ascii_lowercase().replace(' ', "-").into());
                 }
-                events.push(Event::Text(place.fill(text)));
+                events.push(Event::Text(placeholders.substitute(text)));
             }
             Event::Start(Tag::Table(columns)) => {
                 events.extend([Event::Html("<div class=\"wide\">".into()), Event::Start(Tag::Table(columns))]);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn html_within_a_page_stays_text_and_links_become_addresses() {
-        let html = markdown(
+        let html = render_markdown(
             "# An alert\n\n<script>alert(1)</script>\n\na <b>c</b> [d](Other.md#mitigation) [e](README.md)\n",
             &Placeholders::default(),
         );
@@ -212,7 +212,9 @@ mod tests {
         let all = crate::board::Board::default().snapshot();
         let filled = |external_url, address: &str| {
             let reached = ReachedAddress { external_url, address: address.parse().ok() };
-            Placeholders::new(&all, "", reached).fill("curl http://INSTANCE/ instance=INSTANCE".into()).into_string()
+            Placeholders::new(&all, "", reached)
+                .substitute("curl http://INSTANCE/ instance=INSTANCE".into())
+                .into_string()
         };
         assert_eq!(filled(None, "[::1]:10980"), "curl http://[::1]:10980/ instance=[::1]:10980");
         assert_eq!(filled(None, "[::ffff:10.0.0.1]:1"), "curl http://10.0.0.1:1/ instance=10.0.0.1:1");

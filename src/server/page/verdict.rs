@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{ago, capital, rows, shape};
+use super::{capitalize, elapsed, rows, status_icon};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     model::words::Status,
 };
 
 /// So many reasons are shown; the rest is in the list of all checks.
-const SHOWN: usize = 8;
+const MAX_SHOWN_BLOCKERS: usize = 8;
 
 /// The overall verdict, in the words of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(super) enum OverallVerdict {
 }
 
 impl OverallVerdict {
-    pub(super) fn of(all: &Snapshot) -> Self {
+    pub(super) fn from_snapshot(all: &Snapshot) -> Self {
         let is_waiting = |check: &CheckState| check.status == Status::Pending;
         match () {
             () if all.is_ready() => Self::Ready,
@@ -32,7 +32,7 @@ impl OverallVerdict {
     }
 
     /// As class and file name.
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn css_class(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Starting => "starting",
@@ -57,16 +57,16 @@ impl OverallVerdict {
         }
     }
 
-    pub(super) fn band(self, all: &Snapshot, now: Timestamp) -> Markup {
+    pub(super) fn header(self, all: &Snapshot, now: Timestamp) -> Markup {
         let mut services: Vec<&str> = all.probes.iter().map(|probe| &*probe.info.service).collect();
         services.sort_unstable();
         services.dedup();
         html! {
-            header class=(self.word()) {
-                (shape(self.status()))
+            header class=(self.css_class()) {
+                (status_icon(self.status()))
                 div {
                     h1 { (self.title()) }
-                    p { (self.sentence(all)) }
+                    p { (self.summary(all)) }
                 }
                 p .service {
                     @match services.as_slice() {
@@ -78,12 +78,12 @@ impl OverallVerdict {
             }
             @if !all.daemon.reload_successful && all.daemon.reloaded_at > 0.0 {
                 @let loaded = Timestamp::from_second(all.daemon.reloaded_at as i64).unwrap_or(now);
-                p .alarm { "The last reload failed: this still runs with the configuration of " (ago(loaded, now)) " ago." }
+                p .alarm { "The last reload failed: this still runs with the configuration of " (elapsed(loaded, now)) " ago." }
             }
         }
     }
 
-    fn sentence(self, all: &Snapshot) -> String {
+    fn summary(self, all: &Snapshot) -> String {
         let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
         let blockers = all.blockers().count();
         let checks = |number: usize| if number == 1 { "1 check".to_owned() } else { format!("{number} checks") };
@@ -117,27 +117,27 @@ impl OverallVerdict {
             @if !blockers.is_empty() {
                 h2 { "In the way" }
                 ol .blockers {
-                    @for (probe, check) in blockers.iter().take(SHOWN) { (blocker(probe, check, now)) }
+                    @for (probe, check) in blockers.iter().take(MAX_SHOWN_BLOCKERS) { (blocker_item(probe, check, now)) }
                 }
-                @if blockers.len() > SHOWN {
-                    p .more { "and " (blockers.len() - SHOWN) " more below" }
+                @if blockers.len() > MAX_SHOWN_BLOCKERS {
+                    p .more { "and " (blockers.len() - MAX_SHOWN_BLOCKERS) " more below" }
                 }
             }
         }
     }
 }
 
-fn blocker(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
+fn blocker_item(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     html! {
         li class=(check.status) {
-            p .state { (shape(check.status)) (capital(check.status.as_str())) " for " (ago(check.since, now)) }
+            p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
-                (rows::name(probe, check))
+                (rows::check_link(probe, check))
                 span .why { (check.summary()) }
             }
             p .who {
                 span { (check.info.severity) }
-                (rows::links(probe, check))
+                (rows::owner_and_runbook(probe, check))
             }
         }
     }
