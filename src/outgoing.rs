@@ -26,7 +26,7 @@ pub(crate) struct Outgoing(Mutex<Vec<Weak<SharedContent>>>);
 pub(crate) struct SharedContent {
     bytes: usize,
     /// `None` once it is withdrawn.
-    pieces: Mutex<Option<Vec<Bytes>>>,
+    chunks: Mutex<Option<Vec<Bytes>>>,
 }
 
 /// One client's way through a page.
@@ -34,7 +34,7 @@ pub(crate) struct SharedContent {
 pub(crate) struct ContentReader {
     content: Option<Arc<SharedContent>>,
     next: usize,
-    left: u64,
+    remaining: u64,
 }
 
 /// What a client receives of a page.
@@ -43,7 +43,7 @@ pub(crate) enum PageStream {
     /// The bytes as they are kept.
     Plain(ContentReader),
     /// The bytes decompressed, for clients that don't accept gzip.
-    Unpacked(Decompressor),
+    Decompressed(Decompressor),
 }
 
 impl Outgoing {
@@ -52,31 +52,31 @@ impl Outgoing {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
         let room = MAX_BYTES.max(content.bytes.saturating_mul(MIN_PAGES));
-        let mut sum: usize =
+        let mut total: usize =
             content.bytes + pages.iter().filter_map(Weak::upgrade).map(|page| page.bytes).sum::<usize>();
         for page in pages.iter().filter_map(Weak::upgrade) {
-            if sum <= room {
+            if total <= room {
                 break;
             }
-            sum -= page.bytes;
+            total -= page.bytes;
             *page.lock() = None;
             tracing::debug!(bytes = page.bytes, "a page is withdrawn from clients that read slowly");
         }
         pages.push(Arc::downgrade(content));
-        ContentReader { content: Some(Arc::clone(content)), next: 0, left: content.bytes as u64 }
+        ContentReader { content: Some(Arc::clone(content)), next: 0, remaining: content.bytes as u64 }
     }
 
     /// The same for a compressed page that goes to a client that doesn't accept gzip.
-    pub(crate) fn send_unpacked(&self, content: &Arc<SharedContent>, sum: &PartChecksum) -> Decompressor {
-        Decompressor::new(self.send(content), sum)
+    pub(crate) fn send_decompressed(&self, content: &Arc<SharedContent>, checksum: &PartChecksum) -> Decompressor {
+        Decompressor::new(self.send(content), checksum)
     }
 }
 
 impl SharedContent {
     /// A page in pieces. They must not be parts of one allocation, which the last piece would keep.
-    pub(crate) fn new(pieces: Vec<Bytes>) -> Arc<Self> {
-        let bytes = pieces.iter().map(Bytes::len).sum();
-        Arc::new(Self { bytes, pieces: Mutex::new(Some(pieces)) })
+    pub(crate) fn new(chunks: Vec<Bytes>) -> Arc<Self> {
+        let bytes = chunks.iter().map(Bytes::len).sum();
+        Arc::new(Self { bytes, chunks: Mutex::new(Some(chunks)) })
     }
 
     /// Whether it can't be sent any more.
@@ -84,12 +84,12 @@ impl SharedContent {
         self.lock().is_none()
     }
 
-    fn piece(&self, at: usize) -> Option<Bytes> {
+    fn chunk(&self, at: usize) -> Option<Bytes> {
         self.lock().as_ref()?.get(at).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,22 +97,22 @@ impl Iterator for ContentReader {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let piece = self.content.as_ref()?.piece(self.next);
+        let chunk = self.content.as_ref()?.chunk(self.next);
         self.next += 1;
-        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64).min(self.left);
-        if self.left == 0 || piece.is_none() {
+        self.remaining -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64).min(self.remaining);
+        if self.remaining == 0 || chunk.is_none() {
             self.content = None;
         }
-        piece
+        chunk
     }
 }
 
 impl PageStream {
     /// Bytes that are still to come, or would be if the page had not been withdrawn.
-    pub(crate) fn left(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         match self {
-            Self::Plain(reader) => reader.left,
-            Self::Unpacked(unpacker) => unpacker.left(),
+            Self::Plain(reader) => reader.remaining,
+            Self::Decompressed(decompressor) => decompressor.remaining(),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Iterator for PageStream {
     fn next(&mut self) -> Option<Bytes> {
         match self {
             Self::Plain(reader) => reader.next(),
-            Self::Unpacked(unpacker) => unpacker.next(),
+            Self::Decompressed(decompressor) => decompressor.next(),
         }
     }
 }
@@ -149,8 +149,8 @@ mod tests {
         let reader = outgoing.send(&newer);
         let withdrawn: Vec<_> = pages.iter().map(|page| page.is_withdrawn()).collect();
         assert_eq!(withdrawn, [false, true, false, false]);
-        assert!(readers[1].next().is_none() && readers[1].left > 0, "the reader sees that bytes are missing");
-        assert_eq!(reader.map(|piece| piece.len()).sum::<usize>(), MAX_BYTES / 4);
+        assert!(readers[1].next().is_none() && readers[1].remaining > 0, "the reader sees that bytes are missing");
+        assert_eq!(reader.map(|chunk| chunk.len()).sum::<usize>(), MAX_BYTES / 4);
         // A page that nobody reads any more takes no room.
         drop((newer, pages, readers));
         outgoing.send(&page(2));
@@ -162,7 +162,7 @@ mod tests {
         let outgoing = Outgoing::default();
         let pages: Vec<_> = (0..MIN_PAGES).map(|_| page(2 * MAX_BYTES)).collect();
         let readers: Vec<_> = pages.iter().map(|page| outgoing.send(page)).collect();
-        assert!(readers.into_iter().all(|reader| reader.map(|piece| piece.len()).sum::<usize>() == 2 * MAX_BYTES));
+        assert!(readers.into_iter().all(|reader| reader.map(|chunk| chunk.len()).sum::<usize>() == 2 * MAX_BYTES));
         let _reader = outgoing.send(&page(2 * MAX_BYTES));
         assert!(pages[0].is_withdrawn() && !pages[1].is_withdrawn());
     }

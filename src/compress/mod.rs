@@ -31,17 +31,17 @@ pub(crate) type PartChecksum = Arc<Crc>;
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// Bytes of a piece, packed or not.
-const PIECE: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 /// More than the compressor ever holds back (two blocks of 85 KiB): where a flush has less room than that, a second call
 /// brings out only what is left of the block, says that all is well, and the flush never happens.
-const ROOM: usize = 192 << 10;
+const OUTPUT_HEADROOM: usize = 192 << 10;
 
 /// One part, packed.
 #[derive(Debug, Clone)]
 pub(crate) struct Compressed {
-    /// Each of [`PIECE`] but the last.
-    pub(crate) pieces: Vec<Bytes>,
-    pub(crate) sum: PartChecksum,
+    /// Each of [`CHUNK_BYTES`] but the last.
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) checksum: PartChecksum,
 }
 
 /// Packs one part as it comes.
@@ -50,47 +50,47 @@ pub(crate) struct Compressor {
     crc: Crc,
     full: Vec<Bytes>,
     /// What has come out since.
-    packed: Vec<u8>,
+    compressed: Vec<u8>,
     place: StreamPart,
 }
 
 impl Compressor {
     pub(crate) fn new(place: StreamPart) -> Self {
-        let mut packed = Vec::with_capacity(PIECE + ROOM);
+        let mut compressed = Vec::with_capacity(CHUNK_BYTES + OUTPUT_HEADROOM);
         if place == StreamPart::First {
-            packed.extend(HEADER);
+            compressed.extend(HEADER);
         }
         // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
         let deflate = Compress::new(Compression::fast(), false);
-        Self { deflate, crc: Crc::new(), full: Vec::new(), packed, place }
+        Self { deflate, crc: Crc::new(), full: Vec::new(), compressed, place }
     }
 
     /// Takes in what follows.
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.crc.update(text);
-        self.run(text, FlushCompress::None);
+        self.deflate(text, FlushCompress::None);
     }
 
     /// The part, packed.
     pub(crate) fn finish(mut self) -> Compressed {
-        self.run(&[], if self.place == StreamPart::First { FlushCompress::Sync } else { FlushCompress::Finish });
-        if !self.packed.is_empty() {
-            self.full.push(Bytes::copy_from_slice(&self.packed));
+        self.deflate(&[], if self.place == StreamPart::First { FlushCompress::Sync } else { FlushCompress::Finish });
+        if !self.compressed.is_empty() {
+            self.full.push(Bytes::copy_from_slice(&self.compressed));
         }
-        Compressed { pieces: self.full, sum: Arc::new(self.crc) }
+        Compressed { chunks: self.full, checksum: Arc::new(self.crc) }
     }
 
-    fn run(&mut self, text: &[u8], flush: FlushCompress) {
+    fn deflate(&mut self, text: &[u8], flush: FlushCompress) {
         let start = self.deflate.total_in();
         loop {
             let done = usize::try_from(self.deflate.total_in() - start).unwrap_or(usize::MAX);
             let rest = text.get(done..).unwrap_or_default();
             // Errors are defined for reading only; a part that could not be packed would show in the trailer.
-            let ended = self.deflate.compress_vec(rest, &mut self.packed, flush).is_err();
+            let ended = self.deflate.compress_vec(rest, &mut self.compressed, flush).is_err();
             // Room that is left over says that everything came out.
-            let ended = ended || self.packed.len() < self.packed.capacity();
-            let full = self.packed.len() / PIECE * PIECE;
-            self.full.extend(self.packed.drain(..full).as_slice().chunks(PIECE).map(Bytes::copy_from_slice));
+            let ended = ended || self.compressed.len() < self.compressed.capacity();
+            let full = self.compressed.len() / CHUNK_BYTES * CHUNK_BYTES;
+            self.full.extend(self.compressed.drain(..full).as_slice().chunks(CHUNK_BYTES).map(Bytes::copy_from_slice));
             if ended {
                 break;
             }
@@ -99,10 +99,10 @@ impl Compressor {
 }
 
 /// Packs one part that is there as a whole.
-pub(crate) fn pack(text: &[u8], place: StreamPart) -> Compressed {
-    let mut packer = Compressor::new(place);
-    packer.push(text);
-    packer.finish()
+pub(crate) fn compress_part(text: &[u8], place: StreamPart) -> Compressed {
+    let mut compressor = Compressor::new(place);
+    compressor.push(text);
+    compressor.finish()
 }
 
 /// What ends a stream of two parts.
@@ -116,40 +116,40 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
 }
 
 /// A stream of one part, in pieces, with the checksum and length of the text.
-pub(crate) fn whole(text: &[u8]) -> Compressed {
-    let (mut first, last) = (pack(text, StreamPart::First), pack(&[], StreamPart::Last));
-    first.pieces.extend(last.pieces);
-    first.pieces.push(trailer(&first.sum, &last.sum));
+pub(crate) fn compress_whole(text: &[u8]) -> Compressed {
+    let (mut first, last) = (compress_part(text, StreamPart::First), compress_part(&[], StreamPart::Last));
+    first.chunks.extend(last.chunks);
+    first.chunks.push(trailer(&first.checksum, &last.checksum));
     first
 }
 
 /// Text in pieces, each with memory of its own.
-pub(crate) fn pieces(text: &[u8]) -> Vec<Bytes> {
-    text.chunks(PIECE).map(Bytes::copy_from_slice).collect()
+pub(crate) fn split_into_chunks(text: &[u8]) -> Vec<Bytes> {
+    text.chunks(CHUNK_BYTES).map(Bytes::copy_from_slice).collect()
 }
 
 /// Decompresses a first part piece by piece: for clients that don't accept gzip, of a page that is too large to be kept
 /// as text.
 pub(crate) struct Decompressor {
     inflate: Decompress,
-    packed: Box<dyn Iterator<Item = Bytes> + Send>,
+    compressed: Box<dyn Iterator<Item = Bytes> + Send>,
     /// Rest of the piece that was read last.
     rest: Bytes,
-    left: u32,
+    remaining: u32,
 }
 
 impl Decompressor {
     /// Decompresses the pieces that [`Compressor::finish`] gave for a [`StreamPart::First`].
-    pub(crate) fn new(pieces: impl Iterator<Item = Bytes> + Send + 'static, sum: &PartChecksum) -> Self {
-        let mut packed = Box::new(pieces);
-        let mut rest = packed.next().unwrap_or_default();
+    pub(crate) fn new(chunks: impl Iterator<Item = Bytes> + Send + 'static, checksum: &PartChecksum) -> Self {
+        let mut compressed = Box::new(chunks);
+        let mut rest = compressed.next().unwrap_or_default();
         rest.advance(HEADER.len().min(rest.len()));
-        Self { inflate: Decompress::new(false), packed, rest, left: sum.amount() }
+        Self { inflate: Decompress::new(false), compressed, rest, remaining: checksum.amount() }
     }
 
     /// Bytes that are still to come.
-    pub(crate) fn left(&self) -> u64 {
-        u64::from(self.left)
+    pub(crate) fn remaining(&self) -> u64 {
+        u64::from(self.remaining)
     }
 }
 
@@ -157,32 +157,32 @@ impl Iterator for Decompressor {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return None;
         }
-        let mut piece = Vec::with_capacity(PIECE.min(self.left as usize));
-        while piece.len() < piece.capacity() {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES.min(self.remaining as usize));
+        while chunk.len() < chunk.capacity() {
             // All may have been read when there is still something to come out.
             if self.rest.is_empty() {
-                self.rest = self.packed.next().unwrap_or_default();
+                self.rest = self.compressed.next().unwrap_or_default();
             }
-            let (read, written) = (self.inflate.total_in(), piece.len());
+            let (read, written) = (self.inflate.total_in(), chunk.len());
             // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
-            self.inflate.decompress_vec(&self.rest, &mut piece, FlushDecompress::None).ok()?;
+            self.inflate.decompress_vec(&self.rest, &mut chunk, FlushDecompress::None).ok()?;
             let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
-            if read == 0 && piece.len() == written {
+            if read == 0 && chunk.len() == written {
                 break;
             }
             self.rest.advance(read.min(self.rest.len()));
         }
-        self.left = self.left.saturating_sub(u32::try_from(piece.len()).unwrap_or(u32::MAX));
-        Some(Bytes::from(piece)).filter(|piece| !piece.is_empty())
+        self.remaining = self.remaining.saturating_sub(u32::try_from(chunk.len()).unwrap_or(u32::MAX));
+        Some(Bytes::from(chunk)).filter(|chunk| !chunk.is_empty())
     }
 }
 
 impl std::fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unpacker").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Decompressor").field("remaining", &self.remaining).finish_non_exhaustive()
     }
 }
 
@@ -200,9 +200,10 @@ mod tests {
     fn two_parts_are_one_stream() {
         let long = long();
         for (first, last) in [("", ""), ("a", ""), ("", "b"), (long.as_str(), "tail"), ("head", long.as_str())] {
-            let (one, two) = (pack(first.as_bytes(), StreamPart::First), pack(last.as_bytes(), StreamPart::Last));
-            let trailer = trailer(&one.sum, &two.sum);
-            let bytes = [one.pieces.concat(), two.pieces.concat(), trailer.to_vec()].concat();
+            let (one, two) =
+                (compress_part(first.as_bytes(), StreamPart::First), compress_part(last.as_bytes(), StreamPart::Last));
+            let trailer = trailer(&one.checksum, &two.checksum);
+            let bytes = [one.chunks.concat(), two.chunks.concat(), trailer.to_vec()].concat();
             let mut text = String::new();
             // A reader of a single member checks the trailer and that nothing is left over.
             let mut reader = flate2::bufread::GzDecoder::new(bytes.as_slice());
@@ -224,23 +225,23 @@ mod tests {
         };
         let uneven = (0..100).map(|n| (0..100_000 + n * 1_003).map(|_| letter()).collect());
         for text in ["".to_owned(), "a".to_owned(), long()].into_iter().chain(even).chain(uneven) {
-            let mut packer = Compressor::new(StreamPart::First);
-            text.as_bytes().chunks(1_000).for_each(|piece| packer.push(piece));
-            let part = packer.finish();
-            let (last, full) = part.pieces.split_last().unwrap();
-            assert!(last.len() <= PIECE && full.iter().all(|piece| piece.len() == PIECE));
-            let unpacker = Decompressor::new(part.pieces.clone().into_iter(), &part.sum);
-            assert_eq!(unpacker.left(), text.len() as u64);
-            let pieces: Vec<_> = unpacker.collect();
-            assert!(pieces.iter().all(|piece| piece.len() <= PIECE));
-            assert_eq!(pieces.concat(), text.as_bytes());
+            let mut compressor = Compressor::new(StreamPart::First);
+            text.as_bytes().chunks(1_000).for_each(|chunk| compressor.push(chunk));
+            let part = compressor.finish();
+            let (last, full) = part.chunks.split_last().unwrap();
+            assert!(last.len() <= CHUNK_BYTES && full.iter().all(|chunk| chunk.len() == CHUNK_BYTES));
+            let decompressor = Decompressor::new(part.chunks.clone().into_iter(), &part.checksum);
+            assert_eq!(decompressor.remaining(), text.len() as u64);
+            let chunks: Vec<_> = decompressor.collect();
+            assert!(chunks.iter().all(|chunk| chunk.len() <= CHUNK_BYTES));
+            assert_eq!(chunks.concat(), text.as_bytes());
         }
     }
 
-    fn unpacked_by_gzip(packed: &[u8]) -> Vec<u8> {
+    fn unpacked_by_gzip(compressed: &[u8]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page.gz");
-        std::fs::write(&path, packed).unwrap();
+        std::fs::write(&path, compressed).unwrap();
         let output = std::process::Command::new("gzip").arg("-dc").arg(&path).output().expect("gzip is installed");
         assert!(output.status.success(), "{output:?}");
         output.stdout
@@ -250,13 +251,21 @@ mod tests {
     fn sizes_around_every_buffer_are_whole_for_gzip_too() {
         let noise: Vec<u8> = (0..600_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         // What does not compress fills a piece of the packed form as well.
-        for buffer in [1, PIECE - 30, PIECE, 2 * PIECE, ROOM, ROOM + PIECE, 2 * ROOM] {
+        for buffer in [
+            1,
+            CHUNK_BYTES - 30,
+            CHUNK_BYTES,
+            2 * CHUNK_BYTES,
+            OUTPUT_HEADROOM,
+            OUTPUT_HEADROOM + CHUNK_BYTES,
+            2 * OUTPUT_HEADROOM,
+        ] {
             for size in [buffer - 1, buffer, buffer + 1] {
                 for text in [&vec![b'a'; size], &noise[..size]] {
-                    let part = pack(text, StreamPart::First);
-                    let unpacker = Decompressor::new(part.pieces.into_iter(), &part.sum);
-                    assert_eq!(unpacker.collect::<Vec<_>>().concat(), *text, "{size}");
-                    assert_eq!(unpacked_by_gzip(&whole(text).pieces.concat()), *text, "{size}");
+                    let part = compress_part(text, StreamPart::First);
+                    let decompressor = Decompressor::new(part.chunks.into_iter(), &part.checksum);
+                    assert_eq!(decompressor.collect::<Vec<_>>().concat(), *text, "{size}");
+                    assert_eq!(unpacked_by_gzip(&compress_whole(text).chunks.concat()), *text, "{size}");
                 }
             }
         }

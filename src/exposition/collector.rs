@@ -41,7 +41,7 @@ impl Collector for BoardCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut tree = ProtoSink::default();
-        families::write(&self.board.snapshot(), Some(0.0), &mut tree);
+        families::write_families(&self.board.snapshot(), Some(0.0), &mut tree);
         tree.finish()
     }
 }

@@ -15,7 +15,7 @@ use crate::model::metric::{Family, Type};
 /// See the module.
 pub(super) struct LineEncoder {
     format: ExpositionFormat,
-    paper: PageBuffer,
+    buffer: PageBuffer,
     /// The family's header, written with the first sample.
     header: String,
     /// What stands before each label's value, the family's name before the first.
@@ -28,12 +28,12 @@ pub(super) struct LineEncoder {
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "connections"];
 
 impl LineEncoder {
-    pub(super) fn new(format: ExpositionFormat, paper: PageBuffer) -> Self {
-        Self { format, paper, header: String::new(), before: Vec::new(), after: " " }
+    pub(super) fn new(format: ExpositionFormat, buffer: PageBuffer) -> Self {
+        Self { format, buffer, header: String::new(), before: Vec::new(), after: " " }
     }
 
     pub(super) fn finish(self) -> PageBuffer {
-        self.paper
+        self.buffer
     }
 }
 
@@ -42,7 +42,7 @@ impl SampleSink for LineEncoder {
         self.header.clear();
         match self.format {
             ExpositionFormat::Text => text_header(family, &mut self.header),
-            ExpositionFormat::OpenMetrics => open_header(family, &mut self.header),
+            ExpositionFormat::OpenMetrics => open_metrics_header(family, &mut self.header),
         }
         self.before.clear();
         let mut before = format!("{}{{", family.name);
@@ -60,19 +60,19 @@ impl SampleSink for LineEncoder {
     }
 
     fn sample(&mut self, labels: &[&str], value: f64) {
-        let page = self.paper.text();
+        let page = self.buffer.text_mut();
         page.push_str(&self.header);
         self.header.clear();
         // A family without labels still has its name to be written.
         let labels = if labels.is_empty() { &[""] } else { labels };
         for (before, label) in self.before.iter().zip(labels) {
             page.push_str(before);
-            escape(label, true, page);
+            write_escaped(label, true, page);
         }
         page.push_str(self.after);
-        number(self.format, value, page);
+        write_number(self.format, value, page);
         page.push('\n');
-        self.paper.turn();
+        self.buffer.end_line();
     }
 }
 
@@ -80,7 +80,7 @@ fn text_header(family: &Family, header: &mut String) {
     let name = family.name;
     // Writing to a string can't fail.
     let _ = write!(header, "# HELP {name} ");
-    escape(family.help, false, header);
+    write_escaped(family.help, false, header);
     let kind = match family.kind {
         Type::Gauge => "gauge",
         Type::Counter => "counter",
@@ -88,7 +88,7 @@ fn text_header(family: &Family, header: &mut String) {
     let _ = writeln!(header, "\n# TYPE {name} {kind}");
 }
 
-fn open_header(family: &Family, header: &mut String) {
+fn open_metrics_header(family: &Family, header: &mut String) {
     let (name, kind) = match (family.kind, family.name.strip_suffix("_info")) {
         (Type::Gauge, Some(name)) => (name, "info"),
         (Type::Gauge, None) => (family.name, "gauge"),
@@ -100,11 +100,11 @@ fn open_header(family: &Family, header: &mut String) {
         let _ = writeln!(header, "# UNIT {name} {unit}");
     }
     let _ = write!(header, "# HELP {name} ");
-    escape(family.help, true, header);
+    write_escaped(family.help, true, header);
     header.push('\n');
 }
 
-fn escape(text: &str, quotes: bool, page: &mut String) {
+fn write_escaped(text: &str, quotes: bool, page: &mut String) {
     let quote = if quotes { b'"' } else { b'\n' };
     let mut rest = text;
     // Most labels are a few plain letters: looking at each is faster than to set up a search.
@@ -122,7 +122,7 @@ fn escape(text: &str, quotes: bool, page: &mut String) {
     page.push_str(rest);
 }
 
-fn number(format: ExpositionFormat, value: f64, page: &mut String) {
+fn write_number(format: ExpositionFormat, value: f64, page: &mut String) {
     // Most values are small whole numbers, and those are written many times faster as such; -0 keeps its sign.
     let whole = value as i32;
     if f64::from(whole).to_bits() == value.to_bits() {

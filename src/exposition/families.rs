@@ -30,13 +30,13 @@ pub(super) trait SampleSink {
     fn sample(&mut self, labels: &[&str], value: f64);
 }
 
-/// Writes everything; `took` is how long the rendering before this one took, in seconds. Without it what is about a
+/// Writes everything; `render_seconds` is how long the rendering before this one took, in seconds. Without it what is about a
 /// daemon that runs is left out.
-pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn SampleSink) {
+pub(super) fn write_families(snapshot: &Snapshot, render_seconds: Option<f64>, sink: &mut dyn SampleSink) {
     for family in metric::ALL {
-        let computed = DAEMON_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
+        let computed = COMPUTED_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
         match computed {
-            Some((_, FamilySource::DaemonStats(_) | FamilySource::Took)) if took.is_none() => {}
+            Some((_, FamilySource::DaemonStats(_) | FamilySource::RenderDuration)) if render_seconds.is_none() => {}
             // The info families may have more labels, and announce themselves.
             Some((_, FamilySource::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
             Some((_, fill)) => {
@@ -50,18 +50,20 @@ pub(super) fn write(snapshot: &Snapshot, took: Option<f64>, sink: &mut dyn Sampl
                     FamilySource::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
                     FamilySource::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
                     FamilySource::Values(unit) => {
-                        snapshot.checks().for_each(|(probe, check)| values(*unit, probe, check, sink))
+                        snapshot.checks().for_each(|(probe, check)| check_values(*unit, probe, check, sink))
                     }
                     FamilySource::Limits(unit) => {
-                        snapshot.checks().for_each(|(probe, check)| limits(*unit, probe, check, sink))
+                        snapshot.checks().for_each(|(probe, check)| check_limits(*unit, probe, check, sink))
                     }
-                    FamilySource::Took => took.into_iter().for_each(|took| sink.sample(&[], took)),
+                    FamilySource::RenderDuration => {
+                        render_seconds.into_iter().for_each(|render_seconds| sink.sample(&[], render_seconds))
+                    }
                     FamilySource::Info(_) => {}
                 }
             }
             None => {
                 sink.family(family, &[]);
-                measured(snapshot, family, sink);
+                write_samples(snapshot, family, sink);
             }
         }
     }
@@ -86,45 +88,48 @@ enum FamilySource {
     /// With the user's labels.
     Info(fn(&Snapshot, &[&str], &mut dyn SampleSink)),
     /// The time that rendering takes.
-    Took,
+    RenderDuration,
 }
 
-static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
-    (&metric::BUILD_INFO, FamilySource::Daemon(|_, sink| sink.sample(&BUILD, 1.0))),
-    (&metric::READY, FamilySource::Daemon(|all, sink| sink.sample(&[], flag(all.is_ready())))),
-    (&metric::CHECKS, FamilySource::Daemon(counts)),
-    (&metric::SCORE, FamilySource::Daemon(scores)),
-    (&metric::JUDGED, FamilySource::Daemon(judged)),
+static COMPUTED_FAMILIES: &[(&Family, FamilySource)] = &[
+    (&metric::BUILD_INFO, FamilySource::Daemon(|_, sink| sink.sample(&BUILD_LABELS, 1.0))),
+    (&metric::READY, FamilySource::Daemon(|all, sink| sink.sample(&[], bool_value(all.is_ready())))),
+    (&metric::CHECKS, FamilySource::Daemon(check_counts)),
+    (&metric::SCORE, FamilySource::Daemon(category_scores)),
+    (&metric::JUDGED, FamilySource::Daemon(judged_ratios)),
     (&metric::PROBE_INFO, FamilySource::Info(probe_info)),
     (
         &metric::PROBE_SUCCESS,
-        FamilySource::Probe(|probe| flag(last(probe, |run| run.failure.is_none()).unwrap_or_default())),
+        FamilySource::Probe(|probe| bool_value(last_run(probe, |run| run.failure.is_none()).unwrap_or_default())),
     ),
     (
         &metric::PROBE_DURATION,
-        FamilySource::Probe(|probe| last(probe, |run| run.duration.as_secs_f64()).unwrap_or_default()),
+        FamilySource::Probe(|probe| last_run(probe, |run| run.duration.as_secs_f64()).unwrap_or_default()),
     ),
-    (&metric::PROBE_PHASE_DURATION, FamilySource::Probes(phases)),
+    (&metric::PROBE_PHASE_DURATION, FamilySource::Probes(phase_durations)),
     (&metric::PROBE_RUNS, FamilySource::Probe(|probe| probe.runs as f64)),
-    (&metric::PROBE_FAILURES, FamilySource::Probes(failures)),
+    (&metric::PROBE_FAILURES, FamilySource::Probes(failure_counts)),
     (&metric::PROBE_OVERRUNS, FamilySource::Probe(|probe| probe.overruns as f64)),
     (&metric::PROBE_INTERVAL, FamilySource::Probe(|probe| probe.info.timing.interval.as_secs_f64())),
-    (&metric::PROBE_LAST_RUN, FamilySource::Probe(|probe| last(probe, |run| epoch(run.at)).unwrap_or_default())),
-    (&metric::PROBE_LATENESS, FamilySource::Probe(|probe| last(probe, |run| run.lateness).unwrap_or_default())),
+    (
+        &metric::PROBE_LAST_RUN,
+        FamilySource::Probe(|probe| last_run(probe, |run| epoch_seconds(run.at)).unwrap_or_default()),
+    ),
+    (&metric::PROBE_LATENESS, FamilySource::Probe(|probe| last_run(probe, |run| run.lateness).unwrap_or_default())),
     (&metric::CHECK_INFO, FamilySource::Info(check_info)),
-    (&metric::CHECK_STATUS, FamilySource::Checks(statuses)),
-    (&metric::CHECK_RESULTS, FamilySource::Checks(results)),
+    (&metric::CHECK_STATUS, FamilySource::Checks(check_statuses)),
+    (&metric::CHECK_RESULTS, FamilySource::Checks(result_counts)),
     (
         &metric::CHECK_SINCE,
-        FamilySource::Checks(|probe, check, sink| sink.sample(&names(probe, check), epoch(check.since))),
+        FamilySource::Checks(|probe, check, sink| sink.sample(&check_labels(probe, check), epoch_seconds(check.since))),
     ),
     (
         &metric::CHECK_LAST_PASS,
         FamilySource::Checks(|probe, check, sink| {
-            sink.sample(&names(probe, check), check.last_pass.map(epoch).unwrap_or_default());
+            sink.sample(&check_labels(probe, check), check.last_pass.map(epoch_seconds).unwrap_or_default());
         }),
     ),
-    (&metric::CHECK_HEADROOM, FamilySource::Checks(headroom)),
+    (&metric::CHECK_HEADROOM, FamilySource::Checks(check_headroom)),
     (&metric::CHECK_VALUE_SECONDS, FamilySource::Values(Unit::Seconds)),
     (&metric::CHECK_LIMIT_SECONDS, FamilySource::Limits(Unit::Seconds)),
     (&metric::CHECK_VALUE_BYTES, FamilySource::Values(Unit::Bytes)),
@@ -139,10 +144,10 @@ static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
     (&metric::CHECK_LIMIT_NUMBER, FamilySource::Limits(Unit::Number)),
     (
         &metric::CONFIG_RELOAD_SUCCESSFUL,
-        FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], flag(daemon.reload_successful))),
+        FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], bool_value(daemon.reload_successful))),
     ),
     (&metric::CONFIG_RELOAD_TIMESTAMP, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.reloaded_at))),
-    (&metric::SCRAPE_DURATION, FamilySource::Took),
+    (&metric::SCRAPE_DURATION, FamilySource::RenderDuration),
     (&metric::PANICS, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.panics as f64))),
     (
         &metric::STATE_WRITES,
@@ -154,25 +159,25 @@ static DAEMON_FAMILIES: &[(&Family, FamilySource)] = &[
 ];
 
 /// Version, revision and compiler of this build.
-const BUILD: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("READINESS_REVISION"), env!("READINESS_RUSTC")];
+const BUILD_LABELS: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("READINESS_REVISION"), env!("READINESS_RUSTC")];
 
-fn flag(yes: bool) -> f64 {
+fn bool_value(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-fn epoch(at: Timestamp) -> f64 {
+fn epoch_seconds(at: Timestamp) -> f64 {
     at.as_duration().as_secs_f64()
 }
 
-fn last<T>(probe: &ProbeState, of: impl FnOnce(&crate::board::LastRun) -> T) -> Option<T> {
+fn last_run<T>(probe: &ProbeState, of: impl FnOnce(&crate::board::LastRun) -> T) -> Option<T> {
     probe.last.as_ref().map(of)
 }
 
-fn names<'a>(probe: &'a ProbeState, check: &'a CheckState) -> [&'a str; 2] {
+fn check_labels<'a>(probe: &'a ProbeState, check: &'a CheckState) -> [&'a str; 2] {
     [&probe.info.name, &check.info.name]
 }
 
-fn counts(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
+fn check_counts(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     let kinds: BTreeSet<(Category, Severity)> =
         snapshot.checks().map(|(_, check)| (check.info.category, check.info.severity)).collect();
     for (category, severity) in kinds {
@@ -200,13 +205,13 @@ fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
 }
 
 /// Where nothing could be judged nothing passes either: 0.
-fn scores(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
+fn category_scores(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     for (category, [passing, judged, _]) in weights(snapshot) {
         sink.sample(&[category.as_str()], if judged > 0.0 { passing / judged } else { 0.0 });
     }
 }
 
-fn judged(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
+fn judged_ratios(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     for (category, [_, judged, all]) in weights(snapshot) {
         sink.sample(&[category.as_str()], judged / all);
     }
@@ -260,7 +265,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
 }
 
 /// The phases that the kind announces, and any other that the last run went through.
-fn phases(probe: &ProbeState, sink: &mut dyn SampleSink) {
+fn phase_durations(probe: &ProbeState, sink: &mut dyn SampleSink) {
     let entered = probe.last.as_ref().map(|run| run.phases.as_slice()).unwrap_or_default();
     for phase in probe.info.phases {
         let spent = entered.iter().find(|(entered, _)| entered == phase).map(|(_, spent)| spent.as_secs_f64());
@@ -271,26 +276,26 @@ fn phases(probe: &ProbeState, sink: &mut dyn SampleSink) {
     }
 }
 
-fn failures(probe: &ProbeState, sink: &mut dyn SampleSink) {
+fn failure_counts(probe: &ProbeState, sink: &mut dyn SampleSink) {
     for reason in Reason::ALL {
         sink.sample(&[&probe.info.name, reason.as_str()], probe.failures(*reason) as f64);
     }
 }
 
-fn statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+fn check_statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for status in Status::ALL {
-        sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], flag(check.status == *status));
+        sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], bool_value(check.status == *status));
     }
 }
 
-fn results(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+fn result_counts(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for status in Status::ALL {
         sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], check.results(*status) as f64);
     }
 }
 
-fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    for measure in tightest(check) {
+fn check_headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+    for measure in tightest_measures(check) {
         if let Some(headroom) = measure.headroom() {
             sink.sample(&[&probe.info.name, &check.info.name, measure.name], headroom);
         }
@@ -299,8 +304,8 @@ fn headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
 
 /// The measures that the check could judge, one of each name: the one with the least headroom. A value between two
 /// limits, or measures of several subjects, are one measure.
-fn tightest(check: &CheckState) -> Vec<&Measure> {
-    let measures = held(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
+fn tightest_measures(check: &CheckState) -> Vec<&Measure> {
+    let measures = judged_verdict(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     let headroom = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
     let mut tightest: Vec<&Measure> = Vec::new();
     for measure in measures {
@@ -313,24 +318,26 @@ fn tightest(check: &CheckState) -> Vec<&Measure> {
     tightest
 }
 
-fn info<'a>(check: &'a CheckState, measure: &Measure) -> Option<&'a MeasureInfo> {
+fn measure_info<'a>(check: &'a CheckState, measure: &Measure) -> Option<&'a MeasureInfo> {
     check.info.measures.iter().find(|info| info.name == measure.name)
 }
 
-fn values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    for measure in tightest(check).into_iter().filter(|measure| measure.unit == unit) {
-        if info(check, measure).is_some_and(|info| info.value_family.is_none()) {
+fn check_values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+    for measure in tightest_measures(check).into_iter().filter(|measure| measure.unit == unit) {
+        if measure_info(check, measure).is_some_and(|info| info.value_family.is_none()) {
             sink.sample(&[&probe.info.name, &check.info.name, measure.name], measure.value);
         }
     }
 }
 
 /// The limits of the configuration; of measures whose limits depend on what was found, those of the tightest one.
-fn limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+fn check_limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     let configured = &check.limits.measures;
-    let found = tightest(check).into_iter().filter(|measure| configured.iter().all(|other| other.name != measure.name));
+    let found = tightest_measures(check)
+        .into_iter()
+        .filter(|measure| configured.iter().all(|other| other.name != measure.name));
     for measure in configured.iter().chain(found).filter(|measure| measure.unit == unit) {
-        if info(check, measure).is_some_and(|info| info.limit_family.is_none()) {
+        if measure_info(check, measure).is_some_and(|info| info.limit_family.is_none()) {
             for (level, at) in measure.levels() {
                 let labels = [&*probe.info.name, &check.info.name, measure.name, measure.bound.as_str(), level];
                 sink.sample(&labels, at);
@@ -340,18 +347,19 @@ fn limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn Sam
 }
 
 /// The verdict whose values may be shown: one that can't tell has none.
-fn held(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
+fn judged_verdict(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
     check.verdict.as_ref().filter(|verdict| !matches!(verdict.outcome, Outcome::Unknown(_)))
 }
 
 /// The samples of a family that facts and checks brought.
-fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
+fn write_samples(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
     let is_by_check = family.labels.get(1) == Some(&"check");
     let mut seen = HashSet::new();
     let mut labels: Vec<&str> = Vec::new();
     for probe in &snapshot.probes {
-        let facts = facts(probe, family.retained).map(|sample| (None, sample));
-        let checks = probe.checks.iter().flat_map(|check| said(check, family.retained).map(move |s| (Some(check), s)));
+        let facts = fact_samples(probe, family.retained).map(|sample| (None, sample));
+        let checks =
+            probe.checks.iter().flat_map(|check| check_samples(check, family.retained).map(move |s| (Some(check), s)));
         seen.clear();
         for (check, sample) in facts.chain(checks).filter(|(_, sample)| ptr::eq(sample.family, family)) {
             let check = check.map(|check| &*check.info.name).filter(|_| is_by_check);
@@ -374,14 +382,14 @@ fn measured(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
 }
 
 /// Samples of the facts: what lasts was put aside by the board, the rest holds as long as the last run does.
-fn facts(probe: &ProbeState, retained: bool) -> impl Iterator<Item = &Sample> {
+fn fact_samples(probe: &ProbeState, retained: bool) -> impl Iterator<Item = &Sample> {
     let holds = probe.checks.iter().any(|check| check.verdict.is_some());
     let last = probe.last.iter().filter(move |_| holds && !retained).flat_map(|run| &run.samples);
     last.chain(probe.retained.iter().filter(move |_| retained))
 }
 
 /// Limits and measured values of a check; of what lasts, the board has kept the latest.
-fn said(check: &CheckState, retained: bool) -> impl Iterator<Item = &Sample> {
-    let measured = held(check).filter(|_| !retained).into_iter().flat_map(|verdict| &verdict.samples);
+fn check_samples(check: &CheckState, retained: bool) -> impl Iterator<Item = &Sample> {
+    let measured = judged_verdict(check).filter(|_| !retained).into_iter().flat_map(|verdict| &verdict.samples);
     check.limits.samples.iter().chain(measured).chain(check.retained.iter().filter(move |_| retained))
 }

@@ -89,14 +89,14 @@ struct RenderedPages {
     outgoing: Outgoing,
     process: Process,
     /// How long the last rendering took, in seconds.
-    took: f64,
+    render_seconds: f64,
 }
 
 /// The pages of one format.
 #[derive(Debug, Default)]
 struct FormatPages {
     plain: Option<PageBody>,
-    packed: Option<(PageBody, PartChecksum)>,
+    compressed: Option<(PageBody, PartChecksum)>,
     tail: Option<PageTail>,
     /// Whether the last page was too long to be kept as text.
     is_long: bool,
@@ -114,13 +114,13 @@ struct PageBody {
 struct PageTail {
     at: Instant,
     plain: Bytes,
-    packed: Compressed,
+    compressed: Compressed,
 }
 
 /// `process_*` is read again when it is older than this.
-const TAIL_AGE: Duration = Duration::from_secs(1);
+const MAX_TAIL_AGE: Duration = Duration::from_secs(1);
 /// The page of more checks than this, about a megabyte, is only kept packed.
-const MOST_PLAIN: usize = 256;
+const MAX_PLAIN_CHECKS: usize = 256;
 
 impl MetricsRenderer {
     /// Pages of this board, with the tasks of the server's runtime and of the probes'.
@@ -129,8 +129,8 @@ impl MetricsRenderer {
             text: FormatPages::default(),
             open: FormatPages::default(),
             outgoing: Outgoing::default(),
-            process: Process::this(),
-            took: 0.0,
+            process: Process::current(),
+            render_seconds: 0.0,
         };
         Self { version: board.subscribe(), board, renderer, heartbeat, cache: Arc::new(Mutex::new(cache)) }
     }
@@ -148,7 +148,7 @@ impl MetricsRenderer {
         // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
         let rendering = self.renderer.run(move || {
             cache.render(&board, format, gzip, wanted);
-            cache.tail(format, tasks);
+            cache.render_tail(format, tasks);
             cache.page(format, gzip, wanted)
         });
         rendering.await.flatten()
@@ -156,7 +156,7 @@ impl MetricsRenderer {
 }
 
 impl RenderedPages {
-    fn kept(&mut self, format: ExpositionFormat) -> &mut FormatPages {
+    fn pages(&mut self, format: ExpositionFormat) -> &mut FormatPages {
         match format {
             ExpositionFormat::Text => &mut self.text,
             ExpositionFormat::OpenMetrics => &mut self.open,
@@ -166,98 +166,98 @@ impl RenderedPages {
     /// Renders what is missing.
     fn render(&mut self, board: &Board, format: ExpositionFormat, gzip: bool, wanted: u64) {
         // What is out of date is of no use to anyone, and its memory is.
-        self.text.forget(wanted);
-        self.open.forget(wanted);
-        if !self.kept(format).has(gzip) {
+        self.text.drop_older(wanted);
+        self.open.drop_older(wanted);
+        if !self.pages(format).contains(gzip) {
             let start = Instant::now();
             let snapshot = board.snapshot();
-            let is_long = snapshot.checks().nth(MOST_PLAIN).is_some();
-            let paper = if gzip || is_long { PageBuffer::packed() } else { PageBuffer::plain() };
-            let mut lines = LineEncoder::new(format, paper);
-            families::write(&snapshot, Some(self.took), &mut lines);
+            let is_long = snapshot.checks().nth(MAX_PLAIN_CHECKS).is_some();
+            let buffer = if gzip || is_long { PageBuffer::compressed() } else { PageBuffer::plain() };
+            let mut lines = LineEncoder::new(format, buffer);
+            families::write_families(&snapshot, Some(self.render_seconds), &mut lines);
             let part = lines.finish().finish();
-            self.took = start.elapsed().as_secs_f64();
-            let kept = self.kept(format);
+            self.render_seconds = start.elapsed().as_secs_f64();
+            let pages = self.pages(format);
             match part {
-                EncodedPage::Plain(pieces) => kept.plain = Some(PageBody::new(snapshot.version, pieces)),
-                EncodedPage::Compressed(Compressed { pieces, sum }) => {
-                    kept.packed = Some((PageBody::new(snapshot.version, pieces), sum));
+                EncodedPage::Plain(chunks) => pages.plain = Some(PageBody::new(snapshot.version, chunks)),
+                EncodedPage::Compressed(Compressed { chunks, checksum }) => {
+                    pages.compressed = Some((PageBody::new(snapshot.version, chunks), checksum));
                 }
             }
-            kept.is_long = is_long;
+            pages.is_long = is_long;
         }
     }
 
     /// The page, if it is there and not older than wanted.
     fn page(&self, format: ExpositionFormat, gzip: bool, wanted: u64) -> Option<MetricsPage> {
-        let kept = match format {
+        let pages = match format {
             ExpositionFormat::Text => &self.text,
             ExpositionFormat::OpenMetrics => &self.open,
         };
-        let tail = kept.tail.as_ref().filter(|tail| tail.at.elapsed() < TAIL_AGE)?;
-        let packed = kept.packed.as_ref().filter(|(main, _)| main.shows(wanted));
-        let plain = kept.plain.as_ref().filter(|main| main.shows(wanted));
-        match (packed, plain) {
-            (Some((main, sum)), _) if gzip => {
-                let trailer = compress::trailer(sum, &tail.packed.sum);
+        let tail = pages.tail.as_ref().filter(|tail| tail.at.elapsed() < MAX_TAIL_AGE)?;
+        let compressed = pages.compressed.as_ref().filter(|(main, _)| main.is_current(wanted));
+        let plain = pages.plain.as_ref().filter(|main| main.is_current(wanted));
+        match (compressed, plain) {
+            (Some((main, checksum)), _) if gzip => {
+                let trailer = compress::trailer(checksum, &tail.compressed.checksum);
                 let main = PageStream::Plain(self.outgoing.send(&main.content));
                 Some(MetricsPage {
                     main: Some(main),
-                    tail: tail.packed.pieces.iter().cloned().chain([trailer]).collect(),
+                    tail: tail.compressed.chunks.iter().cloned().chain([trailer]).collect(),
                 })
             }
             (_, Some(main)) if !gzip => {
                 let main = PageStream::Plain(self.outgoing.send(&main.content));
                 Some(MetricsPage { main: Some(main), tail: [tail.plain.clone()].into() })
             }
-            (Some((main, sum)), _) if kept.is_long => {
-                let main = PageStream::Unpacked(self.outgoing.send_unpacked(&main.content, sum));
+            (Some((main, checksum)), _) if pages.is_long => {
+                let main = PageStream::Decompressed(self.outgoing.send_decompressed(&main.content, checksum));
                 Some(MetricsPage { main: Some(main), tail: [tail.plain.clone()].into() })
             }
             _ => None,
         }
     }
 
-    fn tail(&mut self, format: ExpositionFormat, tasks: usize) {
-        let tail = self.process.tail(format, tasks);
-        self.kept(format).tail = Some(PageTail::of(tail));
+    fn render_tail(&mut self, format: ExpositionFormat, tasks: usize) {
+        let tail = self.process.render_tail(format, tasks);
+        self.pages(format).tail = Some(PageTail::new(tail));
     }
 }
 
 impl FormatPages {
-    fn forget(&mut self, older_than: u64) {
-        self.plain.take_if(|main| !main.shows(older_than));
-        self.packed.take_if(|(main, _)| !main.shows(older_than));
+    fn drop_older(&mut self, older_than: u64) {
+        self.plain.take_if(|main| !main.is_current(older_than));
+        self.compressed.take_if(|(main, _)| !main.is_current(older_than));
     }
 
-    fn has(&self, gzip: bool) -> bool {
-        (self.packed.is_some() && (gzip || self.is_long)) || (self.plain.is_some() && !gzip)
+    fn contains(&self, gzip: bool) -> bool {
+        (self.compressed.is_some() && (gzip || self.is_long)) || (self.plain.is_some() && !gzip)
     }
 }
 
 impl PageBody {
-    fn new(version: u64, pieces: Vec<Bytes>) -> Self {
-        Self { version, content: SharedContent::new(pieces) }
+    fn new(version: u64, chunks: Vec<Bytes>) -> Self {
+        Self { version, content: SharedContent::new(chunks) }
     }
 
     /// Whether it can be sent, and is not older than wanted.
-    fn shows(&self, wanted: u64) -> bool {
+    fn is_current(&self, wanted: u64) -> bool {
         self.version >= wanted && !self.content.is_withdrawn()
     }
 }
 
 impl PageTail {
-    fn of(text: String) -> Self {
-        let packed = compress::pack(text.as_bytes(), compress::StreamPart::Last);
-        Self { at: Instant::now(), plain: Bytes::from(text), packed }
+    fn new(text: String) -> Self {
+        let compressed = compress::compress_part(text.as_bytes(), compress::StreamPart::Last);
+        Self { at: Instant::now(), plain: Bytes::from(text), compressed }
     }
 }
 
 /// The page of one snapshot, for those who don't scrape: without what is about a daemon that runs, which would look
 /// as if it had failed.
 #[must_use]
-pub fn page_of(snapshot: &Snapshot) -> String {
+pub fn render_snapshot(snapshot: &Snapshot) -> String {
     let mut lines = LineEncoder::new(ExpositionFormat::Text, PageBuffer::plain());
-    families::write(snapshot, None, &mut lines);
+    families::write_families(snapshot, None, &mut lines);
     lines.finish().into_text()
 }

@@ -19,11 +19,11 @@ pub(super) enum EncodedPage {
 #[derive(Default)]
 pub(super) struct PageBuffer {
     text: String,
-    packer: Option<Compressor>,
+    compressor: Option<Compressor>,
 }
 
 /// So much text is packed at once.
-const PIECE: usize = 32 << 10;
+const CHUNK_BYTES: usize = 32 << 10;
 
 impl PageBuffer {
     /// Keeps the text.
@@ -32,31 +32,34 @@ impl PageBuffer {
     }
 
     /// Packs it.
-    pub(super) fn packed() -> Self {
-        Self { text: String::with_capacity(PIECE + PIECE / 8), packer: Some(Compressor::new(StreamPart::First)) }
+    pub(super) fn compressed() -> Self {
+        Self {
+            text: String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8),
+            compressor: Some(Compressor::new(StreamPart::First)),
+        }
     }
 
     /// Where to write a line.
-    pub(super) fn text(&mut self) -> &mut String {
+    pub(super) fn text_mut(&mut self) -> &mut String {
         &mut self.text
     }
 
     /// A line is complete.
-    pub(super) fn turn(&mut self) {
-        if let Some(packer) = self.packer.as_mut().filter(|_| self.text.len() > PIECE) {
-            packer.push(self.text.as_bytes());
+    pub(super) fn end_line(&mut self) {
+        if let Some(compressor) = self.compressor.as_mut().filter(|_| self.text.len() > CHUNK_BYTES) {
+            compressor.push(self.text.as_bytes());
             self.text.clear();
         }
     }
 
     /// What was written.
     pub(super) fn finish(self) -> EncodedPage {
-        match self.packer {
-            Some(mut packer) => {
-                packer.push(self.text.as_bytes());
-                EncodedPage::Compressed(packer.finish())
+        match self.compressor {
+            Some(mut compressor) => {
+                compressor.push(self.text.as_bytes());
+                EncodedPage::Compressed(compressor.finish())
             }
-            None => EncodedPage::Plain(compress::pieces(self.text.as_bytes())),
+            None => EncodedPage::Plain(compress::split_into_chunks(self.text.as_bytes())),
         }
     }
 

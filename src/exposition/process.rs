@@ -9,7 +9,7 @@ use super::{ExpositionFormat, encoder::LineEncoder, families::SampleSink, page_b
 use crate::model::metric::{Family, TASKS, Type};
 
 /// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
-const TICKS: f64 = 100.0;
+const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 
 macro_rules! process {
     ($($id:ident: $kind:ident $name:literal $help:literal;)+) => {
@@ -35,12 +35,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn this() -> Self {
-        Self { start: start(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
+    pub(super) fn current() -> Self {
+        Self { start: start_time(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
     }
 
     /// What ends a page.
-    pub(super) fn tail(&self, format: ExpositionFormat, tasks: usize) -> String {
+    pub(super) fn render_tail(&self, format: ExpositionFormat, tasks: usize) -> String {
         let mut lines = LineEncoder::new(format, PageBuffer::plain());
         self.write(tasks, &mut lines);
         let mut text = lines.finish().into_text();
@@ -55,12 +55,12 @@ impl Process {
         sink.sample(&[], tasks as f64);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let kilobytes = |key| field(&status, key).map(|kilobytes| kilobytes * 1024.0);
+        let kilobytes = |key| number_after(&status, key).map(|kilobytes| kilobytes * 1024.0);
         for (family, value) in [
-            (&CPU, cpu(&stat)),
+            (&CPU, cpu_seconds(&stat)),
             (&RESIDENT, kilobytes("VmRSS:")),
             (&VIRTUAL, kilobytes("VmSize:")),
-            (&THREADS, field(&status, "Threads:")),
+            (&THREADS, number_after(&status, "Threads:")),
             // The listing itself holds one open.
             (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
             (&MAX_FDS, max_open_files()),
@@ -76,29 +76,29 @@ impl Process {
 
 /// How many file descriptors this process may have open; `None` where that is unbounded or can't be known.
 pub(crate) fn max_open_files() -> Option<f64> {
-    fs::read_to_string("/proc/self/limits").ok().and_then(|limits| field(&limits, "Max open files"))
+    fs::read_to_string("/proc/self/limits").ok().and_then(|limits| number_after(&limits, "Max open files"))
 }
 
 /// The first number after a key at the start of a line.
-fn field(text: &str, key: &str) -> Option<f64> {
+fn number_after(text: &str, key: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// utime and stime: the 14th and 15th field, counted after the name, which may hold blanks and brackets.
-fn cpu(stat: &str) -> Option<f64> {
+fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
     let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS)
+    Some((user + system) / CLOCK_TICKS_PER_SECOND)
 }
 
 /// The 22nd field of the process, in ticks since the boot.
-fn start(stat: &str) -> Option<f64> {
+fn start_time(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;
-    Some(field(&fs::read_to_string("/proc/stat").ok()?, "btime")? + ticks / TICKS)
+    Some(number_after(&fs::read_to_string("/proc/stat").ok()?, "btime")? + ticks / CLOCK_TICKS_PER_SECOND)
 }
 
 #[cfg(test)]
@@ -108,14 +108,14 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_brackets_moves_no_field() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 1000 1 1";
-        assert_eq!(cpu(stat), Some(3.0));
-        assert_eq!(cpu(""), None);
+        assert_eq!(cpu_seconds(stat), Some(3.0));
+        assert_eq!(cpu_seconds(""), None);
     }
 
     #[test]
     fn this_very_process_started_lately() {
         let now = jiff::Timestamp::now().as_duration().as_secs_f64();
-        let started = start(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        let started = start_time(&fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
         assert!((now - started).abs() < 600.0, "{started} {now}");
     }
 }

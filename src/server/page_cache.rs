@@ -42,7 +42,7 @@ pub(super) struct PageKey {
 struct CachedPage {
     media: &'static str,
     content: Arc<SharedContent>,
-    sum: PartChecksum,
+    checksum: PartChecksum,
 }
 
 /// The pages that clients still read, and the version of the board that each shows.
@@ -73,7 +73,7 @@ impl PageCache {
         };
         let source = match gzip {
             true => PageStream::Plain(self.outgoing.send(&page.content)),
-            false => PageStream::Unpacked(self.outgoing.send_unpacked(&page.content, &page.sum)),
+            false => PageStream::Decompressed(self.outgoing.send_decompressed(&page.content, &page.checksum)),
         };
         Some((page.media, source))
     }
@@ -86,18 +86,18 @@ fn render_page(
     make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String),
 ) -> CachedPage {
     let (media, text) = make(all, key.clone());
-    let Compressed { pieces, sum } = compress::whole(text.as_bytes());
-    let content = SharedContent::new(pieces);
+    let Compressed { chunks, checksum } = compress::compress_whole(text.as_bytes());
+    let content = SharedContent::new(chunks);
     cache.0.retain(|_, (_, _, content, _)| content.strong_count() > 0);
-    cache.0.insert(key, (all.version, media, Arc::downgrade(&content), Arc::clone(&sum)));
-    CachedPage { media, content, sum }
+    cache.0.insert(key, (all.version, media, Arc::downgrade(&content), Arc::clone(&checksum)));
+    CachedPage { media, content, checksum }
 }
 
 impl CachedPages {
     fn get(&self, key: &PageKey, min_version: u64) -> Option<CachedPage> {
-        let (_, media, content, sum) = self.0.get(key).filter(|(version, ..)| *version >= min_version)?;
+        let (_, media, content, checksum) = self.0.get(key).filter(|(version, ..)| *version >= min_version)?;
         let content = content.upgrade().filter(|content| !content.is_withdrawn())?;
-        Some(CachedPage { media, content, sum: Arc::clone(sum) })
+        Some(CachedPage { media, content, checksum: Arc::clone(checksum) })
     }
 }
 

@@ -51,7 +51,7 @@ impl From<MetricsPage> for ResponseBody {
 impl ResponseBody {
     fn len(&self) -> u64 {
         let tail: u64 = self.tail.iter().map(|part| part.len() as u64).sum();
-        self.shared.as_ref().map_or(0, PageStream::left) + tail
+        self.shared.as_ref().map_or(0, PageStream::remaining) + tail
     }
 }
 
@@ -60,7 +60,7 @@ impl Body for ResponseBody {
     type Error = PageWithdrawn;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
-        let part = match self.shared.as_mut().filter(|shared| shared.left() > 0) {
+        let part = match self.shared.as_mut().filter(|shared| shared.remaining() > 0) {
             Some(shared) => shared.next().ok_or(PageWithdrawn).map(Some),
             None => Ok(self.tail.pop_front()),
         };

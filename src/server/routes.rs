@@ -222,9 +222,10 @@ impl Router {
         let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
         let content = sent.content.upgrade().filter(|content| is_same && !content.is_withdrawn());
-        let content = content.unwrap_or_else(|| SharedContent::new(effective.packed().pieces.clone()));
+        let content = content.unwrap_or_else(|| SharedContent::new(effective.compressed().chunks.clone()));
         *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
-        let source = PageStream::Unpacked(self.outgoing.send_unpacked(&content, &effective.packed().sum));
+        let source =
+            PageStream::Decompressed(self.outgoing.send_decompressed(&content, &effective.compressed().checksum));
         // As application/yaml browsers would store it rather than show it.
         response::with_media_type(StatusCode::OK, "text/plain; charset=utf-8", source)
     }

@@ -22,24 +22,24 @@ const PROBES_LINE: &str = "probes:\n";
 /// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
 #[derive(Debug)]
 pub struct EffectiveConfig {
-    packed: Compressed,
+    compressed: Compressed,
 }
 
 impl EffectiveConfig {
     /// The text, piece by piece.
     fn decompress(&self) -> Decompressor {
-        Decompressor::new(self.packed.pieces.clone().into_iter(), &self.packed.sum)
+        Decompressor::new(self.compressed.chunks.clone().into_iter(), &self.compressed.checksum)
     }
 
     /// The text, compressed as the first part of a stream.
-    pub(crate) fn packed(&self) -> &Compressed {
-        &self.packed
+    pub(crate) fn compressed(&self) -> &Compressed {
+        &self.compressed
     }
 }
 
 impl From<&str> for EffectiveConfig {
     fn from(text: &str) -> Self {
-        Self { packed: compress::pack(text.as_bytes(), StreamPart::First) }
+        Self { compressed: compress::compress_part(text.as_bytes(), StreamPart::First) }
     }
 }
 
@@ -66,10 +66,10 @@ impl EffectiveConfigBuilder {
         }
         let GlobalSettings { service, state, concurrency, defaults, .. } = globals;
         let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
-        let mut packer = Compressor::new(StreamPart::First);
-        packer.push(head.as_bytes());
-        packer.push(PROBES_LINE.as_bytes());
-        Self(packer)
+        let mut compressor = Compressor::new(StreamPart::First);
+        compressor.push(head.as_bytes());
+        compressor.push(PROBES_LINE.as_bytes());
+        Self(compressor)
     }
 
     /// Adds one probe.
@@ -80,7 +80,7 @@ impl EffectiveConfigBuilder {
     }
 
     pub(super) fn finish(self) -> EffectiveConfig {
-        EffectiveConfig { packed: self.0.finish() }
+        EffectiveConfig { compressed: self.0.finish() }
     }
 }
 

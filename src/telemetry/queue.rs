@@ -15,28 +15,28 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait; some hundred kilobytes.
-const WAITING: usize = 4_096;
+const MAX_QUEUED_LINES: usize = 4_096;
 /// How long the end of the process waits for the last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Takes lines in.
 #[derive(Clone, Debug)]
-pub(super) struct Queue {
+pub(super) struct LogQueue {
     lines: SyncSender<Vec<u8>>,
-    left_out: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// Waits, when it is dropped, until what was logged is written, for half a second at most.
 #[derive(Debug)]
 pub struct FlushGuard {
-    queue: Queue,
+    queue: LogQueue,
     done: Receiver<()>,
 }
 
 /// A line, sent off when it is complete.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
-    queue: &'a Queue,
+pub(super) struct LogLine<'a> {
+    queue: &'a LogQueue,
     bytes: Vec<u8>,
 }
 
@@ -44,15 +44,15 @@ pub(super) struct Line<'a> {
 ///
 /// # Errors
 /// The system has no thread left.
-pub(super) fn start() -> io::Result<(Queue, FlushGuard)> {
-    to(io::stderr())
+pub(super) fn start() -> io::Result<(LogQueue, FlushGuard)> {
+    spawn_writer(io::stderr())
 }
 
-fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, FlushGuard)> {
-    let (sender, lines) = sync_channel::<Vec<u8>>(WAITING);
+fn spawn_writer(mut out: impl Write + Send + 'static) -> io::Result<(LogQueue, FlushGuard)> {
+    let (sender, lines) = sync_channel::<Vec<u8>>(MAX_QUEUED_LINES);
     let (finished, done) = sync_channel(1);
-    let queue = Queue { lines: sender, left_out: Arc::default() };
-    let left_out = Arc::clone(&queue.left_out);
+    let queue = LogQueue { lines: sender, dropped: Arc::default() };
+    let dropped = Arc::clone(&queue.dropped);
     thread::Builder::new().name("log".to_owned()).spawn(move || {
         for line in lines {
             if line.is_empty() {
@@ -61,7 +61,7 @@ fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, FlushGuard)> {
             }
             // Where nobody can read it, nothing is lost.
             let _ = out.write_all(&line);
-            let lines = left_out.swap(0, Ordering::Relaxed);
+            let lines = dropped.swap(0, Ordering::Relaxed);
             if lines > 0 {
                 tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
             }
@@ -70,15 +70,15 @@ fn to(mut out: impl Write + Send + 'static) -> io::Result<(Queue, FlushGuard)> {
     Ok((queue.clone(), FlushGuard { queue, done }))
 }
 
-impl<'a> MakeWriter<'a> for Queue {
-    type Writer = Line<'a>;
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LogLine<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { queue: self, bytes: Vec::new() }
+    fn make_writer(&'a self) -> LogLine<'a> {
+        LogLine { queue: self, bytes: Vec::new() }
     }
 }
 
-impl Write for Line<'_> {
+impl Write for LogLine<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -89,11 +89,11 @@ impl Write for Line<'_> {
     }
 }
 
-impl Drop for Line<'_> {
+impl Drop for LogLine<'_> {
     fn drop(&mut self) {
         let line = std::mem::take(&mut self.bytes);
         if !line.is_empty() && self.queue.lines.try_send(line).is_err() {
-            self.queue.left_out.fetch_add(1, Ordering::Relaxed);
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -140,33 +140,33 @@ mod tests {
     fn a_reader_who_has_stopped_holds_nobody_up_and_what_was_said_comes_out_in_the_end() {
         let (go_on, may) = mpsc::channel();
         let read = Arc::<Mutex<Vec<u8>>>::default();
-        let (queue, ending) = to(Reader { may, read: Arc::clone(&read) }).unwrap();
+        let (queue, flush_guard) = spawn_writer(Reader { may, read: Arc::clone(&read) }).unwrap();
         let start = Instant::now();
-        for n in 0..WAITING + 100 {
+        for n in 0..MAX_QUEUED_LINES + 100 {
             queue.make_writer().write_all(format!("{n}\n").as_bytes()).unwrap();
         }
         assert!(start.elapsed() < Duration::from_secs(5));
-        let left_out = queue.left_out.load(Ordering::Relaxed) as usize;
+        let dropped = queue.dropped.load(Ordering::Relaxed) as usize;
         // One line is on its way already, or not yet.
-        assert!((99..=100).contains(&left_out));
+        assert!((99..=100).contains(&dropped));
         let reader = thread::spawn(move || {
             thread::sleep(Duration::from_millis(50));
             drop(go_on);
         });
-        drop(ending);
+        drop(flush_guard);
         reader.join().unwrap();
         let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
         assert!(read.starts_with("0\n1\n2\n"), "{read:.100}");
-        assert_eq!(read.lines().count(), WAITING + 100 - left_out);
+        assert_eq!(read.lines().count(), MAX_QUEUED_LINES + 100 - dropped);
     }
 
     #[test]
     fn the_end_does_not_wait_for_a_reader_who_never_reads() {
         let (_never, may) = mpsc::channel();
-        let (queue, ending) = to(Reader { may, read: Arc::default() }).unwrap();
+        let (queue, flush_guard) = spawn_writer(Reader { may, read: Arc::default() }).unwrap();
         queue.make_writer().write_all(b"unheard\n").unwrap();
         let start = Instant::now();
-        drop(ending);
+        drop(flush_guard);
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn write(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>])
         OutputFormat::Json => as_json(rows),
         OutputFormat::Junit => junit(rows),
         OutputFormat::Markdown => markdown(rows),
-        OutputFormat::Prometheus => crate::exposition::page_of(&only(snapshot, rows)),
+        OutputFormat::Prometheus => crate::exposition::render_snapshot(&only(snapshot, rows)),
     }
 }
 

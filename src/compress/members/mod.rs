@@ -88,7 +88,7 @@ impl GzipDecoder {
             let rest = input.get(consumed..).unwrap_or_default();
             match &mut self.state {
                 MemberState::Data => {
-                    let (read, ended) = self.data(rest, output)?;
+                    let (read, ended) = self.inflate_data(rest, output)?;
                     consumed += read;
                     if !ended {
                         return Ok(consumed);
@@ -96,7 +96,7 @@ impl GzipDecoder {
                     self.state = MemberState::Trailer(Trailer::default());
                 }
                 MemberState::Trailer(trailer) => {
-                    consumed += trailer.take(rest);
+                    consumed += trailer.fill(rest);
                     if trailer.length < trailer.bytes.len() {
                         return Ok(consumed);
                     }
@@ -105,7 +105,7 @@ impl GzipDecoder {
                     return Ok(consumed);
                 }
                 MemberState::Header(header) => {
-                    consumed += header.take(rest)?;
+                    consumed += header.consume(rest)?;
                     if header.field != Field::End {
                         return Ok(consumed);
                     }
@@ -120,9 +120,9 @@ impl GzipDecoder {
                             self.state = MemberState::Padding;
                             consumed += rest.iter().take_while(|byte| **byte == 0).count();
                         }
-                        (MemberState::Padding, _) => return Err(invalid("other bytes follow its end")),
+                        (MemberState::Padding, _) => return Err(invalid_data("other bytes follow its end")),
                         (MemberState::Between, byte) if *byte != 0x1f => {
-                            return Err(invalid("other bytes follow its end"));
+                            return Err(invalid_data("other bytes follow its end"));
                         }
                         _ => self.state = MemberState::Header(Header::default()),
                     }
@@ -143,15 +143,15 @@ impl GzipDecoder {
     }
 
     /// Whether no byte has come yet.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!(self.state, MemberState::Start)
     }
 
     /// One call of the decompressor; returns the bytes consumed, and whether the data of this member has ended.
-    fn data(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
+    fn inflate_data(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
         let (read, written) = (self.inflate.total_in(), output.len());
         let status = self.inflate.decompress_vec(input, output, FlushDecompress::None);
-        let status = status.map_err(|error| invalid(&format!("its data is damaged: {error}")))?;
+        let status = status.map_err(|error| invalid_data(&format!("its data is damaged: {error}")))?;
         self.crc.update(output.get(written..).unwrap_or_default());
         let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
         Ok((read, status == Status::StreamEnd))
@@ -159,7 +159,7 @@ impl GzipDecoder {
 }
 
 impl Trailer {
-    fn take(&mut self, input: &[u8]) -> usize {
+    fn fill(&mut self, input: &[u8]) -> usize {
         let free = self.bytes.iter_mut().skip(self.length);
         let taken = free.zip(input).map(|(to, from)| *to = *from).count();
         self.length += taken;
@@ -169,10 +169,10 @@ impl Trailer {
     fn verify(&self, crc: &Crc) -> io::Result<()> {
         let [a, b, c, d, e, f, g, h] = self.bytes;
         if u32::from_le_bytes([a, b, c, d]) != crc.sum() {
-            return Err(invalid("its checksum does not match its content"));
+            return Err(invalid_data("its checksum does not match its content"));
         }
         if u32::from_le_bytes([e, f, g, h]) != crc.amount() {
-            return Err(invalid("its length does not match its content"));
+            return Err(invalid_data("its length does not match its content"));
         }
         Ok(())
     }
@@ -180,17 +180,17 @@ impl Trailer {
 
 impl Header {
     /// Takes the bytes that belong to the header and returns how many there were.
-    fn take(&mut self, input: &[u8]) -> io::Result<usize> {
+    fn consume(&mut self, input: &[u8]) -> io::Result<usize> {
         for (at, byte) in input.iter().enumerate() {
             if self.field == Field::End {
                 return Ok(at);
             }
-            self.byte(*byte)?;
+            self.push_byte(*byte)?;
         }
         Ok(input.len())
     }
 
-    fn byte(&mut self, byte: u8) -> io::Result<()> {
+    fn push_byte(&mut self, byte: u8) -> io::Result<()> {
         // The checksum covers everything before it.
         if self.field != Field::Checksum {
             self.crc.update(&[byte]);
@@ -198,7 +198,7 @@ impl Header {
         self.at += 1;
         let ended = match self.field {
             Field::Fixed => {
-                self.fixed(byte)?;
+                self.check_fixed_byte(byte)?;
                 self.at == 10
             }
             Field::ExtraLength => {
@@ -213,15 +213,15 @@ impl Header {
             }
             Field::End => false,
         };
-        if ended { self.next() } else { Ok(()) }
+        if ended { self.next_field() } else { Ok(()) }
     }
 
-    fn fixed(&mut self, byte: u8) -> io::Result<()> {
+    fn check_fixed_byte(&mut self, byte: u8) -> io::Result<()> {
         match (self.at, byte) {
             (1, 0x1f) | (2, 0x8b) | (3, 8) => Ok(()),
-            (1 | 2, _) => Err(invalid("it does not begin as gzip does")),
-            (3, _) => Err(invalid("it uses a compression method that does not exist")),
-            (4, flags) if flags & FLAGS_RESERVED != 0 => Err(invalid("its header has flags that do not exist")),
+            (1 | 2, _) => Err(invalid_data("it does not begin as gzip does")),
+            (3, _) => Err(invalid_data("it uses a compression method that does not exist")),
+            (4, flags) if flags & FLAGS_RESERVED != 0 => Err(invalid_data("its header has flags that do not exist")),
             (4, flags) => {
                 self.flags = flags;
                 Ok(())
@@ -231,10 +231,10 @@ impl Header {
     }
 
     /// Goes on to the next field that this header has.
-    fn next(&mut self) -> io::Result<()> {
+    fn next_field(&mut self) -> io::Result<()> {
         let sum = u16::try_from(self.crc.sum() & 0xffff).unwrap_or_default();
         if self.field == Field::Checksum && u16::from_le_bytes(self.stored_crc) != sum {
-            return Err(invalid("the checksum of its header does not match"));
+            return Err(invalid_data("the checksum of its header does not match"));
         }
         let has_extra = self.field == Field::ExtraLength && u16::from_le_bytes(self.extra) > 0;
         let all = [
@@ -251,7 +251,7 @@ impl Header {
     }
 }
 
-fn invalid(what: &str) -> io::Error {
+fn invalid_data(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

@@ -130,7 +130,7 @@ impl Inflow {
         let ended = match &self.encoding {
             // A response without a body (to HEAD, for one) names the encoding all the same.
             Encoding::Identity | Encoding::Deflate(None) => Ok(()),
-            Encoding::Gzip(members) if members.is_untouched() => Ok(()),
+            Encoding::Gzip(members) if members.is_empty() => Ok(()),
             Encoding::Gzip(members) => members.finish(),
             Encoding::Deflate(Some(inflate)) if inflate.ended => Ok(()),
             Encoding::Deflate(Some(_)) => Err(io::ErrorKind::UnexpectedEof.into()),
