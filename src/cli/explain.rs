@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Exit, GlobalArgs, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, print_error};
 use crate::{
     app::OneShot,
     document::to_yaml,
@@ -26,7 +26,7 @@ impl ExplainArgs {
         if !settings.probes.iter().any(|probe| probe.info.name == self.probe) {
             let names: Vec<_> = settings.probes.iter().map(|probe| &*probe.info.name).collect();
             let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
-            return Ok(complain(&text));
+            return Ok(print_error(&text));
         }
         let one_shot = OneShot::new(settings, |info, _| info.name == self.probe)?;
         if let Some((info, report)) = block_on(one_shot.explain(&self.probe))? {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Exit, GlobalArgs, complain};
+use super::{Exit, GlobalArgs, print_error};
 use crate::{
     probes::postgres::grants::{Need, grants},
     settings::Flags,
@@ -26,7 +26,7 @@ impl GrantsArgs {
             .map(|info| Need { probe: &info.name, checks: info.checks.iter().map(|check| check.kind).collect() })
             .collect();
         if needs.is_empty() {
-            return Ok(complain("the configuration has no postgres probe: no role is needed"));
+            return Ok(print_error("the configuration has no postgres probe: no role is needed"));
         }
         write!(io::stdout().lock(), "{}", grants(&self.role, &needs))?;
         Ok(Exit::Good)

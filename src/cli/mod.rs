@@ -54,7 +54,7 @@ Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
 3 something can't be judged.";
 
 /// Where the configuration is looked for.
-const USUAL: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
+const DEFAULT_CONFIG_PATHS: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
 
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
@@ -132,15 +132,15 @@ impl Cli {
         let Self { common, serve, command } = self;
         let _log = match telemetry::start(&common.log_level, common.log_format) {
             Ok(ending) => ending,
-            Err(problem) => return complain(&problem).into(),
+            Err(problem) => return print_error(&problem).into(),
         };
-        let nothing_else = serve.is_empty();
+        let no_serve_flags = serve.is_empty();
         let done = match command {
             None => serve.run(&common),
-            Some(Command::Serve(own)) => own.or(serve).run(&common),
-            Some(_) if !nothing_else => {
+            Some(Command::Serve(flags)) => flags.with_defaults_from(serve).run(&common),
+            Some(_) if !no_serve_flags => {
                 let text = "--web.*, --state.path and --config.check belong to `serve`: write them behind it, or leave them out";
-                Ok(complain(text))
+                Ok(print_error(text))
             }
             Some(Command::Demo(demo)) => demo.run(),
             Some(Command::Check(check)) => check.run(&common),
@@ -157,9 +157,9 @@ impl Cli {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
                 ExitCode::SUCCESS
             }
-            Err(error) if error.is::<Diagnostics>() => complain(&error.to_string()).into(),
+            Err(error) if error.is::<Diagnostics>() => print_error(&error.to_string()).into(),
             Err(error) => {
-                complain(&format!("{error:#}"));
+                print_error(&format!("{error:#}"));
                 ExitCode::FAILURE
             }
         }
@@ -176,7 +176,7 @@ impl GlobalArgs {
     /// Reads the configuration whenever it is called, if there is any.
     fn load(&self, flags: Flags) -> LoadSettings {
         // The place is settled once, what is there is read anew.
-        let Some(path) = self.found() else { return Arc::new(|| Err(nowhere())) };
+        let Some(path) = self.find_config() else { return Arc::new(|| Err(no_configuration_error())) };
         let common = Self { config_file: Some(path), ..self.clone() };
         Arc::new(move || settings::load(&common.sources(flags.clone())))
     }
@@ -191,18 +191,20 @@ impl GlobalArgs {
     }
 
     fn config_path(&self) -> PathBuf {
-        self.found().unwrap_or_else(|| USUAL[0].into())
+        self.find_config().unwrap_or_else(|| DEFAULT_CONFIG_PATHS[0].into())
     }
 
     /// What is named, or the first of the usual places where something is, readable or not.
-    fn found(&self) -> Option<PathBuf> {
+    fn find_config(&self) -> Option<PathBuf> {
         let is_missing = |path: &PathBuf| path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        self.config_file.clone().or_else(|| USUAL.into_iter().map(PathBuf::from).find(|path| !is_missing(path)))
+        self.config_file
+            .clone()
+            .or_else(|| DEFAULT_CONFIG_PATHS.into_iter().map(PathBuf::from).find(|path| !is_missing(path)))
     }
 }
 
-fn nowhere() -> Diagnostics {
-    let usual = USUAL.join(" nor at ");
+fn no_configuration_error() -> Diagnostics {
+    let usual = DEFAULT_CONFIG_PATHS.join(" nor at ");
     let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
     let mut problems = Diagnostics::default();
     problems.push(Location::default(), text, None);
@@ -210,7 +212,7 @@ fn nowhere() -> Diagnostics {
 }
 
 /// Says what is wrong, where errors belong.
-fn complain(problem: &str) -> Exit {
+fn print_error(problem: &str) -> Exit {
     // Where nobody can read it, nothing is lost.
     let _ = writeln!(io::stderr().lock(), "{}", problem.trim_end());
     Exit::Usage

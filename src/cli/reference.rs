@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use super::{Exit, complain};
+use super::{Exit, print_error};
 use crate::reference;
 
 /// Which page.
@@ -21,7 +21,7 @@ impl ReferenceArgs {
             None => reference::index(),
             Some(name) => match reference::page(name) {
                 Ok(page) => page,
-                Err(message) => return Ok(complain(&message)),
+                Err(message) => return Ok(print_error(&message)),
             },
         };
         io::stdout().lock().write_all(page.as_bytes())?;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, GlobalArgs, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, print_error};
 use crate::{
     app::{App, BuildError},
     server::ReloadRequest,
@@ -46,7 +46,7 @@ impl ServeArgs {
     }
 
     /// The flags behind the command, filled up with those before it.
-    pub(super) fn or(self, before: Self) -> Self {
+    pub(super) fn with_defaults_from(self, before: Self) -> Self {
         Self {
             listen: if self.listen.is_empty() { before.listen } else { self.listen },
             web_config: self.web_config.or(before.web_config),
@@ -59,7 +59,7 @@ impl ServeArgs {
 
     pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         if self.web_config.is_some() {
-            return Ok(complain("--web.config.file is not supported yet"));
+            return Ok(print_error("--web.config.file is not supported yet"));
         }
         let Self { listen, lifecycle, external_url, state, check, .. } = self;
         let overrides = Flags { listen, lifecycle, external_url, state };
@@ -76,7 +76,7 @@ impl ServeArgs {
             let addresses: Vec<_> = app.addresses().map(|address| address.to_string()).collect();
             tracing::info!(version = super::VERSION, listen = addresses.join(","), "started");
             let shutdown = CancellationToken::new();
-            let signals = tokio::spawn(signals(app.reload_sender(), shutdown.clone()));
+            let signals = tokio::spawn(handle_signals(app.reload_sender(), shutdown.clone()));
             let ended = app.run(shutdown).await;
             signals.abort();
             ended?;
@@ -87,7 +87,7 @@ impl ServeArgs {
 }
 
 /// SIGHUP asks for a reload, the first SIGTERM or SIGINT ends this process in good order.
-pub(super) async fn signals(reloads: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) {
+pub(super) async fn handle_signals(reloads: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) {
     let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = streams else {
         tracing::error!("signals can't be received; this process can only be killed");

@@ -11,8 +11,8 @@ use std::{
 use serde_json::Value;
 
 use crate::harness::{
-    daemon::{Home, program, said},
-    service::{Service, answer},
+    daemon::{Home, output_text, program},
+    service::{Service, http_response},
 };
 
 /// Something that passes, something that fails, and something that can't be judged therefore. What the other end
@@ -38,7 +38,7 @@ fn mixed() -> (Service, Home) {
 
 fn check(home: &Home, arguments: &[&str]) -> (Option<i32>, String) {
     let output = home.run(&[&["check"], arguments].concat());
-    let (text, error) = said(&output);
+    let (text, error) = output_text(&output);
     assert_eq!(error, "", "standard error is for what went wrong");
     (output.status.code(), text)
 }
@@ -70,7 +70,7 @@ fn the_exit_code_tells_what_was_found() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}: {output:?}");
     }
-    let (_, error) = said(&home.run(&["check", "--only", "godo/*"]));
+    let (_, error) = output_text(&home.run(&["check", "--only", "godo/*"]));
     assert!(error.contains("no check matches; there are: ") && error.contains("good/health"), "{error}");
     home.write("readiness.yaml", "probes: [{name: x, htp: {}}]");
     assert_eq!(home.run(&["check"]).status.code(), Some(2));
@@ -184,22 +184,22 @@ fn prometheus_is_a_page_that_promtool_takes() {
     let mut promtool = promtool.spawn().unwrap();
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let found: Output = promtool.wait_with_output().unwrap();
-    assert!(found.status.success(), "{:?}", said(&found));
+    assert!(found.status.success(), "{:?}", output_text(&found));
 }
 
 #[test]
 fn check_waits_until_the_service_comes_up() {
     let service = Service::start();
-    service.answers(answer("503 Service Unavailable", "", b"starting"));
+    service.set_response(http_response("503 Service Unavailable", "", b"starting"));
     let home = Home::new(&["- name: shop\n  http: {url: \"${SHOP}\"}"]).with("SHOP", service.url());
     let mut waiting = home.command(&["check", "--wait", "1m"]).spawn().unwrap();
     // It has failed three times, and goes on waiting.
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = std::sync::Arc::clone(&asked);
-    service.does(move |stream, _, _| {
+    service.set_behaviour(move |stream, _, _| {
         let before = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let status = if before < 2 { "503 Service Unavailable" } else { "200 OK" };
-        stream.write_all(&answer(status, "", b""))
+        stream.write_all(&http_response(status, "", b""))
     });
     let status = waiting.wait().unwrap();
     assert_eq!(status.code(), Some(0));
@@ -219,13 +219,13 @@ fn check_gives_up_in_time() {
 #[test]
 fn validate_touches_nothing_and_lists_what_is_wrong() {
     let (service, home) = mixed();
-    service.does(|_, _, _| panic!("nobody is to come"));
+    service.set_behaviour(|_, _, _| panic!("nobody is to come"));
     let good = home.run(&["validate"]);
     assert_eq!(good.status.code(), Some(0));
-    assert!(said(&good).0.contains("probes: 3, checks: 5"), "{good:?}");
+    assert!(output_text(&good).0.contains("probes: 3, checks: 5"), "{good:?}");
     home.configure(&["- name: x\n  htp: {}\n- name: y\n  tcp: {address: nonsense}\n  interval: 1h 30"]);
     let bad = home.run(&["validate"]);
-    let (text, error) = said(&bad);
+    let (text, error) = output_text(&bad);
     assert_eq!((bad.status.code(), &*text), (Some(2), ""));
     for part in ["did you mean `http`", "nonsense", "interval", "readiness.yaml:7:"] {
         assert!(error.contains(part), "{part}: {error}");
@@ -247,7 +247,7 @@ fn without_a_configuration_both_usual_places_are_named() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"));
         let output = command.args(arguments).env_clear().current_dir(folder.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        said(&output).1
+        output_text(&output).1
     };
     for arguments in [&[][..], &["serve", "--config.check"], &["validate"], &["check"]] {
         let expected = format!(
@@ -265,16 +265,16 @@ fn without_a_configuration_both_usual_places_are_named() {
 fn explain_shows_phases_facts_and_how_each_check_judged() {
     let (_service, home) = mixed();
     let output = home.run(&["explain", "bad"]);
-    let (text, error) = said(&output);
+    let (text, error) = output_text(&output);
     assert_eq!((output.status.code(), &*error), (Some(0), ""));
     for part in
         ["bad (http) worked", "phases\n", "connect", "facts\n", "status: 200", "pass     health", "fail     response"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let (text, _) = said(&home.run(&["explain", "gone"]));
+    let (text, _) = output_text(&home.run(&["explain", "gone"]));
     assert!(text.contains("failed: refused") && text.contains("unknown  latency"), "{text}");
     let unknown = home.run(&["explain", "nothing"]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(said(&unknown).1.contains("there are: good, bad, gone"), "{unknown:?}");
+    assert!(output_text(&unknown).1.contains("there are: good, bad, gone"), "{unknown:?}");
 }

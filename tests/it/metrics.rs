@@ -18,7 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{board, http::Door, prometheus::Prometheus, until};
+use crate::harness::{board, http::TestServer, prometheus::Prometheus, until};
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
@@ -35,7 +35,7 @@ fn steady(page: &str) -> String {
 
 #[tokio::test]
 async fn the_page_is_the_golden_one() {
-    let door = Door::open(board::busy("2026-11-21T12:00:00Z".parse().unwrap())).await;
+    let door = TestServer::open(board::busy("2026-11-21T12:00:00Z".parse().unwrap())).await;
     for (headers, file) in [("", "page.txt"), (OPEN, "page.openmetrics")] {
         let page = steady(&door.ask("GET", "/metrics", headers).await.text());
         let path = format!("{}/tests/it/golden/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -70,7 +70,7 @@ fn a_value_between_two_limits_shows_the_smaller_of_its_headrooms() {
 
 #[tokio::test]
 async fn promtool_finds_nothing_but_the_label_that_is_documented() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -92,7 +92,7 @@ async fn promtool_finds_nothing_but_the_label_that_is_documented() {
 
 #[tokio::test]
 async fn both_formats_packed_or_not_say_the_same() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let text = door.get("/metrics").await;
     let open = door.ask("GET", "/metrics", OPEN).await;
     assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -117,7 +117,7 @@ async fn both_formats_packed_or_not_say_the_same() {
 async fn a_page_is_rendered_once_for_each_change_however_long_it_is() {
     for probes in [1, 200] {
         let (board, now) = (board::large(probes, Timestamp::now()), Timestamp::now());
-        let door = Door::open(Arc::clone(&board)).await;
+        let door = TestServer::open(Arc::clone(&board)).await;
         let board_of = |page: &str| -> Vec<String> {
             let varies = |line: &&str| line.contains("process_") || line.contains("readiness_tasks");
             page.lines().filter(|line| !varies(line)).map(str::to_owned).collect()
@@ -137,7 +137,7 @@ async fn a_page_is_rendered_once_for_each_change_however_long_it_is() {
 
 #[tokio::test]
 async fn no_series_is_there_twice_and_each_family_stands_once() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let mut seen = HashSet::new();
     for line in page.lines() {
@@ -148,7 +148,7 @@ async fn no_series_is_there_twice_and_each_family_stands_once() {
 
 #[tokio::test]
 async fn every_family_is_on_the_page_or_waits_for_its_check() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let exposed: HashSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let known: HashSet<_> = metric::ALL.iter().map(|family| family.name).collect();
@@ -166,7 +166,7 @@ async fn every_family_is_on_the_page_or_waits_for_its_check() {
 async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
     let now = Timestamp::now();
     let board = board::busy(now);
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     assert!(door.get("/metrics").await.text().contains("payments"));
     board.replace_probes(vec![(board::probe("new", "tcp", &[], vec![]), vec![])], |_| false, now);
     let page = door.get("/metrics").await.text();
@@ -179,7 +179,7 @@ async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
 async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
     let now = Timestamp::now();
     let board = board::busy(now);
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let down = board::failed(now, readiness_exporter::model::words::Reason::Refused, "gone", 3);
     board.record("api", down, 0.0);
     let page = door.get("/metrics").await.text();
@@ -220,7 +220,7 @@ async fn old_scraper(to: SocketAddr) -> SocketAddr {
 async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
     let now = Timestamp::now();
     let board = board::busy(now);
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let jobs = [("open", door.address), ("text", old_scraper(door.address).await)];
     let prometheus = Prometheus::scraping(&jobs).await;
     let page = door.get("/metrics").await.text();

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::harness::{
     board::{self, HOSTILE},
     browser::Browser,
-    http::Door,
+    http::TestServer,
 };
 
-async fn look(board: &Arc<Board>) -> (Door, Browser) {
-    let door = Door::open(Arc::clone(board)).await;
+async fn look(board: &Arc<Board>) -> (TestServer, Browser) {
+    let door = TestServer::open(Arc::clone(board)).await;
     let browser = Browser::open().await;
     browser.width(1280).await;
     browser.client.goto(&format!("http://{}/", door.address)).await.unwrap();
@@ -28,7 +28,7 @@ async fn look(board: &Arc<Board>) -> (Door, Browser) {
 #[tokio::test]
 async fn the_page_tells_all_without_a_script_and_filters_by_its_address() {
     let board = board::busy(Timestamp::now());
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let page = door.get("/").await;
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
     let text = page.text();
@@ -53,7 +53,7 @@ async fn the_page_tells_all_without_a_script_and_filters_by_its_address() {
 
 #[tokio::test]
 async fn a_page_of_a_thousand_checks_stays_small() {
-    let door = Door::open(board::large(334, Timestamp::now())).await;
+    let door = TestServer::open(board::large(334, Timestamp::now())).await;
     let page = door.ask("GET", "/", "Accept-Encoding: gzip\r\n").await;
     let text = page.gunzip();
     assert_eq!(text.matches("class=\"past\"").count(), 1_002);

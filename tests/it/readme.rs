@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::harness::{
-    daemon::{Daemon, said},
+    daemon::{Daemon, output_text},
     service::Service,
     wait_until,
 };
@@ -152,7 +152,7 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
         // The first commands come before there is a configuration of one's own.
         let own = (!command.contains("--config.file")).then_some(configuration.as_path());
         let output = clone.run(&command, own);
-        let (out, error) = said(&output);
+        let (out, error) = output_text(&output);
         assert_eq!(output.status.code(), Some(0), "`{command}`: {out}{error}");
         if let Some((_, says)) = GO_ON.iter().find(|(start, _)| command.starts_with(start)) {
             assert!(out.contains(says) || error.contains(says), "`{command}`: {out}{error}");
@@ -174,7 +174,7 @@ fn every_command_that_a_text_or_the_help_names_runs() {
     let clone = Clone::new();
     let own = clone.configuration();
     fs::copy(&own, clone.path().join("x.yaml")).unwrap();
-    let help = said(&clone.run("readiness-exporter --help", None)).0;
+    let help = output_text(&clone.run("readiness-exporter --help", None)).0;
     let start =
         help.lines().skip_while(|line| *line != "Start here:").skip(1).map_while(|line| line.strip_prefix("  "));
     let mut named: Vec<(String, PathBuf)> =
@@ -196,7 +196,7 @@ fn every_command_that_a_text_or_the_help_names_runs() {
             command += &format!(" --web.listen-address {}", daemon.address);
         }
         let output = clone.run(&command, Some(&file));
-        assert_eq!(output.status.code(), Some(0), "`{command}` with {}: {:?}", file.display(), said(&output));
+        assert_eq!(output.status.code(), Some(0), "`{command}` with {}: {:?}", file.display(), output_text(&output));
     }
 }
 
@@ -205,7 +205,7 @@ fn the_readme_leads_to_a_page_about_ones_own_service() {
     let clone = Clone::new();
     let file = clone.configuration();
     let valid = clone.run("readiness-exporter validate", Some(&file));
-    assert_eq!(said(&valid).1, "", "the configuration of the README is good");
+    assert_eq!(output_text(&valid).1, "", "the configuration of the README is good");
     let mut command = Command::new(env!("CARGO_BIN_EXE_readiness-exporter"));
     command.arg("--config.file").arg(&file).env_clear().env("READINESS_SERVER__LISTEN", "127.0.0.1:0");
     let daemon = Daemon::start(command);
@@ -217,5 +217,5 @@ fn the_readme_leads_to_a_page_about_ones_own_service() {
         if missing.is_empty() && ready == 200 { Ok(()) } else { Err(format!("{missing:?} {ready} {page}")) }
     });
     let explained = clone.run("readiness-exporter explain api", Some(&file));
-    assert_eq!(explained.status.code(), Some(0), "{:?}", said(&explained));
+    assert_eq!(explained.status.code(), Some(0), "{:?}", output_text(&explained));
 }

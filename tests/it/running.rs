@@ -152,7 +152,7 @@ fn a_drain_waits_for_nobody_longer_than_five_seconds() {
     let hanging = format!("- name: hanging\n  http: {{url: \"{}\"}}\n  interval: 1m\n  timeout: 1m", silent.url());
     let (sender, met) = std::sync::mpsc::channel();
     let sender = std::sync::Mutex::new(sender);
-    silent.does(move |stream, _, _| {
+    silent.set_behaviour(move |stream, _, _| {
         let _ = sender.lock().unwrap().send(());
         stream.read_to_end(&mut Vec::new()).map(drop)
     });
@@ -197,7 +197,7 @@ fn an_address_that_is_taken_is_named() {
     let service = Service::start();
     let home = home(&service, &[SHOP]);
     let output = home.run(&["serve", "--web.listen-address", &service.address.to_string()]);
-    let (_, error) = crate::harness::daemon::said(&output);
+    let (_, error) = crate::harness::daemon::output_text(&output);
     assert!(!output.status.success() && error.contains(&service.address.to_string()), "{error}");
     assert!(!error.contains("started"), "{error}");
 }

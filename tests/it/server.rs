@@ -18,11 +18,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{board, http::Door};
+use crate::harness::{board, http::TestServer};
 
 #[tokio::test]
 async fn every_address_answers_as_it_should() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let html = "Accept: text/html\r\n";
     let json = "Accept: application/json\r\n";
     for (method, path, headers, status) in [
@@ -75,7 +75,7 @@ async fn every_address_answers_as_it_should() {
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     for path in ["/ready", "/-/healthy", "/config", "/api/v1/status", "/api/v1/checks/api/health", "/nothing"] {
         let (get, head) = (door.get(path).await, door.ask("HEAD", path, "").await);
         assert_eq!(head.status, get.status, "{path}");
@@ -93,7 +93,7 @@ async fn head_is_get_without_the_body() {
 async fn ready_says_what_stands_in_the_way() {
     let now = Timestamp::now();
     let board = board::busy(now);
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let answer = door.get("/ready").await.json();
     assert_eq!(answer["ready"], false);
     let blockers: HashSet<_> =
@@ -121,7 +121,7 @@ async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
     let lay = |n| (board::probe(&format!("service-{n}"), "http", &[], vec![check()]), vec![]);
     board.replace_probes((0..probes).map(lay).collect(), |_| false, now);
     board.record("service-7777", board::failed(now, Reason::Refused, "refused", 0), 0.0);
-    let door = Door::open(board).await;
+    let door = TestServer::open(board).await;
     for path in ["/ready", "/api/v1/status"] {
         let answer = door.get(path).await;
         assert!(answer.body.len() < 200_000, "{path}: {} bytes", answer.body.len());
@@ -136,7 +136,7 @@ async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
 #[tokio::test]
 async fn the_api_tells_what_labels_must_not() {
     let board = board::busy(Timestamp::now());
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let status = door.get("/api/v1/status").await.json();
     assert_eq!(status["checks"]["fail"], board::count(&board, Status::Fail));
     assert_eq!(status["configuration"]["last_reload_successful"], true);
@@ -163,7 +163,7 @@ async fn the_api_tells_what_labels_must_not() {
 
 #[tokio::test]
 async fn the_configuration_is_shown_as_yaml() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let text = door.get("/config").await.text();
     assert!(text.contains("service: eventcore") && text.contains("<secret>"), "{text}");
 }
@@ -176,7 +176,7 @@ async fn the_configuration_and_a_reload_need_a_host_name_that_is_known_and_the_r
         external_url: Some("https://ready.example.com/team".to_owned()),
         allowed_hosts: vec!["monitor".to_owned()],
     };
-    let door = Door::of(board::busy(Timestamp::now()), settings).await;
+    let door = TestServer::of(board::busy(Timestamp::now()), settings).await;
     let ask = |line: &str, host: &str| {
         let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let door = &door;
@@ -199,7 +199,7 @@ async fn the_configuration_and_a_reload_need_a_host_name_that_is_known_and_the_r
 
 #[tokio::test]
 async fn a_reload_is_asked_for_and_its_error_is_told() {
-    let mut door = Door::open(board::busy(Timestamp::now())).await;
+    let mut door = TestServer::open(board::busy(Timestamp::now())).await;
     let mut reloads = std::mem::replace(&mut door.reloads, tokio::sync::mpsc::channel(1).1);
     let operator = tokio::spawn(async move {
         reloads.recv().await.unwrap().send(Ok(())).unwrap();
@@ -221,7 +221,7 @@ async fn a_reload_is_asked_for_and_its_error_is_told() {
         assert_eq!(door.ask("POST", "/-/reload", foreign).await.status, 403, "{foreign}");
     }
     assert_eq!(door.ask("POST", "/-/reload", "Origin: http://test\r\n").await.status, 503, "our own page may ask");
-    let off = Door::with(board::busy(Timestamp::now()), false).await;
+    let off = TestServer::with(board::busy(Timestamp::now()), false).await;
     let answer = off.ask("POST", "/-/reload", "").await;
     assert_eq!(answer.status, 403);
     assert!(answer.text().contains("--web.enable-lifecycle"), "{}", answer.text());
@@ -229,14 +229,14 @@ async fn a_reload_is_asked_for_and_its_error_is_told() {
 
 #[tokio::test]
 async fn too_large_a_head_is_refused() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     assert_eq!(door.ask("GET", "/ready", &format!("X: {}\r\n", "x".repeat(20_000))).await.status, 431);
     assert_eq!(door.ask("GET", "/ready", &"X: y\r\n".repeat(200)).await.status, 431);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_slow_clients_delay_no_scrape() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let mut slow = Vec::new();
     for n in 0..1_000 {
         let mut stream = timeout(Duration::from_secs(5), TcpStream::connect(door.address)).await.unwrap().unwrap();
@@ -261,7 +261,7 @@ async fn a_thousand_slow_clients_delay_no_scrape() {
 
 #[tokio::test]
 async fn the_stop_lets_answers_out_and_hurries_the_rest() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let mut idle = TcpStream::connect(door.address).await.unwrap();
     idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
     let mut first = [0; 64];
@@ -277,7 +277,7 @@ async fn the_stop_lets_answers_out_and_hurries_the_rest() {
 
 #[tokio::test]
 async fn an_empty_board_is_served_too() {
-    let door = Door::open(std::sync::Arc::new(Board::default())).await;
+    let door = TestServer::open(std::sync::Arc::new(Board::default())).await;
     for path in ["/metrics", "/", "/ready", "/-/ready", "/api/v1/status", "/api/v1/checks"] {
         assert_eq!(door.get(path).await.status, 200, "{path}");
     }
@@ -292,7 +292,7 @@ fn a_scrape_needs_no_thread_that_a_probe_may_hang() {
     runtime.block_on(async {
         // As a read from a dead mount does: it holds the only thread there is for such work.
         tokio::task::spawn_blocking(move || hold.recv());
-        let door = Door::open(board::busy(Timestamp::now())).await;
+        let door = TestServer::open(board::busy(Timestamp::now())).await;
         for path in ["/metrics", "/", "/api/v1/checks", "/ready"] {
             let answer = timeout(Duration::from_secs(5), door.get(path)).await.expect(path);
             assert!(!answer.body.is_empty(), "{path}");

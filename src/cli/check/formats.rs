@@ -9,23 +9,23 @@ use std::{
 
 use serde_json::json;
 
-use super::{OutputFormat, Row, exit};
+use super::{OutputFormat, Row, exit_code};
 use crate::{board::Snapshot, cli::Exit, model::words::Status};
 
 /// Writes the verdicts down.
-pub(super) fn write(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
+pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
     match format {
-        OutputFormat::Table => table(rows),
-        OutputFormat::Json => as_json(rows),
-        OutputFormat::Junit => junit(rows),
-        OutputFormat::Markdown => markdown(rows),
-        OutputFormat::Prometheus => crate::exposition::render_snapshot(&only(snapshot, rows)),
+        OutputFormat::Table => format_table(rows),
+        OutputFormat::Json => format_json(rows),
+        OutputFormat::Junit => format_junit(rows),
+        OutputFormat::Markdown => format_markdown(rows),
+        OutputFormat::Prometheus => crate::exposition::render_snapshot(&filter_snapshot(snapshot, rows)),
     }
 }
 
 /// The snapshot without the checks that nobody asked for.
-fn only(snapshot: &Snapshot, rows: &[Row<'_>]) -> Snapshot {
-    let wanted: HashSet<String> = rows.iter().map(name).collect();
+fn filter_snapshot(snapshot: &Snapshot, rows: &[Row<'_>]) -> Snapshot {
+    let wanted: HashSet<String> = rows.iter().map(check_name).collect();
     let mut snapshot = snapshot.clone();
     for probe in &mut snapshot.probes {
         let probe = Arc::make_mut(probe);
@@ -36,38 +36,38 @@ fn only(snapshot: &Snapshot, rows: &[Row<'_>]) -> Snapshot {
     snapshot
 }
 
-fn name((probe, check): &Row<'_>) -> String {
+fn check_name((probe, check): &Row<'_>) -> String {
     format!("{}/{}", probe.info.name, check.info.name)
 }
 
 /// Worst first: what is wrong should not scroll away.
-fn sorted<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
+fn sort_by_status<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
     let mut rows = rows.to_vec();
     rows.sort_by_key(|(_, check)| check.status.rank());
     rows
 }
 
-fn counts(rows: &[Row<'_>]) -> String {
+fn count_statuses(rows: &[Row<'_>]) -> String {
     let count = |status: &Status| rows.iter().filter(|(_, check)| check.status == *status).count();
     let parts = Status::ALL.iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0);
     parts.map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
 }
 
-fn table(rows: &[Row<'_>]) -> String {
+fn format_table(rows: &[Row<'_>]) -> String {
     let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
+    let width = rows.iter().map(|row| check_name(row).chars().count()).max().unwrap_or_default();
     let mut text = String::new();
-    for row in sorted(rows) {
+    for row in sort_by_status(rows) {
         let status = row.1.status;
-        let (on, off) = if colour { (ansi(status), "\x1b[0m") } else { ("", "") };
+        let (on, off) = if colour { (ansi_colour(status), "\x1b[0m") } else { ("", "") };
         // Writing to a String never fails; so below.
-        let _ = writeln!(text, "{on}{status:<8}{off} {:<width$}  {}", name(&row), row.1.summary());
+        let _ = writeln!(text, "{on}{status:<8}{off} {:<width$}  {}", check_name(&row), row.1.summary());
     }
-    let _ = writeln!(text, "\n{} checks: {}", rows.len(), counts(rows));
+    let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
     text
 }
 
-fn ansi(status: Status) -> &'static str {
+fn ansi_colour(status: Status) -> &'static str {
     match status {
         Status::Pass => "\x1b[32m",
         Status::Fail => "\x1b[1;31m",
@@ -77,7 +77,7 @@ fn ansi(status: Status) -> &'static str {
     }
 }
 
-fn as_json(rows: &[Row<'_>]) -> String {
+fn format_json(rows: &[Row<'_>]) -> String {
     let checks: Vec<_> = rows
         .iter()
         .map(|(probe, check)| {
@@ -95,11 +95,11 @@ fn as_json(rows: &[Row<'_>]) -> String {
             })
         })
         .collect();
-    let ready = exit(rows) == Exit::Good;
+    let ready = exit_code(rows) == Exit::Good;
     format!("{:#}\n", json!({"ready": ready, "checks": checks}))
 }
 
-fn junit(rows: &[Row<'_>]) -> String {
+fn format_junit(rows: &[Row<'_>]) -> String {
     let count = |statuses: &[Status]| rows.iter().filter(|(_, check)| statuses.contains(&check.status)).count();
     let (failed, unknown) = (count(&[Status::Fail]), count(&[Status::Unknown]));
     let skipped = count(&[Status::Pending, Status::Skipped]);
@@ -109,7 +109,8 @@ fn junit(rows: &[Row<'_>]) -> String {
         rows.len()
     );
     for (probe, check) in rows {
-        let (class, name, summary) = (xml(&probe.info.name), xml(&check.info.name), xml(check.summary()));
+        let (class, name, summary) =
+            (escape_xml(&probe.info.name), escape_xml(&check.info.name), escape_xml(check.summary()));
         let seconds = probe.last.as_ref().map(|run| run.duration.as_secs_f64()).unwrap_or_default();
         let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
         let _ = match check.status {
@@ -125,7 +126,7 @@ fn junit(rows: &[Row<'_>]) -> String {
 }
 
 /// Escapes what XML reserves, and drops the control characters that it can't hold at all.
-fn xml(text: &str) -> String {
+fn escape_xml(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}') && (!c.is_control() || matches!(c, '\n' | '\t')))
         .fold(String::new(), |mut out, c| {
@@ -142,9 +143,9 @@ fn xml(text: &str) -> String {
         })
 }
 
-fn markdown(rows: &[Row<'_>]) -> String {
+fn format_markdown(rows: &[Row<'_>]) -> String {
     let mut text = String::from("| status | check | finding |\n|---|---|---|\n");
-    for row in sorted(rows) {
+    for row in sort_by_status(rows) {
         let mark = match row.1.status {
             Status::Pass => "✅",
             Status::Warn => "⚠️",
@@ -153,14 +154,20 @@ fn markdown(rows: &[Row<'_>]) -> String {
             Status::Pending => "⏳",
             Status::Skipped => "⏭️",
         };
-        let _ = writeln!(text, "| {mark} {} | `{}` | {} |", row.1.status, name(&row), cell(row.1.summary()));
+        let _ = writeln!(
+            text,
+            "| {mark} {} | `{}` | {} |",
+            row.1.status,
+            check_name(&row),
+            escape_markdown(row.1.summary())
+        );
     }
-    let _ = writeln!(text, "\n{} checks: {}", rows.len(), counts(rows));
+    let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
     text
 }
 
 /// Keeps foreign text from leaving its cell or becoming markup.
-fn cell(text: &str) -> String {
+fn escape_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -178,7 +185,7 @@ mod tests {
 
     #[test]
     fn foreign_text_stays_text_in_every_form() {
-        assert_eq!(xml("a<b>&\"\u{0}\u{ffff}c\nd"), "a&lt;b&gt;&amp;&quot;c&#10;d");
-        assert_eq!(cell("a|b\n<script>"), "a\\|b \\<script\\>");
+        assert_eq!(escape_xml("a<b>&\"\u{0}\u{ffff}c\nd"), "a&lt;b&gt;&amp;&quot;c&#10;d");
+        assert_eq!(escape_markdown("a|b\n<script>"), "a\\|b \\<script\\>");
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
-use super::{Exit, GlobalArgs, block_on, complain};
+use super::{Exit, GlobalArgs, block_on, print_error};
 use crate::{
     app::OneShot,
     board::{CheckState, ProbeState, Snapshot},
@@ -33,10 +33,10 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "GLOB")]
     only: Vec<String>,
     /// Only checks of this category; may be given several times
-    #[arg(long, value_name = "CATEGORY", value_parser = word::<Category>)]
+    #[arg(long, value_name = "CATEGORY", value_parser = parse_word::<Category>)]
     category: Vec<Category>,
     /// Only checks of this severity; may be given several times
-    #[arg(long, value_name = "SEVERITY", value_parser = word::<Severity>)]
+    #[arg(long, value_name = "SEVERITY", value_parser = parse_word::<Severity>)]
     severity: Vec<Severity>,
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
@@ -64,48 +64,52 @@ pub(super) enum OutputFormat {
 }
 
 /// So many names help somebody who has mistyped one.
-const MOST_NAMES: usize = 20;
+const MAX_LISTED_NAMES: usize = 20;
 /// Between two rounds of `--wait`.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CheckArgs {
     pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
-        let only = match globs(&self.only) {
+        let only = match parse_globs(&self.only) {
             Ok(only) => only,
-            Err(error) => return Ok(complain(&error)),
+            Err(error) => return Ok(print_error(&error)),
         };
         let settings = common.load(Flags::default())()?;
-        let wanted = |probe: &ProbeInfo, check: &CheckInfo| {
+        let is_selected = |probe: &ProbeInfo, check: &CheckInfo| {
             only.as_ref().is_none_or(|only| only.is_match(format!("{}/{}", probe.name, check.name)))
                 && (self.category.is_empty() || self.category.contains(&check.category))
                 && (self.severity.is_empty() || self.severity.contains(&check.severity))
         };
-        let names = names(&settings);
-        let one_shot = OneShot::new(settings, wanted)?;
+        let names = list_check_names(&settings);
+        let one_shot = OneShot::new(settings, is_selected)?;
         if one_shot.probe_count() == 0 {
-            return Ok(complain(&format!("no check matches; there are: {names}")));
+            return Ok(print_error(&format!("no check matches; there are: {names}")));
         }
-        let snapshot = block_on(self.rounds(&one_shot, wanted))?;
-        let rows: Vec<Row<'_>> = rows(&snapshot, wanted).collect();
-        let text = formats::write(self.format, &snapshot, &rows);
+        let snapshot = block_on(self.run_until_pass(&one_shot, is_selected))?;
+        let rows: Vec<Row<'_>> = selected_rows(&snapshot, is_selected).collect();
+        let text = formats::format_verdicts(self.format, &snapshot, &rows);
         match io::stdout().lock().write_all(text.as_bytes()) {
             // A reader that has seen enough, as in `| head`, has not heard the verdict: the exit code still tells it.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
-        Ok(exit(&rows))
+        Ok(exit_code(&rows))
     }
 
     /// One round, or as many as it takes.
-    async fn rounds(&self, one_shot: &OneShot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Snapshot {
+    async fn run_until_pass(
+        &self,
+        one_shot: &OneShot,
+        is_selected: impl Fn(&ProbeInfo, &CheckInfo) -> bool,
+    ) -> Snapshot {
         let start = Instant::now();
         let progress = Progress::new();
         loop {
             let snapshot = one_shot.run_all(|done| progress.show(done, one_shot.probe_count(), start)).await;
-            let rows: Vec<_> = rows(&snapshot, &wanted).collect();
+            let rows: Vec<_> = selected_rows(&snapshot, &is_selected).collect();
             let left = self.wait.and_then(|wait| wait.0.checked_sub(start.elapsed()));
-            match left.filter(|_| exit(&rows) != Exit::Good) {
-                Some(left) => tokio::time::sleep(PAUSE.min(left)).await,
+            match left.filter(|_| exit_code(&rows) != Exit::Good) {
+                Some(left) => tokio::time::sleep(RETRY_INTERVAL.min(left)).await,
                 None => {
                     progress.clear();
                     return snapshot;
@@ -118,22 +122,25 @@ impl CheckArgs {
 type Row<'a> = (&'a ProbeState, &'a CheckState);
 
 /// What `--only` may name, and how many more there are than anybody would read.
-fn names(settings: &Settings) -> String {
+fn list_check_names(settings: &Settings) -> String {
     let all = || settings.probes.iter().flat_map(|probe| probe.info.checks.iter().map(|check| (&probe.info, check)));
-    let names = all().take(MOST_NAMES).map(|(probe, check)| format!("{}/{}", probe.name, check.name));
+    let names = all().take(MAX_LISTED_NAMES).map(|(probe, check)| format!("{}/{}", probe.name, check.name));
     let shown = names.collect::<Vec<_>>().join(", ");
-    match all().count().saturating_sub(MOST_NAMES) {
+    match all().count().saturating_sub(MAX_LISTED_NAMES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
 }
 
-fn rows(snapshot: &Snapshot, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> impl Iterator<Item = Row<'_>> {
-    snapshot.checks().filter(move |(probe, check)| wanted(&probe.info, &check.info))
+fn selected_rows(
+    snapshot: &Snapshot,
+    is_selected: impl Fn(&ProbeInfo, &CheckInfo) -> bool,
+) -> impl Iterator<Item = Row<'_>> {
+    snapshot.checks().filter(move |(probe, check)| is_selected(&probe.info, &check.info))
 }
 
 /// Failing is worse than not known; what is switched off counts for nothing.
-fn exit(rows: &[Row<'_>]) -> Exit {
+fn exit_code(rows: &[Row<'_>]) -> Exit {
     let has =
         |statuses: &[Status]| rows.iter().any(|(_, check)| check.info.enabled && statuses.contains(&check.status));
     match () {
@@ -143,7 +150,7 @@ fn exit(rows: &[Row<'_>]) -> Exit {
     }
 }
 
-fn globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
+fn parse_globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
     if patterns.is_empty() {
         return Ok(None);
     }
@@ -156,7 +163,7 @@ fn globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
 }
 
 /// Reads a word of the contract, and lists them all where it is none.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     use serde::de::{IntoDeserializer, value::Error};
     T::deserialize(IntoDeserializer::<Error>::into_deserializer(text)).map_err(|error| error.to_string())
 }

@@ -12,31 +12,31 @@ use jiff::{Timestamp, ToSpan};
 
 use super::faults::Faults;
 
-const EVERY: Duration = Duration::from_secs(5);
-const KEPT: usize = 12;
+const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
+const MAX_BACKUPS: usize = 12;
 
 /// Fills the folder with a past, then goes on until it is dropped.
 pub(super) async fn run(folder: PathBuf, faults: Arc<Faults>) {
     let mut made = Vec::new();
     for ago in (1..=5).rev() {
-        make(&folder, &mut made, Timestamp::now() - (ago * 5).seconds());
+        make_backup(&folder, &mut made, Timestamp::now() - (ago * 5).seconds());
     }
-    let mut tick = tokio::time::interval(EVERY);
+    let mut tick = tokio::time::interval(BACKUP_INTERVAL);
     loop {
         tick.tick().await;
-        if faults.backs_up() {
-            make(&folder, &mut made, Timestamp::now());
+        if faults.is_backup_enabled() {
+            make_backup(&folder, &mut made, Timestamp::now());
         }
     }
 }
 
-fn make(folder: &Path, made: &mut Vec<PathBuf>, at: Timestamp) {
+fn make_backup(folder: &Path, made: &mut Vec<PathBuf>, at: Timestamp) {
     let path = folder.join(format!("orders-{}.dump.gz", at.strftime("%Y%m%dT%H%M%SZ")));
     match write(&path, at) {
         Ok(()) => made.push(path),
         Err(error) => tracing::error!(%error, path = %path.display(), "the demo's backup can't be written"),
     }
-    while made.len() > KEPT {
+    while made.len() > MAX_BACKUPS {
         // One that is gone already needs no clearing.
         let _ = std::fs::remove_file(made.remove(0));
     }

@@ -31,35 +31,43 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Act {
     /// How long it lasts.
-    pub(super) lasts: Duration,
+    pub(super) duration: Duration,
     /// What is wrong; nothing in the calm between.
     pub(super) fault: Option<Fault>,
     /// What to tell whoever watches.
-    pub(super) says: &'static str,
+    pub(super) announcement: &'static str,
 }
 
-const fn act(seconds: u64, fault: Option<Fault>, says: &'static str) -> Act {
-    Act { lasts: Duration::from_secs(seconds), fault, says }
+const fn new_act(seconds: u64, fault: Option<Fault>, announcement: &'static str) -> Act {
+    Act { duration: Duration::from_secs(seconds), fault, announcement }
 }
 
 /// About three minutes; then it begins again.
 pub(super) const SCRIPT: &[Act] = &[
-    act(25, None, "all is well: every check turns to pass as it has seen enough"),
-    act(25, Some(Fault::Slow), "answers get slow: api/latency and orders/latency warn, then fail; nothing else does"),
-    act(20, None, "answers are quick again: the windows run out and the latency checks recover"),
-    act(
+    new_act(25, None, "all is well: every check turns to pass as it has seen enough"),
+    new_act(
+        25,
+        Some(Fault::Slow),
+        "answers get slow: api/latency and orders/latency warn, then fail; nothing else does",
+    ),
+    new_act(20, None, "answers are quick again: the windows run out and the latency checks recover"),
+    new_act(
         25,
         Some(Fault::Errors),
         "every fifth answer is an error: api/error_rate and orders/error_rate warn, then fail",
     ),
-    act(20, None, "no more errors: the error rates sink"),
-    act(
+    new_act(20, None, "no more errors: the error rates sink"),
+    new_act(
         25,
         Some(Fault::Pool),
         "something holds the database connections: orders/pool and orders/queue fail, then the orders that give up",
     ),
-    act(15, None, "the connections are given back"),
-    act(35, Some(Fault::Backups), "the backup job has stopped: dumps/freshness fails when the last dump is 20s old"),
+    new_act(15, None, "the connections are given back"),
+    new_act(
+        35,
+        Some(Fault::Backups),
+        "the backup job has stopped: dumps/freshness fails when the last dump is 20s old",
+    ),
 ];
 
 impl Faults {
@@ -71,7 +79,7 @@ impl Faults {
     }
 
     /// How long work takes that normally takes so long.
-    pub(super) fn work(&self, normally: Duration) -> Duration {
+    pub(super) fn scaled_duration(&self, normally: Duration) -> Duration {
         if self.slow.load(Relaxed) { normally * 3 } else { normally }
     }
 
@@ -81,12 +89,12 @@ impl Faults {
     }
 
     /// Whether the next answer is an error: every fifth while the fault lasts.
-    pub(super) fn breaks_next(&self) -> bool {
+    pub(super) fn fails_next_answer(&self) -> bool {
         self.broken.load(Relaxed) && self.calls.fetch_add(1, Relaxed).is_multiple_of(5)
     }
 
     /// Whether the backup job runs.
-    pub(super) fn backs_up(&self) -> bool {
+    pub(super) fn is_backup_enabled(&self) -> bool {
         !self.no_backups.load(Relaxed)
     }
 }

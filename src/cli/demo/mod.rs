@@ -37,28 +37,28 @@ pub(super) struct DemoArgs {
 }
 
 /// Where the daemon listens, too, when nothing is said.
-const USUAL_PORT: u16 = 10980;
+const DEFAULT_PORT: u16 = 10980;
 const CONFIGURATION: &str = include_str!("readiness.yaml");
 
 impl DemoArgs {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        block_on(self.play())?
+        block_on(self.run_demo())?
     }
 
-    async fn play(self) -> anyhow::Result<Exit> {
+    async fn run_demo(self) -> anyhow::Result<Exit> {
         let folder = tempfile::Builder::new().prefix("readiness-demo-").tempdir()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let target = listener.local_addr()?;
         let build = async |port| {
             let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into());
-            anyhow::Ok(App::build(configuration(listen, target, folder.path())?).await)
+            anyhow::Ok(App::build(write_configuration(listen, target, folder.path())?).await)
         };
-        let app = match build(USUAL_PORT).await? {
+        let app = match build(DEFAULT_PORT).await? {
             Err(BuildError::Listen { .. }) if self.listen.is_none() => build(0).await??,
             built => built?,
         };
         let address = app.addresses().next().map(|address| address.to_string()).unwrap_or_default();
-        say(&format!(
+        print_line(&format!(
             "A small order service runs at http://{target}, watched by readiness-exporter:\n\n  \
              status page   http://{address}/\n  metrics       http://{address}/metrics\n  \
              deploy gate   http://{address}/ready\n\nStop with Ctrl-C.\n"
@@ -66,13 +66,13 @@ impl DemoArgs {
         let faults = Arc::new(Faults::default());
         let service = Service::new(Arc::clone(&faults));
         let shutdown = CancellationToken::new();
-        let signals = super::serve::signals(app.reload_sender(), shutdown.clone());
+        let signals = super::serve::handle_signals(app.reload_sender(), shutdown.clone());
         tokio::select! {
             // It ends by itself only when a signal has told it to.
             ended = app.run(shutdown.clone()) => ended?,
             () = async { tokio::join!(signals, std::future::pending::<()>()); } => {}
             () = Arc::clone(&service).serve(listener) => {}
-            () = Arc::clone(&service).sell() => {}
+            () = Arc::clone(&service).send_orders() => {}
             () = backups::run(folder.path().to_owned(), Arc::clone(&faults)) => {}
             result = play_script(&faults, &service), if !self.calm => result?,
         }
@@ -80,7 +80,7 @@ impl DemoArgs {
     }
 }
 
-fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<LoadSettings> {
+fn write_configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::Result<LoadSettings> {
     let path = folder.join("readiness.yaml");
     std::fs::write(&path, CONFIGURATION)?;
     let environment = [
@@ -96,11 +96,11 @@ fn configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -> io::
 async fn play_script(faults: &Faults, service: &Arc<Service>) -> io::Result<()> {
     loop {
         for act in SCRIPT {
-            say(&format!("{} {} (for {}s)", clock(), act.says, act.lasts.as_secs()))?;
+            print_line(&format!("{} {} (for {}s)", clock(), act.announcement, act.duration.as_secs()))?;
             faults.set(act.fault);
-            let held = if act.fault == Some(Fault::Pool) { service.exhaust().await } else { None };
-            tokio::time::sleep(act.lasts).await;
-            drop(held);
+            let permit = if act.fault == Some(Fault::Pool) { service.exhaust_pool().await } else { None };
+            tokio::time::sleep(act.duration).await;
+            drop(permit);
         }
     }
 }
@@ -109,6 +109,6 @@ fn clock() -> String {
     jiff::Zoned::now().strftime("%H:%M:%S").to_string()
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print_line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }

@@ -18,12 +18,12 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::Instant};
 
 use super::faults::Faults;
 
-const POOL: usize = 20;
-const BUCKETS: [f64; 9] = [0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0];
+const POOL_SIZE: usize = 20;
+const BUCKET_BOUNDS: [f64; 9] = [0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0];
 
 /// So many orders a second, each busy with the pool for about this long: a load of about a third.
 const ORDERS_PER_SECOND: f64 = 40.0;
-const WORK: Duration = Duration::from_millis(120);
+const ORDER_DURATION: Duration = Duration::from_millis(120);
 
 /// The service's own numbers, and what it has been told to do wrong.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Service {
     waiting: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
-    buckets: [AtomicU64; BUCKETS.len()],
+    buckets: [AtomicU64; BUCKET_BOUNDS.len()],
     micros: AtomicU64,
 }
 
@@ -41,7 +41,7 @@ impl Service {
     pub(super) fn new(faults: Arc<Faults>) -> Arc<Self> {
         Arc::new(Self {
             faults,
-            pool: Semaphore::new(POOL),
+            pool: Semaphore::new(POOL_SIZE),
             waiting: AtomicU64::new(0),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -69,39 +69,39 @@ impl Service {
     }
 
     /// Sends orders until it is dropped.
-    pub(super) async fn sell(self: Arc<Self>) {
+    pub(super) async fn send_orders(self: Arc<Self>) {
         let mut orders = JoinSet::new();
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / ORDERS_PER_SECOND));
         loop {
             tokio::select! {
-                _ = tick.tick() => { orders.spawn(Arc::clone(&self).order()); }
+                _ = tick.tick() => { orders.spawn(Arc::clone(&self).handle_order()); }
                 Some(_) = orders.join_next() => {}
             }
         }
     }
 
-    async fn order(self: Arc<Self>) -> bool {
+    async fn handle_order(self: Arc<Self>) -> bool {
         let start = Instant::now();
         self.waiting.fetch_add(1, Relaxed);
         let connection = tokio::time::timeout(Duration::from_secs(2), self.pool.acquire()).await;
         self.waiting.fetch_sub(1, Relaxed);
         let worked = match connection {
             Ok(Ok(_connection)) => {
-                tokio::time::sleep(self.faults.work(WORK)).await;
-                !self.faults.breaks_next()
+                tokio::time::sleep(self.faults.scaled_duration(ORDER_DURATION)).await;
+                !self.faults.fails_next_answer()
             }
             // No connection within two seconds: what an exhausted pool looks like to a customer.
             _ => false,
         };
-        self.count(start.elapsed(), worked);
+        self.record_order(start.elapsed(), worked);
         worked
     }
 
-    fn count(&self, took: Duration, worked: bool) {
+    fn record_order(&self, took: Duration, worked: bool) {
         let (counter, seconds) = (if worked { &self.succeeded } else { &self.failed }, took.as_secs_f64());
         counter.fetch_add(1, Relaxed);
         self.micros.fetch_add((seconds * 1e6) as u64, Relaxed);
-        for (bucket, _) in self.buckets.iter().zip(BUCKETS).filter(|(_, bound)| seconds <= *bound) {
+        for (bucket, _) in self.buckets.iter().zip(BUCKET_BOUNDS).filter(|(_, bound)| seconds <= *bound) {
             bucket.fetch_add(1, Relaxed);
         }
     }
@@ -110,7 +110,7 @@ impl Service {
         let (status, kind, body) = match request.uri().path() {
             "/health/ready" => {
                 tokio::time::sleep(self.faults.answer_delay()).await;
-                if self.faults.breaks_next() {
+                if self.faults.fails_next_answer() {
                     (StatusCode::INTERNAL_SERVER_ERROR, "application/json", r#"{"status":"error"}"#.to_owned())
                 } else {
                     (StatusCode::OK, "application/json", r#"{"status":"ok","version":"2.4.1"}"#.to_owned())
@@ -131,7 +131,7 @@ impl Service {
         use std::fmt::Write;
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         let (succeeded, failed) = (read(&self.succeeded), read(&self.failed));
-        let (used, waiting) = (POOL - self.pool.available_permits(), read(&self.waiting));
+        let (used, waiting) = (POOL_SIZE - self.pool.available_permits(), read(&self.waiting));
         let mut page = format!(
             "# HELP orders_total Orders handled.\n# TYPE orders_total counter\norders_total {}\n\
              # HELP orders_failed_total Orders that failed.\n# TYPE orders_failed_total counter\norders_failed_total {failed}\n\
@@ -140,11 +140,11 @@ impl Service {
              # HELP orders_pool_waiting Orders that wait for a connection.\n# TYPE orders_pool_waiting gauge\n\
              orders_pool_waiting {waiting}\n\
              # HELP orders_pool_connections_max Most database connections.\n# TYPE orders_pool_connections_max gauge\n\
-             orders_pool_connections_max {POOL}\n\
+             orders_pool_connections_max {POOL_SIZE}\n\
              # HELP orders_duration_seconds Time to handle an order.\n# TYPE orders_duration_seconds histogram\n",
             succeeded + failed,
         );
-        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
+        for (bucket, bound) in self.buckets.iter().zip(BUCKET_BOUNDS) {
             // Writing to a String never fails.
             let _ = writeln!(page, "orders_duration_seconds_bucket{{le=\"{bound}\"}} {}", read(bucket));
         }
@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// Holds on to most of the pool until the returned permit is dropped.
-    pub(super) async fn exhaust(self: &Arc<Self>) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.pool.acquire_many(POOL as u32 - 1).await.ok()
+    pub(super) async fn exhaust_pool(self: &Arc<Self>) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.pool.acquire_many(POOL_SIZE as u32 - 1).await.ok()
     }
 }

@@ -10,17 +10,17 @@ use std::{
 };
 
 /// The state of a socket that listens, as /proc/net/tcp has it.
-const LISTENS: &str = "0A";
+const TCP_LISTEN_STATE: &str = "0A";
 
 /// Every address on which the only other process of this program listens.
-pub(super) fn addresses() -> Vec<SocketAddr> {
+pub(super) fn daemon_addresses() -> Vec<SocketAddr> {
     let Ok(own) = fs::read_link("/proc/self/exe") else { return Vec::new() };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
     let is_other = |process: &Path| {
         let id = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
         id.is_some_and(|id| id != std::process::id()) && fs::read_link(process.join("exe")).is_ok_and(|exe| exe == own)
     };
-    let mut daemons = processes.filter(|process| is_other(process)).map(|process| listening(&process));
+    let mut daemons = processes.filter(|process| is_other(process)).map(|process| listening_addresses(&process));
     let mut daemons = daemons.by_ref().filter(|addresses| !addresses.is_empty());
     match (daemons.next(), daemons.next()) {
         (Some(addresses), None) => addresses,
@@ -29,7 +29,7 @@ pub(super) fn addresses() -> Vec<SocketAddr> {
 }
 
 /// Every address on which a process listens.
-fn listening(process: &Path) -> Vec<SocketAddr> {
+fn listening_addresses(process: &Path) -> Vec<SocketAddr> {
     let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     let open: Vec<_> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
     let is_its = |socket: &str| open.iter().any(|file| file.to_str() == Some(&format!("socket:[{socket}]")));
@@ -37,13 +37,13 @@ fn listening(process: &Path) -> Vec<SocketAddr> {
     let sockets = tables.iter().flat_map(|table| table.lines()).filter_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let (address, state, socket) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
-        (*state == LISTENS && is_its(socket)).then(|| parsed(address)).flatten()
+        (*state == TCP_LISTEN_STATE && is_its(socket)).then(|| parse_proc_address(address)).flatten()
     });
     sockets.collect()
 }
 
 /// `0100007F:2AE4`: words of four bytes in the byte order of this machine, and a port.
-fn parsed(address: &str) -> Option<SocketAddr> {
+fn parse_proc_address(address: &str) -> Option<SocketAddr> {
     let (ip, port) = address.split_once(':')?;
     let word = |at: usize| Some(u32::from_str_radix(ip.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     let ip: IpAddr = match ip.len() {
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_kernel_tells_where_a_process_listens() {
         let listeners = ["127.0.0.1:0", "[::1]:0"].map(|address| TcpListener::bind(address).unwrap());
-        let found = listening(Path::new("/proc/self"));
+        let found = listening_addresses(Path::new("/proc/self"));
         for address in listeners.iter().map(|listener| listener.local_addr().unwrap()) {
             assert!(found.contains(&address), "{address} in {found:?}");
         }

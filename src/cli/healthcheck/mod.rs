@@ -15,7 +15,7 @@ use clap::Args;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use super::{Exit, GlobalArgs, complain};
+use super::{Exit, GlobalArgs, print_error};
 use crate::settings::{self, Flags};
 
 /// Arguments of `healthcheck`.
@@ -28,18 +28,18 @@ pub(super) struct HealthcheckArgs {
 }
 
 /// For the whole conversation; container engines allow 30 seconds.
-const PATIENCE: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl HealthcheckArgs {
     pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let addresses = self.addresses(common)?;
         let Some(first) = addresses.first() else {
-            return Ok(complain("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
+            return Ok(print_error("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
         };
         let mut failure = None;
         // The demo listens as the service that it watches, too.
-        for address in addresses.iter().map(|address| reachable(*address)) {
-            match ask(address) {
+        for address in addresses.iter().map(|address| connect_address(*address)) {
+            match request_health(address) {
                 Ok(()) => {
                     writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
                     return Ok(Exit::Good);
@@ -48,7 +48,7 @@ impl HealthcheckArgs {
             }
         }
         let why = failure.map(|error| format!(": {error:#}")).unwrap_or_default();
-        complain(&format!("the daemon at {} is not healthy{why}", reachable(*first)));
+        print_error(&format!("the daemon at {} is not healthy{why}", connect_address(*first)));
         Ok(Exit::Fails)
     }
 
@@ -57,13 +57,15 @@ impl HealthcheckArgs {
     fn addresses(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         // Who names a file may mean a daemon that is dead, with another one beside it.
         if self.listen.is_some() || common.config_file.is_some() {
-            return self.configured(common).or_else(|error| some(listeners::addresses()).ok_or(error));
+            return self
+                .configured_addresses(common)
+                .or_else(|error| non_empty(listeners::daemon_addresses()).ok_or(error));
         }
-        some(listeners::addresses()).map_or_else(|| self.configured(common), Ok)
+        non_empty(listeners::daemon_addresses()).map_or_else(|| self.configured_addresses(common), Ok)
     }
 
     /// The first address that flags, environment or file give.
-    fn configured(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
+    fn configured_addresses(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
         let listen = settings::listen_addresses(&common.sources(flags)).map_err(|problems| {
             anyhow!(
@@ -75,12 +77,12 @@ impl HealthcheckArgs {
     }
 }
 
-fn some(addresses: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
+fn non_empty(addresses: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
     Some(addresses).filter(|addresses| !addresses.is_empty())
 }
 
 /// Where a daemon that listens on every address can be asked from beside it.
-fn reachable(address: SocketAddr) -> SocketAddr {
+fn connect_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -91,12 +93,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// One request over plain HTTP, on a runtime of one thread: this runs every few seconds for as long as the container
 /// does. Only the status counts; the body is not read.
-fn ask(address: SocketAddr) -> anyhow::Result<()> {
+fn request_health(address: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let answer = client()?.get(format!("http://{address}/-/healthy")).send().await.map_err(|error| {
+        let answer = http_client()?.get(format!("http://{address}/-/healthy")).send().await.map_err(|error| {
             if error.is_timeout() {
-                return anyhow!("no answer within {} seconds", PATIENCE.as_secs());
+                return anyhow!("no answer within {} seconds", REQUEST_TIMEOUT.as_secs());
             }
             error.without_url().into()
         })?;
@@ -106,12 +108,13 @@ fn ask(address: SocketAddr) -> anyhow::Result<()> {
     })
 }
 
-fn client() -> anyhow::Result<Client> {
+fn http_client() -> anyhow::Result<Client> {
     // Without a configuration of ours reqwest looks for a crypto provider that nothing has installed.
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let tls = tls.with_safe_default_protocol_versions()?;
     let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(PATIENCE).tls_backend_preconfigured(tls);
+    let client =
+        Client::builder().no_proxy().redirect(Policy::none()).timeout(REQUEST_TIMEOUT).tls_backend_preconfigured(tls);
     Ok(client.build()?)
 }
 
@@ -127,7 +130,7 @@ mod tests {
             ("10.1.2.3:9", "10.1.2.3:9"),
             ("[fd00::1]:9", "[fd00::1]:9"),
         ] {
-            assert_eq!(reachable(listens.parse().unwrap()), asked.parse().unwrap());
+            assert_eq!(connect_address(listens.parse().unwrap()), asked.parse().unwrap());
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::{
     daemon::Home,
     free_port,
     prometheus::Prometheus,
-    service::{Service, answer},
+    service::{Service, http_response},
     until,
 };
 
@@ -73,7 +73,7 @@ fn page(since: Instant) -> Vec<u8> {
          orders_seconds_bucket{{le=\"+Inf\"}} {orders}\norders_seconds_sum 0\norders_seconds_count {orders}\n",
         orders / 2.0
     );
-    answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
+    http_response("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
 }
 
 /// The groups of rules as Prometheus sees them.
@@ -99,7 +99,7 @@ async fn alerts(prometheus: &Prometheus) -> BTreeMap<(String, String), Value> {
 async fn a_real_prometheus_evaluates_every_rule_and_every_text_is_complete() {
     let service = Service::start();
     let since = Instant::now();
-    service.does(move |stream, _, _| stream.write_all(&page(since)));
+    service.set_behaviour(move |stream, _, _| stream.write_all(&page(since)));
     let home = Home::new(&[BROKEN]).with("SHOP", service.url()).with("NOBODY", free_port().to_string());
     let dump = home.write("dumps/orders-1", "12345");
     let made = SystemTime::now() - Duration::from_secs(3 * 3_600);

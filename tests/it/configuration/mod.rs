@@ -35,7 +35,7 @@ fn load(path: &Path, environment: &[(&str, &str)]) -> Result<Settings, String> {
 }
 
 /// What is said about some files, of which the first is loaded.
-fn said(files: &[(&str, &str)], environment: &[(&str, &str)]) -> String {
+fn output_text(files: &[(&str, &str)], environment: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
@@ -146,7 +146,7 @@ fn environment_is_laid_over_the_files_and_flags_over_both() {
 
 #[test]
 fn a_mistake_in_the_environment_or_a_flag_names_it_and_does_not_show_the_value() {
-    let said = said(
+    let said = output_text(
         &[("a.yaml", PROBE)],
         &[
             ("READINESS_CONCURRENCY__TOTAL", "many-secrets"),
@@ -217,21 +217,25 @@ fn a_folder_is_read_in_the_order_of_names_and_a_config_map_is_a_folder() {
 
 #[test]
 fn includes_are_relative_bounded_and_never_go_round() {
-    let twice = said(&[("a.yaml", &format!("include: [d/b.yaml]\n{PROBE}")), ("d/b.yaml", PROBE)], &[]);
+    let twice = output_text(&[("a.yaml", &format!("include: [d/b.yaml]\n{PROBE}")), ("d/b.yaml", PROBE)], &[]);
     assert!(twice.starts_with("d/b.yaml:1:17: probe `a` is there already, in a.yaml:2\n"), "{twice}");
-    let scalar = said(&[("a.yaml", &format!("include: [b.yaml]\nservice: x\n{PROBE}")), ("b.yaml", "service: y")], &[]);
+    let scalar =
+        output_text(&[("a.yaml", &format!("include: [b.yaml]\nservice: x\n{PROBE}")), ("b.yaml", "service: y")], &[]);
     assert!(scalar.starts_with("b.yaml:1:1: `service` is there already, in a.yaml:2\n"), "{scalar}");
-    let round = said(&[("a.yaml", &format!("include: [b.yaml]\n{PROBE}")), ("b.yaml", "include: [./a.yaml]\n")], &[]);
+    let round =
+        output_text(&[("a.yaml", &format!("include: [b.yaml]\n{PROBE}")), ("b.yaml", "include: [./a.yaml]\n")], &[]);
     assert!(round.starts_with("b.yaml:1:11: ./a.yaml includes itself, directly or through others\n"), "{round}");
-    let missing = said(&[("a.yaml", &format!("include: [b.yaml, 'c*.yaml', '**/x']\n{PROBE}"))], &[]);
+    let missing = output_text(&[("a.yaml", &format!("include: [b.yaml, 'c*.yaml', '**/x']\n{PROBE}"))], &[]);
     assert!(missing.starts_with("a.yaml:1:11: b.yaml can't be read: No such file"), "{missing}");
     assert!(
         missing.contains("a.yaml:1:30: `**` is not supported") && missing.matches("yaml:1:").count() == 2,
         "{missing}"
     );
     // Two ways to one file are one file.
-    let both =
-        said(&[("a.yaml", &format!("include: ['d/*.yaml', d/b.yaml]\n{PROBE}")), ("d/b.yaml", "probes: []")], &[]);
+    let both = output_text(
+        &[("a.yaml", &format!("include: ['d/*.yaml', d/b.yaml]\n{PROBE}")), ("d/b.yaml", "probes: []")],
+        &[],
+    );
     assert_eq!(both, "nothing");
 }
 
@@ -243,7 +247,7 @@ fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
         let elsewhere = catalogue::all().iter().flat_map(|other| (other.checks)()).find(|o| !offers.contains(&o.name));
         let Some(elsewhere) = elsewhere else { continue };
         let text = format!("probes:\n  - name: a\n    {}: {{}}\n    checks: [{}, banana]\n", kind.name, elsewhere.name);
-        let said = said(&[("a.yaml", &text)], &[]);
+        let said = output_text(&[("a.yaml", &text)], &[]);
         let message = format!("a.yaml:4:14: a `{}` probe can't feed `{}`: it can feed `", kind.name, elsewhere.name);
         let message = said.lines().find(|line| line.starts_with(&message)).unwrap_or_else(|| panic!("{said}"));
         assert!(offers.iter().all(|offer| message.contains(&format!("`{offer}`"))), "{message}");
@@ -264,7 +268,7 @@ fn what_a_check_wants_and_its_probe_can_never_bring_is_said_with_its_place() {
     http: {url: \"http://127.0.0.1:1/\", method: HEAD}
     checks: [response: {expect: [{text: ok}]}]
 ";
-    let said = said(&[("a.yaml", text)], &[]);
+    let said = output_text(&[("a.yaml", text)], &[]);
     for message in [
         "a.yaml:3:17: a `certificate` check needs an encrypted connection: write https://",
         "a.yaml:6:20: a `certificate` check needs an encrypted connection: add `tls: {}`",
@@ -277,11 +281,11 @@ fn what_a_check_wants_and_its_probe_can_never_bring_is_said_with_its_place() {
 #[test]
 fn what_comes_later_is_refused_as_not_supported_yet() {
     for kind in catalogue::planned_kinds() {
-        let said = said(&[("a.yaml", &format!("probes: [{{name: a, {kind}: {{}}}}]"))], &[]);
+        let said = output_text(&[("a.yaml", &format!("probes: [{{name: a, {kind}: {{}}}}]"))], &[]);
         assert!(said.contains(&format!("probes of kind `{kind}` are not supported yet")), "{said}");
     }
     for text in ["slos: []\n", "checklists: []\n", "server: {health_listen: \"a\"}\n", "server: {web_config: a}\n"] {
-        let said = said(&[("a.yaml", &format!("{text}{PROBE}"))], &[]);
+        let said = output_text(&[("a.yaml", &format!("{text}{PROBE}"))], &[]);
         assert!(said.contains("is not supported yet"), "{text}: {said}");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use readiness_exporter::settings;
 
-use super::{folder, load, said};
+use super::{folder, load, output_text};
 
 /// Every configuration that ships, and the whole one of these tests.
 fn examples() -> Vec<PathBuf> {
@@ -66,7 +66,7 @@ fn the_schema_accepts_every_example_and_refuses_what_the_loader_refuses() {
         "probes: [{name: a, tcp: {address: a}, checks: [{severity: info}]}]",
     ] {
         assert!(!validator.is_valid(&yaml(text)), "the schema accepts {text}");
-        assert_ne!(said(&[("a.yaml", text)], &[]), "nothing", "the loader accepts {text}");
+        assert_ne!(output_text(&[("a.yaml", text)], &[]), "nothing", "the loader accepts {text}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::harness::{
-    daemon::{Daemon, Home, said},
+    daemon::{Daemon, Home, output_text},
     free_port, wait_until,
 };
 
@@ -18,7 +18,7 @@ const SHOP: &str = "
 
 fn asked(home: &Home, arguments: &[&str]) -> (Option<i32>, String) {
     let output = home.run(&[&["healthcheck"], arguments].concat());
-    let (text, error) = said(&output);
+    let (text, error) = output_text(&output);
     (output.status.code(), text + &error)
 }
 
@@ -68,7 +68,7 @@ fn no_edit_of_the_file_makes_the_daemon_of_a_container_unhealthy() {
     let file = home.write("config/readiness.yaml", &good);
     let asked = |arguments: &[&str]| {
         let output = alone(&home, &[&["healthcheck"], arguments].concat()).output().unwrap();
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         (output.status.code(), text + &error)
     };
     let (code, text) = asked(&[]);
@@ -103,7 +103,7 @@ fn the_demo_is_healthy_whose_service_listens_too() {
     let mut demo = alone(&home, &["demo", "--web.listen-address", "127.0.0.1:0"]).spawn().unwrap();
     let seen = wait_until("the demo is healthy", || {
         let output = alone(&home, &["healthcheck"]).output().unwrap();
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         if output.status.success() { Ok(text) } else { Err(error) }
     });
     demo.kill().unwrap();
@@ -120,7 +120,7 @@ fn a_file_that_names_a_dead_daemon_does_not_lead_to_another_one() {
     home.write("dead.yaml", format!("server: {{listen: [\"{dead}\"]}}\n"));
     let output = alone(&home, &["healthcheck", "--config.file", "dead.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said(&output).1.contains(&dead), "{output:?}");
+    assert!(output_text(&output).1.contains(&dead), "{output:?}");
     daemon.terminate();
 }
 
@@ -134,7 +134,7 @@ fn what_is_not_our_daemon_is_not_healthy() {
         let (mut stream, _) = listener.accept().unwrap();
         std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
         drop(stream);
-        let (_, error) = said(&asking.wait_with_output().unwrap());
+        let (_, error) = output_text(&asking.wait_with_output().unwrap());
         assert!(error.contains("is not healthy"), "{answer}: {error}");
     }
 }
@@ -147,5 +147,5 @@ fn an_address_that_is_none_is_bad_usage() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).1.contains("expected --web.listen-address as in 127.0.0.1:10980"));
+    assert!(output_text(&output).1.contains("expected --web.listen-address as in 127.0.0.1:10980"));
 }

@@ -16,7 +16,7 @@ use super::{
     tools::{output, root},
 };
 use crate::harness::{
-    daemon::{Daemon, said},
+    daemon::{Daemon, output_text},
     free_port, reap, signal, wait_until,
 };
 
@@ -99,7 +99,7 @@ fn what_the_dockerfile_builds_is_static_and_runs_alone_as_its_user() {
     assert_eq!(programs, ["readiness-exporter"]);
     println!("{} bytes", fs::metadata(&program).unwrap().len());
 
-    let run = |arguments: &[&str]| said(&inside(&image, arguments).output().unwrap()).0;
+    let run = |arguments: &[&str]| output_text(&inside(&image, arguments).output().unwrap()).0;
     assert!(run(&["--version"]).contains(REVISION));
     assert_eq!(run(&["validate"]), "/etc/readiness-exporter/readiness.yaml is good; probes: 1, checks: 3\n");
 

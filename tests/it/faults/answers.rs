@@ -8,7 +8,7 @@ use flate2::{Compression, write::GzEncoder};
 use super::{Bystanders, Fault, HTTP};
 use crate::harness::{
     nginx::Nginx,
-    service::{Service, answer},
+    service::{Service, http_response},
 };
 
 const PROBE: &str = "
@@ -25,7 +25,7 @@ const fn all_fail(health: &'static str, response: &'static str) -> [(&'static st
 }
 
 /// A service does this for a while.
-fn does(
+fn fault_with_behaviour(
     manner: impl Fn(&mut std::net::TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync + 'static,
     turned: &[(&'static str, &'static str)],
 ) -> Fault {
@@ -35,9 +35,9 @@ fn does(
     let manner = Arc::new(manner);
     let breaks = move |service: &mut Service| {
         let manner = Arc::clone(&manner);
-        service.does(move |stream, head, n| manner(stream, head, n));
+        service.set_behaviour(move |stream, head, n| manner(stream, head, n));
     };
-    Fault::of(home, turned, service, breaks, |service| service.is_well()).seen_by(HTTP, url)
+    Fault::of(home, turned, service, breaks, |service| service.reset()).seen_by(HTTP, url)
 }
 
 /// Whatever comes, it isn't kept.
@@ -93,8 +93,8 @@ pub(crate) fn gzip_bomb() -> Fault {
     let mut member = GzEncoder::new(Vec::new(), Compression::fast());
     member.write_all(&vec![0; 8 << 20]).unwrap();
     // 512 MiB of nothing.
-    let bomb = answer("200 OK", "Content-Encoding: gzip\r\n", &member.finish().unwrap().repeat(64));
-    does(move |stream, _, _| stream.write_all(&bomb), &all_fail("fail too_large", "unknown too_large"))
+    let bomb = http_response("200 OK", "Content-Encoding: gzip\r\n", &member.finish().unwrap().repeat(64));
+    fault_with_behaviour(move |stream, _, _| stream.write_all(&bomb), &all_fail("fail too_large", "unknown too_large"))
 }
 
 #[test]
@@ -107,7 +107,7 @@ pub(crate) fn endless_headers() -> Fault {
         stream.write_all(b"HTTP/1.1 200 OK\r\n")?;
         (0..1_000_000).try_for_each(|n| stream.write_all(format!("X-{n}: and so on\r\n").as_bytes()))
     };
-    does(endless, &all_fail("fail too_large", "unknown too_large"))
+    fault_with_behaviour(endless, &all_fail("fail too_large", "unknown too_large"))
 }
 
 #[test]
@@ -122,19 +122,19 @@ fn a_body_without_end_is_cut_off() {
         let chunk = [b"10000\r\n", &*vec![b' '; 0x10000], b"\r\n"].concat();
         (0..10_000).try_for_each(|_| stream.write_all(&chunk))
     };
-    is_cut_off(does(endless, &all_fail("fail too_large", "unknown too_large")));
+    is_cut_off(fault_with_behaviour(endless, &all_fail("fail too_large", "unknown too_large")));
 }
 
 #[test]
 fn what_is_no_http_is_a_matter_of_protocol() {
     let other = |stream: &mut std::net::TcpStream, _: &str, _: usize| stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
-    does(other, &all_fail("fail protocol", "unknown protocol")).endure();
+    fault_with_behaviour(other, &all_fail("fail protocol", "unknown protocol")).endure();
 }
 
 /// It answers, and says that it isn't ready.
 pub(crate) fn something_else() -> Fault {
-    let other = answer("200 OK", "", br#"{"status": "migrating"}"#);
-    does(move |stream, _, _| stream.write_all(&other), &[("shop/response", "fail body")])
+    let other = http_response("200 OK", "", br#"{"status": "migrating"}"#);
+    fault_with_behaviour(move |stream, _, _| stream.write_all(&other), &[("shop/response", "fail body")])
 }
 
 #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Calm;
 use crate::harness::{
     daemon::Home,
-    service::{Service, answer},
+    service::{Service, http_response},
     wait_until,
 };
 
@@ -96,9 +96,9 @@ fn a_killed_daemon_goes_on_where_it_was_and_claims_nothing_about_the_time_betwee
         ";
     let home = Home::new(&[probe]).with("SHOP", service.url());
     let fails = || {
-        service.does(|stream, _, n| {
+        service.set_behaviour(|stream, _, n| {
             let status = if n == 0 { "200 OK" } else { "503 Service Unavailable" };
-            stream.write_all(&answer(status, "", b""))
+            stream.write_all(&http_response(status, "", b""))
         })
     };
     fails();
@@ -115,7 +115,7 @@ fn a_killed_daemon_goes_on_where_it_was_and_claims_nothing_about_the_time_betwee
     assert!(saved["probes"]["shop"]["checks"]["patient"]["streak"].as_i64() >= Some(3), "{saved:#}");
 
     // As long as there is no result, nothing is known.
-    service.does(|stream, _, _| stream.read_to_end(&mut Vec::new()).map(drop));
+    service.set_behaviour(|stream, _, _| stream.read_to_end(&mut Vec::new()).map(drop));
     let daemon = home.serve();
     let between = daemon.check("shop/health");
     assert_eq!((&*between.status, &*between.summary), ("pending", "not run since the restart"));
@@ -175,7 +175,7 @@ fn a_second_daemon_on_the_same_state_folder_is_refused() {
     let home = Home::new(&["- name: shop\n  http: {url: \"${SHOP}\"}"]).with("SHOP", service.url());
     let daemon = home.serve();
     let second = home.run(&["serve"]);
-    let (_, error) = crate::harness::daemon::said(&second);
+    let (_, error) = crate::harness::daemon::output_text(&second);
     assert!(!second.status.success() && error.contains("another readiness-exporter uses the state folder"), "{error}");
     daemon.wait_for("shop/health", "pass");
     daemon.terminate();

@@ -5,7 +5,7 @@ use std::{io::Write, time::Instant};
 use super::{Bystanders, Calm, Fault, HTTP};
 use crate::harness::{
     daemon::Home,
-    service::{Service, answer},
+    service::{Service, http_response},
 };
 
 const PROBE: &str = "
@@ -32,13 +32,13 @@ fn page(since: Instant, utilization: u32) -> Vec<u8> {
          orders_seconds_bucket{{le=\"+Inf\"}} {orders}\norders_seconds_sum {}\norders_seconds_count {orders}\n",
         orders * 0.05
     );
-    answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
+    http_response("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes())
 }
 
 /// Begins to count anew, with so many of ten connections in use.
 pub(crate) fn shows_a_page(service: &Service, utilization: u32) {
     let since = Instant::now();
-    service.does(move |stream, _, _| stream.write_all(&page(since, utilization)));
+    service.set_behaviour(move |stream, _, _| stream.write_all(&page(since, utilization)));
 }
 
 /// What such a service does for a while.
@@ -70,8 +70,8 @@ pub(crate) fn html() -> Fault {
         ("numbers/present", "unknown parse"),
     ];
     let html = b"<!DOCTYPE html>\n<html><head><title>Welcome to nginx!</title></head><body>Welcome!</body></html>\n";
-    let login = answer("200 OK", "Content-Type: text/html\r\n", html);
-    of_page(&turned, move |service| service.answers(login.clone()), |service| shows_a_page(service, 3))
+    let login = http_response("200 OK", "Content-Type: text/html\r\n", html);
+    of_page(&turned, move |service| service.set_response(login.clone()), |service| shows_a_page(service, 3))
 }
 
 #[test]
@@ -97,8 +97,9 @@ fn a_counter_that_begins_anew_raises_no_false_alarm() {
 
 pub(crate) fn pool_exhausted() -> Fault {
     let since = Instant::now();
-    let uses =
-        move |used| move |service: &mut Service| service.does(move |stream, _, _| stream.write_all(&page(since, used)));
+    let uses = move |used| {
+        move |service: &mut Service| service.set_behaviour(move |stream, _, _| stream.write_all(&page(since, used)))
+    };
     of_page(&[("numbers/pool", "fail limit")], uses(10), uses(3))
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{
     daemon::{Daemon, Home},
     nginx::Nginx,
     queue::Queue,
-    service::{Service, answer},
+    service::{Service, http_response},
     wait_until,
 };
 
@@ -75,12 +75,13 @@ fn of_service(
     let service = Service::start();
     let url = service.url();
     let home = Bystanders::new().beside(probe).with("SHOP", &*url);
-    Fault::of(home, turned, service, breaks, |service| service.is_well()).seen_by(HTTP, url)
+    Fault::of(home, turned, service, breaks, |service| service.reset()).seen_by(HTTP, url)
 }
 
 pub(crate) fn hanging() -> Fault {
     // Until the other end gives up.
-    let hangs = |service: &mut Service| service.does(|stream, _, _| stream.read_to_end(&mut Vec::new()).map(drop));
+    let hangs =
+        |service: &mut Service| service.set_behaviour(|stream, _, _| stream.read_to_end(&mut Vec::new()).map(drop));
     of_service(&http("${SHOP}"), &all_fail("fail timeout", "unknown timeout"), hangs)
 }
 
@@ -139,9 +140,9 @@ fn every_tenth(health: &str) -> Fault {
         "
     );
     let fails = |service: &mut Service| {
-        service.does(|stream, _, n| match n % 10 {
-            0 => stream.write_all(&answer("500 Internal Server Error", "", b"")),
-            _ => stream.write_all(&answer("200 OK", "", b"well")),
+        service.set_behaviour(|stream, _, n| match n % 10 {
+            0 => stream.write_all(&http_response("500 Internal Server Error", "", b"")),
+            _ => stream.write_all(&http_response("200 OK", "", b"well")),
         });
     };
     of_service(&probe, &[("shop/error_rate", "fail limit")], fails)
@@ -181,9 +182,9 @@ pub(crate) fn slow() -> Fault {
             - error_rate: {max: 40%, window: 4s}
         ";
     let slow = |service: &mut Service| {
-        service.does(|stream, _, _| {
+        service.set_behaviour(|stream, _, _| {
             std::thread::sleep(Duration::from_millis(280));
-            stream.write_all(&answer("200 OK", "", b"well"))
+            stream.write_all(&http_response("200 OK", "", b"well"))
         });
     };
     of_service(probe, &[("shop/latency", "fail limit")], slow)

@@ -44,7 +44,7 @@ impl Alertmanager {
     pub(crate) fn add(&self, labels: &[&str]) {
         let url = format!("--alertmanager.url=http://{}", self.address);
         let output = amtool().arg(url).args(["alert", "add"]).args(labels).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", output_text(&output));
     }
 }
 
@@ -61,6 +61,6 @@ pub(crate) fn amtool() -> Command {
 }
 
 /// All that a command wrote.
-pub(crate) fn said(output: &Output) -> String {
+pub(crate) fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
 }

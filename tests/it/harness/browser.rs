@@ -25,7 +25,7 @@ pub(crate) struct Browser {
 }
 
 /// How long anything on a page may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Browser {
     pub(crate) async fn open() -> Self {
@@ -85,9 +85,12 @@ impl Browser {
     pub(crate) async fn until(&self, script: &str) {
         let start = Instant::now();
         while self.eval(&format!("return Boolean({script})")).await != json!(true) {
-            let text =
-                if start.elapsed() > PATIENCE { self.eval("return document.body.innerText").await } else { json!("") };
-            assert!(start.elapsed() < PATIENCE, "never came: {script}\non\n{text}");
+            let text = if start.elapsed() > WAIT_TIMEOUT {
+                self.eval("return document.body.innerText").await
+            } else {
+                json!("")
+            };
+            assert!(start.elapsed() < WAIT_TIMEOUT, "never came: {script}\non\n{text}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

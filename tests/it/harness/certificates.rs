@@ -30,18 +30,18 @@ impl Authority {
     /// Writes `server.pem` and `server.key`, good from a month ago until so many hours from now.
     pub(crate) fn certify(&self, folder: &Path, name: &str, hours: i64) {
         let key = KeyPair::generate().unwrap();
-        let certificate = params(name, hours).signed_by(&key, &self.issuer).unwrap();
-        install(folder, &certificate.pem(), &key);
+        let certificate = certificate_params(name, hours).signed_by(&key, &self.issuer).unwrap();
+        write_pair(folder, &certificate.pem(), &key);
     }
 }
 
 /// Writes `server.pem` and `server.key`, which vouch for themselves.
 pub(crate) fn self_signed(folder: &Path, name: &str) {
     let key = KeyPair::generate().unwrap();
-    install(folder, &params(name, 24 * 90).self_signed(&key).unwrap().pem(), &key);
+    write_pair(folder, &certificate_params(name, 24 * 90).self_signed(&key).unwrap().pem(), &key);
 }
 
-fn params(name: &str, hours: i64) -> CertificateParams {
+fn certificate_params(name: &str, hours: i64) -> CertificateParams {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     let date = |hours: i64| {
         let at = Timestamp::now() + SignedDuration::from_hours(hours);
@@ -51,7 +51,7 @@ fn params(name: &str, hours: i64) -> CertificateParams {
     params
 }
 
-fn install(folder: &Path, pem: &str, key: &KeyPair) {
+fn write_pair(folder: &Path, pem: &str, key: &KeyPair) {
     fs::write(folder.join("server.key"), key.serialize_pem()).unwrap();
     fs::write(folder.join("server.pem"), pem).unwrap();
 }

@@ -33,7 +33,7 @@ pub(crate) struct Daemon {
 
 /// What the API says of a check.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct CheckReport {
     /// Status, and the reason behind it where there is one: `fail refused`.
     pub(crate) status: String,
     pub(crate) since: String,
@@ -43,7 +43,7 @@ pub(crate) struct Seen {
 }
 
 /// Every check by its name.
-pub(crate) type Checks = BTreeMap<String, Seen>;
+pub(crate) type Checks = BTreeMap<String, CheckReport>;
 
 impl Home {
     /// A configuration with these entries of `probes`, state in the folder `state`, and a free port.
@@ -165,7 +165,7 @@ impl Daemon {
     pub(crate) fn checks(&self) -> Checks {
         let list = self.get("/api/v1/checks").json();
         let text = |check: &Value, key: &str| check[key].as_str().map(str::to_owned);
-        let seen = |check: &Value| Seen {
+        let seen = |check: &Value| CheckReport {
             status: [text(check, "status"), text(check, "reason")].into_iter().flatten().collect::<Vec<_>>().join(" "),
             since: text(check, "since").unwrap(),
             summary: text(check, "summary").unwrap(),
@@ -175,12 +175,12 @@ impl Daemon {
         list["checks"].as_array().unwrap().iter().map(|check| (text(check, "check").unwrap(), seen(check))).collect()
     }
 
-    pub(crate) fn check(&self, name: &str) -> Seen {
+    pub(crate) fn check(&self, name: &str) -> CheckReport {
         self.checks().remove(name).unwrap_or_else(|| panic!("there is no check {name}"))
     }
 
     /// Waits until a check has a status, as in `fail timeout`.
-    pub(crate) fn wait_for(&self, check: &str, status: &str) -> Seen {
+    pub(crate) fn wait_for(&self, check: &str, status: &str) -> CheckReport {
         wait_until(&format!("{check} is {status}"), || {
             let seen = self.check(check);
             if seen.status == status { Ok(seen) } else { Err(format!("{seen:?}")) }
@@ -259,7 +259,7 @@ fn dedented(text: &str) -> String {
 }
 
 /// Standard output and error of a command.
-pub(crate) fn said(output: &Output) -> (String, String) {
+pub(crate) fn output_text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
 }

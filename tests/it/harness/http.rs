@@ -18,14 +18,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct Door {
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
     pub(crate) reloads: mpsc::Receiver<ReloadRequest>,
     pub(crate) serving: JoinHandle<()>,
 }
 
-impl Door {
+impl TestServer {
     pub(crate) async fn open(board: Arc<Board>) -> Self {
         Self::with(board, true).await
     }

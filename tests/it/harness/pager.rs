@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::service::{Service, answer};
+use super::service::{Service, http_response};
 
 /// Every notification since its start.
 pub(crate) struct Pager {
@@ -37,13 +37,13 @@ impl Pager {
     pub(crate) fn start() -> Self {
         let (service, received) = (Service::start(), Arc::<Mutex<Vec<Notification>>>::default());
         let list = Arc::clone(&received);
-        service.does(move |stream, head, _| {
+        service.set_behaviour(move |stream, head, _| {
             let length =
                 head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             let mut body = vec![0; length.unwrap()];
             stream.read_exact(&mut body)?;
             list.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
-            stream.write_all(&answer("200 OK", "", b""))
+            stream.write_all(&http_response("200 OK", "", b""))
         });
         Self { service, received }
     }
@@ -65,13 +65,13 @@ impl Pager {
 
 impl Notification {
     /// Something in it is not over.
-    pub(crate) fn fires(&self) -> bool {
-        self.alerts.iter().any(Alert::fires)
+    pub(crate) fn is_firing(&self) -> bool {
+        self.alerts.iter().any(Alert::is_firing)
     }
 }
 
 impl Alert {
-    pub(crate) fn fires(&self) -> bool {
+    pub(crate) fn is_firing(&self) -> bool {
         self.status == "firing"
     }
 

@@ -13,19 +13,19 @@ use readiness_exporter::{
 };
 
 /// A probe under test.
-pub(crate) struct Watch {
+pub(crate) struct ProbeUnderTest {
     job: Arc<dyn Job>,
     checks: Vec<String>,
 }
 
 /// What one run brought.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RunResult {
     pub(crate) report: RunReport,
     checks: Vec<String>,
 }
 
-impl Watch {
+impl ProbeUnderTest {
     /// Reads one probe: what stands below its name in the list `probes`, indented by nothing.
     pub(crate) fn new(probe: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -41,12 +41,12 @@ impl Watch {
     }
 
     /// One run.
-    pub(crate) async fn run(&self) -> Seen {
-        Seen { report: self.job.run(Detail::Facts).await, checks: self.checks.clone() }
+    pub(crate) async fn run(&self) -> RunResult {
+        RunResult { report: self.job.run(Detail::Facts).await, checks: self.checks.clone() }
     }
 }
 
-impl Seen {
+impl RunResult {
     /// What a check says.
     pub(crate) fn verdict(&self, check: &str) -> &Verdict {
         let at = self.checks.iter().position(|name| name == check);

@@ -8,12 +8,12 @@ use std::{
 };
 
 /// What it does with a connection, once the head of a request is read; the head and how many came before.
-type Manner = Arc<dyn Fn(&mut TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync>;
+type Behaviour = Arc<dyn Fn(&mut TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync>;
 
 /// Listens until the process of the test ends; its manner can change at any time.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
-    manner: Arc<Mutex<Manner>>,
+    behaviour: Arc<Mutex<Behaviour>>,
 }
 
 impl Service {
@@ -21,16 +21,16 @@ impl Service {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let manner: Manner = Arc::new(|stream, _, _| stream.write_all(&well()));
-        let manner = Arc::new(Mutex::new(manner));
-        let current = Arc::clone(&manner);
+        let behaviour: Behaviour = Arc::new(|stream, _, _| stream.write_all(&ok_response()));
+        let behaviour = Arc::new(Mutex::new(behaviour));
+        let current = Arc::clone(&behaviour);
         std::thread::spawn(move || {
             for (n, stream) in listener.incoming().enumerate() {
-                let (Ok(stream), manner) = (stream, Arc::clone(&current.lock().unwrap())) else { continue };
-                std::thread::spawn(move || converse(stream, &*manner, n));
+                let (Ok(stream), behaviour) = (stream, Arc::clone(&current.lock().unwrap())) else { continue };
+                std::thread::spawn(move || serve_connection(stream, &*behaviour, n));
             }
         });
-        Self { address, manner }
+        Self { address, behaviour }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -38,37 +38,37 @@ impl Service {
     }
 
     /// From the next connection on it does this.
-    pub(crate) fn does(
+    pub(crate) fn set_behaviour(
         &self,
-        manner: impl Fn(&mut TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync + 'static,
+        behaviour: impl Fn(&mut TcpStream, &str, usize) -> std::io::Result<()> + Send + Sync + 'static,
     ) {
-        *self.manner.lock().unwrap() = Arc::new(manner);
+        *self.behaviour.lock().unwrap() = Arc::new(behaviour);
     }
 
     /// From the next connection on it answers with this.
-    pub(crate) fn answers(&self, bytes: Vec<u8>) {
-        self.does(move |stream, _, _| stream.write_all(&bytes));
+    pub(crate) fn set_response(&self, bytes: Vec<u8>) {
+        self.set_behaviour(move |stream, _, _| stream.write_all(&bytes));
     }
 
     /// It answers as in the beginning.
-    pub(crate) fn is_well(&self) {
-        self.answers(well());
+    pub(crate) fn reset(&self) {
+        self.set_response(ok_response());
     }
 }
 
-fn well() -> Vec<u8> {
-    answer("200 OK", "Content-Type: application/json\r\n", br#"{"status":"ok"}"#)
+fn ok_response() -> Vec<u8> {
+    http_response("200 OK", "Content-Type: application/json\r\n", br#"{"status":"ok"}"#)
 }
 
 /// A whole answer; each line of `headers` ends with CR LF.
-pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn http_response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
-fn converse(
+fn serve_connection(
     mut stream: TcpStream,
-    manner: &dyn Fn(&mut TcpStream, &str, usize) -> std::io::Result<()>,
+    behaviour: &dyn Fn(&mut TcpStream, &str, usize) -> std::io::Result<()>,
     n: usize,
 ) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -77,5 +77,5 @@ fn converse(
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? > 0 {
         head.push(byte[0]);
     }
-    manner(&mut stream, &String::from_utf8_lossy(&head), n)
+    behaviour(&mut stream, &String::from_utf8_lossy(&head), n)
 }

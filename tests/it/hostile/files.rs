@@ -9,7 +9,7 @@ use std::{
 
 use super::vitals::Vitals;
 use crate::harness::{
-    daemon::{Home, said},
+    daemon::{Home, output_text},
     service::Service,
     wait_until,
 };
@@ -53,7 +53,7 @@ fn a_fifo_in_the_place_of_any_file_is_named_and_holds_nothing_up() {
     vitals.end().assert_alive("FIFOs in the place of files");
     fs::write(home.path("readiness.yaml"), "include: [fifo/token]\nprobes: []\n").unwrap();
     assert_eq!(daemon.ask("POST", "/-/reload").status, 500);
-    let (_, error) = said(&home.run(&["validate"]));
+    let (_, error) = output_text(&home.run(&["validate"]));
     assert!(error.contains("fifo/token is a FIFO, not a regular file"), "{error}");
     daemon.terminate();
 }
@@ -62,9 +62,9 @@ fn a_fifo_in_the_place_of_any_file_is_named_and_holds_nothing_up() {
 fn a_secret_that_everybody_can_read_is_warned_of_once_and_its_byte_order_mark_is_not_sent() {
     let (service, heads) = (Service::start(), Arc::new(Mutex::new(String::new())));
     let seen = Arc::clone(&heads);
-    service.does(move |stream, head, _| {
+    service.set_behaviour(move |stream, head, _| {
         *seen.lock().unwrap() += head;
-        std::io::Write::write_all(stream, &crate::harness::service::answer("200 OK", "", b""))
+        std::io::Write::write_all(stream, &crate::harness::service::http_response("200 OK", "", b""))
     });
     let probe =
         |n| format!("- name: shop-{n}\n  http: {{url: \"${{SHOP}}\", bearer_token_file: \"${{HOME_FOLDER}}/token\"}}");

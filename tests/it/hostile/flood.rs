@@ -118,7 +118,7 @@ impl Siege {
     /// A daemon with a probe `bad` of the target at `${TARGET}`, which answers with `well`.
     pub(crate) fn lay(bad: &str, well: &[u8]) -> Self {
         let (target, neighbour) = (Service::start(), Service::start());
-        target.answers(well.to_vec());
+        target.set_response(well.to_vec());
         let good = "
             - name: good
               http: {url: \"${NEIGHBOUR}\"}
@@ -141,7 +141,7 @@ impl Siege {
         std::thread::sleep(ATTACK);
         idle.end().assert_alive("before the attacks");
         for Attack { name, does, turns } in attacks {
-            self.target.does(move |stream, _, _| does(stream));
+            self.target.set_behaviour(move |stream, _, _| does(stream));
             let vitals = Vitals::watch(&self.daemon);
             let (start, runs) = (Instant::now(), self.daemon.runs("bad"));
             let seen = wait_until(name, || {
@@ -158,7 +158,7 @@ impl Siege {
             assert!(took <= (TIMEOUT + MAX_LATENESS).as_secs_f64(), "{name}: the run took {took} s");
             assert_eq!((good.status.as_str(), &good.since), ("pass", &since), "{name}: the neighbour");
         }
-        self.target.answers(self.well.clone());
+        self.target.set_response(self.well.clone());
         self.daemon.wait_for("bad/health", "pass");
     }
 }

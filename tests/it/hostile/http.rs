@@ -5,7 +5,7 @@ use std::{io::Write, process::Command, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 
 use super::flood::{Attack, Siege};
-use crate::harness::{probe_under_test::Watch, service::Service};
+use crate::harness::{probe_under_test::ProbeUnderTest, service::Service};
 
 const BAD: &str = "
     - name: bad
@@ -114,7 +114,7 @@ async fn a_compressed_body_is_whole_where_curl_and_gzip_say_so() {
                     "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
                     body.len()
                 );
-                service.answers(with(&head, &body));
+                service.set_response(with(&head, &body));
                 let mut curl = Command::new("curl");
                 curl.args([
                     "--silent",
@@ -128,7 +128,7 @@ async fn a_compressed_body_is_whole_where_curl_and_gzip_say_so() {
                     &service.url(),
                 ]);
                 let theirs = curl.status().expect("curl is needed: run tests/setup").success() && name != "cut";
-                let watch = Watch::new(&format!("http: {{url: \"{}\"}}", service.url()));
+                let watch = ProbeUnderTest::new(&format!("http: {{url: \"{}\"}}", service.url()));
                 let seen = watch.run().await;
                 assert_eq!(seen.reason().is_none(), theirs, "{size} bytes, {name}: {:?}", seen.report.failure);
             }

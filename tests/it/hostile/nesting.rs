@@ -18,8 +18,8 @@ use readiness_exporter::{
 use sha2::{Digest, Sha256};
 
 use crate::harness::{
-    daemon::{Home, said},
-    probe_under_test::{Seen, Watch},
+    daemon::{Home, output_text},
+    probe_under_test::{ProbeUnderTest, RunResult},
 };
 
 const LEVELS: usize = 100_000;
@@ -158,8 +158,8 @@ async fn nesting_in_an_answer_is_a_finding() {
         ("header lines", json(headers.into_bytes(), "$.a"), Some(Reason::Protocol)),
     ] {
         let start = Instant::now();
-        let watch = Watch::new(&probe);
-        let seen: Seen = watch.run().await;
+        let watch = ProbeUnderTest::new(&probe);
+        let seen: RunResult = watch.run().await;
         let found = seen.reason().or_else(|| seen.report.verdicts.iter().find_map(|verdict| verdict.outcome.reason()));
         println!("{what}: {:?}, {:?}", start.elapsed(), seen.report.failure);
         assert_eq!(found, reason, "{what}: {:?}", seen.report);
@@ -172,7 +172,7 @@ fn nesting_on_the_command_line_is_refused() {
     let home = Home::new(&["- name: a\n  tcp: {address: \"127.0.0.1:1\"}\n"]);
     // The system takes arguments of up to 128 KiB.
     for only in ["{a,".repeat(40_000), format!("{}a{}", "{a,".repeat(300), "}".repeat(300))] {
-        let (_, error) = said(&home.run(&["check", "--only", &only]));
+        let (_, error) = output_text(&home.run(&["check", "--only", &only]));
         assert!(error.contains("--only: the pattern"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::vitals::Vitals;
 use crate::harness::{
     daemon::{Daemon, Home},
-    service::{Service, answer},
+    service::{Service, http_response},
     wait_until,
 };
 
@@ -74,7 +74,7 @@ fn probes() -> String {
 /// Says the last token that either was given.
 fn conspire(service: &Service, token: &Arc<Mutex<String>>) {
     let token = Arc::clone(token);
-    service.does(move |stream, head, _| {
+    service.set_behaviour(move |stream, head, _| {
         if let Some(line) = head.lines().find_map(|line| line.strip_prefix("authorization: Bearer ")) {
             *token.lock().unwrap() = line.trim().to_owned();
         }
@@ -85,9 +85,13 @@ fn conspire(service: &Service, token: &Arc<Mutex<String>>) {
                 let _ = writeln!(page, "used{{pool=\"{label}\"}} 10\nsize{{pool=\"{label}\"}} 10");
                 page
             });
-            return stream.write_all(&answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", page.as_bytes()));
+            return stream.write_all(&http_response(
+                "200 OK",
+                "Content-Type: text/plain; version=0.0.4\r\n",
+                page.as_bytes(),
+            ));
         }
-        stream.write_all(&answer("200 OK", "Content-Type: application/json\r\n", forms.to_string().as_bytes()))
+        stream.write_all(&http_response("200 OK", "Content-Type: application/json\r\n", forms.to_string().as_bytes()))
     });
 }
 

@@ -61,10 +61,10 @@ pub(super) fn table(outcomes: &[Outcome], notifications: &[Notification]) -> Str
         let service = service(outcome.name);
         let about = |notification: &&Notification| notification.alerts.iter().any(|a| a.label("service") == service);
         let since = |fires: bool, start| {
-            let mut found = notifications.iter().filter(about).filter(|notification| notification.fires() == fires);
+            let mut found = notifications.iter().filter(about).filter(|notification| notification.is_firing() == fires);
             found.find_map(|notification| notification.at.checked_duration_since(start))
         };
-        let pages = notifications.iter().filter(about).filter(|notification| notification.fires()).count();
+        let pages = notifications.iter().filter(about).filter(|notification| notification.is_firing()).count();
         let (page, resolved) = (since(true, outcome.broke), since(false, outcome.repaired));
         if let (Some(our), Some(their)) = (outcome.page, page)
             && outcome.alert == "ReadinessProbeDown"

@@ -181,7 +181,7 @@ impl Row {
         let all = chain.after_evaluations(15, Instant::now(), at);
         let after = all.get(during.len()..).unwrap_or_default();
         let alerts = || after.iter().flat_map(|notification| &notification.alerts);
-        expect(!alerts().any(Alert::fires), "nothing new is notified after the repair", after);
+        expect(!alerts().any(Alert::is_firing), "nothing new is notified after the repair", after);
         expect(after.len() == usize::from(self.page.is_some()), "it is resolved, once", after);
         let named: BTreeSet<_> = alerts().map(Alert::name).collect();
         expect(named.iter().eq(self.page.iter().map(|page| &page.alert)), "what is resolved is what was paged", after);
@@ -190,7 +190,8 @@ impl Row {
             alert: self.page.map_or("", |page| page.alert),
             page: paged.map(|paged| paged.at.duration_since(broke)),
             resolved: over.map(|over| over.at.duration_since(repaired)),
-            extra: all.iter().filter(|notification| notification.fires()).count() - usize::from(self.page.is_some()),
+            extra: all.iter().filter(|notification| notification.is_firing()).count()
+                - usize::from(self.page.is_some()),
             broke,
             repaired,
             evaluation,

@@ -3,12 +3,12 @@
 use std::fs;
 
 use super::alerts;
-use crate::harness::alertmanager::{amtool, said};
+use crate::harness::alertmanager::{amtool, output_text};
 
 #[test]
 fn amtool_accepts_the_example() {
     let output = amtool().arg("check-config").arg(alerts().join("alertmanager.example.yaml")).output().unwrap();
-    let said = said(&output);
+    let said = output_text(&output);
     assert!(output.status.success() && said.contains("SUCCESS") && said.contains("4 inhibit rules"), "{said}");
 }
 
@@ -23,7 +23,7 @@ fn amtool_accepts_what_the_example_proposes_for_slack() {
     let receiver: String = proposed.iter().map(|line| format!("    {line}\n")).collect();
     fs::write(&file, format!("route: {{receiver: slack}}\nreceivers:\n  - name: slack\n{receiver}")).unwrap();
     let output = amtool().arg("check-config").arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_text(&output));
 }
 
 #[test]
@@ -46,6 +46,6 @@ fn an_alert_goes_by_its_severity_to_the_team_that_owns_it() {
         command.args(["config", "routes", "test", &format!("--verify.receivers={receiver}")]);
         command.arg(format!("--config.file={}", alerts().join("alertmanager.example.yaml").display()));
         let output = command.args(labels).output().unwrap();
-        assert!(output.status.success(), "{labels:?} should go to {receiver}: {}", said(&output));
+        assert!(output.status.success(), "{labels:?} should go to {receiver}: {}", output_text(&output));
     }
 }

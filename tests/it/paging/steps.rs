@@ -45,7 +45,7 @@ fn a_warning_that_becomes_a_failure_is_muted_by_it() {
     shows_a_page(&service, 3);
     chain.next(at, 3).expect("an all-clear on both");
     let after = chain.about(at).split_off(2);
-    assert!(after.len() == 2 && !after.iter().any(Notification::fires), "{after:#?}");
+    assert!(after.len() == 2 && !after.iter().any(Notification::is_firing), "{after:#?}");
     let receivers: BTreeSet<_> = after.iter().map(|notification| &*notification.receiver).collect();
     assert!(receivers.into_iter().eq(["orders-pager", "orders-tickets"]), "{after:#?}");
 }

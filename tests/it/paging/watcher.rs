@@ -17,14 +17,14 @@ fn a_daemon_that_dies_during_a_fault_resolves_nothing() {
     let at = daemon.address;
     let chain = Chain::watching(Pace::wanted(), &[at, other.address]);
     let told = chain.next(at, 0).expect("a page");
-    assert!(told.fires() && told.alerts[0].name() == "ReadinessProbeDown", "{told:#?}");
+    assert!(told.is_firing() && told.alerts[0].name() == "ReadinessProbeDown", "{told:#?}");
 
     daemon.kill();
     let next = chain.next(at, 1).expect("a second page");
-    assert!(next.fires() && next.alerts[0].name() == "ReadinessExporterDown", "{next:#?}");
+    assert!(next.is_firing() && next.alerts[0].name() == "ReadinessExporterDown", "{next:#?}");
     // Longer than the alert of the fault is held.
     let all = chain.after_evaluations(15, Instant::now(), at);
-    assert!(all.len() == 2 && all.iter().all(Notification::fires), "{all:#?}");
+    assert!(all.len() == 2 && all.iter().all(Notification::is_firing), "{all:#?}");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
     let during = chain.after_evaluations(10, Instant::now(), at);
     assert!(during.len() == 1 && during[0].alerts.len() == 1, "{during:#?}");
     let alert = &during[0].alerts[0];
-    assert_eq!((alert.name(), alert.label("severity"), alert.fires()), ("ReadinessExporterDown", "critical", true));
+    assert_eq!((alert.name(), alert.label("severity"), alert.is_firing()), ("ReadinessExporterDown", "critical", true));
     assert_eq!(during[0].receiver, "pager");
     assert!(alert.annotation("description").contains(&address), "{alert:#?}");
     // The one that is gone serves no runbook.
@@ -56,7 +56,7 @@ fn a_daemon_that_is_killed_is_one_page_and_its_return_pages_nothing() {
     chain.next(at, 1).expect("an all-clear");
     drop(Calm::of(&daemon));
     let all = chain.after_evaluations(10, Instant::now(), at);
-    assert!(all.len() == 2 && !all[1].fires(), "{all:#?}");
+    assert!(all.len() == 2 && !all[1].is_firing(), "{all:#?}");
     assert_eq!(all[1].alerts[0].name(), "ReadinessExporterDown");
     assert_eq!(chain.notifications().len(), 2, "{:#?}", chain.notifications());
 }

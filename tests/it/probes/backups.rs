@@ -11,15 +11,17 @@ use readiness_exporter::model::words::{Outcome, Reason};
 
 use crate::harness::{
     postgres::Postgres,
-    probe_under_test::{Seen, Watch},
+    probe_under_test::{ProbeUnderTest, RunResult},
     until,
 };
 
-fn watch(files: &Path, more: &str) -> Watch {
+fn watch(files: &Path, more: &str) -> ProbeUnderTest {
     let checks = "checks: [{freshness: {max_age: 26h}}, {size: {min: 1KiB}}, {schedule: {every: 24h, tolerance: 2h}}, \
                   {retention: {min_count: 1}}, integrity]";
     let files = files.display();
-    Watch::new(&format!("backups: {{files: \"{files}\", stable_for: 0s{more}}}\ninterval: 60s\ntimeout: 20s\n{checks}"))
+    ProbeUnderTest::new(&format!(
+        "backups: {{files: \"{files}\", stable_for: 0s{more}}}\ninterval: 60s\ntimeout: 20s\n{checks}"
+    ))
 }
 
 /// A database with tables, a large object and enough rows to fill several pieces, dumped in every form.
@@ -119,7 +121,7 @@ async fn a_folder_of_backups_goes_stale_vanishes_and_comes_back() {
     fs::create_dir(&folder).unwrap();
     let watch = watch(&folder.join("*.dump"), "");
     let empty = watch.run().await.worked();
-    let outcomes = |seen: &Seen| {
+    let outcomes = |seen: &RunResult| {
         ["health", "freshness", "size", "schedule", "retention", "integrity"].map(|check| seen.outcome(check))
     };
     let (nothing, unknown) = (Outcome::Fail(Reason::Empty), Outcome::Unknown(Reason::Empty));
@@ -159,7 +161,7 @@ async fn no_thread_reads_on_after_a_timeout() {
     fs::File::options().write(true).open(&path).unwrap().set_len(4 << 30).unwrap();
     fs::write(folder.path().join("large.gz.sha256"), "0".repeat(64)).unwrap();
     let files = path.display();
-    let watch = Watch::new(&format!(
+    let watch = ProbeUnderTest::new(&format!(
         "backups: {{files: \"{files}\", stable_for: 0s}}\ninterval: 60s\ntimeout: 400ms\nchecks: [integrity]"
     ));
     let start = Instant::now();

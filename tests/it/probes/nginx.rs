@@ -8,7 +8,7 @@ use crate::harness::{
     certificates::{Authority, self_signed},
     free_port,
     nginx::Nginx,
-    probe_under_test::Watch,
+    probe_under_test::ProbeUnderTest,
 };
 
 const HEALTHY: &str = r#"{"status":"ok","queue":3}"#;
@@ -63,8 +63,8 @@ fn nginx() -> (Nginx, Ports) {
     (nginx, Ports(ports))
 }
 
-fn watch(url: &str, more: &str, checks: &str) -> Watch {
-    Watch::new(&format!(
+fn watch(url: &str, more: &str, checks: &str) -> ProbeUnderTest {
+    ProbeUnderTest::new(&format!(
         "http: {{url: \"{url}\", body_limit: 2MiB{more}}}\ninterval: 10s\ntimeout: 2s\nchecks: [{checks}]"
     ))
 }
@@ -154,7 +154,7 @@ async fn a_certificate_that_is_refused_is_judged_all_the_same() {
         assert!(verdict.summary.contains(text), "{}", verdict.summary);
         let over_tcp =
             format!("tcp: {{address: \"localhost:{port}\", tls: {{{tls}}}}}\ninterval: 10s\nchecks: [certificate]");
-        assert_eq!(Watch::new(&over_tcp).run().await.outcome("certificate"), certificate, "{tls} over tcp");
+        assert_eq!(ProbeUnderTest::new(&over_tcp).run().await.outcome("certificate"), certificate, "{tls} over tcp");
     }
 }
 
@@ -163,7 +163,7 @@ async fn a_service_that_hangs_or_stops_is_told_apart_and_its_return_is_seen() {
     let (mut nginx, Ports([good, ..])) = nginx();
     let http = watch(&format!("{}health", nginx.url()), "", "response: {expect: [{status: 200}]}");
     let kept = watch(&format!("{}health", nginx.url()), ", keep_alive: true", "");
-    let tcp = Watch::new(&format!(
+    let tcp = ProbeUnderTest::new(&format!(
         "tcp: {{address: \"127.0.0.1:{}\", send: \"GET /health HTTP/1.0\\r\\n\\r\\n\", expect: '^HTTP/1.1 200 '}}\ninterval: 10s\ntimeout: 1s",
         nginx.port
     ));

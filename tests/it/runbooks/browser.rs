@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::files;
 use crate::{
-    harness::{board, browser::Browser, http::Door},
+    harness::{board, browser::Browser, http::TestServer},
     page::CONTRAST,
 };
 
@@ -19,7 +19,7 @@ const STICKS_OUT: &str = "
 
 #[tokio::test]
 async fn every_page_fits_a_phone_and_can_be_read_in_light_and_dark() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let browser = Browser::open().await;
     for page in files() {
         let name = if page.name == "README" { "" } else { &*page.name };

@@ -24,7 +24,7 @@ use readiness_exporter::{
     settings::{self, CheckInfo},
 };
 
-use crate::harness::{board, http::Door};
+use crate::harness::{board, http::TestServer};
 
 /// A page as it is written.
 struct Page {
@@ -245,7 +245,7 @@ fn one_of_each() -> (Arc<Board>, BTreeSet<&'static str>) {
 #[tokio::test]
 async fn a_check_links_to_the_page_of_the_alert_that_the_rules_give_its_kind() {
     let (board, kinds) = one_of_each();
-    let door = Door::open(board.clone()).await;
+    let door = TestServer::open(board.clone()).await;
     let covering = |kind: &str| {
         let matcher = format!("readiness_check_info{{kind=\"{kind}\"}}");
         let is_about = |rule: &str| {
@@ -272,7 +272,7 @@ async fn a_check_links_to_the_page_of_the_alert_that_the_rules_give_its_kind() {
 
 #[tokio::test]
 async fn pages_are_served_as_safely_as_the_status_page_and_name_what_there_is() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let list = door.get("/runbooks/").await;
     for page in pages() {
         let path = format!("/runbooks/{}", page.name);
@@ -303,7 +303,7 @@ async fn a_name_that_is_itself_a_placeholder_stays_as_it_is() {
     let board = Arc::new(Board::default());
     let check = board::check("PROBE-INSTANCE", "health", Category::Health, Severity::Critical);
     board.replace_probes(vec![(board::probe("CHECK", "http", &[], vec![check]), vec![])], |_| false, Timestamp::now());
-    let door = Door::open(board).await;
+    let door = TestServer::open(board).await;
     let page = door.get("/runbooks/ReadinessProbeDown?probe=CHECK&check=PROBE-INSTANCE").await.text();
     assert!(page.contains("readiness-exporter explain CHECK\n"), "{page}");
     assert!(page.contains("/api/v1/checks/CHECK/PROBE-INSTANCE"), "{page}");
@@ -311,7 +311,7 @@ async fn a_name_that_is_itself_a_placeholder_stays_as_it_is() {
 
 #[tokio::test]
 async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_other() {
-    let door = Door::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(board::busy(Timestamp::now())).await;
     let from = |probe: &str, check: &str| format!("/runbooks/ReadinessBackupStale?probe={probe}&check={check}");
     let filled = door.get(&from("nightly-dump", "freshness")).await.text();
     assert!(filled.contains("readiness-exporter explain nightly-dump"), "{filled}");
@@ -337,7 +337,7 @@ async fn commands_have_the_external_url_and_never_what_the_client_says() {
         external_url: Some("https://ready.example.com/team".to_owned()),
         allowed_hosts: Vec::new(),
     };
-    let door = Door::of(board::busy(Timestamp::now()), settings).await;
+    let door = TestServer::of(board::busy(Timestamp::now()), settings).await;
     for head in ["GET /runbooks/ReadinessProbeDown", "GET http://evil.example/runbooks/ReadinessProbeDown"] {
         let page =
             door.send(&format!("{head} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")).await.text();

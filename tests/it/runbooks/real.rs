@@ -7,11 +7,11 @@ use super::{Page, files};
 use crate::harness::{
     alertmanager::{Alertmanager, amtool},
     certificates::Authority,
-    daemon::{Daemon, Home, said},
+    daemon::{Daemon, Home, output_text},
     nginx::Nginx,
     postgres::Postgres,
     prometheus::Prometheus,
-    service::{Service, answer},
+    service::{Service, http_response},
     until, wait_until,
 };
 
@@ -49,10 +49,10 @@ impl Scene {
     fn set() -> Self {
         let (shop, numbers, authority) = (Service::start(), Service::start(), Authority::new());
         let start = Instant::now();
-        numbers.does(move |stream, _, _| {
+        numbers.set_behaviour(move |stream, _, _| {
             let orders = start.elapsed().as_millis();
             let text = format!("orders_total {orders}\norders_pool 3\norders_pool_max 10\n");
-            stream.write_all(&answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes()))
+            stream.write_all(&http_response("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", text.as_bytes()))
         });
         let secure = Nginx::start_tls(|folder| authority.certify(folder, "localhost", 24 * 90));
         let home = Home::new(&[PROBES])
@@ -151,7 +151,7 @@ fn every_command_does_what_it_is_for() {
     for (page, code) in blocks("sh") {
         let script = scene.fill(&page, &code, &address);
         let output = scene.home.shell(&script).output().unwrap();
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         assert!(output.status.success(), "{}: {}\n{script}\n{text}\n{error}", page.name, output.status);
         added += script.matches("silence add").count();
         if script.contains("silence add") && page.name != "README" {
@@ -190,6 +190,6 @@ fn every_piece_of_configuration_is_valid() {
         let path = scene.home.write("piece.yaml", scene.fill(&page, &code, ""));
         let script = format!("readiness-exporter validate --config.file {}", path.display());
         let output = scene.home.shell(&script).output().unwrap();
-        assert!(output.status.success(), "{}: {:?}", page.name, said(&output));
+        assert!(output.status.success(), "{}: {:?}", page.name, output_text(&output));
     }
 }

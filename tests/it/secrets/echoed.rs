@@ -10,8 +10,8 @@ use std::{
 
 use super::{MARK, assert_clean, assert_doors_clean, settled};
 use crate::harness::{
-    daemon::{Home, said},
-    service::{Service, answer},
+    daemon::{Home, output_text},
+    service::{Service, http_response},
 };
 
 const PROBES: &str = "
@@ -66,7 +66,11 @@ fn echo(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
     let authorization = value("authorization");
     if head.contains("/pools") {
         let page = format!("used{{pool=\"{authorization}\"}} 10\nsize{{pool=\"{authorization}\"}} 10\n");
-        return stream.write_all(&answer("200 OK", "Content-Type: text/plain; version=0.0.4\r\n", page.as_bytes()));
+        return stream.write_all(&http_response(
+            "200 OK",
+            "Content-Type: text/plain; version=0.0.4\r\n",
+            page.as_bytes(),
+        ));
     }
     let document = serde_json::json!({
         "authorization": authorization,
@@ -77,7 +81,7 @@ fn echo(stream: &mut TcpStream, head: &str) -> std::io::Result<()> {
         "body": String::from_utf8_lossy(&body),
     });
     let headers = format!("X-Echo: {}\r\n", head.trim().replace("\r\n", " "));
-    stream.write_all(&answer("200 OK", &headers, document.to_string().as_bytes()))
+    stream.write_all(&http_response("200 OK", &headers, document.to_string().as_bytes()))
 }
 
 /// A server that refuses a password and says which.
@@ -102,7 +106,7 @@ fn database() -> String {
 #[test]
 fn what_a_target_says_back_shows_no_secret_on_any_page_or_in_the_log() {
     let service = Service::start();
-    service.does(|stream, head, _| echo(stream, head));
+    service.set_behaviour(|stream, head, _| echo(stream, head));
     let long = format!("{MARK}-{}", "0123456789".repeat(9));
     let home = Home::new(&[PROBES])
         .with("SHOP", service.url())
@@ -147,7 +151,7 @@ fn what_a_target_says_back_shows_no_secret_on_any_page_or_in_the_log() {
 
     for probe in ["bearer", "basic", "written", "bearer-file", "basic-file", "port", "pools", "db", "db-parts"] {
         let output = home.command(&["explain", probe, "--log.level", "trace"]).stdout(Stdio::piped()).output().unwrap();
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         assert!(text.contains("<hidden>"), "explain {probe}: {text}");
         assert_clean(&format!("explain {probe}"), &text);
         assert_clean(&format!("explain {probe}, standard error"), &error);

@@ -5,8 +5,8 @@ mod echoed;
 use std::{fs, io::Write, net::TcpStream, process::Stdio};
 
 use crate::harness::{
-    daemon::{Daemon, Home, said},
-    service::{Service, answer},
+    daemon::{Daemon, Home, output_text},
+    service::{Service, http_response},
     wait_until,
 };
 
@@ -92,9 +92,9 @@ fn no_secret_shows_wherever_it_came_from() {
     let service = Service::start();
     let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let heads = std::sync::Arc::clone(&seen);
-    service.does(move |stream, head, _| {
+    service.set_behaviour(move |stream, head, _| {
         *heads.lock().unwrap() += head;
-        stream.write_all(&answer("200 OK", "", b"well\n"))
+        stream.write_all(&http_response("200 OK", "", b"well\n"))
     });
     let home = home(&service);
     let daemon = home.serve_with(&["--log.level", "trace"]);
@@ -108,7 +108,9 @@ fn no_secret_shows_wherever_it_came_from() {
     }
 
     // The same while everything fails, with an answer that is not to be trusted.
-    service.does(|stream, _, _| stream.write_all(&answer("401 Unauthorized", "Location: /\r\n", b"who are you?")));
+    service.set_behaviour(|stream, _, _| {
+        stream.write_all(&http_response("401 Unauthorized", "Location: /\r\n", b"who are you?"))
+    });
     wait_until("everything fails", || {
         let passing = daemon.checks().into_iter().filter(|(_, seen)| seen.status == "pass").collect::<Vec<_>>();
         if passing.is_empty() { Ok(()) } else { Err(format!("{passing:?}")) }
@@ -155,7 +157,7 @@ fn no_command_shows_a_secret() {
     for arguments in formats.into_iter().chain(explain).chain([vec!["validate"], vec!["grants"]]) {
         let mut command = home.command(&[&*arguments, &["--log.level", "trace"]].concat());
         let output = command.stdout(Stdio::piped()).output().unwrap();
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         assert_clean(&format!("{arguments:?}"), &text);
         assert_clean(&format!("{arguments:?}, standard error"), &error);
         assert_ne!(output.status.code(), Some(2), "{arguments:?}: {error}");
@@ -178,6 +180,6 @@ fn a_secret_in_a_wrong_place_is_not_quoted_by_the_error() {
         home.configure(&[probe]);
         let output = home.run(&["validate"]);
         assert_eq!(output.status.code(), Some(2), "{probe}: {output:?}");
-        assert_clean(probe, &said(&output).1);
+        assert_clean(probe, &output_text(&output).1);
     }
 }

@@ -20,7 +20,7 @@ use super::{handshakes::last_run, vitals::Vitals};
 use crate::harness::{
     daemon::Home,
     postgres::{PASSWORD, Postgres},
-    probe_under_test::{Seen, Watch},
+    probe_under_test::{ProbeUnderTest, RunResult},
 };
 use readiness_exporter::model::words::Reason;
 
@@ -32,14 +32,14 @@ fn probe(name: &str, host: &str, port: u16, more: &str) -> String {
 }
 
 /// One run in this process.
-async fn run(server: &StandIn) -> Seen {
+async fn run(server: &StandIn) -> RunResult {
     let port = server.port;
     let settings = format!("{{host: 127.0.0.1, port: {port}, user: monitor, password: secret, sslmode: disable}}");
-    Watch::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 30s\nchecks: [pool]")).run().await
+    ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 30s\nchecks: [pool]")).run().await
 }
 
 #[track_caller]
-fn assert_fails(seen: &Seen, reason: Reason, words: &str) {
+fn assert_fails(seen: &RunResult, reason: Reason, words: &str) {
     let failure = seen.report.failure.as_ref().unwrap();
     assert_eq!(failure.reason, reason, "{failure}");
     assert!(failure.detail.contains(words), "{failure}");

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::harness::probe_under_test::Watch;
+use crate::harness::probe_under_test::ProbeUnderTest;
 
 #[tokio::test]
 async fn the_session_can_not_write_and_the_server_ends_what_takes_too_long() {
@@ -16,7 +16,7 @@ async fn the_session_can_not_write_and_the_server_ends_what_takes_too_long() {
     let port = listener.local_addr().unwrap().port();
     let settings =
         format!("{{dsn: 'host=127.0.0.1 port={port} user=a sslmode=disable options=-cstatement_timeout=0'}}");
-    let watch = Watch::new(&format!("postgres: {settings}\ninterval: 10s\ntimeout: 3s"));
+    let watch = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s\ntimeout: 3s"));
     let startup = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut buffer = vec![0; 1024];
@@ -73,7 +73,7 @@ async fn a_server_that_hangs_at_any_message_is_a_timeout_on_time() {
         [(0, Phase::Tls), (1, Phase::Login), (2, Phase::Login), (3, Phase::Login), (4, Phase::Login)]
     {
         let port = hangs_after(messages).await;
-        let watch = Watch::new(&format!(
+        let watch = ProbeUnderTest::new(&format!(
             "postgres: {{host: 127.0.0.1, port: {port}, user: a, password: b}}\ninterval: 10s\ntimeout: 200ms"
         ));
         let start = Instant::now();
@@ -106,7 +106,7 @@ async fn what_a_server_says_instead_of_letting_us_in_becomes_a_reason() {
             let _ = stream.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).await;
         });
         let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b, sslmode: disable}}");
-        let seen = Watch::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;
+        let seen = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;
         let failure = seen.report.failure.unwrap();
         assert_eq!(failure.reason, reason, "{failure}");
         assert!(failure.detail.contains(advice) && failure.detail.contains(message), "{failure}");
@@ -124,7 +124,7 @@ async fn what_is_not_postgres_is_told_apart() {
             let _ = stream.write_all(answer).await;
         });
         let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b}}");
-        let seen = Watch::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;
+        let seen = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;
         assert_eq!(seen.reason(), Some(reason), "{:?}", seen.report.failure);
     }
 }
@@ -150,7 +150,7 @@ async fn a_server_that_sends_without_end_is_cut_off() {
             sent
         });
         let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b, sslmode: disable}}");
-        let seen = Watch::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 30s")).run().await;
+        let seen = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 30s")).run().await;
         assert_eq!(seen.reason(), Some(Reason::TooLarge), "{:?}", seen.report.failure);
         let sent = sent.await.unwrap();
         assert!(sent < 64 << 20, "{sent} bytes");

@@ -10,7 +10,7 @@ use std::{
 
 use crate::harness::{
     postgres::{PASSWORD, Postgres},
-    probe_under_test::{Seen, Watch},
+    probe_under_test::{ProbeUnderTest, RunResult},
     until,
 };
 use readiness_exporter::{
@@ -20,8 +20,8 @@ use readiness_exporter::{
 
 const CHECKS: &str = "checks: [pool]";
 
-fn watch(postgres: &Postgres, role: &str, more: &str) -> Watch {
-    Watch::new(&format!("postgres: {}\ninterval: 10s\ntimeout: 5s\n{CHECKS}", postgres.settings(role, more)))
+fn watch(postgres: &Postgres, role: &str, more: &str) -> ProbeUnderTest {
+    ProbeUnderTest::new(&format!("postgres: {}\ninterval: 10s\ntimeout: 5s\n{CHECKS}", postgres.settings(role, more)))
 }
 
 /// Sessions of the probe that the server has.
@@ -77,7 +77,7 @@ async fn the_certificate_is_verified_as_far_as_sslmode_says() {
     let dsn = |host: &str, mode: &str, more: &str| {
         let (port, password) = (postgres.port, PASSWORD.replace(' ', "%20"));
         let dsn = format!("postgres://monitor:{password}@{host}:{port}/postgres?sslmode={mode}");
-        Watch::new(&format!("postgres: {{dsn: \"{dsn}\"{more}}}\ninterval: 10s\n{CHECKS}"))
+        ProbeUnderTest::new(&format!("postgres: {{dsn: \"{dsn}\"{more}}}\ninterval: 10s\n{CHECKS}"))
     };
     for (host, mode, more, reason, encrypted) in [
         ("localhost", "verify-full", &*ca, None, true),
@@ -108,7 +108,7 @@ async fn the_certificate_is_verified_as_far_as_sslmode_says() {
     let plain = watch(&without, "monitor", ", sslmode: prefer").run().await.worked();
     assert_eq!(plain.fact("/encrypted"), false);
     let socket = format!("{{host: {}, port: {}, user: postgres}}", without.folder().display(), without.port);
-    let local = Watch::new(&format!("postgres: {socket}\ninterval: 10s")).run().await.worked();
+    let local = ProbeUnderTest::new(&format!("postgres: {socket}\ninterval: 10s")).run().await.worked();
     assert_eq!(local.phases(), [Phase::Connect, Phase::Login, Phase::Query]);
 }
 
@@ -119,7 +119,7 @@ async fn logging_in_fails_for_what_it_is() {
     postgres.role("nobody", "");
     let settings = |user: &str, database: &str, password: &str| {
         let port = postgres.port;
-        Watch::new(&format!(
+        ProbeUnderTest::new(&format!(
             "postgres: {{host: 127.0.0.1, port: {port}, user: {user}, dbname: {database}{password}}}\ninterval: 10s\n{CHECKS}"
         ))
     };
@@ -151,7 +151,7 @@ async fn a_password_in_a_file_is_read_at_each_connect() {
         postgres.port,
         file.display()
     );
-    let watch = Watch::new(&format!("postgres: {settings}\ninterval: 10s"));
+    let watch = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s"));
     assert_eq!(watch.run().await.reason(), Some(Reason::Auth));
     std::fs::write(&file, PASSWORD).unwrap();
     watch.run().await.worked();
@@ -207,7 +207,7 @@ async fn a_frozen_server_is_a_timeout_on_time_and_nothing_piles_up_in_it() {
     let postgres = Postgres::start(&["max_connections=12"]);
     postgres.role("monitor", "IN ROLE pg_monitor");
     let settings = postgres.settings("monitor", "");
-    let watch = Watch::new(&format!("postgres: {settings}\ninterval: 10s\ntimeout: 2s\n{CHECKS}"));
+    let watch = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s\ntimeout: 2s\n{CHECKS}"));
     until("the first login", async || watch.run().await.report.failure.map_or(Ok(()), Err)).await;
     postgres.freeze();
     for _ in 0..3 {
@@ -232,7 +232,7 @@ async fn a_query_that_is_given_up_is_cancelled_in_the_server() {
     let postgres = Postgres::start(&["log_lock_waits=on", "deadlock_timeout=50ms"]);
     postgres.role("monitor", "IN ROLE pg_monitor");
     let settings = postgres.settings("monitor", "");
-    let watch = Watch::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 20s\n{CHECKS}"));
+    let watch = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 60s\ntimeout: 20s\n{CHECKS}"));
     watch.run().await.worked();
     // A lock on a catalogue makes the query wait; logins wait for it too, so only the log can tell.
     let mut psql = postgres.client("psql");
@@ -310,7 +310,7 @@ async fn the_grants_are_enough_and_no_more() {
     postgres.sql(&sql);
     postgres.sql(&sql);
     postgres.sql(&format!("ALTER ROLE readiness PASSWORD '{PASSWORD}'"));
-    let seen: Seen = watch(&postgres, "readiness", "").run().await.worked();
+    let seen: RunResult = watch(&postgres, "readiness", "").run().await.worked();
     assert_eq!(seen.outcome("pool"), Outcome::Pass, "{:?}", seen.verdict("pool"));
     assert_eq!(seen.fact("/role/connection_limit"), 5);
     for right in ["superuser", "create_role", "create_db", "replication", "bypass_rls"] {
