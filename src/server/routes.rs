@@ -184,7 +184,7 @@ impl Router {
         };
         let gzip = negotiate::gzip(headers);
         let Some(page) = self.metrics.page(format, gzip).await else { return broken() };
-        let mut answer = response::of(StatusCode::OK, format.content_type(), page);
+        let mut answer = response::of(StatusCode::OK, format.content_type(negotiate::escaping(headers)), page);
         negotiated(&mut answer, gzip, "accept, accept-encoding");
         answer
     }
