@@ -51,13 +51,49 @@ pub enum ExpositionFormat {
     OpenMetrics,
 }
 
-impl ExpositionFormat {
-    /// The media type of a page, as `Content-Type` has it.
+/// The scheme by which names outside of the classic character set are escaped. Every name on a page is within it and is
+/// written alike in each of these schemes; in the fourth one, `dots`, it is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escaping {
+    /// Each other character becomes an underscore: the scheme of a client that names none.
+    #[default]
+    Underscores,
+    /// Each other character becomes its code point.
+    Values,
+    /// Nothing is escaped.
+    AllowUtf8,
+}
+
+impl Escaping {
+    /// Every scheme.
+    pub const ALL: [Self; 3] = [Self::Underscores, Self::Values, Self::AllowUtf8];
+
+    /// The value of the parameter `escaping` in `Accept` and `Content-Type`.
     #[must_use]
-    pub fn content_type(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Underscores => "underscores",
+            Self::Values => "values",
+            Self::AllowUtf8 => "allow-utf-8",
+        }
+    }
+}
+
+impl ExpositionFormat {
+    /// The media type of a page, as `Content-Type` has it. Only OpenMetrics names the escaping.
+    #[must_use]
+    pub fn content_type(self, escaping: Escaping) -> &'static str {
+        match (self, escaping) {
+            (Self::Text, _) => "text/plain; version=0.0.4; charset=utf-8",
+            (Self::OpenMetrics, Escaping::Underscores) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+            }
+            (Self::OpenMetrics, Escaping::Values) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=values"
+            }
+            (Self::OpenMetrics, Escaping::AllowUtf8) => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+            }
         }
     }
 }

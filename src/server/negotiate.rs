@@ -2,23 +2,32 @@
 
 use hyper::{HeaderMap, header};
 
-use crate::exposition::ExpositionFormat;
+use crate::exposition::{Escaping, ExpositionFormat};
+
+/// The parameters of OpenMetrics. A client that asks for an escaping that is not to be had takes the default one.
+const OPEN_METRICS: &[(&str, &str)] = &[("version", "1.0.0"), ("charset", "utf-8"), ("escaping", ANY)];
+/// Stands for every value of a parameter.
+const ANY: &str = "*";
 
 /// The format of metrics that the client likes best; `None` if it takes neither.
 pub(super) fn metrics_format(headers: &HeaderMap) -> Option<ExpositionFormat> {
     let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
-    let open = quality(
-        headers,
-        "application",
-        "openmetrics-text",
-        &[("version", "1.0.0"), ("charset", "utf-8"), ("escaping", "allow-utf-8")],
-    );
+    let open = quality(headers, "application", "openmetrics-text", OPEN_METRICS);
     match (text, open) {
         (0, 0) => None,
         // A tie means that the client doesn't care: then the one that everybody knows.
         (text, open) if open > text => Some(ExpositionFormat::OpenMetrics),
         _ => Some(ExpositionFormat::Text),
     }
+}
+
+/// The escaping that the client asks for with OpenMetrics, or the default one.
+pub(super) fn escaping(headers: &HeaderMap) -> Escaping {
+    let (_, parameters) = best_range(headers, "application", "openmetrics-text", OPEN_METRICS);
+    let named = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let asked = named.filter(|(key, _)| key.eq_ignore_ascii_case("escaping")).map(|(_, value)| value.trim_matches('"'));
+    let known = |value: &str| Escaping::ALL.into_iter().find(|scheme| scheme.as_str().eq_ignore_ascii_case(value));
+    asked.filter_map(known).next().unwrap_or_default()
 }
 
 /// Whether the client takes a media type.
@@ -34,12 +43,19 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The quality of the most specific range that covers a media type, in thousandths; 1000 without a header.
+/// The quality of a media type, in thousandths; 1000 without a header.
 fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, &str)]) -> u16 {
     if !headers.contains_key(header::ACCEPT) {
         return 1000;
     }
-    let mut best = (0, 0);
+    let (quality, _) = best_range(headers, kind, subtype, parameters);
+    quality
+}
+
+/// The most specific range that covers a media type: its quality in thousandths, and its parameters. Of two equally
+/// specific ranges the better one counts.
+fn best_range<'a>(headers: &'a HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, &str)]) -> (u16, &'a str) {
+    let mut best = (0, 0, "");
     for entry in header_items(headers, header::ACCEPT) {
         let (range, rest) = entry.split_once(';').unwrap_or((entry, ""));
         let (one, two) = range.trim().split_once('/').unwrap_or((range.trim(), ""));
@@ -54,14 +70,17 @@ fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, 
         for (key, value) in named {
             let value = value.trim_matches('"');
             // Of two versions of a format one must not be taken for the other.
-            fits &= parameters.iter().any(|(k, v)| is_alike(key, k) && is_alike(value, v));
+            fits &= parameters.iter().any(|(k, v)| is_alike(key, k) && (*v == ANY || is_alike(value, v)));
             specificity += 1;
         }
-        if fits && specificity >= best.0 {
-            best = (specificity, parse_quality(rest));
+        let (specificity_so_far, quality_so_far, _) = best;
+        let quality = parse_quality(rest);
+        if fits && (specificity, quality) >= (specificity_so_far, quality_so_far) {
+            best = (specificity, quality, rest);
         }
     }
-    best.1
+    let (_, quality, parameters) = best;
+    (quality, parameters)
 }
 
 fn header_items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
@@ -109,6 +128,9 @@ mod tests {
             ),
             ("application/openmetrics-text; version=\"1.0.0\"; charset=utf-8", open),
             ("application/openmetrics-text", open),
+            ("application/openmetrics-text;version=1.0.0;escaping=underscores", open),
+            ("application/openmetrics-text;version=1.0.0;escaping=dots", open),
+            ("application/openmetrics-text;version=1.0.0;unknown=1", neither),
             ("application/openmetrics-text;version=0.0.1,text/plain;q=0.1", text),
             ("text/plain;version=1.0.0", neither),
             ("text/plain;q=0,*/*;q=0.5", open),
@@ -118,6 +140,32 @@ mod tests {
             ("text/plain;q=nonsense", neither),
         ] {
             assert_eq!(metrics_format(&accept(value)), format, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_escaping_is_the_one_that_the_client_asks_for_where_it_changes_no_name() {
+        assert_eq!(escaping(&HeaderMap::new()), Escaping::Underscores);
+        for (value, scheme) in [
+            ("*/*", Escaping::Underscores),
+            ("application/openmetrics-text;version=1.0.0", Escaping::Underscores),
+            ("application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.5", Escaping::Underscores),
+            ("application/openmetrics-text; version=1.0.0; escaping=allow-utf-8;q=0.5,*/*;q=0.1", Escaping::AllowUtf8),
+            ("application/openmetrics-text;version=1.0.0;escaping=\"values\"", Escaping::Values),
+            ("application/openmetrics-text;version=1.0.0;Escaping=Values", Escaping::Values),
+            // It would double each underscore.
+            ("application/openmetrics-text;version=1.0.0;escaping=dots", Escaping::Underscores),
+            ("application/openmetrics-text;version=1.0.0;escaping=nonsense", Escaping::Underscores),
+            // The client prefers the first one.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=values;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5",
+                Escaping::Values,
+            ),
+            // The escaping of another format or version.
+            ("text/plain;version=1.0.0;escaping=values,application/openmetrics-text;q=0.1", Escaping::Underscores),
+            ("application/openmetrics-text;version=0.0.1;escaping=values", Escaping::Underscores),
+        ] {
+            assert_eq!(escaping(&accept(value)), scheme, "{value}");
         }
     }
 

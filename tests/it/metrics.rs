@@ -1,10 +1,10 @@
 //! The exposition: a golden page, and what promtool and a real Prometheus make of it.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::Write,
     net::SocketAddr,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{board, http::TestServer, prometheus::Prometheus, until};
+use crate::harness::{board, families, http::TestServer, prometheus::Prometheus, until};
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
@@ -35,7 +35,7 @@ fn steady(page: &str) -> String {
 
 #[tokio::test]
 async fn the_page_is_the_golden_one() {
-    let door = TestServer::open(board::busy("2026-11-21T12:00:00Z".parse().unwrap())).await;
+    let door = TestServer::open(families::complete("2026-11-21T12:00:00Z".parse().unwrap())).await;
     for (headers, file) in [("", "page.txt"), (OPEN, "page.openmetrics")] {
         let page = steady(&door.ask("GET", "/metrics", headers).await.text());
         let path = format!("{}/tests/it/golden/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -69,9 +69,23 @@ fn a_value_between_two_limits_shows_the_smaller_of_its_headrooms() {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_but_the_label_that_is_documented() {
-    let door = TestServer::open(board::busy(Timestamp::now())).await;
-    let page = door.get("/metrics").await.text();
+async fn promtool_finds_nothing_on_a_page_of_every_family_in_either_format() {
+    let door = TestServer::open(families::complete(Timestamp::now())).await;
+    let open = door.ask("GET", "/metrics", OPEN).await.text();
+    for (format, page) in [("text", door.get("/metrics").await.text()), ("OpenMetrics", classic(&open))] {
+        let types: HashSet<_> =
+            page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let missing: Vec<_> = metric::ALL.iter().filter(|family| !types.contains(family.name)).collect();
+        assert!(missing.is_empty(), "{format}: {missing:?}");
+        let (status, said) = promtool(&page);
+        assert!(said.is_empty() && status.success(), "{format}: {status} {said}");
+    }
+    let (_, said) = promtool("# TYPE readiness_x gauge\nreadiness_x{quantile=\"0.5\"} 1\n");
+    assert!(said.contains("quantile") && said.contains("no help text"), "promtool finds what is wrong: {said}");
+}
+
+/// What `promtool check metrics` says of a page, and how it ends.
+fn promtool(page: &str) -> (ExitStatus, String) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -81,22 +95,40 @@ async fn promtool_finds_nothing_but_the_label_that_is_documented() {
         .expect("promtool is part of Debian's package prometheus: tests/setup installs it");
     promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    // The label `quantile` on what is no summary is a documented name, and the only thing that promtool finds.
-    let documented = ["readiness_latency_seconds ", "readiness_latency_limit_seconds "];
-    let sentence = "non-summary metrics should not have \"quantile\" label";
-    let is_known = |line: &&str| documented.iter().any(|name| line.strip_prefix(name) == Some(sentence));
-    let found: Vec<_> = said.lines().filter(|line| !line.is_empty() && !is_known(line)).collect();
-    assert!(found.is_empty() && output.status.code() == Some(3), "{} {found:?}", output.status);
+    (output.status, String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+/// A page in OpenMetrics as promtool reads it, which knows the classic format only: counters and info families have their
+/// suffix in the header too, and the end mark is a comment.
+fn classic(open: &str) -> String {
+    let kind = |line: &str| {
+        line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ').map(|(n, k)| (n.to_owned(), k.to_owned())))
+    };
+    let kinds: HashMap<_, _> = open.lines().filter_map(kind).collect();
+    let suffix = |name: &str| match kinds[name].as_str() {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
+    let header = |line: &str| -> Option<String> {
+        let (word, rest) = line.strip_prefix("# ")?.split_once(' ')?;
+        let (name, rest) = rest.split_once(' ')?;
+        let rest = if word == "TYPE" { rest.replace("info", "gauge") } else { rest.to_owned() };
+        Some(format!("# {word} {name}{} {rest}\n", suffix(name)))
+    };
+    open.lines().map(|line| header(line).unwrap_or_else(|| format!("{line}\n"))).collect()
 }
 
 #[tokio::test]
 async fn both_formats_packed_or_not_say_the_same() {
-    let door = TestServer::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(families::complete(Timestamp::now())).await;
     let text = door.get("/metrics").await;
     let open = door.ask("GET", "/metrics", OPEN).await;
     assert_eq!(text.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert_eq!(
+        open.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores")
+    );
     let samples = |page: &str| -> HashSet<String> {
         let stable =
             |line: &&str| !line.starts_with('#') && !line.starts_with("process_") && !line.contains("_render_");
@@ -137,7 +169,7 @@ async fn a_page_is_rendered_once_for_each_change_however_long_it_is() {
 
 #[tokio::test]
 async fn no_series_is_there_twice_and_each_family_stands_once() {
-    let door = TestServer::open(board::busy(Timestamp::now())).await;
+    let door = TestServer::open(families::complete(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let mut seen = HashSet::new();
     for line in page.lines() {
@@ -147,7 +179,7 @@ async fn no_series_is_there_twice_and_each_family_stands_once() {
 }
 
 #[tokio::test]
-async fn every_family_is_on_the_page_or_waits_for_its_check() {
+async fn what_is_on_the_page_is_in_the_registry_and_the_daemons_own_is_always_there() {
     let door = TestServer::open(board::busy(Timestamp::now())).await;
     let page = door.get("/metrics").await.text();
     let exposed: HashSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
@@ -159,6 +191,39 @@ async fn every_family_is_on_the_page_or_waits_for_its_check() {
         metric::ALL.iter().filter(|family| !family.labels.contains(&"probe") || family.name.contains("_probe_"))
     {
         assert!(exposed.contains(family.name), "{} is the daemon's own and missing", family.name);
+    }
+}
+
+/// `Accept` as Prometheus 3 sends it, with one of its escaping schemes.
+fn prometheus_3(scheme: &str) -> String {
+    format!(
+        "Accept: application/openmetrics-text;version=1.0.0;escaping={scheme};q=0.5,\
+         application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping={scheme};q=0.3,\
+         text/plain;version=0.0.4;q=0.2,*/*;q=0.1\r\n"
+    )
+}
+
+#[tokio::test]
+async fn open_metrics_names_the_escaping_that_was_asked_for_and_no_name_needs_one() {
+    let door = Door::open(families::complete(Timestamp::now())).await;
+    let names = |page: &str| -> Vec<String> {
+        let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();
+        page.lines().filter(|line| !line.starts_with('#')).map(name).collect()
+    };
+    let plain = names(&door.get("/metrics").await.text());
+    let is_classic = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    assert!(plain.iter().all(is_classic), "a name that needs no escaping");
+    for (asked, answered) in [
+        ("underscores", "underscores"),
+        ("values", "values"),
+        ("allow-utf-8", "allow-utf-8"),
+        ("dots", "underscores"),
+        ("nonsense", "underscores"),
+    ] {
+        let open = door.ask("GET", "/metrics", &prometheus_3(asked)).await;
+        let expected = format!("application/openmetrics-text; version=1.0.0; charset=utf-8; escaping={answered}");
+        assert_eq!(open.header("content-type"), Some(&*expected), "{asked}");
+        assert_eq!(names(&open.text()), plain, "{asked}");
     }
 }
 
@@ -187,7 +252,7 @@ async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
         assert!(!page.contains(gone), "{gone}");
     }
     for stays in [
-        "readiness_latency_limit_seconds{probe=\"api\",check=\"latency\",quantile=\"0.95\",level=\"warn\"} 0.3",
+        "readiness_latency_limit_seconds{probe=\"api\",check=\"latency\",percentile=\"p95\",level=\"warn\"} 0.3",
         "readiness_certificate_not_after_timestamp_seconds{probe=\"api\",position=\"leaf\",verified=\"true\"} 1900000000",
         "readiness_probe_failures_total{probe=\"api\",reason=\"refused\"} 1",
         "readiness_probe_phase_duration_seconds{probe=\"api\",phase=\"connect\"} 0",
@@ -219,7 +284,7 @@ async fn old_scraper(to: SocketAddr) -> SocketAddr {
 #[tokio::test]
 async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
     let now = Timestamp::now();
-    let board = board::busy(now);
+    let board = families::complete(now);
     let door = TestServer::open(board.clone()).await;
     let jobs = [("open", door.address), ("text", old_scraper(door.address).await)];
     let prometheus = Prometheus::scraping(&jobs).await;
@@ -230,7 +295,7 @@ async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
             (format!("up{{job=\"{job}\"}}"), 1.0),
             (format!("scrape_samples_scraped{{job=\"{job}\"}}"), samples),
             (format!("count({{job=\"{job}\",__name__=~\"readiness_.*|process_.*\"}})"), samples),
-            (format!("readiness_latency_limit_seconds{{job=\"{job}\",quantile=\"0.99\"}}"), 2.0),
+            (format!("readiness_latency_limit_seconds{{job=\"{job}\",percentile=\"p99\"}}"), 2.0),
         ] {
             let look = async || match prometheus.number(&expression).await {
                 Some(number) if number == expected => Ok(()),

@@ -1,6 +1,7 @@
 //! The alert rules: what they ask for exists, whom they page for is complete, and promtool's tests of them hold.
 
 mod real;
+mod relabelled;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,10 @@ use std::{
 
 use readiness_exporter::{
     catalogue,
-    model::{metric, words::Category},
+    model::{
+        metric,
+        words::{Alert, Category},
+    },
 };
 use regex::Regex;
 use serde_json::Value;
@@ -144,29 +148,47 @@ fn every_promised_alert_exists_and_no_other() {
     assert_eq!(names(), PROMISED);
 }
 
-/// The kinds of check that a rule speaks of, of all that there are.
-fn kinds_of(rule: &Rule, all: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
-    let matcher = Regex::new(r#"readiness_check_info\{kind(=|!~)"([^"]+)"\}"#).unwrap();
-    let Some(found) = matcher.captures(&rule.expression) else { return BTreeSet::new() };
-    let named: BTreeSet<&str> = found[2].split('|').collect();
-    all.iter().filter(|kind| named.contains(**kind) == (&found[1] == "=")).copied().collect()
+/// The value of the label `alert` by which a rule selects the checks that it reports.
+fn selected(rule: &Rule) -> Option<String> {
+    let matcher = Regex::new(r#"\breadiness_check_info\{alert="([^"]+)"\}"#).unwrap();
+    matcher.captures(&rule.expression).map(|found| found[1].to_owned())
 }
 
 #[test]
-fn every_kind_of_check_is_covered_by_exactly_one_alert() {
-    let all: BTreeSet<_> = catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|offer| offer.name).collect();
-    for (status, but) in [("fail", None), ("warn", Some("health"))] {
-        let mut covered: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+fn every_kind_of_check_is_reported_by_the_alert_that_it_declares() {
+    let declared: BTreeSet<_> =
+        catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|check| check.alert.as_str()).collect();
+    let every: BTreeSet<_> = Alert::ALL.iter().map(|alert| alert.as_str()).collect();
+    assert_eq!(declared, every, "no alert without a kind");
+    // A run works or it doesn't: health never warns.
+    for (status, but) in [("fail", None), ("warn", Some(Alert::ProbeDown.as_str()))] {
         let start = format!("(readiness_check_status{{status=\"{status}\"}} == 1)");
-        for rule in rules().iter().filter(|rule| rule.expression.starts_with(&start)) {
-            for kind in kinds_of(rule, &all) {
-                covered.entry(kind).or_default().push(rule.alert.clone());
-            }
+        let all = rules();
+        let mut reporting: Vec<_> = all.iter().filter(|rule| rule.expression.starts_with(&start)).collect();
+        reporting.sort_by_key(|rule| rule.alert.clone());
+        assert!(reporting.iter().all(|rule| selected(rule).as_ref() == Some(&rule.alert)), "{status}");
+        let names: Vec<_> = reporting.iter().map(|rule| &*rule.alert).collect();
+        let expected: Vec<_> = declared.iter().copied().filter(|alert| Some(*alert) != but).collect();
+        assert_eq!(names, expected, "{status}: one rule for each alert");
+    }
+}
+
+#[test]
+fn rules_select_by_alert_and_list_no_kinds() {
+    let matcher = Regex::new(r#"\bkind\s*(=~|!~|!=|=)\s*""#).unwrap();
+    for entry in entries() {
+        let expression = entry["expr"].as_str().unwrap();
+        assert!(!matcher.is_match(expression), "{expression}");
+        let texts = entry["annotations"].as_object().into_iter().flat_map(|all| all.values());
+        for text in texts.map(|text| text.as_str().unwrap()) {
+            assert!(!text.contains("if eq $labels.kind"), "{text}");
         }
-        // A run works or it doesn't: health never warns.
-        let expected: Vec<_> = all.iter().filter(|kind| Some(**kind) != but).collect();
-        assert_eq!(covered.keys().collect::<Vec<_>>(), expected, "{status}");
-        assert!(covered.values().all(|alerts| alerts.len() == 1), "{status}: {covered:?}");
+    }
+    // ReadinessCheckStale reports a probe once, by the check that tells of ReadinessProbeDown.
+    for kind in catalogue::all() {
+        let checks = (kind.checks)();
+        let of_health: Vec<_> = checks.iter().filter(|check| check.alert == Alert::ProbeDown).collect();
+        assert!(matches!(&of_health[..], [check] if check.name == "health"), "{}", kind.name);
     }
 }
 

@@ -28,7 +28,7 @@ const BROKEN: &str = "
         - health: {owner: team-a, runbook: \"https://wiki.example.com/down\"}
     - name: shop
       metrics: {url: \"${SHOP}\"}
-      labels: {tier: gold, status: odd, alertname: odd, le: \"1\", quantile: \"0.95\", namespace: odd, exported_job: odd}
+      labels: {tier: gold, status: odd, alertname: odd, le: \"1\", percentile: \"p95\", namespace: odd, exported_job: odd}
       checks:
         - error_rate: {errors: orders_failed_total, total: orders_total, max: 5%, window: 2s}
         - throughput: {series: orders_total, min: {warn: 5000, fail: 2000}, window: 2s}
@@ -49,18 +49,18 @@ const BROKEN: &str = "
 const SAID: [(&str, &str, &[&str]); 12] = [
     ("ReadinessProbeDown", "down/health", &["not working (refused)", "it has never worked."]),
     ("ReadinessErrorRateHigh", "shop/error_rate", &["share of errors is 50%, limit 5%."]),
-    ("ReadinessThroughputOutOfBounds", "shop/throughput", &[" a second, limit at least 2k."]),
-    ("ReadinessLatencyHigh", "shop/latency", &["quantile 0.95 is ", "ms, limit 250ms; quantile 0.99 is ", "limit 5s."]),
+    ("ReadinessThroughputOutOfBounds", "shop/throughput", &[" per second, limit at least 2k."]),
+    ("ReadinessLatencyHigh", "shop/latency", &["latency at p95 is ", "ms, limit 250ms; p99 is ", "limit 5s."]),
     ("ReadinessPoolSaturated", "shop/pool", &["100% of pool ", "limit 90%.", "7 wait for a connection", "limit 2."]),
     ("ReadinessCheckFailing", "shop/present", &["present fails", "/api/v1/checks/shop/present"]),
     ("ReadinessValueOutOfBounds", "shop/value", &["value is 7, limit at most 5."]),
     ("ReadinessBackupStale", "dumps/freshness", &["backup in nas is 3h 0m ", " old, limit 1h 0m 0s."]),
     ("ReadinessBackupMissed", "dumps/schedule", &["2 missed in nas, limit 0."]),
-    ("ReadinessCheckFailing", "dumps/size", &["is 100% beyond its limit", "has 5B.", "Limit: at least 1MiB."]),
+    ("ReadinessCheckFailing", "dumps/size", &["size is 5B, limit at least 1MiB."]),
     (
         "ReadinessCheckFailing",
         "dumps/retention",
-        &["Complete backups: 1. Limit: at least 7.", "Limit: at least 7d 0h 0m 0s."],
+        &["count is 1, limit at least 7. span is 3h 0m ", ", limit at least 7d 0h 0m 0s."],
     ),
     ("ReadinessHeartbeat", "", &["silence"]),
 ];

@@ -34,7 +34,7 @@ const SHOP: &str = "
         - error_rate: {max: 5%, window: 5m}
     - name: site
       tcp: {address: \"localhost:${TLS}\", address_family: ip4, tls: {ca: \"${HOME_FOLDER}/ca.pem\"}}
-      labels: {status: odd, alertname: odd, le: \"1\", quantile: \"0.95\", namespace: odd}
+      labels: {status: odd, alertname: odd, le: \"1\", percentile: \"p95\", namespace: odd}
       checks: [{certificate: {min_remaining: {warn: 30d, fail: 7d}}}]
     - name: numbers
       metrics: {url: \"http://127.0.0.1:${PLAIN}/metrics\"}
@@ -42,6 +42,8 @@ const SHOP: &str = "
         - pool: {used: used, size: size, waiting: waiting, max_utilization: 90%, max_waiting: 5}
         - name: level
           value: {series: level, min: 1, max: {warn: 5, fail: 9}}
+        - name: pace
+          value: {series: level, rate: true, max: 5, window: 2s}
     - name: nightly
       backups: {files: \"${HOME_FOLDER}/nightly-*.dump\"}
       checks: [{freshness: {max_age: 26h}}]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs};
 
+use serde_json::Value;
+
 use super::{
     kubernetes::{list, one, rendered},
     tools::{root, text},
@@ -19,6 +21,33 @@ fn the_pod_monitor_finds_both_and_scrapes_the_port_that_they_have() {
         assert!(list(&wanted["values"]).contains(label), "{folder}: {label}");
     }
     assert_eq!(monitor["podMetricsEndpoints"][0]["port"], "readiness");
+}
+
+#[test]
+fn the_service_monitor_finds_the_service_and_scrapes_its_port() {
+    let monitor: Value = serde_saphyr::from_str(&text("deploy/kubernetes/monitoring/servicemonitor.yaml")).unwrap();
+    let wanted = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
+    let manifests = rendered("standalone");
+    let service = one(&manifests, "Service");
+    assert!(!wanted.is_empty() && wanted.iter().all(|(key, value)| service["metadata"]["labels"][key] == *value));
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    assert_eq!(endpoint["port"], service["spec"]["ports"][0]["name"]);
+    // It is the alternative of the PodMonitor: with both, each daemon would be scraped twice.
+    assert!(rendered("monitoring").iter().all(|manifest| manifest["kind"] != "ServiceMonitor"));
+}
+
+#[test]
+fn both_monitors_keep_the_labels_of_the_page() {
+    let monitoring = rendered("monitoring");
+    let service_monitor: Value =
+        serde_saphyr::from_str(&text("deploy/kubernetes/monitoring/servicemonitor.yaml")).unwrap();
+    let endpoints = [
+        list(&one(&monitoring, "PodMonitor")["spec"]["podMetricsEndpoints"]),
+        list(&service_monitor["spec"]["endpoints"]),
+    ];
+    for endpoints in endpoints {
+        assert!(!endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint["honorLabels"] == true));
+    }
 }
 
 #[test]

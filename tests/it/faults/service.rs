@@ -194,7 +194,7 @@ pub(crate) fn slow() -> Fault {
 fn slow_answers_fail_the_latency_and_nothing_else() {
     let daemon = slow().endure();
     wait_until("the median is exposed", || {
-        let median = daemon.value("readiness_latency_seconds{probe=\"shop\",check=\"latency\",quantile=\"0.5\"}");
+        let median = daemon.value("readiness_latency_seconds{probe=\"shop\",check=\"latency\",percentile=\"p50\"}");
         median.filter(|seconds| *seconds < 0.2).ok_or(format!("{median:?}"))
     });
 }

@@ -122,9 +122,9 @@ fn limits() -> CheckLimits {
     CheckLimits { measures: Vec::new(), samples }
 }
 
-type Laid = (Arc<ProbeInfo>, Vec<CheckLimits>);
+pub(crate) type Laid = (Arc<ProbeInfo>, Vec<CheckLimits>);
 
-fn layout() -> Vec<Laid> {
+pub(crate) fn layout() -> Vec<Laid> {
     use Category as C;
     use Severity as S;
     const HTTP: &[Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Request, Phase::Response];

@@ -6,6 +6,7 @@ pub(crate) mod board;
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod daemon;
+pub(crate) mod families;
 pub(crate) mod http;
 pub(crate) mod nginx;
 pub(crate) mod pager;

@@ -65,7 +65,7 @@ const ROWS: &[Row] = &[
     Row { name: "500s at 10 %", fault: service::errors,
           page: page("ReadinessErrorRateHigh", "shop/error_rate", "critical", &["share of errors is", "limit 5%"]) },
     Row { name: "slow answers", fault: service::slow,
-          page: page("ReadinessLatencyHigh", "shop/latency", "warning", &["quantile 0.5 is", "limit 200ms", "limit 400ms"]) },
+          page: page("ReadinessLatencyHigh", "shop/latency", "warning", &["p50 is", "limit 200ms", "limit 400ms"]) },
     Row { name: "wrong answer", fault: answers::something_else,
           page: page("ReadinessCheckFailing", "shop/response", "critical", &["response fails"]) },
     Row { name: "body too large", fault: answers::too_large, page: down("shop/health", &["(too_large)"]) },

@@ -243,23 +243,16 @@ fn one_of_each() -> (Arc<Board>, BTreeSet<&'static str>) {
 }
 
 #[tokio::test]
-async fn a_check_links_to_the_page_of_the_alert_that_the_rules_give_its_kind() {
+async fn a_check_links_to_the_page_of_the_alert_that_its_kind_declares() {
     let (board, kinds) = one_of_each();
     let door = TestServer::open(board.clone()).await;
-    let covering = |kind: &str| {
-        let matcher = format!("readiness_check_info{{kind=\"{kind}\"}}");
-        let is_about = |rule: &str| {
-            let expression = rule.split("for:").next().unwrap().trim_start_matches(['\n', ' ']);
-            // The first check that is named is the one it is about.
-            expression.starts_with("expr: |\n      (readiness_check_status{status=\"fail\"} == 1)")
-                && expression.find("readiness_check_info").is_some_and(|at| expression[at..].starts_with(&matcher))
-        };
-        let found = rules().into_iter().find(|(_, rule)| is_about(rule)).map(|(alert, _)| alert);
-        found.unwrap_or_else(|| "ReadinessCheckFailing".to_owned())
-    };
+    let declared: BTreeMap<_, _> =
+        catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|check| (check.name, check.alert)).collect();
     for kind in &kinds {
         let seen = door.get(&format!("/api/v1/checks/all/{kind}")).await.json();
-        let expected = format!("/runbooks/{}?probe=all&check={}", covering(kind), kind.replace('_', "%5F"));
+        let alert = declared[kind];
+        assert!(rules().contains_key(alert.as_str()), "there is an alert {alert}");
+        let expected = format!("/runbooks/{alert}?probe=all&check={}", kind.replace('_', "%5F"));
         assert_eq!(seen["runbook"], *expected, "{kind}");
         assert_eq!(door.get(&expected).await.status, 200, "{expected}");
         assert!(door.get("/").await.text().contains(&format!("href=\"{}\"", &expected[1..].replace('&', "&amp;"))));
