@@ -28,7 +28,8 @@ impl Node {
         renamed: &[(&str, &str)],
         problems: &mut Diagnostics,
     ) -> Option<T> {
-        let present_name = |entry: &MapEntry| renamed.iter().find(|(former, _)| *former == &*entry.key).map(|(_, name)| name);
+        let present_name =
+            |entry: &MapEntry| renamed.iter().find(|(former, _)| *former == &*entry.key).map(|(_, name)| name);
         if !self.entries().iter().any(|entry| present_name(entry).is_some()) {
             return self.read(problems);
         }
