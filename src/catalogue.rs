@@ -1,7 +1,7 @@
 //! The list of probe kinds, and everything that is derived from it.
 //!
-//! A new kind is its folder and one line in [`all`]. The kinds and checks that the program will support are words of
-//! its contract: the ones without an entry are refused with "not supported yet" rather than as a misspelling.
+//! A new kind is its folder and one line in [`all`]. Kinds and checks that are planned have no entry: a configuration
+//! that names one is refused with "not supported yet" instead of a message about a misspelling.
 
 use crate::{
     document::{list_words, nearest_word},
@@ -21,46 +21,41 @@ pub fn all() -> Vec<KindEntry> {
     ]
 }
 
-/// Probe kinds of the contract.
-const KINDS: &[&str] = &[
-    "http",
-    "tcp",
+/// Probe kinds of the contract to come. A kind that has an entry in [`all`] is not planned any more, even if it is
+/// still listed here.
+const PLANNED_KINDS: &[&str] = &[
     "tls",
     "dns",
     "grpc",
-    "postgres",
     "pgbouncer",
     "redis",
     "kafka",
-    "metrics",
     "prometheus",
     "alertmanager",
     "grafana",
     "logs",
-    "backups",
     "kubernetes",
     "host",
     "files",
     "report",
     "calendar",
     "exec",
-    "attestations",
     "checks",
 ];
 
-/// Check kinds of the contract that belong to kinds of today.
-const CHECKS: &[&str] = &["replication_lag", "encryption", "query"];
+/// Check kinds to come on probe kinds of [`all`]. The same applies.
+const PLANNED_CHECKS: &[&str] = &["replication_lag", "encryption", "query"];
 
-/// Probe kinds of the contract that this version doesn't support.
+/// Probe kinds that are named by the contract and not supported by this version.
 pub fn planned_kinds() -> impl Iterator<Item = &'static str> {
     let known: Vec<_> = all().iter().map(|kind| kind.name).collect();
-    KINDS.iter().copied().filter(move |kind| !known.contains(kind))
+    PLANNED_KINDS.iter().copied().filter(move |kind| !known.contains(kind))
 }
 
-/// Check kinds of the contract that this version doesn't support.
+/// Check kinds that are named by the contract and not supported by this version.
 pub fn planned_checks() -> impl Iterator<Item = &'static str> {
     let known: Vec<_> = checks().map(|check| check.name).collect();
-    CHECKS.iter().copied().filter(move |check| !known.contains(check))
+    PLANNED_CHECKS.iter().copied().filter(move |check| !known.contains(check))
 }
 
 /// Every check of every kind; a check that several kinds can feed is there once for each.
@@ -90,6 +85,12 @@ pub fn unknown_kind(name: &str) -> String {
 /// The message about a name that is no check of a kind.
 #[must_use]
 pub fn unknown_check(kind: &KindEntry, name: &str) -> String {
+    if planned_checks().any(|check| check == name) {
+        return format!("checks of kind `{name}` are not supported yet");
+    }
     let checks: Vec<_> = (kind.checks)().iter().map(|check| check.name).collect();
-    format!("a `{}` probe has no check `{name}`; it has {}", kind.name, list_words(&checks))
+    match nearest_word(name, checks.iter().copied()) {
+        Some(nearest) => format!("a `{}` probe has no check `{name}`; did you mean `{nearest}`?", kind.name),
+        None => format!("a `{}` probe has no check `{name}`; it has {}", kind.name, list_words(&checks)),
+    }
 }

@@ -21,16 +21,16 @@ use crate::{
     },
 };
 
-/// A limit on the share of runs that fail.
+/// Limit on the ratio of failed runs.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorRate {
-    /// The largest share of failed runs.
+    /// Maximum ratio of failed runs to all runs.
     max: Max<Ratio>,
-    /// How far back runs count.
+    /// Period over which runs count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Pending until the window holds so many runs.
+    /// Minimum number of runs in the window. The check is pending while there are fewer.
     #[serde(default = "one")]
     min_samples: NonZeroU32,
     #[serde(skip)]

@@ -21,32 +21,32 @@ use crate::{
     },
 };
 
-/// Limits on the latency of the probe's runs; at least one is needed.
+/// Limits on the duration of the probe's runs. At least one limit is required.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// Limit on the median.
+    /// Maximum median.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p50: Option<Max<Period>>,
-    /// Limit on the 90th percentile.
+    /// Maximum 90th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p90: Option<Max<Period>>,
-    /// Limit on the 95th percentile.
+    /// Maximum 95th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p95: Option<Max<Period>>,
-    /// Limit on the 99th percentile.
+    /// Maximum 99th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p99: Option<Max<Period>>,
-    /// Limit on the 99.9th percentile.
+    /// Maximum 99.9th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p999: Option<Max<Period>>,
-    /// Limit on the slowest run.
+    /// Maximum duration of the slowest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max: Option<Max<Period>>,
-    /// How far back runs count.
+    /// Period over which runs count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Pending until the window holds so many runs.
+    /// Minimum number of runs in the window. The check is pending while there are fewer.
     #[serde(default = "one")]
     min_samples: NonZeroU32,
     #[serde(skip)]

@@ -7,10 +7,10 @@ use clap::Args;
 use super::{Exit, print_error};
 use crate::reference;
 
-/// Which page.
+/// Arguments of `reference`.
 #[derive(Debug, Args)]
 pub(super) struct ReferenceArgs {
-    /// A probe kind, or a check of it: `http`, `http/latency`. Without it, the list of them
+    /// A probe kind or one of its checks: `http`, `http/latency`. Without it, the index of all pages
     #[arg(value_name = "KIND[/CHECK]")]
     name: Option<String>,
 }

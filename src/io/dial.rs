@@ -21,16 +21,16 @@ use crate::{
     },
 };
 
-/// Which addresses of a name to use.
+/// Address family of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AddressFamily {
-    /// Whatever the system gives, in its order.
+    /// Every address, in the order of the system resolver.
     #[default]
     Any,
-    /// Only IPv4.
+    /// IPv4 addresses only.
     Ip4,
-    /// Only IPv6.
+    /// IPv6 addresses only.
     Ip6,
 }
 

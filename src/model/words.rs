@@ -28,69 +28,69 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// A part of a run that is timed on its own.
+    /// A part of a run with its own duration.
     Phase {
-        /// From a name to addresses.
+        /// Resolves the host name.
         Resolve = "resolve",
-        /// Until the connection stands.
+        /// Opens the connection.
         Connect = "connect",
-        /// The TLS handshake.
+        /// Performs the TLS handshake.
         Tls = "tls",
-        /// Authentication and session set-up.
+        /// Authenticates and starts the session.
         Login = "login",
-        /// From sending to the first byte of the answer.
+        /// Sends the request and waits for the first byte of the response.
         Request = "request",
-        /// From the first byte of the answer to its end.
+        /// Reads the response from its first byte to its end.
         Response = "response",
-        /// Queries.
+        /// Runs the queries.
         Query = "query",
-        /// Looking what is there.
+        /// Lists the files.
         List = "list",
-        /// Reading contents.
+        /// Reads file contents.
         Read = "read",
     }
 }
 
 words! {
-    /// Why something failed: the closed list of the contract.
+    /// Cause of a failure, from the closed list of the contract.
     Reason {
         /// The name has no address.
         Resolve = "resolve",
-        /// The other end said no to the connection.
+        /// The target refused the connection.
         Refused = "refused",
-        /// No way to the other end.
+        /// There is no route to the target.
         Unreachable = "unreachable",
-        /// It did not finish in time.
+        /// The operation did not end within its time limit.
         Timeout = "timeout",
         /// The TLS handshake failed for another reason than the certificate.
         Tls = "tls",
-        /// The certificate is expired, not trusted or for another name.
+        /// The certificate has expired, is not trusted or is for another name.
         Certificate = "certificate",
-        /// The other end does not speak the protocol.
+        /// The peer does not speak the expected protocol.
         Protocol = "protocol",
-        /// Credentials are missing or wrong.
+        /// The credentials are missing or wrong.
         Auth = "auth",
-        /// An answer with a status that was not expected.
+        /// The response has an unexpected status.
         Status = "status",
-        /// The content is not what was expected.
+        /// The content is not the expected content.
         Body = "body",
-        /// More than the limit allows.
+        /// The content exceeds a size limit.
         TooLarge = "too_large",
-        /// Known to the other end, but not allowed.
+        /// The operation is not permitted.
         Permission = "permission",
-        /// It isn't there.
+        /// The object does not exist.
         NotFound = "not_found",
         /// The server refused or failed the query.
         Query = "query",
-        /// The content can't be read as what it should be.
+        /// The content cannot be parsed.
         Parse = "parse",
         /// A value is beyond its limit.
         Limit = "limit",
-        /// Nothing there to judge.
+        /// There is nothing to judge.
         Empty = "empty",
-        /// Given up from our side.
+        /// The operation was cancelled by this program.
         Canceled = "canceled",
-        /// A bug of this program.
+        /// The program has a defect.
         Internal = "internal",
     }
 }
@@ -98,55 +98,55 @@ words! {
 words! {
     /// The status of a check.
     Status {
-        /// As it should be.
+        /// Every limit and expectation is met.
         Pass = "pass",
-        /// Beyond the first step of a limit.
+        /// A value is beyond the warning step of its limit.
         Warn = "warn",
-        /// Not as it should be.
+        /// A value is beyond its limit, or an expectation is not met.
         Fail = "fail",
-        /// It can't be told.
+        /// The check could not be judged.
         Unknown = "unknown",
-        /// Not enough seen yet.
+        /// There are not enough observations yet.
         Pending = "pending",
-        /// Switched off, or what it depends on is failing.
+        /// The check is disabled, or a probe that it depends on fails.
         Skipped = "skipped",
     }
 }
 
 words! {
-    /// How bad it is when a check fails.
+    /// Importance of a failing check.
     Severity {
-        /// Wakes somebody up.
+        /// Pages a person.
         Critical = "critical",
-        /// Becomes a ticket.
+        /// Creates a ticket.
         Warning = "warning",
-        /// Is looked at in a review.
+        /// Is examined in the next review.
         Info = "info",
     }
 }
 
 words! {
-    /// The part of readiness that a check is about.
+    /// Aspect of readiness that a check covers.
     Category {
-        /// Does it work.
+        /// The target works.
         Health = "health",
-        /// Is it fast enough.
+        /// The target responds fast enough.
         Performance = "performance",
-        /// Does it make few enough errors.
+        /// The error rate is low enough.
         Errors = "errors",
-        /// Is there room left.
+        /// Resources are sufficient.
         Capacity = "capacity",
-        /// Can it be brought back.
+        /// Data can be restored.
         Backup = "backup",
-        /// Is it safe from others.
+        /// The target is protected.
         Security = "security",
-        /// Can it be seen.
+        /// Metrics, logs and alerts work.
         Observability = "observability",
-        /// Does what it stands on hold.
+        /// The infrastructure is in order.
         Platform = "platform",
-        /// Can it be changed.
+        /// Changes can be deployed.
         Delivery = "delivery",
-        /// Do people know what to do.
+        /// Operators have owners, runbooks and procedures.
         Operations = "operations",
     }
 }

@@ -1,11 +1,13 @@
-//! Reference pages in Markdown, one for each probe kind and check kind, one for the metrics, and an index.
+//! Reference pages in Markdown: one for each probe kind and check kind, one for the metric families, and an index.
 //!
-//! A page is the text beside the source file (`DOC`) with the sections that the program knows better: settings with
-//! types and defaults, measures, alert. The pages never state a fact of their own.
+//! A page is the text beside the source file (`DOC`) with generated sections: settings with types and defaults,
+//! measures, alert. This module states no fact about a kind.
 
 mod settings_table;
 
 use std::fmt::Write as _;
+
+use serde_json::Value;
 
 use self::settings_table::settings_table;
 use crate::{
@@ -13,26 +15,29 @@ use crate::{
     kind::{CheckDescriptor, KindEntry},
     model::{
         metric::{self, Type},
-        words::Reason,
+        words::{Alert, Reason},
     },
 };
 
-/// One page: the name of its file in `config/reference/`, and its text.
+/// One page of `config/reference/`.
 #[derive(Debug)]
 pub struct ReferencePage {
-    /// Such as `http.md`.
+    /// File name, such as `http.md`.
     pub file: String,
-    /// In Markdown, with a line end at its end.
+    /// Markdown text, with a line end at its end.
     pub text: String,
 }
 
-/// Every page of `config/reference/`: one for each kind with its checks, the metrics, the index.
+/// File name of the page of metric families. `metrics.md` is the page of the probe kind `metrics`.
+const METRICS_FILE: &str = "metric-families.md";
+
+/// Every page of `config/reference/`: one for each kind with its checks, the metric families, the index.
 #[must_use]
 pub fn pages() -> Vec<ReferencePage> {
     let kinds = catalogue::all();
     let mut pages: Vec<_> =
         kinds.iter().map(|kind| ReferencePage { file: format!("{}.md", kind.name), text: whole_kind(kind) }).collect();
-    pages.push(ReferencePage { file: "metrics.md".to_owned(), text: metrics() });
+    pages.push(ReferencePage { file: METRICS_FILE.to_owned(), text: metrics() });
     pages.push(ReferencePage { file: "README.md".to_owned(), text: index() });
     pages
 }
@@ -40,7 +45,7 @@ pub fn pages() -> Vec<ReferencePage> {
 /// The page of `KIND` or `KIND/CHECK`, for the command line.
 ///
 /// # Errors
-/// Names the kinds or checks that there are.
+/// A message about an unknown kind or check, with the nearest name or the list of names.
 pub fn page(name: &str) -> Result<String, String> {
     let (kind, check) = name.split_once('/').map_or((name, None), |(kind, check)| (kind, Some(check)));
     let found = catalogue::kind(kind).ok_or_else(|| catalogue::unknown_kind(kind))?;
@@ -52,12 +57,28 @@ pub fn page(name: &str) -> Result<String, String> {
     }
 }
 
-/// The index: kinds with their checks, and the reasons.
+const TYPES: &str = "\
+## Types of settings
+
+| type | notation |
+|---|---|
+| duration | a number with a unit: `500ms`, `30s`, `5m`, `26h`, `30d`, `2w` |
+| size | a number with a unit: `64KiB`, `10MiB`, `5GB` |
+| ratio | a percentage or a number from 0 to 1: `5%`, `0.05` |
+| limit | one value, which fails, or two steps: `{warn: 80%, fail: 95%}` |
+| selector | a Prometheus instant selector: `http_requests_total{code=~\"5..\"}` |
+
+Every check also takes `name`, `severity`, `category`, `gate`, `owner`, `runbook`, `summary`, `failure_threshold`,
+`success_threshold` and `enabled`. `readiness-exporter schema` prints the JSON Schema with all keys.
+";
+
+/// The index: kinds with their checks, types of settings, failure reasons.
 #[must_use]
 pub fn index() -> String {
     let mut text = String::from(
-        "# Reference\n\nGenerated from the program; `readiness-exporter reference` prints the same pages.\n\n\
-         | probe kind | checks | purpose |\n|---|---|---|\n",
+        "# Reference\n\nThese pages are generated from the program. `readiness-exporter reference` prints this page, \
+         `readiness-exporter reference KIND` the page of a probe kind and `readiness-exporter reference KIND/CHECK` \
+         the page of a check.\n\n| probe kind | checks | purpose |\n|---|---|---|\n",
     );
     for kind in catalogue::all() {
         let link = |check: &CheckDescriptor| format!("[`{0}`]({1}.md#{0})", check.name, kind.name);
@@ -65,13 +86,15 @@ pub fn index() -> String {
         let _ = writeln!(text, "| [`{0}`]({0}.md) | {1} | {2} |", kind.name, checks.join(" "), purpose(kind.doc));
     }
     let planned: Vec<_> = catalogue::planned_kinds().map(|kind| format!("`{kind}`")).collect();
-    let _ = writeln!(text, "\nNot supported yet: {}.\n", planned.join(", "));
-    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| format!("`{reason}`")).collect();
-    let _ = writeln!(
-        text,
-        "[metrics.md](metrics.md) lists every metric. A failure has one of these reasons: {}.",
-        reasons.join(", ")
-    );
+    let _ = writeln!(text, "\nProbe kinds that are not supported yet: {}.\n\n{TYPES}", planned.join(", "));
+    text.push_str("## Failure reasons\n\n| reason | meaning |\n|---|---|\n");
+    // The schema of the words holds their descriptions.
+    let reasons = schemars::schema_for!(Reason).to_value();
+    for reason in reasons.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
+        let field = |key: &str| reason.get(key).and_then(Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "| `{}` | {} |", field("const"), field("description"));
+    }
+    let _ = writeln!(text, "\n## Metrics\n\n[{METRICS_FILE}]({METRICS_FILE}) lists every metric family.");
     text
 }
 
@@ -79,8 +102,9 @@ pub fn index() -> String {
 #[must_use]
 pub fn metrics() -> String {
     let mut text = String::from(
-        "# Metrics\n\nGenerated from the program. Labels of the configuration are added to `readiness_probe_info` and \
-         `readiness_check_info`.\n\n| metric | type | labels | help |\n|---|---|---|---|\n",
+        "# Metric families\n\nThis page is generated from the program. Configured labels are added to \
+         `readiness_probe_info` and `readiness_check_info`. The daemon also exports the usual `process_*` \
+         metrics.\n\n| metric | type | labels | help |\n|---|---|---|---|\n",
     );
     for family in metric::ALL {
         let kind = match family.kind {
@@ -103,38 +127,54 @@ fn whole_kind(kind: &KindEntry) -> String {
 }
 
 fn kind_page(kind: &KindEntry) -> String {
-    let mut text = kind.doc.trim_end().to_owned();
-    let _ = write!(text, "\n\n## Settings of `{}`\n\n{}", kind.name, settings_table(kind.schema));
+    let mut generated = format!("## Settings of `{}`\n\n{}", kind.name, settings_table(kind.schema));
     let phases: Vec<_> = kind.phases.iter().map(|phase| format!("`{phase}`")).collect();
-    let _ = write!(text, "\nPhases of a run: {}.\n", phases.join(", "));
-    text.push_str("\n| check | category | severity | alert | purpose |\n|---|---|---|---|---|\n");
+    let _ = write!(generated, "\nPhases of a run: {}.\n\n## Checks of `{}`\n\n", phases.join(", "), kind.name);
+    generated.push_str("| check | category | severity | alert | purpose |\n|---|---|---|---|---|\n");
     for CheckDescriptor { name, category, severity, alert, doc, .. } in (kind.checks)() {
-        let _ = writeln!(text, "| `{name}` | {category} | {severity} | `{alert}` | {} |", purpose(doc));
+        let _ = writeln!(generated, "| `{name}` | {category} | {severity} | {} | {} |", runbook(alert), purpose(doc));
     }
-    text
+    inserted(kind.doc, "## Verdicts", &generated)
 }
 
 fn check_page(kind: &str, check: &CheckDescriptor) -> String {
     let CheckDescriptor { name, category, severity, alert, .. } = check;
-    let mut text = check.doc.trim_end().to_owned();
-    let _ = write!(text, "\n\n## Settings of `{kind}/{name}`\n\n{}", settings_table(check.schema));
+    let settings = format!("## Settings of `{kind}/{name}`\n\n{}", settings_table(check.schema));
+    let mut generated = String::new();
     if !check.measures.is_empty() {
-        text.push_str("\n## Measures\n\n| measure | meaning | value | limit |\n|---|---|---|---|\n");
+        generated.push_str("## Measures\n\n| measure | meaning | value | limit |\n|---|---|---|---|\n");
         for measure in check.measures {
             let value = measure.value_family.unwrap_or_else(|| metric::value_family(measure.unit));
             let limit = measure.limit_family.unwrap_or_else(|| metric::limit_family(measure.unit));
-            let _ = writeln!(text, "| `{}` | {} | `{}` | `{}` |", measure.name, measure.help, value.name, limit.name);
+            let row = format!("| `{}` | {} | `{}` | `{}` |", measure.name, measure.help, value.name, limit.name);
+            let _ = writeln!(generated, "{row}");
         }
+        generated.push('\n');
     }
-    let _ = write!(
-        text,
-        "\n## Alert\n\n`{alert}` reports a failure. Default category: {category}. Default severity: {severity}.\n"
+    let _ = writeln!(
+        generated,
+        "## Alert\n\n{} reports a failure. Default category: {category}. Default severity: {severity}.",
+        runbook(*alert)
     );
-    text
+    inserted(&inserted(check.doc, "## Verdicts", &settings), "## Remediation", &generated)
 }
 
-/// The first sentence below the title.
-fn purpose(doc: &str) -> String {
+/// The name of an alert, linked to its runbook.
+fn runbook(alert: Alert) -> String {
+    format!("[`{alert}`](../../alerts/runbooks/{alert}.md)")
+}
+
+/// A page with generated sections before one of its headings, or at its end.
+fn inserted(page: &str, heading: &str, sections: &str) -> String {
+    match page.split_once(&format!("\n{heading}\n")) {
+        Some((before, after)) => format!("{before}\n{sections}\n{heading}\n{after}"),
+        None => format!("{}\n\n{sections}", page.trim_end()),
+    }
+}
+
+/// The purpose of a kind or check: the first sentence of its page.
+#[must_use]
+pub fn purpose(doc: &str) -> String {
     let paragraph = doc.split("\n\n").nth(1).unwrap_or_default().replace('\n', " ");
     paragraph.split_once(". ").map_or(paragraph.clone(), |(first, _)| format!("{first}."))
 }

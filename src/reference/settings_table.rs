@@ -25,7 +25,8 @@ fn add_rows(rows: &mut String, prefix: &str, schema: &Value, definitions: &Map<S
     for (key, property) in properties.into_iter().flatten() {
         let default = match property.get("default") {
             Some(Value::Null) | None if required.iter().any(|name| name == key) => "required".to_owned(),
-            Some(Value::Null | Value::Object(_)) | None => String::new(),
+            Some(Value::Object(steps)) => steps_text(steps),
+            Some(Value::Null) | None => String::new(),
             Some(Value::String(text)) => format!("`{text}`"),
             Some(value) => format!("`{value}`"),
         };
@@ -41,12 +42,23 @@ fn add_rows(rows: &mut String, prefix: &str, schema: &Value, definitions: &Map<S
     }
 }
 
+/// The default of a limit with two steps, as it is written in YAML; nothing for other maps.
+fn steps_text(steps: &Map<String, Value>) -> String {
+    let step = |name: &str| {
+        let value = steps.get(name)?;
+        Some(format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    };
+    let steps: Vec<_> = [step("warn"), step("fail")].into_iter().flatten().collect();
+    if steps.is_empty() { String::new() } else { format!("`{{{}}}`", steps.join(", ")) }
+}
+
 fn type_name(schema: &Value, definitions: &Map<String, Value>) -> String {
     let schema = without_null(schema);
     match schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
         Some("Period") => return "duration".to_owned(),
         Some("Size") => return "size".to_owned(),
         Some("Ratio") => return "ratio".to_owned(),
+        Some("Selector") => return "selector".to_owned(),
         _ => {}
     }
     let schema = resolved(schema, definitions);
@@ -61,11 +73,8 @@ fn type_name(schema: &Value, definitions: &Map<String, Value>) -> String {
         return format!("limit: {}", type_name(step, definitions));
     }
     if let Some(words) = alternatives("enum") {
-        return words
-            .iter()
-            .map(|word| format!("`{}`", word.as_str().unwrap_or_default()))
-            .collect::<Vec<_>>()
-            .join(", ");
+        // Versions are accepted as numbers too; the text is enough here.
+        return words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
     }
     if let Some(one_of) = alternatives("oneOf").or_else(|| alternatives("anyOf")) {
         let constant = |part: &Value| part.get("const").and_then(Value::as_str).map(|word| format!("`{word}`"));

@@ -28,29 +28,29 @@ use crate::{
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
-    /// Unique within the probe; the check's kind if left out.
-    #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
+    /// Name of the check, unique within the probe. Default: the check kind.
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN_PATTERN))]
     pub name: Option<String>,
-    /// How bad it is when it fails.
+    /// Importance of a failure. Default: the severity of the check kind.
     pub severity: Option<Severity>,
-    /// The part of readiness that it is about.
+    /// Aspect of readiness that the check covers. Default: the category of the check kind.
     pub category: Option<Category>,
-    /// Whether it takes part in the overall verdict; true if left out, unless the severity is `info`.
+    /// Whether `/ready` takes the check into account. Default: true, unless the severity is `info`.
     pub gate: Option<bool>,
-    /// Who looks after it.
+    /// Team or person that is responsible for the check.
     pub owner: Option<String>,
-    /// The http(s) URL of a page that says what to do.
+    /// URL (`http://` or `https://`) of a page with instructions for a failure.
     #[schemars(regex(pattern = "^https?://"))]
     pub runbook: Option<String>,
-    /// A sentence about what this check is for.
+    /// Purpose of the check, in one sentence.
     pub summary: Option<String>,
     #[schemars(range(min = 1))]
-    /// So many runs in a row must be worse before the status gets worse; `defaults.failure_threshold` if left out.
+    /// Number of consecutive worse results before the status gets worse. Default: `defaults.failure_threshold`.
     pub failure_threshold: Option<u32>,
     #[schemars(range(min = 1))]
-    /// So many runs in a row must be better before the status gets better; `defaults.success_threshold` if left out.
+    /// Number of consecutive better results before the status gets better. Default: `defaults.success_threshold`.
     pub success_threshold: Option<u32>,
-    /// Switched on; true if left out.
+    /// Whether the check is judged. Default: true.
     pub enabled: Option<bool>,
 }
 

@@ -30,31 +30,31 @@ const ENVIRONMENT_PREFIX: &str = "READINESS_";
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GlobalSettings {
-    /// What the checks are about, unless a probe says otherwise.
+    /// Service that the probes observe. A probe can override it.
     pub service: String,
-    /// The daemon's own doors.
+    /// The HTTP server of the daemon.
     pub server: ServerScalars,
-    /// The folder for what must survive a restart; nothing survives without.
+    /// Directory of the state file. Without it, no state survives a restart.
     pub state: Option<PathBuf>,
-    /// How many runs may be under way at once.
+    /// Maximum number of concurrent runs.
     pub concurrency: Concurrency,
-    /// What probes and checks take unless they say otherwise.
+    /// Default values for probes and checks.
     pub defaults: Defaults,
 }
 
-/// The daemon's own doors.
+/// The HTTP server of the daemon.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerScalars {
     /// Addresses to listen on: `0.0.0.0:10980`, `[::1]:10980`, or `:10980` for every IPv4 address.
     pub listen: Vec<String>,
-    /// Whether POST `/-/reload` is switched on.
+    /// Whether POST `/-/reload` is enabled.
     pub lifecycle: bool,
-    /// URL under which clients reach the daemon, as in `https://readiness.example.com`: the commands of runbooks use it.
+    /// URL under which clients reach the daemon, such as `https://readiness.example.com`. The commands of runbooks
+    /// contain it.
     pub external_url: Option<String>,
-    /// Host names with which `/config` and `/-/reload` may be requested, beside the host of `external_url`. Literal
-    /// addresses and `localhost` are always allowed; any other name may belong to a web site that was made to resolve to
-    /// this daemon.
+    /// Additional host names under which `/config` and `/-/reload` are served. IP addresses, `localhost` and the host
+    /// of `external_url` are always allowed. Other names are refused, as a protection against DNS rebinding.
     pub allowed_hosts: Vec<String>,
 }
 

@@ -140,13 +140,13 @@ impl Server {
     }
 }
 
-/// How many runs may be under way at once.
+/// Maximum number of concurrent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Concurrency {
-    /// In all.
+    /// Maximum number of concurrent runs of all probes.
     pub total: usize,
-    /// Against one host.
+    /// Maximum number of concurrent runs against one host.
     pub per_host: usize,
 }
 

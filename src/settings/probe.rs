@@ -31,23 +31,22 @@ const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
-    /// Unique; becomes the label `probe`.
-    #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
+    /// Name of the probe, unique in the configuration; value of the label `probe`.
+    #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN_PATTERN))]
     pub name: Option<String>,
-    /// From the start of a run to the start of the next, 100ms to 7d; `defaults.interval` if left out.
+    /// Time between the starts of two runs, from 100ms to 7d. Default: `defaults.interval`.
     pub interval: Option<Period>,
-    /// How long a run may take, at most the interval; `defaults.timeout` if left out, or the interval where that is
-    /// shorter.
+    /// Maximum duration of a run, at most the interval. Default: `defaults.timeout`, or the interval if it is shorter.
     pub timeout: Option<Period>,
-    /// From start to start while the probe fails, at most the interval, which it is if left out.
+    /// Time between the starts of two runs while the probe fails, at most the interval. Default: the interval.
     pub retry_interval: Option<Period>,
-    /// While a probe named here fails, this one is skipped.
+    /// Names of probes. While one of them fails, this probe is skipped.
     pub depends_on: Vec<String>,
-    /// What it is about; the top-level `service` if left out.
+    /// Service that the probe observes. Default: the top-level `service`.
     pub service: Option<String>,
-    /// Labels of your own for the info metrics.
+    /// Additional labels of the metrics `readiness_probe_info` and `readiness_check_info`.
     pub labels: BTreeMap<String, String>,
-    /// Switched on, with all its checks; true if left out.
+    /// Whether the probe runs and its checks are judged. Default: true.
     pub enabled: Option<bool>,
 }
 

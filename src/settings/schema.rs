@@ -24,7 +24,11 @@ pub fn schema() -> Value {
         set_property(&mut probe, kind.name, optional_if_possible(allow_interpolation(settings), &generator));
         own.insert(format!("checks_of_{}", kind.name), check_list_schema(kind, &check, &mut generator));
     }
-    set_property(&mut probe, "checks", json!({"type": "array", "description": "What is judged; `health` always is."}));
+    set_property(
+        &mut probe,
+        "checks",
+        json!({"type": "array", "description": "Checks of the probe. The check `health` is always present."}),
+    );
     probe.insert("required".into(), json!(["name"]));
     probe.insert("oneOf".into(), kinds.iter().map(kind_condition).collect());
     own.insert("probe".into(), probe.into());
@@ -35,14 +39,14 @@ pub fn schema() -> Value {
         "include",
         json!({
             "type": "array", "items": {"type": "string"},
-            "description": "More files, relative to this one; patterns such as conf.d/*.yaml too."
+            "description": "Further configuration files, relative to this file. Wildcards such as conf.d/*.yaml are allowed."
         }),
     );
     set_property(
         &mut root,
         "probes",
         json!({
-            "type": ["array", "null"], "items": {"$ref": reference("probe")}, "description": "What is watched."
+            "type": ["array", "null"], "items": {"$ref": reference("probe")}, "description": "Probes."
         }),
     );
     root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));

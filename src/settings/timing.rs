@@ -12,17 +12,17 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Longer is not watching any more.
 const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
-/// What probes and checks take unless they say otherwise.
+/// Default values for probes and checks.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Defaults {
-    /// From the start of a run to the start of the next.
+    /// Time between the starts of two runs.
     pub interval: Period,
-    /// How long a run may take; the interval where that is shorter.
+    /// Maximum duration of a run; the interval if it is shorter.
     pub timeout: Period,
-    /// So many runs in a row must be worse before the status gets worse.
+    /// Number of consecutive worse results before the status gets worse.
     pub failure_threshold: u32,
-    /// So many runs in a row must be better before the status gets better.
+    /// Number of consecutive better results before the status gets better.
     pub success_threshold: u32,
 }
 

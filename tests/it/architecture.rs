@@ -45,6 +45,7 @@ const ORDER: &[&str] = &[
     "checks",
     "probes",
     "catalogue",
+    "reference",
     "settings",
     "board",
     "state",

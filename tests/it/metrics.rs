@@ -205,7 +205,7 @@ fn prometheus_3(scheme: &str) -> String {
 
 #[tokio::test]
 async fn open_metrics_names_the_escaping_that_was_asked_for_and_no_name_needs_one() {
-    let door = Door::open(families::complete(Timestamp::now())).await;
+    let door = TestServer::open(families::complete(Timestamp::now())).await;
     let names = |page: &str| -> Vec<String> {
         let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();
         page.lines().filter(|line| !line.starts_with('#')).map(name).collect()

@@ -46,7 +46,7 @@ fn root() -> PathBuf {
 }
 
 /// The fenced blocks of a language in a Markdown document.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut lines = text.lines();
     let mut found = Vec::new();
     while let Some(line) = lines.next() {

@@ -30,12 +30,12 @@ pub trait Certified: Facts {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateCheck {
-    /// How long the server's certificate and those of its issuers must still be valid.
+    /// Minimum time until the server certificate and its issuer certificates expire.
     min_remaining: Min<Period>,
-    /// Names and addresses that the server's certificate must cover, beside the one that is asked for.
+    /// Additional names and IP addresses that the server certificate must cover.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     names: Vec<String>,
-    /// Whether the certificate must be trusted: signed by a known authority, for the name that is asked for.
+    /// Whether the chain must be trusted: signed by a known authority and issued for the requested name.
     trusted: bool,
 }
 

@@ -27,16 +27,16 @@ use crate::{
     },
 };
 
-/// User and password for basic authentication; the password in place or in a file.
+/// User name and password for HTTP basic authentication. The password is given directly or in a file.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
-    /// The user; no colon in it.
+    /// User name, without a colon.
     pub username: String,
-    /// The password.
+    /// Password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// A file with the password, read at each run.
+    /// File that contains the password. The file is read at each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<SecretFile>,
 }

@@ -5,15 +5,15 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Which version of HTTP to speak.
+/// HTTP version to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// What the server chooses under TLS, HTTP/1.1 without.
+    /// Version that the server selects under TLS, HTTP/1.1 without TLS.
     #[default]
     Auto,
-    /// HTTP/1.1
+    /// HTTP/1.1.
     One,
-    /// HTTP/2, under TLS or without (with prior knowledge).
+    /// HTTP/2, with TLS or without (prior knowledge).
     Two,
 }
 

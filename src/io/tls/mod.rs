@@ -30,21 +30,22 @@ use crate::model::failure::{Failure, Invalid};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
-    /// PEM file with the certificate authorities to trust instead of the system's.
+    /// PEM file with the certificate authorities to trust. Default: the certificate authorities of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// PEM file with the client's own certificate and its chain; needs `key`.
+    /// PEM file with the client certificate and its chain. Requires `key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
-    /// PEM file with the client's private key; needs `cert`.
+    /// PEM file with the private key of the client certificate. Requires `cert`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// Name to ask for and to verify, instead of the host that is connected to.
+    /// Server name to request and to verify. Default: the host of the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// Oldest version of TLS to speak.
+    /// Minimum TLS version.
     pub min_version: Version,
-    /// Goes on although the certificate can't be trusted. The certificate is still judged by `certificate` checks.
+    /// Whether the connection continues with a certificate that is not trusted. `certificate` checks still judge the
+    /// certificate.
     pub insecure_skip_verify: bool,
 }
 

@@ -45,30 +45,34 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Backups {
-    /// Which files are backups: one absolute path with wildcards, or a list of them. `*` stays within a folder, `**`
-    /// goes through folders. Symbolic links that a wildcard matches are left out: `latest` is no backup of its own.
+    /// Backup files: one absolute path with wildcards, or a list of them. `*` matches within a directory, `**` matches
+    /// across directories. A symbolic link that a wildcard matches is ignored: `latest` is not a separate backup.
     pub files: Globs,
-    /// When a backup was made: `modified` (of the file), or `{name: "orders-%Y%m%dT%H%M%S"}` (a pattern that is
-    /// searched in the name, and in the folders below the first wildcard). A name without a time of day means midnight.
+    /// Source of the time of a backup: `modified` (modification time of the file) or `{name: "orders-%Y%m%dT%H%M%S"}`
+    /// (a pattern that is searched in the file name and in the directories below the first wildcard). A name without a
+    /// time of day means midnight.
     #[serde(default)]
     pub time: TimeSource,
-    /// The time zone of the times in names.
+    /// Time zone of the times in file names, as an IANA name.
     #[serde(default)]
     pub time_zone: Zone,
-    /// A short name for the place, for the label `location`.
+    /// Value of the label `location`: a short name of the storage location.
     #[serde(default = "local")]
     pub location: Label,
-    /// What kind of backup this is, for the label `type`.
+    /// Value of the label `type`: the type of the backup, such as `full` or `incremental`.
     #[serde(default = "full")]
     pub r#type: Label,
-    /// A file that has changed within this time is still growing and does not count yet.
+    /// Time without a change after which a file counts as complete. A file that changed more recently counts as
+    /// growing.
     #[serde(default = "thirty_seconds")]
     pub stable_for: Period,
-    /// A folder that must be a mount point: a place where nothing is mounted is an empty folder, not an empty backup.
+    /// Directory that must be a mount point. Without this setting an unmounted file system looks like an empty
+    /// directory.
     pub mount: Option<PathBuf>,
-    /// A file that must be there, for mounts that can't be told from their surroundings.
+    /// Absolute path of a file that must exist, for storage whose mount point cannot be detected.
     pub required_file: Option<PathBuf>,
-    /// More files and folders than this below the first wildcards are `too_large`.
+    /// Maximum number of files and directories below the first wildcards. The run fails with `too_large` if there are
+    /// more.
     #[serde(default = "max_files")]
     pub max_files: usize,
 }
@@ -86,14 +90,14 @@ fn max_files() -> usize {
     100_000
 }
 
-/// Where the time of a backup is read from.
+/// Source of the time of a backup.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeSource {
-    /// When the file was last modified.
+    /// Modification time of the file.
     #[default]
     Modified,
-    /// A pattern in its name.
+    /// Pattern of the time in the file name, in the notation of `strftime`.
     Name(NamePattern),
 }
 

@@ -33,53 +33,54 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// What to ask: `http://` or `https://`, without user and password.
+    /// URL of the request: `http://` or `https://`, without user name and password.
     pub url: Target,
     /// Method of the request.
     #[serde(default)]
     pub method: Method,
-    /// Headers to send.
+    /// Request headers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// Body to send.
+    /// Body of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Secret>,
-    /// User and password for basic authentication.
+    /// User name and password for HTTP basic authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<Box<BasicAuth>>,
-    /// Token for bearer authentication.
+    /// Token for HTTP bearer authentication.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token: Option<Secret>,
-    /// A file with the token, read at each run.
+    /// File that contains the bearer token. The file is read at each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<SecretFile>,
-    /// Statuses that mean success: codes, ranges `200-299` or classes `2xx`.
+    /// Status codes that mean success: codes (`200`), ranges (`200-299`) or classes (`2xx`).
     #[serde(default)]
     pub expect_status: Statuses,
-    /// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`. Credentials and the configured headers
-    /// never go to another origin. Link-local addresses, and those at which clouds serve metadata, are only asked where
-    /// `url` itself leads to one.
+    /// Maximum number of redirects to follow: `false` (none), `true` (5) or `{max: N}`. Credentials and configured
+    /// headers are not sent to another origin. Redirects to link-local addresses and to metadata addresses of cloud
+    /// providers are refused unless `url` itself has such an address.
     #[serde(default)]
     pub follow_redirects: Redirects,
-    /// How to encrypt and whom to trust, for `https`.
+    /// TLS settings for `https` URLs.
     #[serde(default)]
     pub tls: Tls,
-    /// A forward proxy to go through.
+    /// URL of a forward proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Box<Proxy>>,
-    /// Which addresses of the host to use.
+    /// Address family of the connection.
     #[serde(default)]
     pub address_family: AddressFamily,
-    /// Name to ask for (`Host`, `:authority`, and in the TLS handshake) instead of the one in the URL.
+    /// Host name to send instead of the host of `url`, in `Host` or `:authority` and in the TLS handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// A larger body, after decompression, is a failure.
+    /// Maximum size of the response body after decompression. The run fails with `too_large` if the body is larger.
     #[serde(default = "a_mebibyte")]
     pub body_limit: Size,
-    /// Which version of HTTP to speak.
+    /// HTTP version to use.
     #[serde(default)]
     pub http_version: HttpVersion,
-    /// Keeps the connection for the next run. A fresh one, the default, measures what a new client meets.
+    /// Whether the connection is kept for the next run. A new connection for each run measures the experience of a new
+    /// client.
     #[serde(default)]
     pub keep_alive: bool,
 }

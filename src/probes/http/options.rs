@@ -9,20 +9,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
-    /// Asks for a representation.
+    /// Requests the resource.
     #[default]
     Get,
-    /// Asks for the headers alone.
+    /// Requests the headers only.
     Head,
-    /// Asks what can be done.
+    /// Requests the supported methods.
     Options,
-    /// Hands something in.
+    /// Submits the body.
     Post,
-    /// Puts something there.
+    /// Replaces the resource.
     Put,
-    /// Changes a part.
+    /// Changes a part of the resource.
     Patch,
-    /// Takes something away.
+    /// Deletes the resource.
     Delete,
 }
 
@@ -48,7 +48,7 @@ impl From<Method> for hyper::Method {
     }
 }
 
-/// How many redirects to follow: `false` (none), `true` (5) or `{max: N}`.
+/// Maximum number of redirects to follow: `false` (none), `true` (5) or `{max: N}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Redirects(pub u8);
 

@@ -49,27 +49,27 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// The page: `http://` or `https://`, without user and password.
+    /// URL of the metrics page: `http://` or `https://`, without user name and password.
     pub url: Target,
-    /// Headers to send.
+    /// Request headers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// User and password for basic authentication.
+    /// User name and password for HTTP basic authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
-    /// Token for bearer authentication.
+    /// Token for HTTP bearer authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer_token: Option<Secret>,
-    /// A file with the token, read at each run.
+    /// File that contains the bearer token. The file is read at each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<SecretFile>,
-    /// How to encrypt and whom to trust, for `https`.
+    /// TLS settings for `https` URLs.
     #[serde(default)]
     pub tls: Tls,
-    /// A larger page, after decompression, is a failure.
+    /// Maximum size of the page after decompression. The run fails with `too_large` if the page is larger.
     #[serde(default = "ten_mebibytes")]
     pub body_limit: Size,
-    /// A page with more samples is a failure.
+    /// Maximum number of samples on the page. The run fails with `too_large` if there are more.
     #[serde(default = "fifty_thousand")]
     pub sample_limit: NonZeroU32,
 }

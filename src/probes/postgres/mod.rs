@@ -37,45 +37,46 @@ use crate::{
     probe::Probe,
 };
 
-/// Settings of a `postgres` probe: a DSN, or its parts under the names that libpq gives them. Parts beside a DSN win.
+/// Connection of a `postgres` probe: a connection string, or its parts under the names of libpq.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
-    /// `postgres://USER:PASSWORD@HOST:PORT/DBNAME?sslmode=verify-full`, or `host=.. user=..`.
+    /// Connection string: `postgres://USER:PASSWORD@HOST:PORT/DBNAME?sslmode=verify-full` or `host=.. user=..`. Other
+    /// keys override its parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn: Option<Secret>,
-    /// A file with the DSN, read at each connect.
+    /// File that contains the connection string. The file is read at each connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn_file: Option<SecretFile>,
-    /// Host name, IP address, or the folder of a Unix socket.
+    /// Host name, IP address, or directory of a Unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// 5432 unless said otherwise.
+    /// Port. Default: 5432.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The role to log in as.
+    /// Role to log in as.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The role's name unless said otherwise.
+    /// Database. Default: the name of the role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dbname: Option<String>,
-    /// The role's password.
+    /// Password of the role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// A file with the password, read at each connect.
+    /// File that contains the password. The file is read at each connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<SecretFile>,
-    /// How far to trust the way to the server; `prefer` unless said otherwise, as in libpq. `require` encrypts but
-    /// believes any certificate, `verify-full` is what production needs.
+    /// TLS mode, as in libpq. Default: `prefer`. `require` encrypts but accepts any certificate; production systems
+    /// need `verify-full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<SslMode>,
-    /// PEM file with the certificate authorities to trust; the system's unless said otherwise.
+    /// PEM file with the certificate authorities to trust. Default: the certificate authorities of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sslrootcert: Option<PathBuf>,
-    /// PEM file with a client certificate; needs `sslkey`.
+    /// PEM file with the client certificate. Requires `sslkey`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sslcert: Option<PathBuf>,
-    /// PEM file with the client certificate's private key; needs `sslcert`.
+    /// PEM file with the private key of the client certificate. Requires `sslcert`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sslkey: Option<PathBuf>,
 }

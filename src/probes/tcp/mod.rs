@@ -37,18 +37,18 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tcp {
-    /// `host:port`; an IPv6 address stands in brackets.
+    /// Address of the server, `host:port`. An IPv6 address is written in brackets.
     pub address: Address,
-    /// Encrypts the connection; `{}` for the defaults.
+    /// TLS settings. If present, the connection is encrypted; `{}` uses the defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// What to send, byte for byte.
+    /// Text to send after connecting, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<Secret>,
-    /// What must come back: a regular expression over the first 64 KiB.
+    /// Regular expression that must match the first 64 KiB of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Pattern>,
-    /// Which addresses of the host to use.
+    /// Address family of the connection.
     #[serde(default)]
     pub address_family: AddressFamily,
 }

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freshness {
-    /// How old the newest complete backup may be.
+    /// Maximum age of the newest complete backup.
     pub max_age: Max<Period>,
 }
 

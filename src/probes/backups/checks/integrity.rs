@@ -25,10 +25,10 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Integrity {
-    /// So many of the newest backups are read. What was read once is not read again until it changes.
+    /// Number of newest backups to read. A backup that was read is not read again until it changes.
     #[serde(default = "one")]
     pub newest: usize,
-    /// Whether each needs a checksum file (`.sha256` or `.sha512`) beside it.
+    /// Whether each backup must have a checksum file (`.sha256` or `.sha512`) beside it.
     #[serde(default)]
     pub require_checksum: bool,
 }

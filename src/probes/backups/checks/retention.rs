@@ -22,13 +22,13 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// The least number of complete backups.
+    /// Minimum number of complete backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_count: Option<Min<u32>>,
-    /// How old the oldest complete backup must be at least: so far back can be restored.
+    /// Minimum age of the oldest complete backup: the period that can be restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_span: Option<Min<Period>>,
-    /// The largest number of complete backups: more are there where old ones are not removed.
+    /// Maximum number of complete backups. More backups mean that old ones are not deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_count: Option<Max<u32>>,
 }

@@ -29,18 +29,18 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// The time between two runs of the job.
+    /// Time between two scheduled runs of the backup job.
     pub every: Period,
-    /// How late a run may be; a tenth of `every` unless said otherwise.
+    /// Maximum delay of a run before it counts as missed. Default: a tenth of `every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Period>,
-    /// How far back runs are counted; seven times `every` unless said otherwise.
+    /// Period over which missed runs count. Default: seven times `every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Period>,
-    /// How many runs may be missing.
+    /// Maximum number of missed runs in the window.
     #[serde(default = "none")]
     pub max_missed: Max<u32>,
-    /// The time zone of the clock that the job runs by.
+    /// Time zone of the clock that starts the backup job, as an IANA name.
     #[serde(default)]
     pub time_zone: Zone,
 }

@@ -22,19 +22,19 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupSize {
-    /// The least size of the newest backup.
+    /// Minimum size of the newest backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min: Option<Min<Size>>,
-    /// The largest size of the newest backup.
+    /// Maximum size of the newest backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Max<Size>>,
-    /// By which share it may be smaller than the median of those before it.
+    /// Largest decrease below the median of earlier backups, as a ratio.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_shrink: Option<Max<Ratio>>,
-    /// How many times the median of those before it it may be.
+    /// Largest size of the newest backup, as a multiple of the median of earlier backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_growth: Option<Max<f64>>,
-    /// With so many of those before it, it is compared.
+    /// Number of earlier backups whose median size is the baseline of `max_shrink` and `max_growth`.
     #[serde(default = "five")]
     pub baseline: usize,
 }

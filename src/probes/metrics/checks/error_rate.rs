@@ -29,25 +29,27 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
-/// A limit on the share of errors.
+/// Limit on the ratio of errors.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorRate {
-    /// Counters of errors; what several series have gained is added up. Needs `total`; without both, scrapes are judged.
+    /// Counters of errors. The increases of all selected series are added. Requires `total`. If both are absent, the
+    /// check limits the ratio of failed scrapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     errors: Option<Selector>,
-    /// Counters of all events, errors among them.
+    /// Counters of all events, errors included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total: Option<Selector>,
-    /// The largest share of errors.
+    /// Maximum ratio of errors to all events.
     max: Max<Ratio>,
-    /// How far back events count.
+    /// Period over which events count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Pending until the window holds so many events.
+    /// Minimum number of events in the window. The check is pending while there are fewer.
     #[serde(default = "one")]
     min_samples: NonZeroU32,
-    /// The verdict where there are fewer events than that.
+    /// Verdict if there are fewer events than `min_samples`. If absent, the check is unknown without events and pending
+    /// with too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

@@ -6,15 +6,15 @@ use crate::model::{
 };
 
 words! {
-    /// The verdict while there is no traffic.
+    /// Verdict while there are too few events to judge.
     WhenIdle {
-        /// Quiet is fine.
+        /// The check passes.
         Pass = "pass",
-        /// Quiet is odd.
+        /// The check warns.
         Warn = "warn",
-        /// Quiet is broken.
+        /// The check fails, with the reason `empty`.
         Fail = "fail",
-        /// Quiet tells nothing.
+        /// The check is unknown, with the reason `empty`.
         Unknown = "unknown",
     }
 }

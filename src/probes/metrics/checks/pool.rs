@@ -25,24 +25,24 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
 
-/// Gauges of connection pools and the limits on them.
+/// Gauges of connection pools and their limits.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
     /// Gauge of the connections in use.
     used: Selector,
-    /// Gauge of the most connections that there can be.
+    /// Gauge of the maximum number of connections. Each series is one pool.
     size: Selector,
-    /// Gauge of the connections that are open and free.
+    /// Gauge of the open connections that are not in use. Exported, not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     idle: Option<Selector>,
     /// Gauge of the callers that wait for a connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     waiting: Option<Selector>,
-    /// The largest share of connections in use.
+    /// Maximum ratio of connections in use to the size of the pool. Default: warn at 80%, fail at 95%.
     #[serde(default = "standard_utilization")]
     max_utilization: Max<Ratio>,
-    /// The most callers that may wait; needs `waiting`.
+    /// Maximum number of callers that wait for a connection. Requires `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_waiting: Option<Max<u32>>,
 }

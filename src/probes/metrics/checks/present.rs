@@ -17,13 +17,13 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
-/// Series that must be on the page.
+/// Series that the metrics page must contain.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Present {
-    /// Each of these selectors must choose at least one series.
+    /// Selectors. Each one must match at least one series.
     series: Vec<Selector>,
-    /// How long one may be absent.
+    /// Time without a matching series after which the check fails.
     #[serde(default = "two_minutes")]
     absent_for: Period,
     #[serde(skip)]

@@ -21,22 +21,22 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
-/// Limits on the events in a second; at least one is needed.
+/// Limits on the number of events per second. At least one limit is required.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Throughput {
-    /// Counters of events; what several series have gained is added up.
+    /// Counters of events. The increases of all selected series are added.
     series: Selector,
-    /// The least events in a second.
+    /// Minimum number of events per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     min: Option<Min<f64>>,
-    /// The most events in a second.
+    /// Maximum number of events per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max: Option<Max<f64>>,
-    /// How far back events count.
+    /// Period over which events count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// The verdict where there is no event at all.
+    /// Verdict if the window holds no event. If absent, the rate is judged as 0 per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

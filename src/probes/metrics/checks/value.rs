@@ -21,28 +21,29 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
-/// A number and its limits; at least one is needed.
+/// A number and its limits. At least one limit is required.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Value {
-    /// Which series.
+    /// Series to judge.
     series: Selector,
-    /// The least value.
+    /// Minimum value, in the unit of the series; per second with `rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     min: Option<Min<f64>>,
-    /// The largest value.
+    /// Maximum value, in the unit of the series; per second with `rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max: Option<Max<f64>>,
-    /// The only good value.
+    /// Required value. Not allowed together with `min` or `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     equals: Option<f64>,
-    /// Makes one value of several series.
+    /// Function that combines several series into one value. If absent, each series is judged and the worst one
+    /// determines the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aggregate: Option<Aggregate>,
-    /// Judges what the series, counters, gain in a second.
+    /// Judges the increase of counters per second, summed over the selected series, instead of the value.
     #[serde(default)]
     rate: bool,
-    /// How far back `rate` counts.
+    /// Period over which `rate` is computed.
     #[serde(default = "five_minutes")]
     window: Period,
     #[serde(skip)]
@@ -50,15 +51,15 @@ pub struct Value {
 }
 
 words! {
-    /// What to make of the values of several series.
+    /// Function that combines the values of several series.
     Aggregate {
-        /// All added up.
+        /// Sum of the values.
         Sum = "sum",
-        /// The least.
+        /// Smallest value.
         Min = "min",
-        /// The largest.
+        /// Largest value.
         Max = "max",
-        /// Their mean.
+        /// Arithmetic mean.
         Avg = "avg",
     }
 }

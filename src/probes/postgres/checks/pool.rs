@@ -23,13 +23,13 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresPool {
-    /// The share of connections that may be in use; warns at 80% and fails at 95% unless said otherwise.
+    /// Maximum ratio of connections in use to the size of the pool. Default: warn at 80%, fail at 95%.
     #[serde(default = "pool::standard_utilization")]
     pub max_utilization: Max<Ratio>,
-    /// Whether databases with a connection limit of their own are judged too.
+    /// Whether each database with its own connection limit is judged as a pool.
     #[serde(default = "yes")]
     pub databases: bool,
-    /// Whether roles with a connection limit of their own are judged too.
+    /// Whether each role with its own connection limit is judged as a pool.
     #[serde(default = "yes")]
     pub roles: bool,
 }

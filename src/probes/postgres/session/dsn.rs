@@ -18,14 +18,14 @@ use crate::{
 pub enum SslMode {
     /// No encryption.
     Disable,
-    /// Encryption if the server offers it; any certificate will do.
+    /// Encryption if the server supports it. Any certificate is accepted.
     #[default]
     Prefer,
-    /// Encryption; any certificate will do, unless `sslrootcert` is set: then as `verify-ca`.
+    /// Encryption. Any certificate is accepted unless `sslrootcert` is set, which has the effect of `verify-ca`.
     Require,
-    /// Encryption, and a certificate of a trusted authority.
+    /// Encryption with a certificate of a trusted authority.
     VerifyCa,
-    /// Encryption, and a certificate of a trusted authority for this host.
+    /// Encryption with a certificate of a trusted authority for this host.
     VerifyFull,
 }
 

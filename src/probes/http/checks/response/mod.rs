@@ -23,11 +23,11 @@ use crate::{
     probes::http::{HttpFacts, HttpResponse, Want},
 };
 
-/// Expectations on the answer.
+/// Expectations on the response.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Response {
-    /// What the answer must say; the first that is not met is the finding.
+    /// Expectations in the order of evaluation. The finding is the first one with the worst result.
     expect: Vec<Expectation>,
 }
 

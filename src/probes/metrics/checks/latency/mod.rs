@@ -30,39 +30,40 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
 
-/// Limits on latencies; at least one is needed.
+/// Limits on latency percentiles. At least one limit is required.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// The histogram of latencies in seconds, by its name without `_bucket`, with or without matchers. Without it the
-    /// scrapes themselves are judged.
+    /// Histogram of latencies in seconds: its name without `_bucket`, with or without label matchers. If absent, the
+    /// check limits the duration of the scrapes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     histogram: Option<Selector>,
-    /// Limit on the median.
+    /// Maximum median.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p50: Option<Max<Period>>,
-    /// Limit on the 90th percentile.
+    /// Maximum 90th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p90: Option<Max<Period>>,
-    /// Limit on the 95th percentile.
+    /// Maximum 95th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p95: Option<Max<Period>>,
-    /// Limit on the 99th percentile.
+    /// Maximum 99th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p99: Option<Max<Period>>,
-    /// Limit on the 99.9th percentile.
+    /// Maximum 99.9th percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     p999: Option<Max<Period>>,
-    /// Limit on the slowest; a histogram doesn't know it.
+    /// Maximum duration of the slowest scrape. Not allowed with `histogram`: a histogram does not contain its maximum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max: Option<Max<Period>>,
-    /// How far back observations count.
+    /// Period over which observations count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Pending until the window holds so many observations.
+    /// Minimum number of observations in the window. The check is pending while there are fewer.
     #[serde(default = "one")]
     min_samples: NonZeroU32,
-    /// The verdict where the histogram has fewer new observations than that.
+    /// Verdict if the histogram has fewer new observations than `min_samples`. If absent, the check is unknown without
+    /// observations and pending with too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

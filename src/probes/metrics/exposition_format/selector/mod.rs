@@ -139,7 +139,7 @@ impl JsonSchema for Selector {
         json_schema!({
             "type": "string",
             "minLength": 1,
-            "description": "Which series: a Prometheus instant selector",
+            "description": "Prometheus instant selector: a metric name, label matchers, or both.",
             "examples": ["http_requests_total", "http_requests_total{code=~\"5..\"}"]
         })
     }

@@ -21,60 +21,60 @@ use crate::{
     probes::http::{HttpResponse, Statuses, facts::SENSITIVE_HEADERS},
 };
 
-/// One part of the answer (`status`, `header`, `text`, `not_text`, `regex` or `json`) and, for a header or a JSON
+/// One part of the response (`status`, `header`, `text`, `not_text`, `regex` or `json`) and, for a header or a JSON
 /// path, the comparisons that must all hold.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Expectation {
-    /// What the finding is called.
+    /// Name of the expectation in findings. Default: the part of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// The status is one of these.
+    /// Accepted status codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Statuses>,
-    /// A header, to be compared.
+    /// Name of the header to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<String>,
-    /// The body contains this text.
+    /// Text that the body must contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    /// The body does not contain this text.
+    /// Text that the body must not contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_text: Option<String>,
-    /// The body matches this expression. One that would take more than about 50 ms on a long body (many counted
-    /// repetitions that overlap, as in `a[ab]{3000}c`) is given up, which is `unknown`.
+    /// Regular expression that the body must match. An expression that would need more than about 50 ms on a long body
+    /// (many overlapping counted repetitions, as in `a[ab]{3000}c`) is aborted; the check is then `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     regex: Option<Pattern>,
-    /// A path into the JSON body (RFC 9535), to be compared; each value that it selects must hold.
+    /// JSON path into the body (RFC 9535). Each selected value is compared.
     #[schemars(with = "Option<String>")]
     #[serde(deserialize_with = "path", skip_serializing_if = "Option::is_none")]
     json: Option<JsonPath>,
 
-    /// It is there (`true`) or not (`false`).
+    /// Whether the value must exist (`true`) or must not exist (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<bool>,
-    /// It is this.
+    /// Required value.
     #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     equals: Option<Value>,
-    /// It is not this.
+    /// Forbidden value.
     #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     not_equals: Option<Value>,
-    /// It is one of these.
+    /// Accepted values.
     #[serde(skip_serializing_if = "Option::is_none")]
     one_of: Option<Vec<Value>>,
-    /// It is text that matches this expression; what would take too long is `unknown`, as with `regex`.
+    /// Regular expression that the text of the value must match, with the time limit of `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matches: Option<Pattern>,
-    /// It is a number not below this.
+    /// Minimum of the value, which must be a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     min: Option<Min<f64>>,
-    /// It is a number not above this.
+    /// Maximum of the value, which must be a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<Max<f64>>,
-    /// It is a text, list or object with at least so many characters or members.
+    /// Minimum number of characters of a text, items of a list or keys of an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     min_length: Option<usize>,
-    /// It is a text, list or object with at most so many characters or members.
+    /// Maximum number of characters of a text, items of a list or keys of an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_length: Option<usize>,
 }

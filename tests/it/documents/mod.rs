@@ -1,11 +1,15 @@
-//! What the documents say is held to what the program does.
+//! README, reference pages and shipped configurations agree with the program.
+//!
+//! `UPDATE=1 cargo test --test it documents` renews the generated files.
+
+mod reference_pages;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use readiness_exporter::{
     catalogue,
     cli::Cli,
-    model::{metric, words::Reason},
+    reference,
     settings::{self, Sources},
 };
 
@@ -26,45 +30,24 @@ fn table(text: &str, head: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn the_readme_lists_every_metric_family_with_its_type_labels_and_help() {
-    let documented = table(&readme(), "| metric |");
-    let rows: Vec<Vec<String>> = metric::ALL
+fn the_readme_lists_every_probe_kind_with_its_purpose_and_a_link_to_its_page() {
+    let rows = table(&readme(), "| probe |");
+    let wanted: Vec<_> = catalogue::all()
         .iter()
-        .map(|family| {
-            let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-            let kind = format!("{:?}", family.kind).to_lowercase();
-            vec![format!("`{}`", family.name), kind, labels.join(" "), family.help.to_owned()]
+        .map(|kind| {
+            let name = kind.name;
+            vec![format!("`{name}`"), reference::purpose(kind.doc), format!("[{name}.md](config/reference/{name}.md)")]
         })
         .collect();
-    let wanted: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
-    assert_eq!(documented, rows, "the table should read:\n{}", wanted.join("\n"));
+    assert_eq!(rows, wanted);
 }
 
 #[test]
-fn the_readme_lists_every_probe_kind_with_the_checks_that_it_feeds() {
-    for row in table(&readme(), "| probe |") {
-        let kind = catalogue::all().into_iter().find(|kind| format!("`{}`", kind.name) == row[0]);
-        let offers: Vec<_> = kind.expect(&row[0]).checks.iter_names();
-        assert_eq!(row[2], offers.join(" "), "checks of {}", row[0]);
-    }
-    assert_eq!(table(&readme(), "| probe |").len(), catalogue::all().len());
-}
-
-/// The names of a kind's checks as the README writes them.
-trait Names {
-    fn iter_names(&self) -> Vec<String>;
-}
-
-impl Names for fn() -> Vec<readiness_exporter::kind::CheckDescriptor> {
-    fn iter_names(&self) -> Vec<String> {
-        self().iter().map(|offer| format!("`{}`", offer.name)).collect()
-    }
-}
-
-#[test]
-fn the_readme_lists_the_reasons_why_something_fails() {
-    let words: Vec<_> = Reason::ALL.iter().map(|reason| format!("`{reason}`")).collect();
-    assert!(readme().contains(&words.join(", ")), "{}", words.join(", "));
+fn every_link_of_the_readme_leads_to_a_file() {
+    let text = readme();
+    let links = reference_pages::links(&text);
+    assert!(links.len() > 10, "{links:?}");
+    links.into_iter().for_each(|link| reference_pages::assert_link(&root().join("README.md"), link));
 }
 
 #[test]
