@@ -185,7 +185,8 @@ impl Router {
         };
         let gzip = negotiate::accepts_gzip(headers);
         let Some(page) = self.metrics.page(format, gzip).await else { return render_failed() };
-        let mut response = response::with_media_type(StatusCode::OK, format.content_type(negotiate::escaping(headers)), page);
+        let mut response =
+            response::with_media_type(StatusCode::OK, format.content_type(negotiate::escaping(headers)), page);
         set_negotiation_headers(&mut response, gzip, "accept, accept-encoding");
         response
     }

@@ -29,7 +29,7 @@ use crate::{
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
     /// Name of the check, unique within the probe. Default: the check kind.
-    #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN_PATTERN))]
+    #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
     /// Importance of a failure. Default: the severity of the check kind.
     pub severity: Option<Severity>,

@@ -32,7 +32,7 @@ const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
     /// Name of the probe, unique in the configuration; value of the label `probe`.
-    #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN_PATTERN))]
+    #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
     /// Time between the starts of two runs, from 100ms to 7d. Default: `defaults.interval`.
     pub interval: Option<Period>,

@@ -12,7 +12,7 @@ use readiness_exporter::{
 
 use super::root;
 use crate::{
-    harness::daemon::{Home, said},
+    harness::daemon::{Home, output_text},
     readme::blocks,
 };
 
@@ -198,7 +198,7 @@ fn the_command_reference_prints_the_index_a_kind_or_a_check() {
     let home = Home::new(&[]);
     let print = |arguments: &[&str]| {
         let output = home.run(&[&["reference"], arguments].concat());
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         assert_eq!((output.status.code(), error.as_str()), (Some(0), ""), "{arguments:?}");
         text
     };
@@ -223,7 +223,7 @@ fn the_command_reference_refuses_unknown_and_planned_names() {
         ("tcp/freshness", "a `tcp` probe has no check `freshness`; it has `health`"),
     ] {
         let output = home.run(&["reference", name]);
-        let (text, error) = said(&output);
+        let (text, error) = output_text(&output);
         assert_eq!((output.status.code(), text.as_str()), (Some(2), ""), "{name}: {error}");
         assert!(error.contains(message), "{name}: {error}");
     }
@@ -237,11 +237,11 @@ fn the_command_reference_refuses_unknown_and_planned_names() {
     let planned = catalogue::planned_kinds().next().expect("a kind that is planned");
     let output = home.run(&["reference", planned]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).1.contains("not supported yet"));
+    assert!(output_text(&output).1.contains("not supported yet"));
 }
 
 #[test]
 fn the_help_teaches_the_command_reference() {
-    let help = said(&Home::new(&[]).run(&["--help"])).0;
+    let help = output_text(&Home::new(&[]).run(&["--help"])).0;
     assert!(help.contains("readiness-exporter reference http/latency"), "{help}");
 }
