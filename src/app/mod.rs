@@ -267,7 +267,7 @@ impl Daemon {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {
-                let text = problems.to_string();
+                let text = problems.without_excerpts().to_string();
                 tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
                 self.board.update_daemon(|daemon| daemon.reload_successful = false);
                 return Err(text);

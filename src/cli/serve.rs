@@ -100,12 +100,52 @@ pub(super) async fn handle_signals(reloads: mpsc::Sender<ReloadRequest>, shutdow
             _ = hangup.recv() => {
                 // The outcome is logged where the reload happens.
                 let (reply, _outcome) = oneshot::channel();
-                let _ = reloads.send(reply).await;
+                // Never waits: SIGTERM must be received while a configuration on a dead mount is read. If the queue is
+                // full, a reload that starts after this signal is due anyway.
+                let _ = reloads.try_send(reply);
                 continue;
             }
         };
         tracing::info!(signal = name, "stopping");
         shutdown.cancel();
         return;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn send_signal(name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &std::process::id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// A reload of a configuration on a dead mount never ends, so nothing is taken from the queue.
+    #[tokio::test]
+    async fn a_full_queue_of_reloads_holds_up_no_sigterm() {
+        let (reloads, mut queue) = mpsc::channel(1);
+        let shutdown = CancellationToken::new();
+        let handler = tokio::spawn(handle_signals(reloads, shutdown.clone()));
+        // The handlers are installed in the first poll; before that the signals would end this process.
+        tokio::task::yield_now().await;
+        send_signal("HUP");
+        timeout(Duration::from_secs(10), async {
+            while queue.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("the first one is queued");
+        send_signal("HUP");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        send_signal("TERM");
+        timeout(Duration::from_secs(10), shutdown.cancelled()).await.expect("SIGTERM is received");
+        handler.await.unwrap();
+        assert!(queue.recv().await.is_some() && queue.recv().await.is_none(), "one reload was queued");
     }
 }

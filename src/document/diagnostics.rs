@@ -125,6 +125,16 @@ impl Diagnostics {
         self.push(location, unknown_message(what, word, &valid, suggestion.is_some()), suggestion);
     }
 
+    /// The list without the lines themselves, for the log and for answers over HTTP: a line with a mistake may hold a
+    /// secret beside it, and more people read the log than the file.
+    pub fn without_excerpts(&self) -> impl fmt::Display {
+        Self {
+            sources: Vec::new(),
+            list: self.list.iter().map(|(at, one)| (*at, Diagnostic { shown: None, ..one.clone() })).collect(),
+            more: self.more,
+        }
+    }
+
     /// Lets go of the texts: what was found is already copied.
     pub(crate) fn without_sources(mut self) -> Self {
         self.sources = Vec::new();

@@ -124,12 +124,10 @@ impl TreeBuilder<'_> {
                     self.add_node(node, 0, 0)?;
                 }
             }
-            Event::UnresolvedAlias(name) => {
-                self.problems.push(
-                    location,
-                    format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
-                    None,
-                );
+            // The name is not quoted: it may be a password that should stand in quotes.
+            Event::UnresolvedAlias(_) => {
+                let message = "an alias without an anchor before it: put a text that starts with `*` in quotes";
+                self.problems.push(location, message, None);
                 self.add_node(Node::new(location, NodeValue::Incomplete), 0, 0)?;
             }
             _ => {}
@@ -246,12 +244,9 @@ impl TreeBuilder<'_> {
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, location: Location) {
-        if let Some(tag) = tag {
-            self.problems.push(
-                location,
-                format!("the tag `{}` is not supported: only `!!str` is", tag.original()),
-                None,
-            );
+        if tag.is_some() {
+            let message = "only the tag `!!str` is supported: put a text that starts with `!` in quotes";
+            self.problems.push(location, message, None);
         }
     }
 

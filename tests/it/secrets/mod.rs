@@ -183,3 +183,31 @@ fn a_secret_in_a_wrong_place_is_not_quoted_by_the_error() {
         assert_clean(probe, &output_text(&output).1);
     }
 }
+
+/// A line with a mistake often holds a secret beside it. The terminal of the operator shows the line; the log and the
+/// answer to a reload name the place only.
+#[test]
+fn a_refused_reload_quotes_no_line_of_the_configuration() {
+    let home = Home::new(&["- name: a\n  tcp: {address: \"127.0.0.1:1\"}"]);
+    let daemon = home.serve();
+    let secret = format!("{MARK}-literal");
+    for mistake in [
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_tokn: {secret}}}"),
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_token: {secret}"),
+        format!("http: {{url: \"htp://user:{secret}@127.0.0.1:1/\"}}"),
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_token: *{secret}}}"),
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_token: !{secret} x}}"),
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_token: [{secret}]}}"),
+        format!("http: {{url: \"http://127.0.0.1:1/\", bearer_token: \"{secret}\\q\"}}"),
+        format!("htp: {{url: x, password: {secret}}}"),
+        format!("postgres: {{dsn: \"postgres://u:{secret}@127.0.0.1:1/x\", bogus: 1}}"),
+    ] {
+        home.configure(&[&format!("- name: a\n  {mistake}\n")]);
+        let answer = daemon.ask("POST", "/-/reload");
+        let text = answer.text();
+        assert!(answer.status != 200 && text.contains("readiness.yaml:"), "{mistake}: {} {text}", answer.status);
+        assert_clean(&mistake, &text);
+    }
+    daemon.wait_for_log(&["the new configuration is not taken over", "readiness.yaml:"]);
+    assert_clean("log", &daemon.log());
+}
