@@ -49,11 +49,11 @@ impl<P: Probe> Job for Runner<P> {
             self.probe.label_limit(&mut sample);
             sample
         };
-        let of = |check: &Box<dyn Check<P::Facts>>| CheckLimits {
+        let of = |check: &dyn Check<P::Facts>| CheckLimits {
             measures: check.limits(),
             samples: check.constants().into_iter().map(label).collect(),
         };
-        self.checks().iter().map(of).collect()
+        self.checks().iter().map(|check| of(&**check)).collect()
     }
 
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport> {

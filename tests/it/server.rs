@@ -11,7 +11,7 @@ use readiness_exporter::{
     model::words::{Category, Reason, Severity, Status},
     settings,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -156,7 +156,8 @@ async fn the_api_tells_what_labels_must_not() {
     assert_eq!(check["history"][59]["status"], "fail");
     assert_eq!(check["history"][0]["status"], "pass");
     let latency = door.get("/api/v1/checks/api/latency").await.json();
-    assert_eq!(latency["limits"][0]["metric"], "readiness_latency_limit_seconds");
+    let limit = json!({"measure": "p95", "bound": "max", "level": "warn", "unit": "seconds", "value": 0.3});
+    assert_eq!(latency["limits"][0], limit);
     assert_eq!(latency["measures"][0]["fail"], 1.0);
     assert!(latency["probe"]["last_run"]["phases"]["connect"].as_f64().unwrap() > 0.0);
 }

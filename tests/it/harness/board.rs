@@ -96,12 +96,15 @@ pub(crate) fn measure(
     Measure { name, subject: None, value, unit, bound, warn, fail: Some(fail) }
 }
 
-fn latency(p95: f64, p99: f64) -> Verdict {
-    let measures = vec![
+fn percentiles(p95: f64, p99: f64) -> Vec<Measure> {
+    vec![
         measure("p95", p95, Unit::Seconds, Bound::Max, Some(0.3), 1.0),
         measure("p99", p99, Unit::Seconds, Bound::Max, None, 2.0),
-    ];
-    Verdict::of(measures)
+    ]
+}
+
+fn latency(p95: f64, p99: f64) -> Verdict {
+    Verdict::of(percentiles(p95, p99))
         .with([Sample::new(&metric::LATENCY, ["p95".into()], p95), Sample::new(&metric::LATENCY, ["p99".into()], p99)])
 }
 
@@ -119,7 +122,7 @@ fn limits() -> CheckLimits {
         Sample::new(&metric::LATENCY_LIMIT, ["p95".into(), "fail".into()], 1.0),
         Sample::new(&metric::LATENCY_LIMIT, ["p99".into(), "fail".into()], 2.0),
     ];
-    CheckLimits { measures: Vec::new(), samples }
+    CheckLimits { measures: percentiles(f64::NAN, f64::NAN), samples }
 }
 
 pub(crate) type Laid = (Arc<ProbeInfo>, Vec<CheckLimits>);
