@@ -1,4 +1,4 @@
-//! `explain PROBE`: runs one probe once and prints the observation, and how each check judged it.
+//! `explain PROBE`: runs one probe once and prints the observation and the verdict of each check.
 
 use std::io::{self, Write};
 

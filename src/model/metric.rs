@@ -1,49 +1,49 @@
-//! Vocabulary of exposing: every metric family with its name, type, help and labels.
+//! The registry of metric families with name, type, help and labels.
 //!
-//! Names are written here and nowhere else; the documents and dashboards are held to this list by a test. The
-//! labels `probe` and `check` are filled in by whoever knows them: a check only says what it measured.
+//! Family names are defined only here; a test compares documents and dashboards with this list. A check reports only
+//! its values: the exposition adds the labels `probe` and `check`.
 
 use std::borrow::Cow;
 
 use super::units::Unit;
 
-/// Gauge or counter.
+/// Type of a metric family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Goes up and down.
+    /// A value that can go up and down.
     Gauge,
-    /// Only goes up, until a restart.
+    /// A value that only increases until a restart.
     Counter,
 }
 
 /// One metric family.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Family {
-    /// The whole name, with prefix and unit.
+    /// Full name with prefix and unit.
     pub name: &'static str,
     /// Gauge or counter.
     pub kind: Type,
-    /// The help text.
+    /// Help text.
     pub help: &'static str,
-    /// Label names in their order, `probe` and `check` included.
+    /// Label names in order, including `probe` and `check`.
     pub labels: &'static [&'static str],
-    /// Whether a value stays when the thing can't be judged any more: true for timestamps, which go on being true.
+    /// Whether values remain valid while a check can't be judged. This is true for timestamps.
     pub retained: bool,
 }
 
-/// One value of a family, as a check or a probe hands it over: without the labels `probe` and `check`.
+/// One value of a family from a check or a probe, without the labels `probe` and `check`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// What it is a value of.
+    /// The family.
     pub family: &'static Family,
-    /// The family's labels after `probe` and `check`, in the family's order.
+    /// Values of the labels after `probe` and `check`, in the family's order.
     pub labels: Box<[Cow<'static, str>]>,
-    /// In base units.
+    /// The value in base units.
     pub value: f64,
 }
 
 impl Sample {
-    /// A value with the family's own labels, those after `probe` and `check`.
+    /// Creates a sample; `labels` are the label values after `probe` and `check`.
     pub fn new<const N: usize>(family: &'static Family, labels: [Cow<'static, str>; N], value: f64) -> Self {
         Self { family, labels: Box::new(labels), value }
     }
@@ -62,7 +62,7 @@ macro_rules! families {
                 retained: families!(@retained $($retained)?),
             };
         )+
-        /// Every family, in the order in which they are exposed.
+        /// All families in the order of exposition.
         pub static ALL: &[&Family] = &[$(&$id),+];
     };
     (@retained retained) => { true };
@@ -191,7 +191,7 @@ families! {
         "Writes of the state file by result.";
 }
 
-/// The generic family that serves the values of measures in a unit.
+/// Returns the generic family for the values of measures in a unit.
 #[must_use]
 pub fn value_family(unit: Unit) -> &'static Family {
     match unit {
@@ -204,7 +204,7 @@ pub fn value_family(unit: Unit) -> &'static Family {
     }
 }
 
-/// The generic family that serves the limits on measures in a unit.
+/// Returns the generic family for the limits on measures in a unit.
 #[must_use]
 pub fn limit_family(unit: Unit) -> &'static Family {
     match unit {

@@ -1,4 +1,4 @@
-//! What a client accepts: RFC 9110 quality values, as Prometheus and browsers send them.
+//! Content negotiation with the quality values of RFC 9110, as Prometheus and browsers send them.
 
 use hyper::{HeaderMap, header};
 
@@ -9,13 +9,13 @@ const OPEN_METRICS: &[(&str, &str)] = &[("version", "1.0.0"), ("charset", "utf-8
 /// Stands for every value of a parameter.
 const ANY: &str = "*";
 
-/// The format of metrics that the client likes best; `None` if it takes neither.
+/// Returns the metrics format that the client prefers; `None` if it accepts neither.
 pub(super) fn metrics_format(headers: &HeaderMap) -> Option<ExpositionFormat> {
     let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
     let open = quality(headers, "application", "openmetrics-text", OPEN_METRICS);
     match (text, open) {
         (0, 0) => None,
-        // A tie means that the client doesn't care: then the one that everybody knows.
+        // A tie means no preference: the text format is the most widely supported.
         (text, open) if open > text => Some(ExpositionFormat::OpenMetrics),
         _ => Some(ExpositionFormat::Text),
     }
@@ -35,7 +35,7 @@ pub(super) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     quality(headers, kind, subtype, &[("charset", "utf-8")]) > 0
 }
 
-/// Whether the client takes gzip; only if it says so.
+/// Whether the client accepts gzip explicitly.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     header_items(headers, header::ACCEPT_ENCODING).any(|entry| {
         let (name, rest) = entry.split_once(';').unwrap_or((entry, ""));
@@ -87,7 +87,7 @@ fn header_items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
 }
 
-/// `q` among the parameters, in thousandths; 1000 where it is missing, 0 where it is nonsense.
+/// Parses the parameter `q` in thousandths; 1000 if it is missing, 0 if it is invalid.
 fn parse_quality(parameters: &str) -> u16 {
     let q = parameters.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == "q");
     let Some((_, q)) = q else { return 1000 };

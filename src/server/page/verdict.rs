@@ -1,4 +1,4 @@
-//! The band at the top and the list below it: is it ready, and if not, why not and since when.
+//! The header with the overall verdict, and the list of blocking checks.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -9,14 +9,14 @@ use crate::{
     model::words::Status,
 };
 
-/// So many reasons are shown; the rest is in the list of all checks.
+/// Number of blocking checks in the list; the complete list of checks contains the others.
 const MAX_SHOWN_BLOCKERS: usize = 8;
 
-/// The overall verdict, in the words of the page.
+/// The overall verdict of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OverallVerdict {
     Ready,
-    /// Nothing is wrong, but not everything has been looked at.
+    /// No check fails, but some have no verdict yet.
     Starting,
     NotReady,
 }
@@ -31,7 +31,7 @@ impl OverallVerdict {
         }
     }
 
-    /// As class and file name.
+    /// Name for the CSS class and the icon file.
     pub(super) fn css_class(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -40,7 +40,7 @@ impl OverallVerdict {
         }
     }
 
-    /// What the tab of the browser says.
+    /// Title of the page.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
