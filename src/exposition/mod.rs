@@ -51,24 +51,24 @@ pub enum ExpositionFormat {
     OpenMetrics,
 }
 
-/// The scheme by which names outside of the classic character set are escaped. Every name on a page is within it and is
-/// written alike in each of these schemes; in the fourth one, `dots`, it is not.
+/// Escaping scheme for names with characters outside of the classic set. All names on a page are classic names, which
+/// these schemes leave unchanged; the fourth scheme, `dots`, would change them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escaping {
-    /// Each other character becomes an underscore: the scheme of a client that names none.
+    /// Replaces each other character by an underscore: the default scheme.
     #[default]
     Underscores,
-    /// Each other character becomes its code point.
+    /// Replaces each other character by its code point.
     Values,
-    /// Nothing is escaped.
+    /// Escapes nothing.
     AllowUtf8,
 }
 
 impl Escaping {
-    /// Every scheme.
+    /// All supported schemes.
     pub const ALL: [Self; 3] = [Self::Underscores, Self::Values, Self::AllowUtf8];
 
-    /// The value of the parameter `escaping` in `Accept` and `Content-Type`.
+    /// Value of the parameter `escaping` in `Accept` and `Content-Type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,23 +1,23 @@
-//! `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
+//! Interpolates `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
 //!
-//! Only texts are touched, after parsing: what a variable holds can't change the structure of a document, and it is
-//! never looked through again. `$${` is a plain `${`.
+//! Only texts are interpolated, after parsing and once. So the value of a variable can't change the structure of the
+//! document. `$${` is a literal `${`.
 
 use std::{collections::BTreeMap, path::Path};
 
 use super::text_file;
 use crate::document::{Diagnostics, Interpolated, Node, NodeValue};
 
-/// Where the values come from.
+/// Sources of the values.
 pub(super) struct Scope<'a> {
-    /// The variables.
+    /// The environment variables.
     pub environment: &'a BTreeMap<String, String>,
-    /// The folder that relative paths start from.
+    /// Base folder of relative paths.
     pub folder: &'a Path,
 }
 
 impl Scope<'_> {
-    /// Fills in every text below a piece.
+    /// Interpolates every text below a node.
     pub(super) fn resolve(&self, node: &mut Node, problems: &mut Diagnostics) {
         match &mut node.value {
             NodeValue::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
