@@ -59,7 +59,7 @@ impl Outgoing {
             }
             total -= page.bytes;
             *page.lock() = None;
-            tracing::debug!(bytes = page.bytes, "a page is withdrawn from clients that read slowly");
+            tracing::debug!(bytes = page.bytes, "withdrew a page from clients that read slowly");
         }
         pages.push(Arc::downgrade(content));
         ContentReader { content: Some(Arc::clone(content)), next: 0, remaining: content.bytes as u64 }

@@ -27,7 +27,7 @@ impl Default for RenderThread {
             }
         });
         if let Err(error) = thread {
-            tracing::warn!(%error, "no thread for rendering: pages are made between everything else");
+            tracing::warn!(%error, "the render thread can't be started: pages are rendered on the main thread");
         }
         Self(sender)
     }

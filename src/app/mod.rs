@@ -64,7 +64,7 @@ pub enum BuildError {
     #[error("{0}")]
     Settings(Diagnostics),
     /// Listening on an address failed.
-    #[error("can't listen on {address}: {error}; is another process there, or is it another machine's address?")]
+    #[error("can't listen on {address}: {error}; is the address in use, or does it belong to another machine?")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -191,7 +191,7 @@ impl App {
             }
         }
         if tokio::time::timeout(DRAIN_TIMEOUT, daemon.scheduler.drain()).await.is_err() {
-            tracing::warn!("probes were still running after {DRAIN_TIMEOUT:?} and were dropped");
+            tracing::warn!("probes were still running after {DRAIN_TIMEOUT:?} and were cancelled");
         }
         daemon.write_last_state().await;
         self.probes.shut_down().await;
@@ -208,13 +208,13 @@ fn restore_state(store: &StateStore, board: &Board, generation: &Generation) {
     }
     let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
     match store.load(checks) {
-        LoadedState::Nothing => tracing::info!("no saved state: a first start"),
+        LoadedState::Nothing => tracing::info!("no saved state: this is the first start"),
         LoadedState::State(saved) => {
-            tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
+            tracing::info!(saved_at = %saved.saved_at, "restored the state from before the restart");
             saved.restore(board, &generation.running_probes());
         }
         LoadedState::Damaged { why, moved_to } => {
-            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
+            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without it");
         }
     }
 }
@@ -269,7 +269,10 @@ impl Daemon {
             Ok(next) => next,
             Err(problems) => {
                 let text = problems.to_string();
-                tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
+                tracing::error!(
+                    problems = text,
+                    "the new configuration is invalid; the daemon continues with the previous one"
+                );
                 self.board.update_daemon(|daemon| daemon.reload_successful = false);
                 return Err(text);
             }
@@ -280,7 +283,7 @@ impl Daemon {
 
     fn swap_generation(&mut self, next: Generation) {
         for key in next.settings_needing_restart(&self.generation) {
-            tracing::warn!(key, "a change of this setting takes a restart of the daemon");
+            tracing::warn!(key, "this setting changes only after a restart of the daemon");
         }
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
@@ -319,10 +322,10 @@ impl Daemon {
         let stalled_for = self.heartbeat.stalled_for();
         if stalled_for > MIN_LOGGED_STALL && !self.stall_logged {
             self.stall_logged = true;
-            tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
+            tracing::warn!("a probe blocks the probe thread: no probe runs until it ends");
         } else if stalled_for.is_zero() && self.stall_logged {
             self.stall_logged = false;
-            tracing::info!("the thread of the probes runs again");
+            tracing::info!("the probe thread runs again");
         }
     }
 

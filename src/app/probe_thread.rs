@@ -50,7 +50,7 @@ impl ProbeThread {
         let Self { stop, ended, .. } = self;
         drop(stop);
         if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
-            tracing::warn!("a probe still keeps the thread of the probes busy; the process ends without it");
+            tracing::warn!("a probe still blocks the probe thread; the process exits without waiting for it");
         }
     }
 }

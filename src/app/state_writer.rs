@@ -88,7 +88,7 @@ impl StateWriter {
             Err(error) if had_failed => tracing::debug!(%error, "the state still can't be written"),
             Err(error) => {
                 let folder = self.folder.display();
-                let text = "the state can't be written; a restart would begin from the last one that could";
+                let text = "the state can't be written; a restart would use the last written state";
                 tracing::warn!(%folder, %error, "{text}");
             }
             Ok(()) if had_failed => tracing::info!("the state is written again"),
@@ -102,7 +102,7 @@ impl StateWriter {
 }
 
 fn write_in_progress() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the write before it is still under way; its disk or mount may hang")
+    io::Error::new(io::ErrorKind::TimedOut, "the previous write is still in progress; its disk or mount may hang")
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub struct Resume {
 impl CheckState {
     pub(super) fn new(info: Arc<CheckInfo>, limits: CheckLimits, now: Timestamp) -> Self {
         let (status, note) =
-            if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "switched off") };
+            if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "disabled") };
         Self {
             info,
             status,

@@ -140,7 +140,8 @@ impl Cli {
             None => serve.run(&common),
             Some(Command::Serve(flags)) => flags.with_defaults_from(serve).run(&common),
             Some(_) if !no_serve_flags => {
-                let text = "--web.*, --state.path and --config.check belong to `serve`: write them behind it, or leave them out";
+                let text =
+                    "--web.*, --state.path and --config.check belong to `serve`: write them after it, or remove them";
                 Ok(print_error(text))
             }
             Some(Command::Demo(demo)) => demo.run(),
@@ -206,7 +207,7 @@ impl GlobalArgs {
 
 fn no_configuration_error() -> Diagnostics {
     let usual = DEFAULT_CONFIG_PATHS.join(" nor at ");
-    let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
+    let text = format!("no configuration at {usual}: create one there, or specify it with --config.file");
     let mut problems = Diagnostics::default();
     problems.push(Location::default(), text, None);
     problems

@@ -31,7 +31,7 @@ pub(super) struct ServeArgs {
     /// URL under which clients reach the daemon; the commands of runbooks use it
     #[arg(long = "web.external-url", value_name = "URL")]
     external_url: Option<String>,
-    /// Folder for what must survive a restart
+    /// Folder of the state that survives a restart
     #[arg(long = "state.path", value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// Check the configuration and exit
@@ -90,7 +90,7 @@ impl ServeArgs {
 pub(super) async fn handle_signals(reloads: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) {
     let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = streams else {
-        tracing::error!("signals can't be received; this process can only be killed");
+        tracing::error!("signals can't be received; this process only stops when killed");
         return;
     };
     loop {

@@ -12,6 +12,6 @@ pub(super) fn run(common: &GlobalArgs, flags: Flags) -> anyhow::Result<Exit> {
     // Some errors appear only when a probe is built with its checks. Building opens no connections.
     OneShot::new(settings, |_, _| true)?;
     let path = common.config_path();
-    writeln!(io::stdout().lock(), "{} is good; probes: {probes}, checks: {checks}", path.display())?;
+    writeln!(io::stdout().lock(), "{} is valid; probes: {probes}, checks: {checks}", path.display())?;
     Ok(Exit::Good)
 }

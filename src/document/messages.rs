@@ -100,7 +100,7 @@ impl de::Error for Error {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         if expected.is_empty() {
-            return Self::new(format!("unknown key `{field}`: no key of its own belongs here"));
+            return Self::new(format!("unknown key `{field}`: this map has no keys"));
         }
         Self::unknown_name("key", field, expected)
     }

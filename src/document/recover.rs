@@ -93,7 +93,7 @@ impl Node {
         let again = T::deserialize(NodeDeserializer { node: self, without: &source_only }).map_err(Error::into_inner);
         match again {
             Err(again) if again.path.first() == error.path.first() => again,
-            _ => ErrorDetails { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
+            _ => ErrorDetails { message: "the interpolated value is not valid".to_owned(), suggestion: None, ..error },
         }
     }
 

@@ -116,7 +116,7 @@ impl TreeBuilder<'_> {
             Event::Alias(anchor) => {
                 // An anchor is registered at the end of its node, so a node can't contain itself.
                 let Some(weight) = self.anchors.get(&anchor).map(|(_, weight)| *weight) else {
-                    return Err(self.abort(location, "this alias stands inside of what it stands for"));
+                    return Err(self.abort(location, "this alias refers to a node that contains it"));
                 };
                 self.count_nodes(weight, location)?;
                 if let Some((node, _)) = self.anchors.get(&anchor) {
@@ -127,7 +127,7 @@ impl TreeBuilder<'_> {
             Event::UnresolvedAlias(name) => {
                 self.problems.push(
                     location,
-                    format!("`*{name}` stands for nothing: there is no `&{name}` before it"),
+                    format!("`*{name}` is an unknown alias: there is no `&{name}` before it"),
                     None,
                 );
                 self.add_node(Node::new(location, NodeValue::Incomplete), 0, 0)?;
@@ -211,7 +211,7 @@ impl TreeBuilder<'_> {
                         let first = entries.iter().find(|entry| entry.key == name).map_or(0, |e| e.node.key.line);
                         self.problems.push(
                             location,
-                            format!("key `{name}` is there twice: first in line {first}"),
+                            format!("key `{name}` is defined twice: first in line {first}"),
                             None,
                         );
                     }
@@ -238,7 +238,7 @@ impl TreeBuilder<'_> {
         parse_plain_scalar(&text).unwrap_or_else(|| {
             self.problems.push(
                 location,
-                format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
+                format!("`{text}` is not a finite number; put it in quotes if it is a text"),
                 None,
             );
             NodeValue::Incomplete
@@ -362,8 +362,8 @@ mod tests {
         ] {
             assert_eq!(canonical(text), meant, "{text}");
         }
-        assert!(canonical(".nan").contains("not a number to work with"));
-        assert!(canonical("1e999").contains("not a number to work with"));
+        assert!(canonical(".nan").contains("not a finite number"));
+        assert!(canonical("1e999").contains("not a finite number"));
     }
 
     #[test]

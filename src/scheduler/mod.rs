@@ -96,7 +96,11 @@ impl Scheduler {
             let name = self.running.iter().find(|(_, running)| running.id == id).map(|(name, _)| name.clone());
             if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
                 let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
-                tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
+                tracing::error!(
+                    probe = name,
+                    why,
+                    "the task of a probe ended unexpectedly; its results will become unknown"
+                );
                 self.board.update_daemon(|daemon| daemon.panics += 1);
                 self.running.remove(&name);
             }
@@ -160,7 +164,7 @@ impl Task {
         let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {
             self.board.add_overruns(name, missed);
-            tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+            tracing::debug!(probe = name, missed, "runs were left out because the previous run had not ended");
         }
         Some(())
     }

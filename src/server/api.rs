@@ -211,7 +211,7 @@ fn blockers(all: &Snapshot) -> BlockersView<'_> {
     BlockersView {
         blocking: found.len(),
         blockers: found.iter().take(MAX_LISTED_BLOCKERS).map(|(probe, check)| check_summary(probe, check)).collect(),
-        more: (left > 0).then(|| format!("and {left} more: /api/v1/checks has them all")),
+        more: (left > 0).then(|| format!("and {left} more: /api/v1/checks lists all of them")),
     }
 }
 

@@ -123,7 +123,7 @@ impl Acceptor {
                         self.connections.close_idle();
                         if last_warning.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
                             last_warning = Some(Instant::now());
-                            tracing::warn!(%error, "can't accept a connection; idle ones make room");
+                            tracing::warn!(%error, "can't accept a connection; closing an idle one");
                         }
                         sleep(Duration::from_millis(100)).await;
                         continue;
@@ -164,7 +164,7 @@ async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc
         tokio::select! {
             end = connection.as_mut() => {
                 if let Err(error) = end {
-                    tracing::debug!(%error, "a connection broke");
+                    tracing::debug!(%error, "a connection failed");
                 }
                 return;
             }

@@ -22,7 +22,7 @@ pub(super) struct CheckFilter {
 
 /// An unknown value of a filter.
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("`{word}` is no {key}; there are {known}")]
+#[error("`{word}` is not a {key}; valid values: {known}")]
 pub(super) struct UnknownFilterValue {
     key: &'static str,
     word: String,
@@ -33,7 +33,7 @@ impl UnknownFilterValue {
     /// The error without the value, so that all unknown values share one page.
     pub(super) fn note(&self) -> String {
         let Self { key, known, .. } = self;
-        format!("the address has a {key} that there is not; there are {known}")
+        format!("the address contains an unknown {key}; valid values: {known}")
     }
 }
 
@@ -109,6 +109,9 @@ mod tests {
         assert_eq!(filter.text, "Two Words");
         assert_eq!("".parse::<CheckFilter>(), Ok(CheckFilter::default()));
         let error = "status=failed".parse::<CheckFilter>().unwrap_err();
-        assert_eq!(error.to_string(), "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped");
+        assert_eq!(
+            error.to_string(),
+            "`failed` is not a status; valid values: pass, warn, fail, unknown, pending, skipped"
+        );
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct ResponseBody {
 
 /// The rest of the page was withdrawn to make room for newer pages.
 #[derive(Debug, thiserror::Error)]
-#[error("the client read too slowly: the rest of its page made room for newer pages")]
+#[error("the client read too slowly: its page was withdrawn to make room for newer pages")]
 pub(super) struct PageWithdrawn;
 
 impl<const N: usize> From<[Bytes; N]> for ResponseBody {
@@ -106,7 +106,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> ServerResponse
             with_media_type(status, "application/json", [Bytes::from(bytes)])
         }
         // API values always serialize; a failure is a bug.
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't write the answer: {error}")),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't serialize the response: {error}")),
     }
 }
 

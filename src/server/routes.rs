@@ -92,19 +92,19 @@ impl Router {
             false => response::text(status, text),
         };
         let response = if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_REQUEST_BODY_BYTES) {
-            let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
+            let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "this server accepts no request bodies");
             // The rest of the body would follow on this connection.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             response
         } else if head.headers.get_all(header::HOST).iter().count() > 1 {
-            refuse(StatusCode::BAD_REQUEST, "a request has one Host header, not several")
+            refuse(StatusCode::BAD_REQUEST, "a request must have exactly one Host header")
         } else if let Some(route) = Route::parse(head.uri.path()) {
             let methods = route.methods();
             if !methods.contains(&head.method) {
                 let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 let mut response = refuse(
                     StatusCode::METHOD_NOT_ALLOWED,
-                    &format!("this address takes {allowed}, not {}", head.method),
+                    &format!("this address accepts {allowed}, not {}", head.method),
                 );
                 if let Ok(allowed) = HeaderValue::from_str(&allowed) {
                     response.headers_mut().insert(header::ALLOW, allowed);
@@ -113,13 +113,14 @@ impl Router {
             } else if let Some(media) =
                 route.media_type().filter(|(kind, sub)| !negotiate::accepts(&head.headers, kind, sub))
             {
-                let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
+                let text =
+                    format!("this address only serves {}/{}, which the request doesn't accept", media.0, media.1);
                 refuse(StatusCode::NOT_ACCEPTABLE, &text)
             } else {
                 self.dispatch(route, &head, local).await
             }
         } else {
-            refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
+            refuse(StatusCode::NOT_FOUND, "not found; the status page is at / and the metrics are at /metrics")
         };
         response::finalize(response, &head.method)
     }
@@ -167,7 +168,7 @@ impl Router {
             return response::text(StatusCode::OK, "healthy");
         }
         let text = format!(
-            "no probe has run for {} seconds: one of them keeps their thread busy, which is a bug; restart the daemon, \
+            "no probe has run for {} seconds: one of them blocks the probe thread, which is a bug; restart the daemon, \
              and report the bug with the log",
             stalled_for.as_secs()
         );
@@ -233,26 +234,26 @@ impl Router {
 
     async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
         if !self.context.settings.lifecycle {
-            let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
+            let text = "reloading over HTTP is disabled; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
         }
         if is_cross_site(headers) {
-            return response::text(StatusCode::FORBIDDEN, "not from another site");
+            return response::text(StatusCode::FORBIDDEN, "requests from another site are refused");
         }
         let (ask, answered) = oneshot::channel();
         if self.context.reload.try_send(ask).is_err() {
             return response::text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "a reload is under way already, or the daemon is ending",
+                "another reload is in progress, or the daemon is stopping",
             );
         }
         match timeout(RELOAD_TIMEOUT, answered).await {
             Ok(Ok(Ok(()))) => response::text(StatusCode::OK, "reloaded"),
             Ok(Ok(Err(error))) => response::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("not reloaded, everything runs on as before:\n{error}"),
+                format!("not reloaded; the daemon continues with the previous configuration:\n{error}"),
             ),
-            Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is ending"),
+            Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is stopping"),
             Err(_) => response::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
         }
     }
@@ -337,5 +338,5 @@ fn redirect(to: &'static str) -> ServerResponse {
 }
 
 fn render_failed() -> ServerResponse {
-    response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
+    response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered, which is a bug; see the log")
 }

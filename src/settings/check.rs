@@ -197,7 +197,7 @@ impl<'a> CheckReader<'a> {
             for entry in more {
                 if entries.iter().any(|other| other.key == entry.key) {
                     let message =
-                        format!("`{}` is there twice: beside the check's kind and among its settings", entry.key);
+                        format!("`{}` is set twice: beside the check's kind and among its settings", entry.key);
                     self.problems.push(entry.node.key, message, None);
                 } else {
                     entries.push(entry);
@@ -265,7 +265,7 @@ impl<'a> CheckReader<'a> {
     fn reject_duplicate(&mut self, name: &str, shown: &str, location: Location) {
         if let Some(first) = self.names.insert(name.to_owned(), location) {
             let first = first.line;
-            let message = format!("check `{shown}` is there already, in line {first}: give each a `name` of its own");
+            let message = format!("check `{shown}` is already defined in line {first}: give each a `name` of its own");
             self.problems.push(location, message, None);
         }
     }

@@ -6,10 +6,10 @@ use crate::{
     model::failure::Invalid,
 };
 
-/// What a name looks like.
+/// Pattern of valid names.
 pub(super) const NAME_PATTERN: &str = "^[a-zA-Z0-9][a-zA-Z0-9_.-]*$";
 
-/// Longer names make no readable label.
+/// Longest name; a longer one would be no readable label.
 pub(super) const MAX_NAME_LEN: usize = 100;
 
 /// A probe kind with its check kinds, looked up once for all probes.

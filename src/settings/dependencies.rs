@@ -56,7 +56,7 @@ pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagn
             let next = names.get(1)?;
             probe.dependencies.iter().find(|dependency| dependency.name == *next).map(|dependency| dependency.location)
         });
-        let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
+        let message = format!("probes depend on each other in a cycle: {}", names.join(" -> "));
         problems.push(location.unwrap_or_default(), message, None);
     }
 }

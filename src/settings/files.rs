@@ -36,7 +36,7 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
             };
             let files: Vec<_> = files.into_iter().filter(is_yaml).collect();
             if files.is_empty() {
-                let message = format!("the folder {} has no *.yaml or *.yml file", path.display());
+                let message = format!("the folder {} contains no *.yaml or *.yml file", path.display());
                 loader.problems.push(Location::default(), message, None);
             }
             files.iter().for_each(|file| loader.load_file(file, Location::default()));

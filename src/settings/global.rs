@@ -84,7 +84,7 @@ pub(super) fn load(
     let merged = match builder.build() {
         Ok(config) => layers.restore_node(config.cache),
         Err(error) => {
-            problems.push(Location::default(), format!("the settings can't be laid over each other: {error}"), None);
+            problems.push(Location::default(), format!("the settings can't be merged: {error}"), None);
             Node::new(Location::default(), NodeValue::Map(Vec::new()))
         }
     };
@@ -125,7 +125,7 @@ fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
         match whole.parse::<SocketAddr>() {
             Ok(address) if listen.contains(&address) => {
-                problems.push(location(index), "this address is there twice", None);
+                problems.push(location(index), "this address is listed twice", None);
             }
             Ok(address) => listen.push(address),
             Err(_) => {
@@ -197,7 +197,7 @@ impl Layers {
                 let Some(node) = take_key(document, key) else { continue };
                 if let Some(first) = places.get(key) {
                     let first = problems.describe_location(*first);
-                    problems.push(node.key_location(), format!("`{key}` is there already, in {first}"), None);
+                    problems.push(node.key_location(), format!("`{key}` is already defined in {first}"), None);
                 } else {
                     places.insert(key, node.key_location());
                     let value = if SECTION_KEYS.contains(&key) {

@@ -74,7 +74,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
         return Err(problems.without_sources());
     }
     if probes.is_empty() {
-        let message = format!("{} has no probes: nothing would be watched", sources.path.display());
+        let message = format!("{} has no probes: nothing would be observed", sources.path.display());
         problems.push(Location::default(), message, None);
         return Err(problems);
     }

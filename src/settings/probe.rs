@@ -176,7 +176,7 @@ impl ProbeReader<'_> {
         if let Some(first) = self.names.insert(name.clone(), here) {
             let first = self.problems.describe_location(first);
             let shown = at.and_then(Node::source_text).unwrap_or_default();
-            self.problems.push(here, format!("probe `{shown}` is there already, in {first}"), None);
+            self.problems.push(here, format!("probe `{shown}` is already defined in {first}"), None);
         }
         name
     }

@@ -66,7 +66,7 @@ pub(super) fn check_interval(interval: Period) -> Option<Invalid> {
 /// Rejects a duration that is zero or longer than the interval.
 pub(super) fn check_within_interval(key: &'static str, part: Period, interval: Period) -> Option<Invalid> {
     if part.0.is_zero() {
-        return Some(Invalid::at(key, format!("`{key}` must be longer than nothing")));
+        return Some(Invalid::at(key, format!("`{key}` must be longer than zero")));
     }
     (part > interval)
         .then(|| Invalid::at(key, format!("`{key}: {part}` is longer than the interval, which is {interval}")))
@@ -99,9 +99,9 @@ mod tests {
             ("8d", "", "", "an interval of 8d is out of range: it can be 100ms to 7d"),
             ("10s", "11s", "", "`timeout: 11s` is longer than the interval, which is 10s"),
             ("", "31s", "", "`timeout: 31s` is longer than the interval, which is 30s"),
-            ("", "0s", "", "`timeout` must be longer than nothing"),
+            ("", "0s", "", "`timeout` must be longer than zero"),
             ("10s", "", "20s", "`retry_interval: 20s` is longer than the interval, which is 10s"),
-            ("10s", "", "0s", "`retry_interval` must be longer than nothing"),
+            ("10s", "", "0s", "`retry_interval` must be longer than zero"),
         ] {
             assert_eq!(timing_of(interval, timeout, retry), Err(message.to_owned()));
         }

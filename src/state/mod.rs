@@ -132,7 +132,7 @@ impl StateStore {
                 let moved_to = self.folder.join(DAMAGED_FILE);
                 let why = match fs::rename(&path, &moved_to) {
                     Ok(()) => why,
-                    Err(error) => format!("{why}; nor can it be renamed: {error}"),
+                    Err(error) => format!("{why}; it can't be renamed either: {error}"),
                 };
                 LoadedState::Damaged { why, moved_to }
             }
@@ -201,10 +201,10 @@ fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     let stated_checksum = std::str::from_utf8(&head)
         .ok()
         .and_then(|head| head.strip_prefix(MAGIC)?.strip_suffix('\n'))
-        .ok_or("its first line is not that of a state file of this version")?;
+        .ok_or("its first line doesn't identify a state file of this version")?;
     if found.len() > max {
         let (size, max) = (Size(found.len()), Size(max));
-        return Err(format!("it has {size}, and the state of the configured checks never has more than {max}"));
+        return Err(format!("its size is {size}, but the state of the configured checks never exceeds {max}"));
     }
     let mut sum = HashingWriter { file: io::sink(), sum: Sha256::new() };
     io::copy(&mut BufReader::with_capacity(BUFFER_BYTES, Read::by_ref(&mut file).take(max)), &mut sum)
@@ -214,7 +214,7 @@ fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     }
     file.seek(SeekFrom::Start(HEADER_BYTES)).map_err(unreadable)?;
     let body = BufReader::with_capacity(BUFFER_BYTES, file.take(max));
-    serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be understood: {error}"))
+    serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be parsed: {error}"))
 }
 
 fn hex_digest(sum: Sha256) -> String {
@@ -376,7 +376,7 @@ mod tests {
         let file = File::options().write(true).open(store.folder.join(STATE_FILE)).unwrap();
         file.set_len(max_state_bytes(1) + 1).unwrap();
         let LoadedState::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
-        assert!(why.contains("never has more than 66MiB"), "{why}");
+        assert!(why.contains("never exceeds 66MiB"), "{why}");
         assert_eq!((max_state_bytes(0), max_state_bytes(usize::MAX)), (MIN_SIZE_LIMIT, MAX_STATE_BYTES));
     }
 }

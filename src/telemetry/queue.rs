@@ -63,7 +63,7 @@ fn spawn_writer(mut out: impl Write + Send + 'static) -> io::Result<(LogQueue, F
             let _ = out.write_all(&line);
             let lines = dropped.swap(0, Ordering::Relaxed);
             if lines > 0 {
-                tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
+                tracing::warn!(lines, "dropped log lines: standard error was too slow");
             }
         }
     })?;

@@ -41,7 +41,7 @@ impl HealthcheckArgs {
         for address in addresses.iter().map(|address| connect_address(*address)) {
             match request_health(address) {
                 Ok(()) => {
-                    writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
+                    writeln!(io::stdout().lock(), "the daemon at {address} is healthy")?;
                     return Ok(Exit::Good);
                 }
                 Err(error) => failure = failure.or(Some(error)),

@@ -91,7 +91,7 @@ fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now:
                     div #blockers { (overall.blockers(all, now)) }
                     (filter_form(all, filter, now))
                     @if let Some(unknown) = unknown {
-                        p .note { "The filter was left out: " (unknown) "." }
+                        p .note { "The filter was ignored: " (unknown) "." }
                     }
                     div #checks tabindex="-1" { (rows::sections(all, filter, now)) }
                 }

@@ -52,7 +52,7 @@ pub(in crate::server) fn overview_page(reached: ReachedAddress<'_>) -> ServerRes
 /// Renders the list of runbooks as response to an unknown name.
 pub(in crate::server) fn missing_page(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
     let content = html! {
-        p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
+        p .note role="alert" { "There is no runbook " code { (name) } ". These runbooks exist:" }
         (render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
     };
     page_frame(StatusCode::NOT_FOUND, "No such runbook", &content)
