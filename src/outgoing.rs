@@ -1,9 +1,8 @@
-//! Pages on their way to clients: shared by all of their readers, and bounded in sum.
+//! Pages in transfer to clients: shared by their readers and bounded in total size.
 //!
-//! A client may take its time, and a page keeps its memory for as long as one client reads it. Without a bound, a
-//! hundred clients that ask one after the other for pages that differ, and read none, hold a hundred pages. So when
-//! newer pages need the room, the page that was asked for longest ago is withdrawn: the connections of its readers
-//! break off, which a client notices by the missing bytes, and a client that is still there asks again.
+//! A page keeps its memory while one client reads it. Without a bound, a hundred slow clients that request different
+//! pages would hold a hundred pages. So if newer pages need the memory, the page with the oldest request is withdrawn:
+//! the connections of its readers break, the clients notice the missing bytes and can request the page again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -11,25 +10,25 @@ use bytes::Bytes;
 
 use crate::compress::{Decompressor, PartChecksum};
 
-/// Bytes of all pages that are being sent. A compressed page of ten thousand probes has about 2 MiB.
+/// Most bytes of all pages in transfer. A compressed page of ten thousand probes has about 2 MiB.
 const MAX_BYTES: usize = 16 << 20;
-/// A page may take up this part of the room by itself: the formats and encodings of one page never drive each other
-/// out, however large the page is.
+/// Number of pages of any size that fit at least, so that the formats and encodings of one large page don't displace
+/// each other.
 const MIN_PAGES: usize = 4;
 
-/// The pages that are being sent, the one that was asked for longest ago first.
+/// Pages in transfer, the page with the oldest request first.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing(Mutex<Vec<Weak<SharedContent>>>);
 
-/// The bytes of a page, or of the main part of one.
+/// Bytes of a page or of its main part.
 #[derive(Debug)]
 pub(crate) struct SharedContent {
     bytes: usize,
-    /// `None` once it is withdrawn.
+    /// The chunks; `None` after the page was withdrawn.
     chunks: Mutex<Option<Vec<Bytes>>>,
 }
 
-/// One client's way through a page.
+/// Read position of one client.
 #[derive(Debug)]
 pub(crate) struct ContentReader {
     content: Option<Arc<SharedContent>>,
@@ -37,17 +36,17 @@ pub(crate) struct ContentReader {
     remaining: u64,
 }
 
-/// What a client receives of a page.
+/// Stream of a page for one client.
 #[derive(Debug)]
 pub(crate) enum PageStream {
-    /// The bytes as they are kept.
+    /// The stored bytes.
     Plain(ContentReader),
-    /// The bytes decompressed, for clients that don't accept gzip.
+    /// The decompressed bytes, for clients that don't accept gzip.
     Decompressed(Decompressor),
 }
 
 impl Outgoing {
-    /// Begins to send a page to one more client, and withdraws the oldest pages where it takes their room.
+    /// Starts sending a page to a client, and withdraws the oldest pages if the total size exceeds the bound.
     pub(crate) fn send(&self, content: &Arc<SharedContent>) -> ContentReader {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
@@ -60,26 +59,27 @@ impl Outgoing {
             }
             total -= page.bytes;
             *page.lock() = None;
-            tracing::debug!(bytes = page.bytes, "a page is withdrawn from clients that read slowly");
+            tracing::debug!(bytes = page.bytes, "withdrew a page from clients that read slowly");
         }
         pages.push(Arc::downgrade(content));
         ContentReader { content: Some(Arc::clone(content)), next: 0, remaining: content.bytes as u64 }
     }
 
-    /// The same for a compressed page that goes to a client that doesn't accept gzip.
+    /// Starts sending a compressed page to a client that doesn't accept gzip.
     pub(crate) fn send_decompressed(&self, content: &Arc<SharedContent>, checksum: &PartChecksum) -> Decompressor {
         Decompressor::new(self.send(content), checksum)
     }
 }
 
 impl SharedContent {
-    /// A page in pieces. They must not be parts of one allocation, which the last piece would keep.
+    /// Creates content from chunks. The chunks must have separate allocations, so that each is freed with its last
+    /// reader.
     pub(crate) fn new(chunks: Vec<Bytes>) -> Arc<Self> {
         let bytes = chunks.iter().map(Bytes::len).sum();
         Arc::new(Self { bytes, chunks: Mutex::new(Some(chunks)) })
     }
 
-    /// Whether it can't be sent any more.
+    /// Whether the page was withdrawn.
     pub(crate) fn is_withdrawn(&self) -> bool {
         self.lock().is_none()
     }
@@ -108,7 +108,7 @@ impl Iterator for ContentReader {
 }
 
 impl PageStream {
-    /// Bytes that are still to come, or would be if the page had not been withdrawn.
+    /// Bytes that remain, even if the page was withdrawn.
     pub(crate) fn remaining(&self) -> u64 {
         match self {
             Self::Plain(reader) => reader.remaining,
@@ -141,7 +141,7 @@ mod tests {
         let outgoing = Outgoing::default();
         let pages: Vec<_> = (0..4).map(|_| page(MAX_BYTES / 4)).collect();
         let mut readers: Vec<_> = pages.iter().map(|page| outgoing.send(page)).collect();
-        // Another reader of a page costs nothing, and makes it the newest.
+        // Another reader of a page costs no memory and makes the page the newest.
         readers.extend((0..100).map(|_| outgoing.send(&pages[0])));
         assert!(pages.iter().all(|page| !page.is_withdrawn()));
         assert!(readers[1].next().is_some());
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(withdrawn, [false, true, false, false]);
         assert!(readers[1].next().is_none() && readers[1].remaining > 0, "the reader sees that bytes are missing");
         assert_eq!(reader.map(|chunk| chunk.len()).sum::<usize>(), MAX_BYTES / 4);
-        // A page that nobody reads any more takes no room.
+        // A page without readers takes no memory.
         drop((newer, pages, readers));
         outgoing.send(&page(2));
         assert_eq!(outgoing.0.lock().unwrap().len(), 1);

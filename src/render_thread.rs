@@ -1,7 +1,7 @@
-//! One thread for what takes long to write: pages of thousands of lines, one at a time.
+//! A thread that renders large pages one after another.
 //!
-//! It is not tokio's pool of blocking threads, for there a probe that hangs in a dead mount keeps its thread, and
-//! enough of them would hold up the scrape that is to tell of it.
+//! It is separate from tokio's blocking threads: a probe on a hanging mount blocks its thread, and enough of them would
+//! delay the scrape that reports them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// See the module.
+/// Queue of the render thread; see the module documentation.
 #[derive(Debug)]
 pub(crate) struct RenderThread(Sender<Work>);
 
@@ -22,23 +22,23 @@ impl Default for RenderThread {
         let (sender, receiver) = channel::<Work>();
         let thread = thread::Builder::new().name("render".to_owned()).spawn(move || {
             for work in receiver {
-                // A bug in one page must not take the others along; whoever waits for it sees that nothing came.
+                // A panic in one page must not stop the thread. The waiting request receives no result.
                 let _ = catch_unwind(AssertUnwindSafe(work));
             }
         });
         if let Err(error) = thread {
-            tracing::warn!(%error, "no thread for rendering: pages are made between everything else");
+            tracing::warn!(%error, "the render thread can't be started: pages are rendered on the main thread");
         }
         Self(sender)
     }
 }
 
 impl RenderThread {
-    /// Does work after all that was asked for before; `None` if it panicked.
+    /// Runs work after all earlier work; returns `None` if it panicked.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (done, result) = oneshot::channel();
         let work: Work = Box::new(move || drop(done.send(work())));
-        // Only without a thread is there nobody to take it.
+        // Sending fails only if the thread could not be started.
         if let Err(SendError(work)) = self.0.send(work) {
             let _ = catch_unwind(AssertUnwindSafe(work));
         }

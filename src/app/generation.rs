@@ -1,4 +1,4 @@
-//! One configuration, acquired: what a reload replaces as a whole.
+//! A generation is one loaded configuration with its probes. A reload replaces it as a whole.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     state::RunningProbe,
 };
 
-/// See the module.
+/// One loaded configuration; see the module documentation.
 pub(super) struct Generation {
     pub(super) server: Server,
     pub(super) state: Option<PathBuf>,
@@ -31,8 +31,8 @@ pub(super) struct Member {
 }
 
 impl Generation {
-    /// Acquires what is new or changed; what is unchanged is taken over from the generation before, with its
-    /// connections and windows.
+    /// Builds new and changed probes, and takes unchanged probes from the previous generation with their connections
+    /// and windows.
     pub(super) fn build(
         settings: Settings,
         before: Option<&Self>,
@@ -63,12 +63,12 @@ impl Generation {
         &self.members
     }
 
-    /// Whether this very job is part of this generation too.
+    /// Whether the generation contains the same job.
     pub(super) fn contains(&self, member: &Member) -> bool {
         self.find_member(&member.info.name).is_some_and(|other| Arc::ptr_eq(&other.running.job, &member.running.job))
     }
 
-    /// The settings that differ and that only a restart can change.
+    /// Changed settings that take effect only after a restart.
     pub(super) fn settings_needing_restart(&self, before: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         if self.server.listen != before.server.listen {
@@ -89,7 +89,7 @@ impl Generation {
         keys
     }
 
-    /// Puts every probe on the board; what was there and is unchanged stays as it is.
+    /// Puts the probes on the board. Unchanged probes retain their state.
     pub(super) fn publish_probes(&self, board: &Board, before: Option<&Self>, now: Timestamp) {
         let limits = |member: &Member| -> (Arc<ProbeInfo>, Vec<CheckLimits>) {
             (Arc::clone(&member.info), member.running.job.limits())
@@ -101,7 +101,7 @@ impl Generation {
         board.replace_probes(self.members.iter().map(limits).collect(), keep, now);
     }
 
-    /// What the state is taken from and given back to.
+    /// The running probes, for saving and restoring their state.
     pub(super) fn running_probes(&self) -> Vec<RunningProbe> {
         self.members.iter().map(|member| member.running.clone()).collect()
     }

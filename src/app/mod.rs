@@ -1,8 +1,8 @@
-//! Wiring: from settings to what runs.
+//! Assembles the daemon from the settings.
 //!
-//! [`App::build`] acquires everything that can fail: sockets, the state folder, every probe. [`App::run`] can't fail
-//! any more; it ends when it is told to. A reload builds the next `Generation` beside the running one and swaps
-//! them only if all of it holds.
+//! [`App::build`] acquires everything that can fail: sockets, the state folder and all probes. [`App::run`] runs until
+//! the shutdown. A reload builds the next `Generation` in parallel and activates it only if the whole configuration is
+//! valid.
 
 mod generation;
 mod probe_thread;
@@ -33,19 +33,19 @@ use crate::{
     state::{LoadedState, StateStore, StateStoreError},
 };
 
-/// Reads the configuration afresh; called for the start and for each reload.
+/// Loads the configuration at the start and at each reload.
 pub type LoadSettings = Arc<dyn Fn() -> Result<Settings, Diagnostics> + Send + Sync>;
 
-/// State is written at most this often, and once at the end.
+/// Shortest interval between writes of the state.
 const STATE_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// So long may runs that are under way take to end after a signal; the whole drain stays below five seconds.
+/// Time for current runs to finish after a signal. The whole shutdown takes less than five seconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Standstill of the probes' thread from which on it is logged.
+/// Shortest stall of the probe thread that is logged.
 const MIN_LOGGED_STALL: Duration = Duration::from_secs(2);
 
-/// Everything acquired, nothing running yet.
+/// A daemon with all resources acquired that doesn't run yet.
 pub struct App {
     load: LoadSettings,
     generation: Generation,
@@ -57,33 +57,33 @@ pub struct App {
     reloads: (mpsc::Sender<ReloadRequest>, mpsc::Receiver<ReloadRequest>),
 }
 
-/// Why nothing could be started.
+/// Reasons why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The configuration doesn't hold together.
+    /// The configuration is invalid.
     #[error("{0}")]
     Settings(Diagnostics),
-    /// An address can't be listened on.
-    #[error("can't listen on {address}: {error}; is another process there, or is it another machine's address?")]
+    /// Listening on an address failed.
+    #[error("can't listen on {address}: {error}; is the address in use, or does it belong to another machine?")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] StateStoreError),
-    /// The system gives no thread to run the probes on.
+    /// The thread of the probes could not be started.
     #[error("can't start the thread that runs the probes: {0}; check the limits on processes and open files")]
     Thread(io::Error),
 }
 
 impl App {
-    /// Acquires everything.
+    /// Acquires all resources.
     ///
     /// # Errors
-    /// The configuration, an address or the state folder is at fault.
+    /// The configuration is invalid, or an address, the state folder or the probe thread is unavailable.
     pub async fn build(load: LoadSettings) -> Result<Self, BuildError> {
         let shared = Arc::new(Resources::default());
         let settings = load().map_err(BuildError::Settings)?;
@@ -107,27 +107,27 @@ impl App {
         Ok(Self { load, generation, listeners, store, board, shared, probes, reloads: mpsc::channel(4) })
     }
 
-    /// Where the doors are, with the ports that the system chose.
+    /// The listening addresses, with the ports that the system assigned.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok())
     }
 
-    /// The board that is filled while it runs.
+    /// The board of the daemon.
     #[must_use]
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
     }
 
-    /// Where to ask for a reload.
+    /// Channel for reload requests.
     #[must_use]
     pub fn reload_sender(&self) -> mpsc::Sender<ReloadRequest> {
         self.reloads.0.clone()
     }
 
-    /// Runs until `shutdown`, then drains within five seconds.
+    /// Runs until `shutdown`, then stops within five seconds.
     ///
     /// # Errors
-    /// The server panicked, a bug: without doors there is nothing to run for, and whoever started it should again.
+    /// The server panicked, which is a bug. The daemon ends so that its service manager restarts it.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), JoinError> {
         let (sender, mut requests) = self.reloads;
         let effective = Arc::new(ArcSwap::new(Arc::clone(&self.generation.effective)));
@@ -171,10 +171,11 @@ impl App {
                     break;
                 }
                 Some(reply) = requests.recv(), if pending.is_none() => pending = Some(daemon.start_reload(reply)),
-                // Beside the rest: a configuration in a dead mount must hold up neither what ages nor the end.
+                // Loading runs in parallel: a configuration on a hanging mount must delay neither the expiry of results
+                // nor the shutdown.
                 Some(read) = reload_result(&mut pending) => {
                     if let Some(PendingReload { reply, .. }) = pending.take() {
-                        // Whoever asked may have gone.
+                        // The requester may have disconnected.
                         let _ = reply.send(daemon.finish_reload(read));
                     }
                 }
@@ -190,7 +191,7 @@ impl App {
             }
         }
         if tokio::time::timeout(DRAIN_TIMEOUT, daemon.scheduler.drain()).await.is_err() {
-            tracing::warn!("probes were still running after {DRAIN_TIMEOUT:?} and were dropped");
+            tracing::warn!("probes were still running after {DRAIN_TIMEOUT:?} and were cancelled");
         }
         daemon.write_last_state().await;
         self.probes.shut_down().await;
@@ -207,24 +208,24 @@ fn restore_state(store: &StateStore, board: &Board, generation: &Generation) {
     }
     let checks = generation.members().iter().map(|member| member.info.checks.len()).sum();
     match store.load(checks) {
-        LoadedState::Nothing => tracing::info!("no saved state: a first start"),
+        LoadedState::Nothing => tracing::info!("no saved state: this is the first start"),
         LoadedState::State(saved) => {
-            tracing::info!(saved_at = %saved.saved_at, "state of before the restart is taken up");
+            tracing::info!(saved_at = %saved.saved_at, "restored the state from before the restart");
             saved.restore(board, &generation.running_probes());
         }
         LoadedState::Damaged { why, moved_to } => {
-            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without");
+            tracing::warn!(why, moved_to = %moved_to.display(), "the saved state can't be used; starting without it");
         }
     }
 }
 
-/// A configuration that is being read and acquired, and who asked for it.
+/// A reload in progress and the channel for its result.
 struct PendingReload {
     next: JoinHandle<Result<Generation, Diagnostics>>,
     reply: ReloadRequest,
 }
 
-/// What was read, once it is; `None` while nothing is being read.
+/// Waits for the result of the reload; returns `None` if no reload is in progress.
 async fn reload_result(pending: &mut Option<PendingReload>) -> Option<Result<Generation, Diagnostics>> {
     let read = (&mut pending.as_mut()?.next).await;
     Some(read.unwrap_or_else(|error| {
@@ -238,7 +239,7 @@ struct Daemon {
     generation: Arc<Generation>,
     scheduler: Scheduler,
     heartbeat: Arc<Heartbeat>,
-    /// Whether a standstill of the probes' thread has been logged and is not over yet.
+    /// Whether a stall of the probe thread was logged and persists.
     stall_logged: bool,
     limiter: ConcurrencyLimiter,
     board: Arc<Board>,
@@ -255,20 +256,23 @@ impl Daemon {
         }
     }
 
-    /// Reads and acquires on a thread of its own: ten thousand probes would hold up the server for a while.
+    /// Starts loading on a blocking thread, because building ten thousand probes would delay the server.
     fn start_reload(&self, reply: ReloadRequest) -> PendingReload {
         let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
         let next = move || load().and_then(|settings| Generation::build(settings, Some(&before), &shared));
         PendingReload { next: tokio::task::spawn_blocking(next), reply }
     }
 
-    /// All or nothing: the next generation was acquired while this one ran on.
+    /// Activates the next generation, or keeps the current one if loading failed.
     fn finish_reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<(), String> {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {
                 let text = problems.without_excerpts().to_string();
-                tracing::error!(problems = text, "the new configuration is not taken over; the old one runs on");
+                tracing::error!(
+                    problems = text,
+                    "the new configuration is invalid; the daemon continues with the previous one"
+                );
                 self.board.update_daemon(|daemon| daemon.reload_successful = false);
                 return Err(text);
             }
@@ -279,7 +283,7 @@ impl Daemon {
 
     fn swap_generation(&mut self, next: Generation) {
         for key in next.settings_needing_restart(&self.generation) {
-            tracing::warn!(key, "a change of this setting takes a restart of the daemon");
+            tracing::warn!(key, "this setting changes only after a restart of the daemon");
         }
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
@@ -313,15 +317,15 @@ impl Daemon {
         }
     }
 
-    /// Logs when the probes' thread stops to answer, and when it does again.
+    /// Logs the start and the end of a stall of the probe thread.
     fn log_probe_stall(&mut self) {
         let stalled_for = self.heartbeat.stalled_for();
         if stalled_for > MIN_LOGGED_STALL && !self.stall_logged {
             self.stall_logged = true;
-            tracing::warn!("a probe keeps the thread of the probes busy: no probe runs until it ends");
+            tracing::warn!("a probe blocks the probe thread: no probe runs until it ends");
         } else if stalled_for.is_zero() && self.stall_logged {
             self.stall_logged = false;
-            tracing::info!("the thread of the probes runs again");
+            tracing::info!("the probe thread runs again");
         }
     }
 

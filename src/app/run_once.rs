@@ -1,4 +1,4 @@
-//! Running everything without the daemon: for `check` and `explain`.
+//! Runs probes once without a daemon, for `check` and `explain`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     settings::{CheckInfo, ProbeInfo, Settings},
 };
 
-/// Every probe of a configuration, ready to run in rounds: each probe once, those that it depends on before it.
+/// Probes of a configuration that run once on demand, after their dependencies.
 pub struct OneShot {
     generation: Generation,
     board: Board,
@@ -23,10 +23,10 @@ pub struct OneShot {
 }
 
 impl OneShot {
-    /// Acquires the probes that feed the wanted checks, and what they depend on.
+    /// Builds the probes of the selected checks and their dependencies.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// The errors of the configuration.
     pub fn new(settings: Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> Result<Self, Diagnostics> {
         let mut settings = settings;
         let needed = required_probes(&settings, wanted);
@@ -40,13 +40,13 @@ impl OneShot {
         Ok(Self { limiter: ConcurrencyLimiter::new(generation.concurrency), generation, board })
     }
 
-    /// How many probes a round runs.
+    /// Number of probes.
     #[must_use]
     pub fn probe_count(&self) -> usize {
         self.generation.members().len()
     }
 
-    /// Runs every probe once; tells after each how many are done.
+    /// Runs every probe once. `progress` receives the number of completed probes after each.
     pub async fn run_all(&self, mut progress: impl FnMut(usize)) -> Snapshot {
         let mut waiting: Vec<&Member> = self.generation.members().iter().collect();
         let mut done = HashSet::new();
@@ -82,14 +82,14 @@ impl OneShot {
         name
     }
 
-    /// Runs one probe once and gives all that it saw; `None` if there is no such probe.
+    /// Runs one probe once with all facts; `None` if no probe has the name.
     pub async fn explain(&self, probe: &str) -> Option<(Arc<ProbeInfo>, RunReport)> {
         let member = self.generation.members().iter().find(|member| member.info.name == probe)?;
         Some((Arc::clone(&member.info), member.running.job.run(Detail::Facts).await))
     }
 }
 
-/// The probes that feed wanted checks, with what they depend on, and what that depends on.
+/// Names of the probes with selected checks and of their direct and indirect dependencies.
 fn required_probes(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) -> bool) -> HashSet<String> {
     let feeds = |info: &ProbeInfo| info.checks.iter().any(|check| wanted(info, check));
     let mut todo: Vec<&str> =
@@ -104,7 +104,7 @@ fn required_probes(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) 
     needed
 }
 
-/// Thresholds smooth what comes in again and again; a single run is taken as it is.
+/// Removes the thresholds, which need several runs.
 fn without_thresholds(info: &ProbeInfo) -> ProbeInfo {
     let mut info = info.clone();
     for check in &mut info.checks {

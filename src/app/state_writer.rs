@@ -1,5 +1,5 @@
-//! Writes the state in the background: one write at a time, each outcome counted. A disk that hangs holds up neither
-//! the daemon nor its end.
+//! Writes the state in the background, one write at a time, and counts the results. A hanging disk delays neither the
+//! daemon nor its shutdown.
 
 use std::{
     io,
@@ -19,19 +19,19 @@ use crate::{
     state::{RunningProbe, StateSnapshot, StateStore},
 };
 
-/// Longest time that the last write may take, with the one before that is still under way.
+/// Time for the last write, including a write that is still in progress.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Writes one state; may block.
 type Write = dyn Fn(&StateSnapshot<'_>) -> io::Result<()> + Send + Sync;
 
-/// See the module.
+/// Writes the state; see the module documentation.
 pub(super) struct StateWriter {
     folder: PathBuf,
     write: Arc<Write>,
     board: Arc<Board>,
     in_progress: Option<JoinHandle<()>>,
-    /// The last write failed.
+    /// Whether the last write failed.
     last_write_failed: Arc<AtomicBool>,
 }
 
@@ -45,7 +45,7 @@ impl StateWriter {
         Self { folder, write, board, in_progress: None, last_write_failed: Arc::default() }
     }
 
-    /// Begins a write. While the one before is still under way there is none, which counts as a failure.
+    /// Starts a write. If the previous write is still in progress, nothing is written, and a failure is counted.
     pub(super) fn write(&mut self, kept: Vec<RunningProbe>) {
         if self.in_progress.as_ref().is_some_and(|in_progress| !in_progress.is_finished()) {
             self.record_result(Err(write_in_progress()));
@@ -54,7 +54,7 @@ impl StateWriter {
         self.in_progress = Some(self.spawn_write(kept));
     }
 
-    /// Writes once more, but not for long: whoever ends the daemon kills it if it doesn't end.
+    /// Writes the state once more with a timeout, because a service manager kills a daemon that doesn't stop.
     pub(super) async fn write_last(&mut self, kept: Vec<RunningProbe>) {
         let last = async {
             if let Some(in_progress) = self.in_progress.take() {
@@ -84,11 +84,11 @@ impl StateWriter {
     fn record_result(&self, result: io::Result<()>) {
         let had_failed = self.last_write_failed.swap(result.is_err(), Ordering::Relaxed);
         match &result {
-            // A full disk stays full for many writes: it is said once.
+            // A full disk fails many writes, so only the first failure is a warning.
             Err(error) if had_failed => tracing::debug!(%error, "the state still can't be written"),
             Err(error) => {
                 let folder = self.folder.display();
-                let text = "the state can't be written; a restart would begin from the last one that could";
+                let text = "the state can't be written; a restart would use the last written state";
                 tracing::warn!(%folder, %error, "{text}");
             }
             Ok(()) if had_failed => tracing::info!("the state is written again"),
@@ -102,7 +102,7 @@ impl StateWriter {
 }
 
 fn write_in_progress() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the write before it is still under way; its disk or mount may hang")
+    io::Error::new(io::ErrorKind::TimedOut, "the previous write is still in progress; its disk or mount may hang")
 }
 
 #[cfg(test)]
@@ -128,7 +128,7 @@ mod tests {
             state_writer.write(Vec::new());
             assert_eq!(failures(), expected);
         }
-        // The clock doesn't run by itself while a thread is at work.
+        // The paused clock doesn't advance while a blocking thread runs.
         tokio::join!(state_writer.write_last(Vec::new()), tokio::time::advance(LAST_WRITE_TIMEOUT));
         assert_eq!(failures(), 3);
         drop(disk);

@@ -15,54 +15,54 @@ use crate::{
     settings::CheckInfo,
 };
 
-/// So many runs of each check are kept.
+/// Number of recent runs kept for each check.
 pub const MAX_RECENT_RUNS: usize = 60;
 
 /// The state of one check.
 #[derive(Debug, Clone)]
 pub struct CheckState {
-    /// What the configuration says of it.
+    /// The check's configuration.
     pub info: Arc<CheckInfo>,
-    /// After thresholds.
+    /// Status after the thresholds.
     pub status: Status,
-    /// Since when it has this status.
+    /// Time of the last status change.
     pub since: Timestamp,
-    /// When it last passed, before thresholds.
+    /// Time of the last passing verdict, before thresholds.
     pub last_pass: Option<Timestamp>,
     /// Verdicts so far by status, in the order of [`Status::ALL`].
     pub results: [u64; Status::ALL.len()],
-    /// So many results in a row were worse than the status (positive) or better than it (negative).
+    /// Consecutive results that were worse than the status (positive) or better than it (negative).
     pub streak: i32,
-    /// The last verdict, as long as it holds.
+    /// The last verdict; `None` while the check can't be judged.
     pub verdict: Option<Verdict>,
-    /// Samples that stay true though the check can't be judged now.
+    /// Samples that stay valid while the check can't be judged.
     pub retained: Vec<Sample>,
-    /// The limits, which hold whether anything was judged or not.
+    /// The configured limits, exposed even before the first verdict.
     pub limits: Arc<CheckLimits>,
-    /// The last runs, oldest first, before thresholds.
+    /// Statuses of the recent runs before thresholds, oldest first.
     pub recent: VecDeque<Status>,
-    /// Why it has its status, where no verdict says so: skipped, stale, before the first run.
+    /// Explanation of the status when no verdict explains it: skipped, stale or not run yet.
     pub note: String,
-    /// What it was before a restart. Nothing is claimed about the time in between: it stays pending until the first
-    /// result, and only then goes on from where it was.
+    /// State before a restart. The check stays pending until its first result and then continues from this state, so
+    /// nothing is claimed about the downtime.
     pub resume: Option<Resume>,
 }
 
-/// Where a check stood before a restart.
+/// State of a check before a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resume {
-    /// Its status.
+    /// The status.
     pub status: Status,
-    /// Since when.
+    /// Time of the last status change.
     pub since: Timestamp,
-    /// Its streak.
+    /// The streak.
     pub streak: i32,
 }
 
 impl CheckState {
     pub(super) fn new(info: Arc<CheckInfo>, limits: CheckLimits, now: Timestamp) -> Self {
         let (status, note) =
-            if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "switched off") };
+            if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "disabled") };
         Self {
             info,
             status,
@@ -79,31 +79,31 @@ impl CheckState {
         }
     }
 
-    /// One sentence: why it has the status that it has.
+    /// Returns one sentence that explains the status.
     #[must_use]
     pub fn summary(&self) -> &str {
         self.verdict.as_ref().map_or(&self.note, |verdict| &verdict.summary)
     }
 
-    /// Verdicts so far with a status.
+    /// Number of verdicts with a status so far.
     #[must_use]
     pub fn results(&self, status: Status) -> u64 {
         self.results.get(status as usize).copied().unwrap_or_default()
     }
 
-    /// Whether it stands in the way of being ready. What is switched off takes no part; what is skipped because
-    /// something else fails does.
+    /// Whether the check prevents the overall verdict from being ready. A disabled check never does; a skipped check
+    /// does.
     #[must_use]
     pub fn blocks_readiness(&self) -> bool {
         self.info.gate && self.info.enabled && !matches!(self.status, Status::Pass | Status::Warn)
     }
 
-    /// Whether it says something that could get too old.
+    /// Whether the status is a judgement that can become stale.
     pub(super) fn is_judged(&self) -> bool {
         matches!(self.status, Status::Pass | Status::Warn | Status::Fail)
     }
 
-    /// Takes in the verdict on one run.
+    /// Records the verdict of one run.
     pub(super) fn record(&mut self, verdict: Verdict, at: Timestamp) -> Option<StatusChange> {
         if !self.info.enabled {
             return None;
@@ -123,7 +123,7 @@ impl CheckState {
             }
         }
         let status = self.next_status(outcome.status());
-        // In the memory of the verdict before: ten thousand new ones would lie scattered among what runs need.
+        // Reuses the buffers of the previous verdict: new allocations would fragment the heap with ten thousand probes.
         self.verdict = Some(match self.verdict.take() {
             Some(mut kept) => {
                 kept.summary.clone_from(&verdict.summary);
@@ -135,7 +135,7 @@ impl CheckState {
         self.transition_to(status, at)
     }
 
-    /// It was not judged, and here is why.
+    /// Records that the check was not judged, and the reason.
     pub(super) fn mark_unjudged(&mut self, status: Status, note: String, at: Timestamp) -> Option<StatusChange> {
         if !self.info.enabled {
             return None;
@@ -160,9 +160,9 @@ impl CheckState {
         self.recent.push_back(status);
     }
 
-    /// Thresholds: the status moves to the latest result once so many results in a row were all worse, or all
-    /// better, than it is. What has no status yet, or had none to judge by, takes the first result as it comes,
-    /// unless that is worse than a pass: then the failure threshold holds it pending.
+    /// Applies the thresholds: the status changes to the latest result after enough consecutive results that were all
+    /// worse, or all better, than the status. A check without a status (pending or skipped) accepts its first result at
+    /// once, unless that result is worse than a warning: then the failure threshold keeps it pending.
     fn next_status(&mut self, result: Status) -> Status {
         let needed = match result.badness().cmp(&self.status.badness()) {
             Ordering::Equal => {
@@ -178,7 +178,7 @@ impl CheckState {
                 self.info.success_threshold
             }
         };
-        // "Not enough seen yet" is a statement about the data, not about the thing: it holds at once.
+        // A pending result is a statement about missing data, not about the target: it applies at once.
         let without_past =
             matches!(self.status, Status::Pending | Status::Skipped) && result.badness() <= Status::Warn.badness();
         if result == Status::Pending || without_past || self.streak.unsigned_abs() >= needed {
@@ -258,10 +258,10 @@ mod tests {
             (3, 2, "fffpp", "..ffp"),
             (2, 1, "pfufu", "ppuuu"),
             (2, 1, "pufff", "ppfff"),
-            // What has seen nothing yet takes the first good result as it comes.
+            // A check without any result accepts its first good result at once.
             (3, 3, "ppp", "ppp"),
             (3, 3, "www", "www"),
-            // Not enough data is said at once.
+            // A pending result applies at once.
             (3, 3, "p.p", "p.p"),
         ] {
             assert_eq!(play(&mut check(failures, successes), results), statuses, "{failures} {successes} {results}");

@@ -1,7 +1,7 @@
-//! The board: the latest state of every probe and check, and the only place where it lives.
+//! The board holds the latest state of every probe and check. It is the only place where this state lives.
 //!
-//! The scheduler writes it; the metrics, the pages and the API read snapshots. A snapshot is a copy of pointers: a
-//! probe's state is replaced as a whole when something happens to it, so readers never wait and never see half of it.
+//! The scheduler writes to it; metrics, pages and API read snapshots. A snapshot is a list of pointers: an update
+//! replaces the whole state of a probe, so a reader never waits and never sees a partial update.
 
 mod check;
 mod probe;
@@ -28,7 +28,7 @@ use crate::{
     settings::ProbeInfo,
 };
 
-/// See the module.
+/// Shared, thread-safe board; see the module documentation.
 #[derive(Debug)]
 pub struct Board {
     inner: Mutex<BoardState>,
@@ -42,12 +42,12 @@ struct BoardState {
     daemon: DaemonStats,
 }
 
-/// What the daemon says about itself.
+/// Statistics of the daemon itself.
 #[derive(Debug, Clone, Default)]
 pub struct DaemonStats {
-    /// Whether the last attempt to load the configuration worked.
+    /// Whether the last attempt to load the configuration succeeded.
     pub reload_successful: bool,
-    /// When it last worked, in seconds since the epoch.
+    /// Time of the last successful load, in seconds since the epoch.
     pub reloaded_at: f64,
     /// Panics caught in probes and checks.
     pub panics: u64,
@@ -57,14 +57,14 @@ pub struct DaemonStats {
     pub state_failures: u64,
 }
 
-/// The board at one moment.
+/// Immutable copy of the board.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Grows with each change of the board.
+    /// Version of the board; every change increments it.
     pub version: u64,
     /// Every probe, in the order of the configuration.
     pub probes: Vec<Arc<ProbeState>>,
-    /// The daemon itself.
+    /// Statistics of the daemon.
     pub daemon: DaemonStats,
 }
 
@@ -75,8 +75,8 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Puts every probe of a configuration on the board, all pending; what `keep` says is unchanged stays as it is,
-    /// what is no longer there goes.
+    /// Replaces the set of probes after a configuration was loaded. Probes for which `keep` returns true retain their
+    /// state, all others start as pending, and removed probes disappear.
     pub fn replace_probes(
         &self,
         probes: Vec<(Arc<ProbeInfo>, Vec<CheckLimits>)>,
@@ -96,7 +96,7 @@ impl Board {
         self.notify(inner);
     }
 
-    /// Writes down one run of a probe; gives what changed its status, for the log.
+    /// Records one run of a probe. Returns the status changes for the log.
     pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let panics = u64::from(report.panics);
         self.update(probe, |state, daemon| {
@@ -105,12 +105,12 @@ impl Board {
         })
     }
 
-    /// Writes down that a probe was not run because one that it depends on fails.
+    /// Records that a probe was skipped because the probe `because`, on which it depends, fails.
     pub fn skip(&self, probe: &str, because: &str, now: Timestamp) -> Vec<StatusChange> {
         self.update(probe, |state, _| state.skip(because, now))
     }
 
-    /// Writes down that a run was left out because the one before had not ended.
+    /// Records runs that were left out because the previous run had not ended.
     pub fn add_overruns(&self, probe: &str, runs: u64) {
         self.update(probe, |state, _| {
             state.overruns += runs;
@@ -118,8 +118,8 @@ impl Board {
         });
     }
 
-    /// Turns what is older than three intervals into `unknown`; gives what changed, with the probe's name. To be
-    /// called about once a second.
+    /// Marks results older than three intervals as `unknown`. Returns the status changes with the probe names. The
+    /// caller runs it about once a second.
     pub fn expire_stale(&self, now: Timestamp) -> Vec<(String, StatusChange)> {
         let mut inner = self.lock();
         let mut changes = Vec::new();
@@ -133,14 +133,14 @@ impl Board {
         changes
     }
 
-    /// Changes what the daemon says about itself.
+    /// Updates the statistics of the daemon.
     pub fn update_daemon(&self, change: impl FnOnce(&mut DaemonStats)) {
         let mut inner = self.lock();
         change(&mut inner.daemon);
         self.notify(inner);
     }
 
-    /// Replaces a probe's state by what survived a restart.
+    /// Updates a probe's state with the state saved before a restart.
     pub fn restore(&self, probe: &str, restore: impl FnOnce(&mut ProbeState)) {
         self.update(probe, |state, _| {
             restore(state);
@@ -148,19 +148,19 @@ impl Board {
         });
     }
 
-    /// One probe's state.
+    /// Returns the state of one probe.
     pub fn probe(&self, name: &str) -> Option<Arc<ProbeState>> {
         let inner = self.lock();
         inner.by_name.get(name).and_then(|at| inner.probes.get(*at)).cloned()
     }
 
-    /// Everything, at one moment.
+    /// Returns a consistent copy of the whole board.
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.lock();
         Snapshot { version: *self.version.borrow(), probes: inner.probes.clone(), daemon: inner.daemon.clone() }
     }
 
-    /// Wakes whoever waits for a change; the value grows with each.
+    /// Returns a receiver that is notified of every change with the new version.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
@@ -172,7 +172,7 @@ impl Board {
     ) -> Vec<StatusChange> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        // A run may end just after a reload took its probe away.
+        // A run may end just after a reload has removed its probe.
         let Some(state) = inner.by_name.get(probe).and_then(|at| inner.probes.get_mut(*at)) else { return Vec::new() };
         let changes = change(Arc::make_mut(state), &mut inner.daemon);
         self.notify(guard);
@@ -180,42 +180,42 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, BoardState> {
-        // Nothing panics while it holds the lock; if it did, the state would still be the one before.
+        // No code panics while it holds the lock; if it did, the state would still be the previous one.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the watchers; takes the guard so that it happens under the lock and versions match states.
+    /// Notifies subscribers. It takes the guard so that versions match states.
     fn notify(&self, guard: MutexGuard<'_, BoardState>) {
         self.version.send_modify(|version| *version += 1);
         drop(guard);
     }
 }
 
-/// A status that has changed.
+/// One status change of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusChange {
-    /// The check's name.
+    /// Name of the check.
     pub check: String,
-    /// The status before.
+    /// Status before the change.
     pub from: Status,
-    /// The status now.
+    /// Status after the change.
     pub to: Status,
-    /// Why, in a sentence.
+    /// Explanation in one sentence.
     pub summary: String,
 }
 
 impl Snapshot {
-    /// Every check with its probe.
+    /// Iterates over all checks with their probes.
     pub fn checks(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
         self.probes.iter().flat_map(|probe| probe.checks.iter().map(move |check| (&**probe, check)))
     }
 
-    /// What stands in the way of being ready: see [`CheckState::blocks`].
+    /// Iterates over the checks that prevent readiness: see [`CheckState::blocks_readiness`].
     pub fn blockers(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
         self.checks().filter(|(_, check)| check.blocks_readiness())
     }
 
-    /// The same, the worst first; of those alike, the one that broke last: it is the news.
+    /// Returns the blockers sorted by status, severity and recency, worst first.
     #[must_use]
     pub fn blockers_worst_first(&self) -> Vec<(&ProbeState, &CheckState)> {
         let mut blockers: Vec<_> = self.blockers().collect();
@@ -223,20 +223,20 @@ impl Snapshot {
         blockers
     }
 
-    /// The overall verdict.
+    /// Whether the overall verdict is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.blockers().next().is_none()
     }
 
-    /// Whether every probe has run, been skipped or timed out once.
+    /// Whether every probe has run, timed out or been skipped at least once.
     #[must_use]
     pub fn all_probes_attempted(&self) -> bool {
         self.probes.iter().all(|probe| probe.was_attempted())
     }
 }
 
-/// How much a check counts in the score.
+/// Weight of a check in the score.
 #[must_use]
 pub fn score_weight(severity: Severity) -> f64 {
     match severity {

@@ -16,52 +16,52 @@ use crate::{
     settings::ProbeInfo,
 };
 
-/// The state of one probe with its checks.
+/// State of one probe with its checks.
 #[derive(Debug, Clone)]
 pub struct ProbeState {
-    /// What the configuration says of it.
+    /// The probe's configuration.
     pub info: Arc<ProbeInfo>,
-    /// Its checks, in the order of the configuration.
+    /// The checks, in the order of the configuration.
     pub checks: Vec<CheckState>,
-    /// Runs so far.
+    /// Number of runs.
     pub runs: u64,
-    /// Failed runs so far by reason, in the order of [`Reason::ALL`].
+    /// Number of failed runs by reason, in the order of [`Reason::ALL`].
     pub failures: [u32; Reason::ALL.len()],
-    /// Runs left out because the one before had not ended.
+    /// Runs left out because the previous run had not ended.
     pub overruns: u64,
-    /// The last run, unless a restart forgot it.
+    /// The last run; `None` before the first run after a start.
     pub last: Option<LastRun>,
-    /// When it last ran or was skipped; `None` before.
+    /// Time of the last run or skip; `None` before the first.
     pub last_attempt: Option<Timestamp>,
-    /// The last runs, oldest first.
+    /// The recent runs, oldest first.
     pub recent: VecDeque<PastRun>,
-    /// Samples of facts that stay true though the probe fails now.
+    /// Samples of the facts that stay valid while the probe fails.
     pub retained: Vec<Sample>,
 }
 
 /// The last run of a probe.
 #[derive(Debug, Clone)]
 pub struct LastRun {
-    /// When it started.
+    /// Start time.
     pub at: Timestamp,
-    /// How long it took.
+    /// Duration of the run.
     pub duration: Duration,
-    /// Seconds from its planned to its real start.
+    /// Delay of the start against the schedule, in seconds.
     pub lateness: f64,
-    /// Where the time went.
+    /// Duration of each phase.
     pub phases: Vec<(Phase, Duration)>,
-    /// Why it failed, if it did.
+    /// The failure, if the run failed.
     pub failure: Option<Failure>,
-    /// Samples of its facts.
+    /// Samples of the facts.
     pub samples: Vec<Sample>,
 }
 
-/// One run of the past, for the strip on the page.
+/// Summary of a past run, for the history strip of the status page.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PastRun {
-    /// When it started, in whole seconds since the epoch.
+    /// Start time in whole seconds since the epoch.
     pub at: u32,
-    /// How long it took, in seconds; 0 for a run that was skipped.
+    /// Duration in seconds; 0 for a skipped run.
     pub duration: f32,
 }
 
@@ -81,20 +81,20 @@ impl ProbeState {
             overruns: 0,
             last: None,
             last_attempt: None,
-            // At once as large as it gets: memory that grows with the runs would lie scattered among what they need.
+            // Allocated at full size: a buffer that grows would fragment the heap.
             recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
             retained: Vec::new(),
         }
     }
 
-    /// Failed runs so far with a reason.
+    /// Number of failed runs with a reason.
     #[must_use]
     pub fn failures(&self, reason: Reason) -> u64 {
         self.failures.get(reason as usize).copied().unwrap_or_default().into()
     }
 
-    /// Whether the thing itself is broken, thresholds applied: what depends on this probe is skipped meanwhile. A
-    /// probe that is skipped itself counts too, so that a whole chain rests.
+    /// Whether the probe's health check fails, after thresholds. The scheduler then skips the probes that depend on it.
+    /// A skipped probe counts as failing, so that a chain of dependencies is skipped as a whole.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.checks.iter().any(|check| {
@@ -102,13 +102,13 @@ impl ProbeState {
         })
     }
 
-    /// Whether it has run or was skipped at least once, or never will.
+    /// Whether the probe has run or been skipped at least once, or is disabled.
     #[must_use]
     pub fn was_attempted(&self) -> bool {
         self.last_attempt.is_some() || !self.info.enabled
     }
 
-    /// Older than three intervals.
+    /// Whether the last attempt is older than three intervals.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
         let limit = SignedDuration::try_from(self.info.timing.interval * 3).unwrap_or(SignedDuration::MAX);
         self.last_attempt.is_some_and(|at| now.duration_since(at) > limit)
@@ -127,7 +127,7 @@ impl ProbeState {
             self.retained = retained;
         }
         self.last_attempt = Some(at);
-        // In the memory of the run before, for the same reason.
+        // Reuses the buffer of the previous run, to avoid heap fragmentation.
         let mut phases = self.last.take().map(|last| last.phases).unwrap_or_default();
         phases.clone_from(&report.phases);
         self.last = Some(LastRun { at, duration: report.duration, lateness, phases, failure: report.failure, samples });
@@ -136,13 +136,13 @@ impl ProbeState {
 
     pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<StatusChange> {
         self.last_attempt = Some(now);
-        // Its checks remember the skip too: runs and results stay side by side.
+        // The checks record the skip too, so that runs and results correspond.
         self.push_recent_run(now, Duration::ZERO);
         let note = format!("skipped while {because} fails");
         self.checks.iter_mut().filter_map(|check| check.mark_unjudged(Status::Skipped, note.clone(), now)).collect()
     }
 
-    /// Whether any check says something that could get too old.
+    /// Whether any check has a judgement that can become stale.
     pub(super) fn has_verdicts(&self) -> bool {
         self.checks.iter().any(CheckState::is_judged)
     }

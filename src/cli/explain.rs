@@ -1,4 +1,4 @@
-//! `explain PROBE`: runs one probe once and prints the observation, and how each check judged it.
+//! `explain PROBE`: runs one probe once and prints the observation and the verdict of each check.
 
 use std::io::{self, Write};
 
@@ -50,7 +50,7 @@ fn describe(info: &ProbeInfo, report: &RunReport) -> String {
     text.push_str("\nfacts\n");
     match &report.facts {
         Some(facts) => to_yaml(facts).lines().for_each(|line| text.push_str(&format!("  {line}\n"))),
-        None => text.push_str("  none: the run failed before anything was seen\n"),
+        None => text.push_str("  none: the run failed before any fact was observed\n"),
     }
     text.push_str("\nchecks\n");
     for (check, verdict) in info.checks.iter().zip(&report.verdicts) {

@@ -1,4 +1,4 @@
-//! The command line: arguments here, one command a file.
+//! The command line: global arguments and one module for each command.
 
 mod check;
 mod demo;
@@ -27,9 +27,9 @@ use crate::{
     telemetry::{self, LogFormat},
 };
 
-/// Keeps a production readiness checklist true: evaluates it all the time and serves the verdicts to Prometheus.
+/// Evaluates production readiness checks continuously and serves the verdicts to Prometheus.
 ///
-/// Without a command it serves.
+/// The default command is `serve`.
 #[derive(Debug, Parser)]
 #[command(name = "readiness-exporter", version = VERSION, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -41,7 +41,7 @@ pub struct Cli {
     command: Option<Command>,
 }
 
-/// Version with the revision it was built from, where the build knows it.
+/// Version with the revision of the build, if known.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("READINESS_REVISION"), ")");
 
 const AFTER_HELP: &str = "\
@@ -54,17 +54,17 @@ Start here:
 Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
 3 something can't be judged.";
 
-/// Where the configuration is looked for.
+/// Default locations of the configuration.
 const DEFAULT_CONFIG_PATHS: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
 
-/// What every command takes.
+/// Arguments of every command.
 #[derive(Debug, Clone, Args)]
 struct GlobalArgs {
-    /// Configuration: a YAML file, or a folder of them. Default: config/readiness.yaml, then
+    /// Configuration: a YAML file or a folder of YAML files. Default: config/readiness.yaml, then
     /// /etc/readiness-exporter/readiness.yaml
     #[arg(long = "config.file", value_name = "PATH", env = "READINESS_CONFIG", global = true)]
     config_file: Option<PathBuf>,
-    /// Log what is at least this important: error, warn, info, debug or trace
+    /// Log level: error, warn, info, debug or trace
     #[arg(
         long = "log.level",
         value_name = "LEVEL",
@@ -73,7 +73,7 @@ struct GlobalArgs {
         global = true
     )]
     log_level: String,
-    /// Form of the log lines
+    /// Log format
     #[arg(
         long = "log.format",
         value_name = "FORMAT",
@@ -89,34 +89,34 @@ struct GlobalArgs {
 enum Command {
     /// Run the daemon (the default)
     Serve(serve::ServeArgs),
-    /// Run the daemon against a small service in the same process, with faults that come and go
+    /// Run the daemon against a demo service in the same process, with scripted faults
     Demo(demo::DemoArgs),
     /// Run every check once and print the verdicts; a gate for pipelines
     Check(check::CheckArgs),
-    /// Check the configuration, and nothing else
+    /// Validate the configuration
     Validate,
-    /// Run one probe once and print all that it saw, and how its checks judged it
+    /// Run one probe once and print its facts and the verdicts of its checks
     Explain(explain::ExplainArgs),
-    /// Print the SQL that gives a monitoring role just what the configured postgres checks need
+    /// Print the SQL that grants a monitoring role the privileges of the configured postgres checks
     Grants(grants::GrantsArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Print the reference page of a probe kind or a check kind: settings, verdicts, examples, measures, alert
     Reference(reference::ReferenceArgs),
-    /// Ask the daemon beside this process whether it runs: 0 if so, else 1; for containers, which have no shell
+    /// Check whether the local daemon is healthy: exit code 0 if so, else 1; for containers without a shell
     Healthcheck(healthcheck::HealthcheckArgs),
 }
 
-/// How a command ended, as an exit code that scripts can trust.
+/// Exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is well.
+    /// Success.
     Good = 0,
-    /// Something fails.
+    /// A check fails.
     Fails = 1,
-    /// Bad configuration or usage.
+    /// Invalid configuration or usage.
     Usage = 2,
-    /// Something can't be judged.
+    /// A check can't be judged.
     Unknown = 3,
 }
 
@@ -127,7 +127,7 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
-    /// Runs the command and gives its exit code.
+    /// Runs the command and returns its exit code.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let Self { common, serve, command } = self;
@@ -140,7 +140,8 @@ impl Cli {
             None => serve.run(&common),
             Some(Command::Serve(flags)) => flags.with_defaults_from(serve).run(&common),
             Some(_) if !no_serve_flags => {
-                let text = "--web.*, --state.path and --config.check belong to `serve`: write them behind it, or leave them out";
+                let text =
+                    "--web.*, --state.path and --config.check belong to `serve`: write them after it, or remove them";
                 Ok(print_error(text))
             }
             Some(Command::Demo(demo)) => demo.run(),
@@ -154,7 +155,7 @@ impl Cli {
         };
         match done {
             Ok(exit) => exit.into(),
-            // A reader that has seen enough, as in `| head`.
+            // A reader such as `| head` may close the pipe early.
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
                 ExitCode::SUCCESS
             }
@@ -166,7 +167,7 @@ impl Cli {
         }
     }
 
-    /// The whole command line, for the tests that hold the documents to it.
+    /// The command line definition, for tests of the documentation.
     #[must_use]
     pub fn describe() -> clap::Command {
         <Self as CommandFactory>::command()
@@ -174,18 +175,18 @@ impl Cli {
 }
 
 impl GlobalArgs {
-    /// Reads the configuration whenever it is called, if there is any.
+    /// Returns a function that loads the configuration.
     fn load(&self, flags: Flags) -> LoadSettings {
-        // The place is settled once, what is there is read anew.
+        // The path is resolved once; the content is read at each call.
         let Some(path) = self.find_config() else { return Arc::new(|| Err(no_configuration_error())) };
         let common = Self { config_file: Some(path), ..self.clone() };
         Arc::new(move || settings::load(&common.sources(flags.clone())))
     }
 
-    /// Where the configuration comes from, with the environment of this process.
+    /// Sources of the configuration, with the environment of this process.
     fn sources(&self, flags: Flags) -> Sources {
         let environment = std::env::vars_os();
-        // A variable that isn't text can't be meant for us.
+        // A variable that is not UTF-8 can't be a setting.
         let environment =
             environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Sources { path: self.config_path(), environment: environment.collect(), flags }
@@ -195,7 +196,7 @@ impl GlobalArgs {
         self.find_config().unwrap_or_else(|| DEFAULT_CONFIG_PATHS[0].into())
     }
 
-    /// What is named, or the first of the usual places where something is, readable or not.
+    /// Returns the explicit path, or the first default path with a file, readable or not.
     fn find_config(&self) -> Option<PathBuf> {
         let is_missing = |path: &PathBuf| path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         self.config_file
@@ -206,26 +207,26 @@ impl GlobalArgs {
 
 fn no_configuration_error() -> Diagnostics {
     let usual = DEFAULT_CONFIG_PATHS.join(" nor at ");
-    let text = format!("no configuration at {usual}: write one there, or name it with --config.file");
+    let text = format!("no configuration at {usual}: create one there, or specify it with --config.file");
     let mut problems = Diagnostics::default();
     problems.push(Location::default(), text, None);
     problems
 }
 
-/// Says what is wrong, where errors belong.
+/// Prints an error to standard error.
 fn print_error(problem: &str) -> Exit {
-    // Where nobody can read it, nothing is lost.
+    // Writing fails only if standard error is closed.
     let _ = writeln!(io::stderr().lock(), "{}", problem.trim_end());
     Exit::Usage
 }
 
-/// Everything on one thread, except that a daemon runs its probes on another one (see the decisions in the crate's head).
-/// Runs wait far more than they work, and handing each from one thread to another costs more than most of them do; what
-/// takes long (pages, files, look-ups) has threads of its own.
+/// Runs a future on a single-threaded runtime; the daemon adds a second runtime for its probes (see the decisions in
+/// the crate documentation). Runs mostly wait, and moving them between threads would cost more than most of them do.
+/// Expensive work (pages, files, lookups) runs on other threads.
 fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(THREADS).build()?;
     let done = runtime.block_on(work);
-    // A look-up or a file that hangs must not hold up the exit.
+    // A hanging DNS lookup or file access must not delay the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     Ok(done)
 }

@@ -16,13 +16,13 @@ use crate::{
     settings::Flags,
 };
 
-/// Flags of `serve`; they win over the configuration file and the environment.
+/// Flags of `serve`; they override the configuration file and the environment.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ServeArgs {
-    /// Listen here; may be given several times
+    /// Listen on this address; may be given several times
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// TLS and users of the daemon's own doors, as for other exporters (not supported yet)
+    /// TLS and users of the daemon's own endpoints, as for other exporters (not supported yet)
     #[arg(long = "web.config.file", value_name = "PATH")]
     web_config: Option<PathBuf>,
     /// Allow POST /-/reload
@@ -31,7 +31,7 @@ pub(super) struct ServeArgs {
     /// URL under which clients reach the daemon; the commands of runbooks use it
     #[arg(long = "web.external-url", value_name = "URL")]
     external_url: Option<String>,
-    /// Folder for what must survive a restart
+    /// Folder of the state that survives a restart
     #[arg(long = "state.path", value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// Check the configuration and exit
@@ -45,7 +45,7 @@ impl ServeArgs {
         listen.is_empty() && web_config.is_none() && !lifecycle && external_url.is_none() && state.is_none() && !check
     }
 
-    /// The flags behind the command, filled up with those before it.
+    /// Merges the flags before the command into the flags after it, which win.
     pub(super) fn with_defaults_from(self, before: Self) -> Self {
         Self {
             listen: if self.listen.is_empty() { before.listen } else { self.listen },
@@ -86,11 +86,11 @@ impl ServeArgs {
     }
 }
 
-/// SIGHUP asks for a reload, the first SIGTERM or SIGINT ends this process in good order.
+/// Handles signals: SIGHUP requests a reload, SIGTERM and SIGINT shut down.
 pub(super) async fn handle_signals(reloads: mpsc::Sender<ReloadRequest>, shutdown: CancellationToken) {
     let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = streams else {
-        tracing::error!("signals can't be received; this process can only be killed");
+        tracing::error!("signals can't be received; this process only stops when killed");
         return;
     };
     loop {
@@ -98,7 +98,7 @@ pub(super) async fn handle_signals(reloads: mpsc::Sender<ReloadRequest>, shutdow
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
             _ = hangup.recv() => {
-                // The outcome is logged where the reload happens.
+                // The main loop logs the result of the reload.
                 let (reply, _outcome) = oneshot::channel();
                 // Never waits: SIGTERM must be received while a configuration on a dead mount is read. If the queue is
                 // full, a reload that starts after this signal is due anyway.

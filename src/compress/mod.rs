@@ -1,10 +1,10 @@
-//! One gzip stream made of parts that were packed at different times, each piece by piece; and the way back.
+//! Builds one gzip stream from parts that were compressed at different times, in chunks, and decompresses a part.
 //!
-//! RFC 1952 frames one deflate stream; deflate blocks may follow each other once the first part ends on a byte (a
-//! sync flush). Two gzip members would be shorter to write, but many readers stop after the first.
+//! RFC 1952 frames one deflate stream. Deflate blocks can be concatenated if the first part ends on a byte boundary (a
+//! sync flush). Two gzip members would be simpler, but many clients stop after the first member.
 //!
-//! What is packed is in pieces of one size: pages come and go every few seconds, and as blocks of a megabyte each they
-//! would leave holes that nothing else fits into.
+//! Compressed data is stored in chunks of one size, because pages are allocated and freed every few seconds, and large
+//! blocks would fragment the heap.
 
 mod members;
 
@@ -15,41 +15,42 @@ use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompr
 
 pub(crate) use self::members::GzipDecoder;
 
-/// Where a part stands in its stream.
+/// Position of a part in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamPart {
-    /// The first of several: begins with the header, and more follows.
+    /// The first part: starts with the header.
     First,
-    /// The last of several: the trailer follows.
+    /// The last part: the trailer follows.
     Last,
 }
 
-/// Checksum and length of what was packed.
+/// Checksum and length of the uncompressed text.
 pub(crate) type PartChecksum = Arc<Crc>;
 
-/// Magic, deflate, no flags, no time, no extra flags, unknown system: the same bytes for the same page.
+/// Magic, deflate, no flags, no time, no extra flags, unknown system. The header is constant, so equal pages have equal
+/// bytes.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// Bytes of a piece, packed or not.
+/// Size of a chunk, compressed or not.
 const CHUNK_BYTES: usize = 64 << 10;
-/// More than the compressor ever holds back (two blocks of 85 KiB): where a flush has less room than that, a second call
-/// brings out only what is left of the block, says that all is well, and the flush never happens.
+/// Spare output capacity, larger than the compressor's internal buffers (two blocks of 85 KiB). With less capacity, a
+/// flush needs a second call, which only returns the rest of the block and reports success without flushing.
 const OUTPUT_HEADROOM: usize = 192 << 10;
 
-/// One part, packed.
+/// A compressed part.
 #[derive(Debug, Clone)]
 pub(crate) struct Compressed {
-    /// Each of [`CHUNK_BYTES`] but the last.
+    /// Chunks of [`CHUNK_BYTES`], except the last.
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) checksum: PartChecksum,
 }
 
-/// Packs one part as it comes.
+/// Compresses one part incrementally.
 pub(crate) struct Compressor {
     deflate: Compress,
     crc: Crc,
     full: Vec<Bytes>,
-    /// What has come out since.
+    /// Output since the last full chunk.
     compressed: Vec<u8>,
     place: StreamPart,
 }
@@ -60,18 +61,18 @@ impl Compressor {
         if place == StreamPart::First {
             compressed.extend(HEADER);
         }
-        // The fastest level: pages repeat themselves so much that the others gain little for three times the time.
+        // The fastest level: pages are so repetitive that better levels gain little for three times the time.
         let deflate = Compress::new(Compression::fast(), false);
         Self { deflate, crc: Crc::new(), full: Vec::new(), compressed, place }
     }
 
-    /// Takes in what follows.
+    /// Appends text.
     pub(crate) fn push(&mut self, text: &[u8]) {
         self.crc.update(text);
         self.deflate(text, FlushCompress::None);
     }
 
-    /// The part, packed.
+    /// Finishes the part.
     pub(crate) fn finish(mut self) -> Compressed {
         self.deflate(&[], if self.place == StreamPart::First { FlushCompress::Sync } else { FlushCompress::Finish });
         if !self.compressed.is_empty() {
@@ -85,9 +86,9 @@ impl Compressor {
         loop {
             let done = usize::try_from(self.deflate.total_in() - start).unwrap_or(usize::MAX);
             let rest = text.get(done..).unwrap_or_default();
-            // Errors are defined for reading only; a part that could not be packed would show in the trailer.
+            // Only decompression can fail; a defect would show in the trailer.
             let ended = self.deflate.compress_vec(rest, &mut self.compressed, flush).is_err();
-            // Room that is left over says that everything came out.
+            // Spare capacity means that the output is complete.
             let ended = ended || self.compressed.len() < self.compressed.capacity();
             let full = self.compressed.len() / CHUNK_BYTES * CHUNK_BYTES;
             self.full.extend(self.compressed.drain(..full).as_slice().chunks(CHUNK_BYTES).map(Bytes::copy_from_slice));
@@ -98,14 +99,14 @@ impl Compressor {
     }
 }
 
-/// Packs one part that is there as a whole.
+/// Compresses a complete part.
 pub(crate) fn compress_part(text: &[u8], place: StreamPart) -> Compressed {
     let mut compressor = Compressor::new(place);
     compressor.push(text);
     compressor.finish()
 }
 
-/// What ends a stream of two parts.
+/// Returns the trailer of a stream of two parts.
 pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
     let mut both = Crc::new();
     both.combine(first);
@@ -115,7 +116,7 @@ pub(crate) fn trailer(first: &Crc, last: &Crc) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// A stream of one part, in pieces, with the checksum and length of the text.
+/// Compresses a text as a complete stream.
 pub(crate) fn compress_whole(text: &[u8]) -> Compressed {
     let (mut first, last) = (compress_part(text, StreamPart::First), compress_part(&[], StreamPart::Last));
     first.chunks.extend(last.chunks);
@@ -123,23 +124,22 @@ pub(crate) fn compress_whole(text: &[u8]) -> Compressed {
     first
 }
 
-/// Text in pieces, each with memory of its own.
+/// Copies text into chunks with separate allocations.
 pub(crate) fn split_into_chunks(text: &[u8]) -> Vec<Bytes> {
     text.chunks(CHUNK_BYTES).map(Bytes::copy_from_slice).collect()
 }
 
-/// Decompresses a first part piece by piece: for clients that don't accept gzip, of a page that is too large to be kept
-/// as text.
+/// Decompresses a first part chunk by chunk, for clients that don't accept gzip.
 pub(crate) struct Decompressor {
     inflate: Decompress,
     compressed: Box<dyn Iterator<Item = Bytes> + Send>,
-    /// Rest of the piece that was read last.
+    /// Rest of the current chunk.
     rest: Bytes,
     remaining: u32,
 }
 
 impl Decompressor {
-    /// Decompresses the pieces that [`Compressor::finish`] gave for a [`StreamPart::First`].
+    /// Decompresses the chunks of a [`StreamPart::First`] from [`Compressor::finish`].
     pub(crate) fn new(chunks: impl Iterator<Item = Bytes> + Send + 'static, checksum: &PartChecksum) -> Self {
         let mut compressed = Box::new(chunks);
         let mut rest = compressed.next().unwrap_or_default();
@@ -147,7 +147,7 @@ impl Decompressor {
         Self { inflate: Decompress::new(false), compressed, rest, remaining: checksum.amount() }
     }
 
-    /// Bytes that are still to come.
+    /// Bytes that remain.
     pub(crate) fn remaining(&self) -> u64 {
         u64::from(self.remaining)
     }
@@ -162,12 +162,12 @@ impl Iterator for Decompressor {
         }
         let mut chunk = Vec::with_capacity(CHUNK_BYTES.min(self.remaining as usize));
         while chunk.len() < chunk.capacity() {
-            // All may have been read when there is still something to come out.
+            // Output may remain after all input was consumed.
             if self.rest.is_empty() {
                 self.rest = self.compressed.next().unwrap_or_default();
             }
             let (read, written) = (self.inflate.total_in(), chunk.len());
-            // We have packed it ourselves; were it damaged, the length would not be reached, and the client sees that.
+            // The data was compressed here. If it were damaged, the client would notice the missing length.
             self.inflate.decompress_vec(&self.rest, &mut chunk, FlushDecompress::None).ok()?;
             let read = usize::try_from(self.inflate.total_in() - read).unwrap_or(usize::MAX);
             if read == 0 && chunk.len() == written {
@@ -205,7 +205,7 @@ mod tests {
             let trailer = trailer(&one.checksum, &two.checksum);
             let bytes = [one.chunks.concat(), two.chunks.concat(), trailer.to_vec()].concat();
             let mut text = String::new();
-            // A reader of a single member checks the trailer and that nothing is left over.
+            // A single-member reader verifies the trailer and that no data follows.
             let mut reader = flate2::bufread::GzDecoder::new(bytes.as_slice());
             reader.read_to_string(&mut text).unwrap();
             assert_eq!(text, format!("{first}{last}"));
@@ -215,9 +215,9 @@ mod tests {
 
     #[test]
     fn what_was_packed_in_pieces_comes_back_in_pieces() {
-        // Of many lengths: pieces of text and of what is packed end at different places.
+        // Texts of many lengths end at different positions in plain and compressed chunks.
         let even = (0..100).map(|n| "series 1\n".repeat(6_000 + n * 37));
-        // Of which much is still inside at the end, more than the room that is left in its piece.
+        // Incompressible texts leave more buffered output at the end than the chunk's remaining capacity.
         let mut random = 1_u64;
         let mut letter = move || {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn sizes_around_every_buffer_are_whole_for_gzip_too() {
         let noise: Vec<u8> = (0..600_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        // What does not compress fills a piece of the packed form as well.
+        // Incompressible data also fills chunks of the compressed form.
         for buffer in [
             1,
             CHUNK_BYTES - 30,

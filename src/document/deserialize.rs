@@ -1,4 +1,4 @@
-//! A [`Node`] as a serde deserializer whose errors know what they are about and where.
+//! Implements a serde deserializer for [`Node`]. Its errors contain the node and the location.
 
 use std::collections::HashSet;
 
@@ -6,24 +6,24 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
 use super::{MapEntry, Node, NodeValue, diagnostics, messages::Error};
 
-/// Reads from a piece, leaving out what is known to be wrong.
+/// Deserializes a node, leaving out the nodes with known errors.
 #[derive(Clone, Copy)]
 pub(super) struct NodeDeserializer<'a> {
     pub node: &'a Node,
     pub without: &'a Exclusions,
 }
 
-/// What is known to be wrong already. Pieces are told apart by their address.
+/// Nodes and keys with known errors. Nodes are identified by their address.
 #[derive(Default)]
 pub(super) struct Exclusions {
-    /// Entries and items that are passed over.
+    /// Entries and items to leave out.
     pub nodes: HashSet<*const Node>,
-    /// Keys that are missing only because they were passed over, with the map that they are missing in.
+    /// Keys that are absent only because their node was left out, with the map of each.
     pub absent_keys: HashSet<(*const Node, String)>,
-    /// Keys that are missing and were said to be, with the map that they are missing in: anything stands for them,
-    /// so that what else is missing shows.
+    /// Missing keys that were already reported, with the map of each. A placeholder value replaces each of them, so
+    /// that further missing keys are found.
     pub placeholders: HashSet<(*const Node, &'static str)>,
-    /// A piece that shows what is written in place of what is meant.
+    /// A node to read as its source text instead of its interpolated value.
     pub source_only: Option<*const Node>,
 }
 
@@ -51,8 +51,7 @@ impl<'a> NodeDeserializer<'a> {
         visitor.visit_seq(List { reader: self, items: items.iter() })
     }
 
-    /// A text that was filled in from outside may be meant as a number or a truth value: nothing else could be
-    /// written into such a place.
+    /// Parses an interpolated text as a number or boolean, because a variable can only hold text.
     fn interpolated_scalar(self) -> Option<Scalar> {
         let NodeValue::Interpolated(resolved) = &self.node.value else { return None };
         if self.shows_source() {
@@ -138,9 +137,9 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         match &self.node.value {
-            // `health:` is `health: {}`.
+            // `health:` is equivalent to `health: {}`.
             NodeValue::Null => self.map(&[], visitor),
-            // Serde would take a list for the values of the keys in their order.
+            // Serde would accept a list as the values of the keys in order.
             NodeValue::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &"a map")),
             _ => self.deserialize_any(visitor),
         }
@@ -217,7 +216,7 @@ impl<'de> de::SeqAccess<'de> for List<'_> {
     }
 }
 
-/// `word: settings` where one of several words is expected.
+/// An externally tagged enum: `variant: settings`.
 struct Variant<'a> {
     reader: NodeDeserializer<'a>,
     entry: &'a MapEntry,
@@ -262,7 +261,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     }
 }
 
-/// Stands for a value that is missing. It suits most types; where it doesn't, nothing more is said of its map.
+/// Replaces a missing value. It suits most types; for other types no further error of its map is reported.
 struct PlaceholderValue;
 
 impl<'de> Deserializer<'de> for PlaceholderValue {

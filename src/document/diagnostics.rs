@@ -1,18 +1,18 @@
-//! The list of what is wrong, as it is shown to people: the place, the line itself, a caret and the nearest valid word.
+//! The list of configuration errors as users see it: location, source line, caret and the nearest valid word.
 
 use std::{fmt, sync::Arc};
 
 use super::{Location, Node, NodeValue};
 use crate::model::failure::Invalid;
 
-/// More than anyone reads; the rest is only counted.
+/// Number of errors that are listed; further errors are only counted.
 const MAX_DIAGNOSTICS: usize = 100;
-/// A longer list of words helps nobody.
+/// Longest list of valid words in a message.
 const MAX_LISTED_WORDS: usize = 40;
-/// A longer line is shown in part, around the caret.
+/// Longest excerpt of a source line, around the caret.
 const MAX_EXCERPT_CHARS: usize = 120;
 
-/// What is wrong with a configuration: all of it, not just the first.
+/// All errors of a configuration.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
     sources: Vec<SourceText>,
@@ -20,20 +20,20 @@ pub struct Diagnostics {
     more: usize,
 }
 
-/// One mistake.
+/// One configuration error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The file, or what else was read (`environment variable NAME`); empty where there is no one place.
+    /// The file or other source (`environment variable NAME`); empty if the error has no single source.
     pub file: String,
-    /// The line, from 1; 0 where there is none.
+    /// Line number, from 1; 0 if unknown.
     pub line: u32,
-    /// The column in characters, from 1; 0 where there is none.
+    /// Column in characters, from 1; 0 if unknown.
     pub column: u32,
-    /// What is wrong and what to do.
+    /// Description of the error and of the correction.
     pub message: String,
-    /// The valid word that is nearest to the one that was written.
+    /// The valid word nearest to the configured word.
     pub suggestion: Option<String>,
-    /// The line itself, as far as it is shown, and the caret's offset in it.
+    /// Excerpt of the source line and the offset of the caret in it.
     shown: Option<(String, usize)>,
 }
 
@@ -44,42 +44,42 @@ struct SourceText {
 }
 
 impl Diagnostics {
-    /// Whether nothing is wrong.
+    /// Whether the configuration has no error.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many mistakes were found.
+    /// Number of errors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len() + self.more
     }
 
-    /// The mistakes in the order of the files, at most a hundred.
+    /// Iterates over the errors in the order of the files, at most 100.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.list.iter().map(|(_, problem)| problem)
     }
 
-    /// Adds a broken rule, at the place of its key within the piece.
+    /// Adds a failed validation at the location of its key below a node.
     pub fn push_invalid(&mut self, at: &Node, invalid: Invalid) {
         let location = invalid.key.and_then(|key| at.find_key(key)).map_or(at.key_location(), |node| node.location);
         self.push(location, at.mask_interpolated(invalid.message), None);
     }
 
-    /// Adds a source, whose places can then be shown.
+    /// Registers a source, so that its locations can be displayed.
     pub(crate) fn add_source(&mut self, name: impl Into<String>, text: Arc<str>) -> u16 {
         self.sources.push(SourceText { name: name.into(), text });
         u16::try_from(self.sources.len()).unwrap_or(u16::MAX)
     }
 
-    /// `file:line` of a place, to point from one message to another place.
+    /// Formats a location as `file:line`, for references between messages.
     pub(crate) fn describe_location(&self, location: Location) -> String {
         let name = self.find_source(location).map_or("", |source| source.name.as_str());
         if location.line == 0 { name.to_owned() } else { format!("{name}:{}", location.line) }
     }
 
-    /// Adds a mistake.
+    /// Adds an error.
     pub(crate) fn push(&mut self, location: Location, message: impl Into<String>, suggestion: Option<String>) {
         if self.list.len() == MAX_DIAGNOSTICS {
             self.more += 1;
@@ -98,21 +98,21 @@ impl Diagnostics {
             suggestion,
             shown,
         };
-        // Kept in the order of the files; what is found twice (through an alias) is said once.
+        // The list is sorted by location; an error found twice (through an alias) is listed once.
         let at = self.list.partition_point(|(other, _)| *other <= location);
         if !self.list.iter().any(|(_, other)| *other == problem) {
             self.list.insert(at, (location, problem));
         }
     }
 
-    /// Says what was expected in place of a piece.
+    /// Adds an "expected ..." error for a node.
     pub(crate) fn push_expected(&mut self, node: &Node, what: &str) {
         if !matches!(node.value, NodeValue::Incomplete) {
             self.push(node.location, format!("expected {what}"), None);
         }
     }
 
-    /// Adds a word that isn't one of the valid ones.
+    /// Adds an error for an unknown word, with the nearest valid word.
     pub(crate) fn push_unknown<'a>(
         &mut self,
         location: Location,
@@ -135,7 +135,7 @@ impl Diagnostics {
         }
     }
 
-    /// Lets go of the texts: what was found is already copied.
+    /// Drops the source texts, because every error already contains its excerpt.
     pub(crate) fn without_sources(mut self) -> Self {
         self.sources = Vec::new();
         self
@@ -146,7 +146,7 @@ impl Diagnostics {
     }
 }
 
-/// The message about a word that isn't valid; it lists the valid ones where none is near.
+/// Formats the message about an unknown word. It lists the valid words if none is near.
 pub(super) fn unknown_message(what: &str, word: &str, valid: &[&str], has_suggestion: bool) -> String {
     let word = excerpt(word, 0).0;
     if has_suggestion || valid.is_empty() || valid.len() > MAX_LISTED_WORDS {
@@ -155,7 +155,7 @@ pub(super) fn unknown_message(what: &str, word: &str, valid: &[&str], has_sugges
     format!("unknown {what} `{word}`: it can be {}", list_words(valid))
 }
 
-/// Words for a sentence: "`a`, `b` or `c`".
+/// Formats words for a sentence: "`a`, `b` or `c`".
 pub(crate) fn list_words(words: &[&str]) -> String {
     match words {
         [] => "nothing".to_owned(),
@@ -167,10 +167,10 @@ pub(crate) fn list_words(words: &[&str]) -> String {
     }
 }
 
-/// The valid word that somebody may have meant; `None` if none is near.
+/// Returns the valid word with the smallest edit distance; `None` if no word is near.
 #[must_use]
 pub fn nearest_word<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Long words cost quadratic time and mean nothing.
+    // The comparison takes quadratic time, and long words are no misspellings.
     if word.len() > 100 {
         return None;
     }
@@ -185,11 +185,11 @@ pub fn nearest_word<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, valid)| valid)
 }
 
-/// A part of a line that fits on a screen, and the offset in it of one of its columns.
+/// Returns the part of a line that fits on a screen, and the offset of a column in it.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
     let length = line.chars().count();
     let start = if length <= MAX_EXCERPT_CHARS { 0 } else { column.saturating_sub(MAX_EXCERPT_CHARS / 2).min(length) };
-    // Tabs count as one column, and what a terminal could obey is not shown.
+    // A tab counts as one column. Control characters are replaced, because a terminal could interpret them.
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut text: String = line.chars().skip(start).take(MAX_EXCERPT_CHARS).map(clean).collect();
     let mut caret = column.min(length).saturating_sub(start);

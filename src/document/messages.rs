@@ -1,4 +1,4 @@
-//! Why a piece of the configuration can't be read, in the words of people who write one rather than in serde's.
+//! Deserialization errors in the terms of a configuration instead of serde's.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{self, Unexpected};
 
 use super::{Location, Node, diagnostics};
 
-/// Why a piece can't be read.
+/// Error of deserializing a node.
 #[derive(Debug)]
 pub(super) struct Error(Box<ErrorDetails>);
 
@@ -14,13 +14,13 @@ pub(super) struct Error(Box<ErrorDetails>);
 pub(super) struct ErrorDetails {
     pub message: String,
     pub suggestion: Option<String>,
-    /// The key that is missing.
+    /// The missing key.
     pub missing: Option<&'static str>,
-    /// The list of problems says so already.
+    /// Whether the diagnostics already contain this error.
     pub already_reported: bool,
-    /// Where, once known.
+    /// The location, once known.
     pub location: Option<Location>,
-    /// The pieces that it is in, the innermost first.
+    /// The enclosing nodes, innermost first.
     pub path: Vec<*const Node>,
 }
 
@@ -61,7 +61,7 @@ impl Error {
 
     pub(super) fn inside(mut self, node: &Node) -> Self {
         self.0.path.push(node);
-        // What is missing is missing below a key; everything else is wrong where it stands.
+        // A missing key is reported at the key of its map, any other error at the node itself.
         let location = if self.0.missing.is_some() { node.key_location() } else { node.location };
         self.at_location(location)
     }
@@ -100,7 +100,7 @@ impl de::Error for Error {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         if expected.is_empty() {
-            return Self::new(format!("unknown key `{field}`: no key of its own belongs here"));
+            return Self::new(format!("unknown key `{field}`: this map has no keys"));
         }
         Self::unknown_name("key", field, expected)
     }
@@ -116,7 +116,7 @@ impl de::Error for Error {
     }
 }
 
-/// What serde expects, in the words of a configuration.
+/// Translates serde's description of an expected type.
 fn plain_expectation(expected: &str) -> String {
     let words = match expected {
         "a boolean" => "`true` or `false`",

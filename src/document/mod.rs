@@ -1,7 +1,7 @@
-//! Vocabulary of writing: a piece of the configuration as it stands in a file, and the list of what is wrong with it.
+//! A configuration document as a tree of nodes with locations, and the list of its errors.
 //!
-//! A [`Node`] knows its place and never forgets what was written: where `${NAME}` stood, no message shows what it
-//! stood for. This module opens no file and knows no key of the configuration.
+//! A [`Node`] keeps its location and its source text: messages show `${NAME}` and never its value. This module opens no
+//! file and knows no configuration key.
 
 mod deserialize;
 mod diagnostics;
@@ -17,50 +17,50 @@ pub use self::{
     yaml::to_yaml,
 };
 
-/// A piece of the configuration with its place.
+/// A value of the document with its location.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where its key stands; nowhere for list items and for the whole document.
+    /// Location of the node's key; unknown for list items and the root.
     pub(crate) key: Location,
-    /// Where it stands itself.
+    /// Location of the value.
     pub(crate) location: Location,
-    /// What it is.
+    /// The value.
     pub(crate) value: NodeValue,
 }
 
-/// What a piece is.
+/// Value of a node.
 #[derive(Debug, Clone)]
 pub(crate) enum NodeValue {
-    /// Nothing, `null` or `~`.
+    /// An empty value, `null` or `~`.
     Null,
-    /// Something that can't be made sense of; the list of problems says so already.
+    /// A value with an error that is already reported.
     Incomplete,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number that fits.
+    /// An integer that fits into 64 bits.
     Int(i64),
-    /// A whole number that only fits without a sign.
+    /// An integer that fits into 64 bits only without a sign.
     Unsigned(u64),
-    /// Any other number; finite.
+    /// Any other finite number.
     Float(f64),
-    /// A text, as it is written.
+    /// A text without interpolation.
     Text(Box<str>),
-    /// A text in which something was replaced.
+    /// A text with interpolated variables or files.
     Interpolated(Box<Interpolated>),
     /// A list.
     List(Vec<Node>),
-    /// A map in its order; no key is there twice.
+    /// A map in source order with unique keys.
     Map(Vec<MapEntry>),
 }
 
-/// A text that stands for another: what it stands for may be a secret.
+/// An interpolated text; its value may be a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Interpolated {
-    /// What is meant.
+    /// The text after interpolation.
     pub value: String,
-    /// What is written.
+    /// The text as written in the source.
     pub source: Box<str>,
-    /// The parts that were filled in.
+    /// The interpolated parts.
     pub parts: Vec<String>,
 }
 
@@ -73,14 +73,14 @@ pub(crate) struct MapEntry {
     pub node: Node,
 }
 
-/// A place in one of the sources; line 0 means that the source has no lines, or that there is no place at all.
+/// A position in a source. Line 0 means that the source has no lines or that the location is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Location {
-    /// Number of the source in [`Diagnostics`], from 1; 0 is nowhere.
+    /// Index of the source in [`Diagnostics`], from 1; 0 if unknown.
     pub source: u16,
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: u32,
-    /// Column in characters, from 1; saturates.
+    /// Column in characters, from 1; saturates at the maximum.
     pub column: u16,
 }
 
@@ -95,22 +95,22 @@ impl Node {
         Self { key: Location::default(), location, value }
     }
 
-    /// The value of a key, if this is a map that has it.
+    /// Returns the value of a key, if this node is a map that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| &*entry.key == key).map(|entry| &entry.node)
     }
 
-    /// As [`Node::get`], or the value of the key in the first map below that has it: `tls` names its own keys.
+    /// Like [`Node::get`], but also searches the maps below, because sections such as `tls` report their own keys.
     fn find_key(&self, key: &str) -> Option<&Node> {
         self.get(key).or_else(|| self.entries().iter().find_map(|entry| entry.node.find_key(key)))
     }
 
-    /// The entries of a map; none for anything else.
+    /// Returns the entries of a map; empty for other values.
     pub(crate) fn entries(&self) -> &[MapEntry] {
         if let NodeValue::Map(entries) = &self.value { entries } else { &[] }
     }
 
-    /// The text that is meant, if this is one.
+    /// Returns the text after interpolation, if the value is a text.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Text(text) => Some(text),
@@ -119,7 +119,7 @@ impl Node {
         }
     }
 
-    /// The text that is written, if this is one: for messages.
+    /// Returns the source text for messages, if the value is a text.
     pub(crate) fn source_text(&self) -> Option<&str> {
         match &self.value {
             NodeValue::Interpolated(resolved) => Some(&resolved.source),
@@ -131,12 +131,12 @@ impl Node {
         matches!(self.value, NodeValue::Null)
     }
 
-    /// The best place to point at for something that is wrong with the whole of it: its key, if it has one.
+    /// Returns the best location for an error of the whole node: its key, if it has one.
     pub(crate) fn key_location(&self) -> Location {
         if self.key.is_known() { self.key } else { self.location }
     }
 
-    /// Takes everything out of a message that `${..}` in this piece stands for.
+    /// Replaces interpolated values in a message by their source text.
     pub(crate) fn mask_interpolated(&self, message: String) -> String {
         match &self.value {
             NodeValue::Interpolated(resolved) => {
@@ -151,9 +151,9 @@ impl Node {
         }
     }
 
-    /// Appends what is meant, in one form for everything that means the same: for fingerprints, never for eyes.
+    /// Appends a canonical form of the value after interpolation, for fingerprints. The form may contain secrets and
+    /// must not be displayed.
     pub(crate) fn write_canonical(&self, out: &mut String) {
-        // Writing to a String can't fail.
         let _ = match &self.value {
             NodeValue::Null | NodeValue::Incomplete => write!(out, "~"),
             NodeValue::Bool(value) => write!(out, "{value}"),
@@ -185,7 +185,7 @@ impl Node {
     }
 }
 
-/// Replaces a text wherever it doesn't run on into a longer word: `5` is not taken out of `15s`.
+/// Replaces a text unless it is part of a longer word: `5` is not replaced in `15s`.
 fn replace_words(message: String, from: &str, to: &str) -> String {
     if from.is_empty() || !message.contains(from) {
         return message;
@@ -204,7 +204,7 @@ fn replace_words(message: String, from: &str, to: &str) -> String {
     out + rest
 }
 
-/// A piece without a place, for settings that come from code.
+/// Creates a node without a location, for settings from code.
 impl From<serde_json::Value> for Node {
     fn from(json: serde_json::Value) -> Self {
         use serde_json::Value as Json;

@@ -1,8 +1,8 @@
-//! Reading a typed value out of a piece, with everything that is wrong with it and not just the first.
+//! Deserializes a typed value from a node and reports all of its errors.
 //!
-//! Serde stops at its first error. So what was wrong is passed over, what is missing is made up, and the rest is read
-//! again, until it ends well or nothing is left; keys that are missing only because they were passed over are not
-//! reported. A value that was made up never leaves this module: only what lacks nothing is handed out.
+//! Serde stops at its first error. So this module leaves out the node with the error, supplies a placeholder for a
+//! missing key and deserializes again, until no error is left. It doesn't report keys that are missing only because
+//! their node was left out. A value with a placeholder never leaves this module.
 
 use serde::de::DeserializeOwned;
 
@@ -12,11 +12,11 @@ use super::{
     messages::{Error, ErrorDetails},
 };
 
-/// Mistakes in one piece; more than anyone repairs at once, and a bound on the time that this takes.
+/// Number of errors reported for one node, which also bounds the time.
 const MAX_ERRORS_PER_NODE: usize = 40;
 
 impl Node {
-    /// Reads a value out of this piece; what is wrong is added to the list, all of it.
+    /// Deserializes a value and adds all errors to the list.
     pub fn read<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> Option<T> {
         let (value, whole) = self.recover(problems);
         value.filter(|_| whole)
@@ -41,13 +41,13 @@ impl Node {
             }
             name.is_none()
         });
-        // The other keys are read for their own mistakes only.
+        // The other keys are read only to report their errors.
         let _: Option<T> = Node { value: NodeValue::Map(entries), ..self.clone() }.read(problems);
         None
     }
 
-    /// As [`Node::read`], but what is left without the mistakes is handed out too, if that is enough for a value;
-    /// the second says whether it is the whole.
+    /// Like [`Node::read`], but also returns a value that is valid without the nodes with errors. The boolean tells
+    /// whether the value is complete.
     pub(crate) fn recover<T: DeserializeOwned>(&self, problems: &mut Diagnostics) -> (Option<T>, bool) {
         let mut without = Exclusions::default();
         for mistakes in 0..MAX_ERRORS_PER_NODE {
@@ -60,11 +60,11 @@ impl Node {
             let known = error.already_reported || innermost.is_some_and(|at| without.nodes.contains(&at));
             let missing = error.missing;
             let absent = missing.map(|key| (innermost.unwrap_or(self), key.to_owned()));
-            // What gives way is the innermost piece that has not given way yet.
+            // The next node to leave out is the innermost one that is not left out yet.
             let next = error.path.iter().copied().find(|at| !without.nodes.contains(at));
             if !known && !absent.is_some_and(|absent| without.absent_keys.contains(&absent)) {
                 let error = self.explain_error::<T>(error, &without);
-                // `nmae` stands for `name`: that one isn't missing then.
+                // A misspelled `nmae` stands for `name`, so `name` is not reported as missing.
                 without.absent_keys.extend(error.suggestion.iter().map(|key| (map, key.clone())));
                 let whole = if error.missing.is_some() { self.key_location() } else { self.location };
                 problems.push(error.location.unwrap_or(whole), error.message, error.suggestion);
@@ -79,8 +79,8 @@ impl Node {
         (None, false)
     }
 
-    /// Makes sure that an error shows nothing that was filled in. If it is about one such text, the text as it is
-    /// written is read in its place, which fails in the same words.
+    /// Ensures that an error contains no interpolated value. If the error concerns an interpolated text, the source
+    /// text is deserialized instead, which fails with the same message.
     fn explain_error<T: DeserializeOwned>(&self, error: ErrorDetails, without: &Exclusions) -> ErrorDetails {
         let at = error.path.first().copied().unwrap_or(self);
         let Some(Node { value, .. }) = self.find_node(at) else { return error };
@@ -93,11 +93,11 @@ impl Node {
         let again = T::deserialize(NodeDeserializer { node: self, without: &source_only }).map_err(Error::into_inner);
         match again {
             Err(again) if again.path.first() == error.path.first() => again,
-            _ => ErrorDetails { message: "what is filled in here is not valid".to_owned(), suggestion: None, ..error },
+            _ => ErrorDetails { message: "the interpolated value is not valid".to_owned(), suggestion: None, ..error },
         }
     }
 
-    /// The piece with this address.
+    /// Returns the node with an address.
     fn find_node(&self, at: *const Node) -> Option<&Node> {
         if std::ptr::eq(self, at) {
             return Some(self);
@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// The key of the piece with this address.
+    /// Returns the key of the node with an address.
     fn key_of_node(&self, at: *const Node) -> Option<String> {
         match &self.value {
             NodeValue::List(items) => items.iter().find_map(|item| item.key_of_node(at)),

@@ -1,8 +1,8 @@
-//! YAML: a text becomes a [`Node`], strictly and within bounds; values become a text again.
+//! Parses YAML into [`Node`]s, strictly and within bounds, and serializes values as YAML.
 //!
-//! It is read from the parser's events rather than through serde, because only so every key and value has a place
-//! and a file is read on after a key that is there twice. Strict means YAML 1.2: `yes` is a text, `0600` is six
-//! hundred, a key is a text and is there once, no tag but `!!str`. Aliases and `<<` work; what they copy is counted.
+//! It uses the parser's events rather than serde, because only the events give every key and value a location and allow
+//! parsing to continue after a duplicate key. Strict means YAML 1.2: `yes` is a text, `0600` is the number 600, keys
+//! are unique texts, and `!!str` is the only tag. Aliases and `<<` work; their copies count towards the limits.
 
 use std::{
     borrow::Cow,
@@ -14,13 +14,13 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Span, StrInp
 
 use super::{Diagnostics, Location, MapEntry, Node, NodeValue};
 
-/// Deeper than any configuration, shallow enough for every stack.
+/// Deepest nesting; safe for every stack size.
 const MAX_DEPTH: usize = 64;
-/// Pieces of one file with all copies through aliases; a text counts once for every 64 bytes.
+/// Most nodes of one file, copies through aliases included. A text counts once for every 64 bytes.
 const MAX_NODES: usize = 1_000_000;
 
 impl Diagnostics {
-    /// Reads a YAML document; what is wrong with it is added to the list. `None` if there is nothing to go on with.
+    /// Parses a YAML document and adds its errors to the list. Returns `None` if no tree could be built.
     pub(crate) fn parse(&mut self, name: impl Into<String>, text: Arc<str>) -> Option<Node> {
         let source = self.add_source(name, Arc::clone(&text));
         if let Some(at) = text.find('\0') {
@@ -47,16 +47,16 @@ struct TreeBuilder<'p> {
     problems: &'p mut Diagnostics,
     open: Vec<OpenContainer>,
     anchors: HashMap<usize, (Node, usize)>,
-    /// Pieces so far.
+    /// Number of nodes so far.
     node_count: usize,
     root: Option<Node>,
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map that has not ended yet.
 struct OpenContainer {
     location: Location,
     anchor: usize,
-    /// What had been spent before it.
+    /// Node count before the container.
     before: usize,
     content: Container,
 }
@@ -66,7 +66,7 @@ enum Container {
     Map { entries: Vec<MapEntry>, key: Option<(Box<str>, Location)>, seen: HashSet<Box<str>>, merged: Vec<Node> },
 }
 
-/// The document is given up; the problem is on the list.
+/// Parsing was aborted; the error is already reported.
 struct Aborted;
 
 impl TreeBuilder<'_> {
@@ -114,9 +114,9 @@ impl TreeBuilder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => self.close_container()?,
             Event::Alias(anchor) => {
-                // An anchor that is still open is not known yet: nothing can contain itself.
+                // An anchor is registered at the end of its node, so a node can't contain itself.
                 let Some(weight) = self.anchors.get(&anchor).map(|(_, weight)| *weight) else {
-                    return Err(self.abort(location, "this alias stands inside of what it stands for"));
+                    return Err(self.abort(location, "this alias refers to a node that contains it"));
                 };
                 self.count_nodes(weight, location)?;
                 if let Some((node, _)) = self.anchors.get(&anchor) {
@@ -169,7 +169,7 @@ impl TreeBuilder<'_> {
         self.add_node(Node::new(location, value), anchor, self.node_count - before)
     }
 
-    /// What `<<` brings gives way to what is written, and what comes first to what comes later.
+    /// Merges `<<`: explicit keys win over merged keys; of several merged maps, the first wins.
     fn merge(&mut self, node: Node, entries: &mut Vec<MapEntry>, seen: &mut HashSet<Box<str>>) {
         match node.value {
             NodeValue::Map(more) => entries.extend(more.into_iter().filter(|entry| seen.insert(entry.key.clone()))),
@@ -178,7 +178,7 @@ impl TreeBuilder<'_> {
         }
     }
 
-    /// Puts a piece where it belongs: into the list or map that is open, or at the root.
+    /// Adds a node to the open list or map, or as the root.
     fn add_node(&mut self, mut node: Node, anchor: usize, weight: usize) -> Result<(), Aborted> {
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), weight));
@@ -209,7 +209,7 @@ impl TreeBuilder<'_> {
                         let first = entries.iter().find(|entry| entry.key == name).map_or(0, |e| e.node.key.line);
                         self.problems.push(
                             location,
-                            format!("key `{name}` is there twice: first in line {first}"),
+                            format!("key `{name}` is defined twice: first in line {first}"),
                             None,
                         );
                     }
@@ -236,7 +236,7 @@ impl TreeBuilder<'_> {
         parse_plain_scalar(&text).unwrap_or_else(|| {
             self.problems.push(
                 location,
-                format!("`{text}` is not a number to work with; put it in quotes if it is a text"),
+                format!("`{text}` is not a finite number; put it in quotes if it is a text"),
                 None,
             );
             NodeValue::Incomplete
@@ -273,7 +273,8 @@ impl TreeBuilder<'_> {
     }
 }
 
-/// A plain scalar by the core schema of YAML 1.2.2 (chapter 10.3.2); `None` for `.nan`, `.inf` and their like.
+/// Parses a plain scalar by the core schema of YAML 1.2.2 (chapter 10.3.2). Returns `None` for `.nan`, `.inf` and
+/// similar values.
 fn parse_plain_scalar(text: &str) -> Option<NodeValue> {
     let value = match text {
         "" | "~" | "null" | "Null" | "NULL" => NodeValue::Null,
@@ -299,7 +300,7 @@ fn parse_number(text: &str) -> Option<NodeValue> {
     if let Ok(value) = text.parse() {
         return Some(NodeValue::Unsigned(value));
     }
-    // Rust reads `inf` and the like too, but those start with a letter or are caught above.
+    // Rust also parses `inf` and similar words; the checks above exclude them.
     let is_float = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-'));
     match text.parse::<f64>() {
@@ -308,7 +309,7 @@ fn parse_number(text: &str) -> Option<NodeValue> {
     }
 }
 
-/// A value as YAML, for people.
+/// Serializes a value as YAML for display.
 #[must_use]
 pub fn to_yaml(value: &impl serde::Serialize) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}\n"))
@@ -356,8 +357,8 @@ mod tests {
         ] {
             assert_eq!(canonical(text), meant, "{text}");
         }
-        assert!(canonical(".nan").contains("not a number to work with"));
-        assert!(canonical("1e999").contains("not a number to work with"));
+        assert!(canonical(".nan").contains("not a finite number"));
+        assert!(canonical("1e999").contains("not a finite number"));
     }
 
     #[test]

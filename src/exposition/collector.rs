@@ -1,5 +1,5 @@
-//! The board as a collector of the `prometheus` crate: what defines the text page, and how a program that embeds this
-//! library puts the verdicts into a registry of its own.
+//! The board as a collector of the `prometheus` crate. The crate's encoder defines the text format, and a program that
+//! embeds this library can register the collector.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::{
     model::metric::{Family, Type},
 };
 
-/// Every family of the board, for a `prometheus::Registry`. It collects all of them at once as owned strings: for the
-/// daemon's own pages that would be too dear.
+/// Collects all families of the board for a `prometheus::Registry`. Collecting allocates all families as owned strings,
+/// which is too expensive for the daemon's own pages.
 #[derive(Debug)]
 pub struct BoardCollector {
     board: Arc<Board>,
@@ -23,7 +23,7 @@ pub struct BoardCollector {
 }
 
 impl BoardCollector {
-    /// Those of a board.
+    /// Creates a collector of a board.
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
         let names = |family: &Family| family.labels.iter().map(|label| (*label).to_owned()).collect();
@@ -46,7 +46,7 @@ impl Collector for BoardCollector {
     }
 }
 
-/// Families as the crate wants them.
+/// Builds the crate's metric families.
 #[derive(Default)]
 pub(super) struct ProtoSink {
     families: Vec<MetricFamily>,
@@ -56,7 +56,7 @@ pub(super) struct ProtoSink {
 
 impl ProtoSink {
     pub(super) fn finish(mut self) -> Vec<MetricFamily> {
-        // The encoder refuses a family without samples, and a header without samples says nothing.
+        // The encoder rejects a family without samples.
         self.families.retain(|family| !family.get_metric().is_empty());
         self.families
     }

@@ -1,30 +1,30 @@
-//! Families as lines, in both formats: the hot path of a scrape.
+//! Encodes families as lines in both formats: the hot path of a scrape.
 //!
-//! The text format is, byte for byte, what the `prometheus` crate's encoder writes for [`super::BoardCollector`]; a test
-//! holds it to that. The crate itself wants a tree of owned strings for it, at three times the time.
+//! The text format is byte for byte the output of the `prometheus` crate's encoder for [`super::BoardCollector`], which
+//! a test verifies. The crate needs a tree of owned strings and three times the time.
 //!
-//! OpenMetrics 1.0.0, which the crate doesn't write, differs so: a counter's family has no `_total`, an info family
-//! no `_info`, the unit is metadata, and infinity is spelt `+Inf`. The `# EOF` at the end is not written here: it
-//! comes after all parts.
+//! OpenMetrics 1.0.0, which the crate doesn't support, differs: counter families have no `_total`, info families no
+//! `_info`, the unit is metadata, and infinity is `+Inf`. The final `# EOF` is not written here, because it follows all
+//! parts of the page.
 
 use std::fmt::Write;
 
 use super::{ExpositionFormat, families::SampleSink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, Type};
 
-/// See the module.
+/// Writes lines in one format; see the module documentation.
 pub(super) struct LineEncoder {
     format: ExpositionFormat,
     buffer: PageBuffer,
-    /// The family's header, written with the first sample.
+    /// Header of the family, written with its first sample.
     header: String,
-    /// What stands before each label's value, the family's name before the first.
+    /// Text before each label value, beginning with the family name.
     before: Vec<String>,
-    /// What stands before the number.
+    /// Text before the value.
     after: &'static str,
 }
 
-/// Units that names may end with.
+/// Units that may end a family name.
 const UNITS: [&str; 4] = ["seconds", "bytes", "ratio", "connections"];
 
 impl LineEncoder {
@@ -63,7 +63,7 @@ impl SampleSink for LineEncoder {
         let page = self.buffer.text_mut();
         page.push_str(&self.header);
         self.header.clear();
-        // A family without labels still has its name to be written.
+        // A family without labels still needs its name.
         let labels = if labels.is_empty() { &[""] } else { labels };
         for (before, label) in self.before.iter().zip(labels) {
             page.push_str(before);
@@ -78,7 +78,6 @@ impl SampleSink for LineEncoder {
 
 fn text_header(family: &Family, header: &mut String) {
     let name = family.name;
-    // Writing to a string can't fail.
     let _ = write!(header, "# HELP {name} ");
     write_escaped(family.help, false, header);
     let kind = match family.kind {
@@ -107,7 +106,7 @@ fn open_metrics_header(family: &Family, header: &mut String) {
 fn write_escaped(text: &str, quotes: bool, page: &mut String) {
     let quote = if quotes { b'"' } else { b'\n' };
     let mut rest = text;
-    // Most labels are a few plain letters: looking at each is faster than to set up a search.
+    // Most labels are short, so a loop is faster than a prepared search.
     while let Some(at) = rest.bytes().position(|byte| byte == b'\\' || byte == b'\n' || byte == quote) {
         let (plain, from) = rest.split_at(at);
         page.push_str(plain);
@@ -123,7 +122,8 @@ fn write_escaped(text: &str, quotes: bool, page: &mut String) {
 }
 
 fn write_number(format: ExpositionFormat, value: f64, page: &mut String) {
-    // Most values are small whole numbers, and those are written many times faster as such; -0 keeps its sign.
+    // Most values are small integers, and formatting those as integers is many times faster. Negative zero keeps its
+    // sign.
     let whole = value as i32;
     if f64::from(whole).to_bits() == value.to_bits() {
         page.push_str(itoa::Buffer::new().format(whole));
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(page(ExpositionFormat::OpenMetrics, write), open);
     }
 
-    /// Label values of a line, read as the format's description says.
+    /// Parses the label values of a line as specified by the format.
     fn read(line: &str) -> Vec<String> {
         let mut values = Vec::new();
         let mut letters = line.chars();

@@ -1,7 +1,7 @@
-//! What is on the page: every family of [`crate::model::metric`] with its samples, taken from a snapshot of the board.
+//! Produces the samples of every family of [`crate::model::metric`] from a snapshot of the board.
 //!
-//! Every series exists from the first scrape: counters, statuses and reasons begin at zero. What checks and facts
-//! measured is there as long as it holds; limits always; what a reload removed is gone with the snapshot.
+//! Every series exists from the first scrape: counters, statuses and reasons start at zero, and limits are always
+//! present. Measured values are present while they are valid. Series of removed probes disappear with the snapshot.
 
 use std::{
     borrow::Cow,
@@ -21,23 +21,22 @@ use crate::{
     },
 };
 
-/// Where a page goes: a family first, then its samples.
+/// Receives families and their samples.
 pub(super) trait SampleSink {
-    /// The samples that follow belong to this family; `more` are label names after the family's own. A family
-    /// without samples leaves no trace.
+    /// Starts a family. `more` are label names in addition to the family's own. A family without samples is omitted.
     fn family(&mut self, family: &Family, more: &[&str]);
-    /// One sample, with a value for each label name.
+    /// Adds a sample with a value for each label name.
     fn sample(&mut self, labels: &[&str], value: f64);
 }
 
-/// Writes everything; `render_seconds` is how long the rendering before this one took, in seconds. Without it what is about a
-/// daemon that runs is left out.
+/// Writes all families. `render_seconds` is the duration of the previous rendering; `None` omits the families about the
+/// daemon.
 pub(super) fn write_families(snapshot: &Snapshot, render_seconds: Option<f64>, sink: &mut dyn SampleSink) {
     for family in metric::ALL {
         let computed = COMPUTED_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
         match computed {
             Some((_, FamilySource::DaemonStats(_) | FamilySource::RenderDuration)) if render_seconds.is_none() => {}
-            // The info families may have more labels, and announce themselves.
+            // The info families have additional labels and start themselves.
             Some((_, FamilySource::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
             Some((_, fill)) => {
                 sink.family(family, &[]);
@@ -69,11 +68,11 @@ pub(super) fn write_families(snapshot: &Snapshot, render_seconds: Option<f64>, s
     }
 }
 
-/// How a family that no check or fact fills is filled.
+/// Source of a family that is not filled by the samples of checks or facts.
 enum FamilySource {
-    /// From everything.
+    /// Samples from the whole board.
     Daemon(fn(&Snapshot, &mut dyn SampleSink)),
-    /// From what is known of the daemon itself.
+    /// Samples from the statistics of the daemon.
     DaemonStats(fn(&DaemonStats, &mut dyn SampleSink)),
     /// One value for each probe.
     Probe(fn(&ProbeState) -> f64),
@@ -81,13 +80,13 @@ enum FamilySource {
     Probes(fn(&ProbeState, &mut dyn SampleSink)),
     /// Samples for each check.
     Checks(fn(&ProbeState, &CheckState, &mut dyn SampleSink)),
-    /// The values of measures in a unit.
+    /// Values of the measures in a unit.
     Values(Unit),
-    /// The limits on measures in a unit.
+    /// Limits on the measures in a unit.
     Limits(Unit),
-    /// With the user's labels.
+    /// Info family with the labels of the configuration.
     Info(fn(&Snapshot, &[&str], &mut dyn SampleSink)),
-    /// The time that rendering takes.
+    /// Duration of rendering.
     RenderDuration,
 }
 
@@ -158,7 +157,7 @@ static COMPUTED_FAMILIES: &[(&Family, FamilySource)] = &[
     ),
 ];
 
-/// Version, revision and compiler of this build.
+/// Version, revision and compiler of the build.
 const BUILD_LABELS: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("READINESS_REVISION"), env!("READINESS_RUSTC")];
 
 fn bool_value(yes: bool) -> f64 {
@@ -191,7 +190,7 @@ fn check_counts(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     }
 }
 
-/// Weights of the checks of a category: those that pass, those that were judged, all of them.
+/// Weights of the checks of each category: passing, judged and all.
 fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
     let mut categories = BTreeMap::<_, [f64; 3]>::new();
     for (_, check) in snapshot.checks() {
@@ -204,7 +203,7 @@ fn weights(snapshot: &Snapshot) -> BTreeMap<Category, [f64; 3]> {
     categories
 }
 
-/// Where nothing could be judged nothing passes either: 0.
+/// The score is 0 if no check of a category was judged.
 fn category_scores(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     for (category, [passing, judged, _]) in weights(snapshot) {
         sink.sample(&[category.as_str()], if judged > 0.0 { passing / judged } else { 0.0 });
@@ -217,7 +216,7 @@ fn judged_ratios(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
     }
 }
 
-/// The names of the user's labels on any probe that fit a family.
+/// Names of the configured labels that are valid and not used by the family.
 fn user_labels<'a>(snapshot: &'a Snapshot, family: &Family) -> Vec<&'a str> {
     let all: BTreeSet<&str> = snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
     all.into_iter().filter(|name| is_label(name) && !family.labels.contains(name)).collect()
@@ -264,7 +263,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     }
 }
 
-/// The phases that the kind announces, and any other that the last run went through.
+/// Durations of the declared phases, and of other phases of the last run.
 fn phase_durations(probe: &ProbeState, sink: &mut dyn SampleSink) {
     let entered = probe.last.as_ref().map(|run| run.phases.as_slice()).unwrap_or_default();
     for phase in probe.info.phases {
@@ -302,8 +301,8 @@ fn check_headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleS
     }
 }
 
-/// The measures that the check could judge, one of each name: the one with the least headroom. A value between two
-/// limits, or measures of several subjects, are one measure.
+/// The measures of the last judgement, one for each name: the one with the least headroom. A value with two bounds, or
+/// a measure of several subjects, counts as one measure.
 fn tightest_measures(check: &CheckState) -> Vec<&Measure> {
     let measures = judged_verdict(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     let headroom = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
@@ -330,7 +329,7 @@ fn check_values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut d
     }
 }
 
-/// The limits of the configuration; of measures whose limits depend on what was found, those of the tightest one.
+/// The configured limits, and for measures with limits that depend on facts the limits of the tightest measure.
 fn check_limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     let configured = &check.limits.measures;
     let found = tightest_measures(check)
@@ -346,12 +345,12 @@ fn check_limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut d
     }
 }
 
-/// The verdict whose values may be shown: one that can't tell has none.
+/// The verdict, if it was judged: an unknown verdict has no values.
 fn judged_verdict(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
     check.verdict.as_ref().filter(|verdict| !matches!(verdict.outcome, Outcome::Unknown(_)))
 }
 
-/// The samples of a family that facts and checks brought.
+/// Writes the samples of facts and checks for a family.
 fn write_samples(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink) {
     let is_by_check = family.labels.get(1) == Some(&"check");
     let mut seen = HashSet::new();
@@ -363,8 +362,8 @@ fn write_samples(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink
         seen.clear();
         for (check, sample) in facts.chain(checks).filter(|(_, sample)| ptr::eq(sample.family, family)) {
             let check = check.map(|check| &*check.info.name).filter(|_| is_by_check);
-            // Two checks of a probe may both say how large the newest backup is: the first one counts, for a page
-            // with a series twice is refused as a whole.
+            // Two checks of a probe may report the same series, such as the size of the newest backup. Only the first
+            // is written, because Prometheus rejects a page with duplicate series.
             if !seen.insert((check, &sample.labels)) {
                 continue;
             }
@@ -381,14 +380,14 @@ fn write_samples(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink
     }
 }
 
-/// Samples of the facts: what lasts was put aside by the board, the rest holds as long as the last run does.
+/// Samples of the facts: the retained ones, or those of the last run while any check has a verdict.
 fn fact_samples(probe: &ProbeState, retained: bool) -> impl Iterator<Item = &Sample> {
     let holds = probe.checks.iter().any(|check| check.verdict.is_some());
     let last = probe.last.iter().filter(move |_| holds && !retained).flat_map(|run| &run.samples);
     last.chain(probe.retained.iter().filter(move |_| retained))
 }
 
-/// Limits and measured values of a check; of what lasts, the board has kept the latest.
+/// Samples of a check: its limits, its values, or its retained samples.
 fn check_samples(check: &CheckState, retained: bool) -> impl Iterator<Item = &Sample> {
     let measured = judged_verdict(check).filter(|_| !retained).into_iter().flat_map(|verdict| &verdict.samples);
     check.limits.samples.iter().chain(measured).chain(check.retained.iter().filter(move |_| retained))

@@ -1,13 +1,13 @@
-//! `/metrics`: the board as pages for Prometheus.
+//! Renders the board as pages for Prometheus.
 //!
-//! A page is rendered when somebody asks for it and the board has changed since the last one, never more than one at
-//! a time and never under the board's lock: a scrape waits for no probe and no probe for a scrape. What changes
-//! without the board (`process_*`, tasks) is a small tail that is rendered on its own.
+//! A page is rendered when a client requests it and the board has changed, one page at a time and without holding the
+//! board's lock: neither scrapes nor probes wait for each other. A small tail, rendered separately, contains the values
+//! that change independently of the board (`process_*`, tasks).
 //!
-//! Two ways lead from a snapshot to text. [`BoardCollector`] is a collector of the `prometheus` crate, whose encoder defines
-//! what the text page says. The daemon itself writes the same bytes without that crate's tree of owned strings, at a
-//! third of the time; a test holds the two together. A long page is only ever kept packed: as text it would take more
-//! memory than everything else that is known of its probes.
+//! Two encoders produce the same bytes. [`BoardCollector`] is a collector of the `prometheus` crate, whose encoder
+//! defines the text format. The daemon uses its own encoder, which needs a third of the time because it allocates no
+//! tree of strings; a test compares them. Long pages are stored only in compressed form, because their text would take
+//! more memory than the rest of the state.
 
 mod collector;
 mod encoder;
@@ -42,33 +42,33 @@ use crate::{
     scheduler::Heartbeat,
 };
 
-/// How a page is written.
+/// Exposition format of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpositionFormat {
-    /// The classic text format, version 0.0.4.
+    /// The text format, version 0.0.4.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
-/// The scheme by which names outside of the classic character set are escaped. Every name on a page is within it and is
-/// written alike in each of these schemes; in the fourth one, `dots`, it is not.
+/// Escaping scheme for names with characters outside of the classic set. All names on a page are classic names, which
+/// these schemes leave unchanged; the fourth scheme, `dots`, would change them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escaping {
-    /// Each other character becomes an underscore: the scheme of a client that names none.
+    /// Replaces each other character by an underscore: the default scheme.
     #[default]
     Underscores,
-    /// Each other character becomes its code point.
+    /// Replaces each other character by its code point.
     Values,
-    /// Nothing is escaped.
+    /// Escapes nothing.
     AllowUtf8,
 }
 
 impl Escaping {
-    /// Every scheme.
+    /// All supported schemes.
     pub const ALL: [Self; 3] = [Self::Underscores, Self::Values, Self::AllowUtf8];
 
-    /// The value of the parameter `escaping` in `Accept` and `Content-Type`.
+    /// Value of the parameter `escaping` in `Accept` and `Content-Type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -98,16 +98,16 @@ impl ExpositionFormat {
     }
 }
 
-/// A page, in parts that follow each other.
+/// A page in consecutive parts.
 #[derive(Debug, Default)]
 pub struct MetricsPage {
-    /// The main part, which all clients share.
+    /// The main part, shared by all clients.
     pub(crate) main: Option<PageStream>,
-    /// The small parts that follow it.
+    /// Small parts after the main part.
     pub(crate) tail: VecDeque<Bytes>,
 }
 
-/// Renders pages and keeps the last of each format and encoding.
+/// Renders pages and caches the latest page of each format and encoding.
 #[derive(Debug)]
 pub struct MetricsRenderer {
     board: Arc<Board>,
@@ -121,31 +121,31 @@ pub struct MetricsRenderer {
 struct RenderedPages {
     text: FormatPages,
     open: FormatPages,
-    /// Pages that clients still read, those of the past too.
+    /// Pages in transfer, including outdated ones.
     outgoing: Outgoing,
     process: Process,
-    /// How long the last rendering took, in seconds.
+    /// Duration of the last rendering in seconds.
     render_seconds: f64,
 }
 
-/// The pages of one format.
+/// Cached pages of one format.
 #[derive(Debug, Default)]
 struct FormatPages {
     plain: Option<PageBody>,
     compressed: Option<(PageBody, PartChecksum)>,
     tail: Option<PageTail>,
-    /// Whether the last page was too long to be kept as text.
+    /// Whether the last page was too long to be stored as text.
     is_long: bool,
 }
 
-/// The main part of a page, and the version of the board that it shows.
+/// The main part of a page with its board version.
 #[derive(Debug)]
 struct PageBody {
     version: u64,
     content: Arc<SharedContent>,
 }
 
-/// `process_*` and what ends a page, plain and packed.
+/// The end of a page (`process_*`), plain and compressed.
 #[derive(Debug)]
 struct PageTail {
     at: Instant,
@@ -153,13 +153,13 @@ struct PageTail {
     compressed: Compressed,
 }
 
-/// `process_*` is read again when it is older than this.
+/// Longest time for which the tail is cached.
 const MAX_TAIL_AGE: Duration = Duration::from_secs(1);
-/// The page of more checks than this, about a megabyte, is only kept packed.
+/// Number of checks from which a page (about a megabyte) is stored only in compressed form.
 const MAX_PLAIN_CHECKS: usize = 256;
 
 impl MetricsRenderer {
-    /// Pages of this board, with the tasks of the server's runtime and of the probes'.
+    /// Creates a renderer for a board. The heartbeat provides the task count of the probe runtime.
     pub(crate) fn new(board: Arc<Board>, renderer: Arc<RenderThread>, heartbeat: Arc<Heartbeat>) -> Self {
         let cache = RenderedPages {
             text: FormatPages::default(),
@@ -171,9 +171,10 @@ impl MetricsRenderer {
         Self { version: board.subscribe(), board, renderer, heartbeat, cache: Arc::new(Mutex::new(cache)) }
     }
 
-    /// The page as of now; `None` only if a bug keeps it from being written.
+    /// Returns the current page; `None` only if rendering panicked.
     pub async fn page(&self, format: ExpositionFormat, gzip: bool) -> Option<MetricsPage> {
-        // Whoever waits for a rendering that began after it came takes that one: a crowd costs two renderings.
+        // A request shares a render only if that render started after the request arrived, so concurrent requests cost
+        // at most two renders.
         let wanted = *self.version.borrow();
         let mut cache = Arc::clone(&self.cache).lock_owned().await;
         if let Some(page) = cache.page(format, gzip, wanted) {
@@ -181,7 +182,7 @@ impl MetricsRenderer {
         }
         let board = Arc::clone(&self.board);
         let tasks = Handle::current().metrics().num_alive_tasks() + self.heartbeat.tasks();
-        // The guard goes along, so that a client that hangs up neither loses the work nor lets a second one start.
+        // The guard moves along, so that a disconnected client neither loses the result nor allows a second render.
         let rendering = self.renderer.run(move || {
             cache.render(&board, format, gzip, wanted);
             cache.render_tail(format, tasks);
@@ -199,9 +200,9 @@ impl RenderedPages {
         }
     }
 
-    /// Renders what is missing.
+    /// Renders the main part unless it is cached.
     fn render(&mut self, board: &Board, format: ExpositionFormat, gzip: bool, wanted: u64) {
-        // What is out of date is of no use to anyone, and its memory is.
+        // Outdated pages are freed before rendering.
         self.text.drop_older(wanted);
         self.open.drop_older(wanted);
         if !self.pages(format).contains(gzip) {
@@ -224,7 +225,7 @@ impl RenderedPages {
         }
     }
 
-    /// The page, if it is there and not older than wanted.
+    /// Returns the cached page, if its version is at least `min_version`.
     fn page(&self, format: ExpositionFormat, gzip: bool, wanted: u64) -> Option<MetricsPage> {
         let pages = match format {
             ExpositionFormat::Text => &self.text,
@@ -276,7 +277,7 @@ impl PageBody {
         Self { version, content: SharedContent::new(chunks) }
     }
 
-    /// Whether it can be sent, and is not older than wanted.
+    /// Whether the page was not withdrawn and has at least the requested version.
     fn is_current(&self, wanted: u64) -> bool {
         self.version >= wanted && !self.content.is_withdrawn()
     }
@@ -289,8 +290,8 @@ impl PageTail {
     }
 }
 
-/// The page of one snapshot, for those who don't scrape: without what is about a daemon that runs, which would look
-/// as if it had failed.
+/// Renders a snapshot for `check --format prometheus`. It omits the families about the daemon, which would read as
+/// failures when no daemon runs.
 #[must_use]
 pub fn render_snapshot(snapshot: &Snapshot) -> String {
     let mut lines = LineEncoder::new(ExpositionFormat::Text, PageBuffer::plain());

@@ -1,37 +1,38 @@
-//! What a page is written on: text that is kept as it is, or packed while it is written.
+//! Output buffer of a page that optionally compresses while it is written.
 //!
-//! A page of ten thousand probes is 35 MB of text that packs to 2 MB: it never exists as a whole.
+//! A page of ten thousand probes has 35 MB of text, which compress to 2 MB. So the complete text never exists in
+//! memory.
 
 use bytes::Bytes;
 
 use crate::compress::{self, Compressed, Compressor, StreamPart};
 
-/// A page or the main part of one.
+/// Encoded content of a page or its main part.
 #[derive(Debug, Clone)]
 pub(super) enum EncodedPage {
-    /// As it is, in pieces.
+    /// Text in chunks.
     Plain(Vec<Bytes>),
-    /// Packed.
+    /// Compressed chunks.
     Compressed(Compressed),
 }
 
-/// See the module.
+/// Output buffer; see the module documentation.
 #[derive(Default)]
 pub(super) struct PageBuffer {
     text: String,
     compressor: Option<Compressor>,
 }
 
-/// So much text is packed at once.
+/// Amount of text that is compressed at once.
 const CHUNK_BYTES: usize = 32 << 10;
 
 impl PageBuffer {
-    /// Keeps the text.
+    /// Creates a buffer that keeps the text.
     pub(super) fn plain() -> Self {
         Self::default()
     }
 
-    /// Packs it.
+    /// Creates a buffer that compresses the text.
     pub(super) fn compressed() -> Self {
         Self {
             text: String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8),
@@ -39,12 +40,12 @@ impl PageBuffer {
         }
     }
 
-    /// Where to write a line.
+    /// The buffer for the next line.
     pub(super) fn text_mut(&mut self) -> &mut String {
         &mut self.text
     }
 
-    /// A line is complete.
+    /// Marks the end of a line; compresses the text if enough has accumulated.
     pub(super) fn end_line(&mut self) {
         if let Some(compressor) = self.compressor.as_mut().filter(|_| self.text.len() > CHUNK_BYTES) {
             compressor.push(self.text.as_bytes());
@@ -52,7 +53,7 @@ impl PageBuffer {
         }
     }
 
-    /// What was written.
+    /// Returns the written content.
     pub(super) fn finish(self) -> EncodedPage {
         match self.compressor {
             Some(mut compressor) => {
@@ -63,7 +64,7 @@ impl PageBuffer {
         }
     }
 
-    /// What was written on a paper that keeps the text.
+    /// Returns the text of a plain buffer.
     pub(super) fn into_text(self) -> String {
         self.text
     }

@@ -1,14 +1,14 @@
-//! `process_*`: what this process costs, read from /proc.
+//! The `process_*` metrics of this process, read from /proc.
 //!
-//! Own lines rather than the `prometheus` crate's collector, which counts CPU in whole seconds: too coarse to see what
-//! a daemon costs that needs a few milliseconds a second. Where there is no /proc, nothing is exposed.
+//! The `prometheus` crate's process collector counts CPU time in whole seconds, which is too coarse for a daemon that
+//! uses a few milliseconds per second. Without /proc, no metric is exposed.
 
 use std::fs;
 
 use super::{ExpositionFormat, encoder::LineEncoder, families::SampleSink, page_buffer::PageBuffer};
 use crate::model::metric::{Family, TASKS, Type};
 
-/// Ticks in a second, as /proc counts: fixed by the interface of Linux, whatever the kernel's own rate.
+/// Clock ticks per second in /proc. The Linux ABI fixes the value, whatever the kernel's timer frequency.
 const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 
 macro_rules! process {
@@ -27,10 +27,10 @@ process! {
     START: Gauge "process_start_time_seconds" "When the process started, since the epoch.";
 }
 
-/// This process.
+/// Metrics of this process.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// When it started, which is dear to find out: /proc/stat counts every interrupt.
+    /// Start time. It is read once, because /proc/stat lists every interrupt counter.
     start: Option<f64>,
 }
 
@@ -39,7 +39,7 @@ impl Process {
         Self { start: start_time(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
     }
 
-    /// What ends a page.
+    /// Renders the end of a page.
     pub(super) fn render_tail(&self, format: ExpositionFormat, tasks: usize) -> String {
         let mut lines = LineEncoder::new(format, PageBuffer::plain());
         self.write(tasks, &mut lines);
@@ -61,7 +61,7 @@ impl Process {
             (&RESIDENT, kilobytes("VmRSS:")),
             (&VIRTUAL, kilobytes("VmSize:")),
             (&THREADS, number_after(&status, "Threads:")),
-            // The listing itself holds one open.
+            // Reading the directory itself opens one descriptor.
             (&OPEN_FDS, fs::read_dir("/proc/self/fd").ok().map(|list| list.count().saturating_sub(1) as f64)),
             (&MAX_FDS, max_open_files()),
             (&START, self.start),
@@ -74,18 +74,19 @@ impl Process {
     }
 }
 
-/// How many file descriptors this process may have open; `None` where that is unbounded or can't be known.
+/// Returns the limit on open file descriptors; `None` if it is unlimited or unknown.
 pub(crate) fn max_open_files() -> Option<f64> {
     fs::read_to_string("/proc/self/limits").ok().and_then(|limits| number_after(&limits, "Max open files"))
 }
 
-/// The first number after a key at the start of a line.
+/// Returns the first number after a key at the start of a line.
 fn number_after(text: &str, key: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// utime and stime: the 14th and 15th field, counted after the name, which may hold blanks and brackets.
+/// Parses utime and stime, fields 14 and 15. Fields are counted after the process name, which may contain spaces and
+/// parentheses.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -94,7 +95,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) / CLOCK_TICKS_PER_SECOND)
 }
 
-/// The 22nd field of the process, in ticks since the boot.
+/// Parses the start time, field 22, in ticks since boot.
 fn start_time(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: f64 = fields.split_whitespace().nth(19)?.parse().ok()?;

@@ -1,6 +1,8 @@
-//! Forgets which kind a probe is: settings of every kind become [`ProbeConfig`], and what runs becomes a [`Job`].
+//! Erases the type of a probe kind: the settings of every kind become a [`ProbeConfig`], and the running probe becomes
+//! a [`Job`].
 //!
-//! Here a probe's facts meet its checks, typed for the last time: above this module nobody knows the facts.
+//! In this module the facts of a probe are passed to its checks with their types. The modules above it don't know the
+//! types of facts.
 
 mod runner;
 
@@ -31,118 +33,118 @@ use crate::{
     probe::Probe,
 };
 
-/// A probe kind in the list of all kinds.
+/// Registry entry of a probe kind.
 pub struct KindEntry {
     /// Configuration key and value of the label `kind`.
     pub name: &'static str,
-    /// The phases of its runs.
+    /// Phases of a run.
     pub phases: &'static [Phase],
-    /// The Markdown text of its reference page.
+    /// Markdown text of the reference page.
     pub doc: &'static str,
-    /// The checks that it can feed.
+    /// The checks of the kind.
     pub checks: fn() -> Vec<CheckDescriptor>,
-    /// Reads its settings and those of its checks; what is wrong goes to the list of problems.
+    /// Reads the settings of a probe and its checks, and reports their errors.
     pub read: ReadSettings,
-    /// The JSON Schema of its settings.
+    /// JSON Schema of the settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// Reads the settings of a probe (the node below its kind's name) and of its checks.
+/// Function that reads the settings of a probe (the node below the kind's name) and of its checks.
 pub type ReadSettings =
     fn(&Node, &[CheckNode<'_>], Timing, &mut Diagnostics) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)>;
 
-/// What settings come to, with every default filled in and secrets hidden: to be shown. Trees like these are larger
-/// than all that is kept of a probe.
+/// Effective settings with defaults and without secrets, for display. They are not stored with the probe, because the
+/// trees need more memory than the rest of its state.
 pub struct EffectiveSettings {
-    /// The probe's settings.
+    /// Settings of the probe.
     pub probe: serde_json::Value,
-    /// Those of each check, in their order.
+    /// Settings of each check, in order.
     pub checks: Vec<serde_json::Value>,
 }
 
-/// A check that a kind can feed: the part of its entry that knows no facts.
+/// Registry entry of a check kind without the types of facts.
 #[derive(Clone, Copy)]
 pub struct CheckDescriptor {
-    /// The check kind's name.
+    /// Name of the check kind.
     pub name: &'static str,
-    /// Its default category.
+    /// Default category.
     pub category: Category,
-    /// Its default severity.
+    /// Default severity.
     pub severity: Severity,
     /// The alert that reports its failures.
     pub alert: Alert,
-    /// The measures that it may report.
+    /// The measures that the check may report.
     pub measures: &'static [MeasureInfo],
-    /// The Markdown text of its reference page.
+    /// Markdown text of the reference page.
     pub doc: &'static str,
-    /// The JSON Schema of its settings.
+    /// JSON Schema of the settings.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// One check as the configuration has it, without the keys that every check takes.
+/// A configured check without the keys common to all checks.
 pub struct CheckNode<'a> {
-    /// Name of the check kind; known to be among the kind's offers.
+    /// Name of the check kind; the probe kind supports it.
     pub kind: &'a str,
-    /// Its settings: an empty map where only the name was written.
+    /// Settings of the check; an empty map if only the name is configured.
     pub settings: &'a Node,
 }
 
-/// Settings of a probe and its checks that hold together.
+/// Validated settings of a probe and its checks.
 pub trait ProbeConfig: Send + Sync {
-    /// Makes what runs.
+    /// Builds the job.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
 }
 
-/// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
-/// happen at any time.
+/// A probe with its checks, ready to run. The caller must not start a run while another one is active; saving is
+/// allowed at any time.
 pub trait Job: Send + Sync {
-    /// The host that it talks to.
+    /// Host that the probe connects to.
     fn host(&self) -> Option<&str>;
-    /// The limits of each check.
+    /// Limits of each check.
     fn limits(&self) -> Vec<CheckLimits>;
-    /// One run: observe within the timeout, then let every check judge. Panics are caught and counted.
+    /// Runs once: observes within the timeout, then lets every check judge. Panics are caught and counted.
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport>;
-    /// What each check wants to survive a restart.
+    /// Returns the state of each check that should survive a restart.
     fn save(&self) -> Vec<Option<serde_json::Value>>;
-    /// Hands back to a check, by its position, what it had saved.
+    /// Restores the saved state of the check at a position.
     fn restore(&self, check: usize, saved: serde_json::Value);
 }
 
-/// How much of a run is reported.
+/// Amount of detail in a run report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// What the board needs.
+    /// Verdicts and samples, for the board.
     Verdicts,
-    /// The facts too, for `explain`.
+    /// The facts in addition, for `explain`.
     Facts,
 }
 
-/// One run, its facts forgotten.
+/// Report of one run without the types of facts.
 #[derive(Debug)]
 pub struct RunReport {
-    /// Wall-clock time of the start.
+    /// Start time.
     pub at: Timestamp,
-    /// How long it took.
+    /// Duration of the run.
     pub duration: Duration,
-    /// Where the time went.
+    /// Duration of each phase.
     pub phases: Vec<(Phase, Duration)>,
-    /// Why it failed, if it did.
+    /// The failure, if the run failed.
     pub failure: Option<Failure>,
-    /// Samples of the facts themselves.
+    /// Samples of the facts.
     pub samples: Vec<Sample>,
-    /// What each check says, in their order.
+    /// Verdict of each check, in order.
     pub verdicts: Vec<Verdict>,
-    /// Panics caught on the way.
+    /// Number of caught panics.
     pub panics: u32,
-    /// The facts, if asked for and if there are any.
+    /// The facts, if requested and available.
     pub facts: Option<serde_json::Value>,
 }
 
 impl KindEntry {
-    /// The list entry of a probe kind.
+    /// Creates the registry entry of a probe kind.
     #[must_use]
     pub fn of<K: Kind>() -> Self {
         Self {
@@ -168,7 +170,7 @@ fn read_probe<K: Kind>(
     timing: Timing,
     problems: &mut Diagnostics,
 ) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
-    // Checks are read even when the probe is broken: all that is wrong is listed at once.
+    // Checks are read even if the probe is invalid, so that all errors are reported at once.
     let ready: Vec<_> = checks
         .iter()
         .map(|check| {
@@ -184,7 +186,7 @@ fn read_probe<K: Kind>(
     }
     let mut effective =
         EffectiveSettings { probe: serde_json::to_value(&kind).unwrap_or_default(), checks: Vec::new() };
-    // Of the right size: these are kept as long as the probe.
+    // Allocated at the exact size, because the checks are kept as long as the probe.
     let mut checks = Vec::with_capacity(ready.len());
     for ready in ready.into_iter().collect::<Option<Vec<_>>>()? {
         checks.push(ready.check);
@@ -210,108 +212,108 @@ impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
     }
 }
 
-/// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
+/// A probe kind, with its settings as fields: `http: {url: ..}` is `Http`.
 ///
-/// The struct is what was written; [`Kind::acquire`] turns it into what runs. To add a kind, write one file under
-/// `probes/` and add one line to `probes.rs`.
+/// The struct contains the settings; [`Kind::build`] turns them into a probe. The crate documentation describes how to
+/// add a kind.
 pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'static {
-    /// Configuration key, file name and value of the label `kind`.
+    /// Configuration key, folder name and value of the label `kind`.
     const NAME: &'static str;
-    /// The phases of a run in their order, so that their series exist from the first scrape.
+    /// Phases of a run in order. Their series exist from the first scrape.
     const PHASES: &'static [Phase];
-    /// The text of its reference page: the Markdown file beside its source.
+    /// Text of the reference page: the Markdown file beside the source file.
     const DOC: &'static str;
-    /// Every check that these facts can feed; `health` is among them.
+    /// The checks that can judge the kind's facts, including `health`.
     const CHECKS: &'static [CheckEntry<FactsOf<Self>>];
     /// Former names of settings, each with the present name. A former name is an error that states the present one.
     const RENAMED: &'static [(&'static str, &'static str)] = &[];
-    /// What runs.
+    /// Type of the running probe.
     type Probe: Probe;
 
-    /// Rules that a type alone can't hold, and that may depend on the timing.
+    /// Validates rules that types can't express and that may depend on the timing.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         let _ = timing;
         Ok(())
     }
 
-    /// Refuses what its checks want and these settings can never bring.
+    /// Rejects facts that checks want but these settings can't provide.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
         let _ = wants;
         Ok(())
     }
 
-    /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
-    /// files are told to [`Context::hide`] when they are read.
+    /// Returns the secrets in the settings that a run sends to its target. They are redacted in every text that quotes
+    /// the target. Secrets from files are registered with [`Context::hide`] when they are read.
     fn sent_secrets(&self) -> SentSecrets {
         SentSecrets::default()
     }
 
-    /// Makes the probe. `wants` is what its checks ask of the facts, so that nothing is fetched in vain.
+    /// Builds the probe. `wants` lists the facts that the checks need, so that the probe collects no others.
     ///
-    /// Files that may rotate (keys, passwords, CA bundles) are read at use, not here.
+    /// Files that may rotate (keys, passwords, CA bundles) are read at each use, not here.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     fn build(self, wants: Vec<WantOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
 }
 
-/// The facts of a kind of probe.
+/// Facts of a probe kind.
 pub type FactsOf<K> = <<K as Kind>::Probe as Probe>::Facts;
 
-/// What checks can ask of the facts of a kind of probe.
+/// Type of the facts that checks can request from a probe kind.
 pub type WantOf<K> = <FactsOf<K> as Facts>::Want;
 
-/// A kind of check as it stands in the configuration.
+/// A check kind, with its settings as fields.
 pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSchema + 'static {
     /// Configuration key, file name and value of the label `kind`.
     const NAME: &'static str;
-    /// Where it belongs unless the configuration says otherwise.
+    /// Default category.
     const CATEGORY: Category;
-    /// How bad it is unless the configuration says otherwise.
+    /// Default severity.
     const SEVERITY: Severity;
     /// The alert that reports its failures.
     const ALERT: Alert = Alert::CheckFailing;
-    /// The closed list of the measures that it may report.
+    /// Complete list of the measures that the check may report.
     const MEASURES: &'static [MeasureInfo] = &[];
-    /// The text of its reference page: the Markdown file beside its source.
+    /// Text of the reference page: the Markdown file beside the source file.
     const DOC: &'static str;
     /// Former names of settings, each with the present name. A former name is an error that states the present one.
     const RENAMED: &'static [(&'static str, &'static str)] = &[];
 
-    /// Rules that a type alone can't hold, and that may depend on the probe's timing.
+    /// Validates rules that types can't express and that may depend on the probe's timing.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
         let _ = timing;
         Ok(())
     }
 }
 
-/// One check that a probe kind can feed: an entry of the list that its errors and its schema are made of.
+/// Registry entry of a check kind for a type of facts. Error messages and the schema are derived from it.
 pub struct CheckEntry<F: Facts> {
-    /// Everything about it that needs no facts.
+    /// The part of the entry without the types of facts.
     pub descriptor: CheckDescriptor,
-    /// Reads its settings; what is wrong with them goes to the list of problems.
+    /// Reads the settings and reports their errors.
     pub read: fn(&Node, &Timing, &mut Diagnostics) -> Option<ParsedCheck<F>>,
 }
 
-/// A check that was read and holds together.
+/// A check with valid settings.
 pub struct ParsedCheck<F: Facts> {
-    /// What judges.
+    /// The check.
     pub check: Box<dyn Check<F>>,
-    /// Its settings with every default filled in and secrets hidden, for `/config`.
+    /// Effective settings with defaults and without secrets, for `/config`.
     pub effective: serde_json::Value,
 }
 
 impl<F: Facts> CheckEntry<F> {
-    /// The list entry of a check kind.
+    /// Creates the registry entry of a check kind.
     #[must_use]
     pub const fn of<K: CheckKind<F>>() -> Self {
         Self {

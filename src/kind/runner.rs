@@ -1,4 +1,4 @@
-//! One run of a probe and its checks: within the timeout, with panics caught, and with secrets redacted.
+//! Runs a probe and its checks once: applies the timeout, catches panics and redacts secrets.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -31,9 +31,9 @@ type SharedChecks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
 pub(super) struct Runner<P: Probe> {
     pub(super) probe: P,
     pub(super) checks: Arc<SharedChecks<P::Facts>>,
-    /// Secrets of the settings, which the target may say back.
+    /// Secrets in the settings, which the target may echo.
     pub(super) configured_secrets: Held,
-    /// Those that were last read from files.
+    /// Secrets that the last run read from files.
     pub(super) file_secrets: Mutex<Vec<Held>>,
     pub(super) timing: Timing,
     pub(super) shared: Arc<Resources>,
@@ -82,7 +82,7 @@ impl<P: Probe> Job for Runner<P> {
 
     fn save(&self) -> Vec<Option<serde_json::Value>> {
         let mut saved: Vec<_> = self.checks().iter().map(|check| check.save()).collect();
-        // A window may be kept by labels that the target chose.
+        // The key of a window may contain labels from the target.
         self.redact(|redactor| saved.iter_mut().flatten().for_each(|window| redactor.hide_all(window)));
         saved
     }
@@ -95,7 +95,7 @@ impl<P: Probe> Job for Runner<P> {
 }
 
 impl<P: Probe> Runner<P> {
-    /// The lock is held while the checks judge or are saved, never across an await.
+    /// Locks the checks while they judge or are saved, never across an await.
     fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,7 +105,7 @@ impl<P: Probe> Runner<P> {
         self.shared.registry.redact(read.iter().chain([&self.configured_secrets]), work);
     }
 
-    /// The verdicts; heavy facts are judged on another thread.
+    /// Judges the observation; expensive facts are judged on a blocking thread.
     async fn judge_observation(
         &self,
         observation: Observation<P::Facts>,
@@ -130,7 +130,7 @@ impl<P: Probe> Runner<P> {
             }
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime shuts down, and this run ends with it.
+                // The runtime shuts down, and the run ends with it.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -139,8 +139,7 @@ impl<P: Probe> Runner<P> {
     async fn observe(&self, panics: &mut u32) -> Observation<P::Facts> {
         let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
         let (at, start) = (Timestamp::now(), Instant::now());
-        // The future of a probe can be large and is only needed while it runs: boxed, so that ten thousand idle
-        // probes don't hold it.
+        // A probe's future can be large. It is boxed, so that idle probes don't hold its memory.
         let run = AssertUnwindSafe(Box::pin(self.probe.observe(&cx))).catch_unwind();
         let outcome = tokio::time::timeout(self.timing.timeout, run).await;
         let elapsed = start.elapsed();
@@ -150,7 +149,8 @@ impl<P: Probe> Runner<P> {
             *self.file_secrets.lock().unwrap_or_else(PoisonError::into_inner) = read;
         }
         let outcome = match outcome {
-            // Brought back when time was up: what is looked at last isn't cut short, nor is one that a busy thread held up.
+            // Facts that arrive after the timeout count as a timeout. A final synchronous step can't be interrupted,
+            // and a busy thread delays the timer.
             Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
                 Err(Incomplete { failure: timeout_failure(self.timing.timeout, &phases), facts: Some(facts) })
             }
@@ -170,7 +170,7 @@ impl<P: Probe> Runner<P> {
 }
 
 impl RunReport {
-    /// The one place that everything passes in which a target is quoted.
+    /// Redacts every string of the report that may quote the target. All reports pass through here.
     fn redact(&mut self, redactor: &Redactor<'_>) {
         let Self { failure, samples, verdicts, facts, .. } = self;
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
@@ -189,8 +189,8 @@ impl RunReport {
     }
 }
 
-/// Series that differ only in a secret become one: Prometheus refuses a whole page with two of the same name and
-/// labels.
+/// Redacts labels. Series that differ only in a secret become duplicates, and duplicates are removed, because
+/// Prometheus rejects a page with duplicate series.
 fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
     let labels = samples.iter_mut().flat_map(|sample| &mut sample.labels);
     let hidden = labels.filter_map(|label| redactor.hide_in(label).then_some(())).count();

@@ -17,7 +17,7 @@ use crate::{
 };
 use proptest::{prelude::*, sample::Index};
 
-/// A probe that does what its settings say.
+/// A probe with scripted behaviour.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Acts {
@@ -88,7 +88,7 @@ async fn run(acts: Acts) -> RunReport {
     run_beside(acts, SentSecrets::default()).await
 }
 
-/// A run of a probe beside another one that has secrets.
+/// Runs a probe while another probe has registered secrets.
 async fn run_beside(acts: Acts, hidden: SentSecrets) -> RunReport {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
@@ -152,7 +152,7 @@ proptest! {
             let report = runtime.block_on(run_beside(Acts::Echo(echo.clone()), hidden));
             let detail = report.failure.as_ref().unwrap().detail.clone();
             prop_assert!(detail.matches("<hidden>").count() >= 2, "way {way}: {secret:?} in {detail:?}");
-            // A short form may be a part of the text around it.
+            // A short encoding of the secret may be part of the surrounding text.
             let shown = detail.replace("the target says", "").replace("expected ok", "");
             prop_assert!(!shown.contains(&echo), "way {way}: {secret:?} shows in {detail:?}");
         }

@@ -1,4 +1,4 @@
-//! How much runs at once.
+//! Limits on concurrent runs.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::settings::Concurrency;
 
-/// Room for runs, overall and for each host; clones share it.
+/// Limits concurrent runs, overall and for each host. Clones share the limits.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter {
     total: Arc<Semaphore>,
@@ -17,7 +17,7 @@ pub struct ConcurrencyLimiter {
     hosts: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
-/// The right to run, given back when dropped.
+/// Permission for one run, returned on drop.
 #[derive(Debug)]
 pub struct Permits {
     _host: Option<OwnedSemaphorePermit>,
@@ -25,17 +25,18 @@ pub struct Permits {
 }
 
 impl ConcurrencyLimiter {
-    /// Room for so many.
+    /// Creates a limiter with the configured limits.
     #[must_use]
     pub fn new(concurrency: Concurrency) -> Self {
         let total = concurrency.total.clamp(1, Semaphore::MAX_PERMITS);
         Self { total: Arc::new(Semaphore::new(total)), per_host: concurrency.per_host.max(1), hosts: Arc::default() }
     }
 
-    /// Waits for room. The host comes first: whoever waits for a slow host must not hold room that others could use.
+    /// Waits for permission to run. It acquires the host's permit first, so that runs waiting for a slow host hold no
+    /// global permit.
     pub async fn acquire(&self, host: Option<&str>) -> Permits {
         let host = match host {
-            // Semaphores are never closed, so this always gives a permit.
+            // The semaphores are never closed, so acquiring always succeeds.
             Some(host) => self.host(host).acquire_owned().await.ok(),
             None => None,
         };

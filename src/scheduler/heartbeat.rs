@@ -1,7 +1,7 @@
-//! Sign of life of the runtime that runs the probes.
+//! Heartbeat of the runtime that runs the probes.
 //!
-//! The HTTP server runs on another thread, so it answers even if a probe never gives the thread of the probes back.
-//! This tells it, so that the server doesn't call such a daemon healthy.
+//! The HTTP server runs on another thread and answers even if a probe blocks the probe thread. The heartbeat tells the
+//! server about such a stall, so that `/-/healthy` reports it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,26 +10,26 @@ use std::{
 
 use tokio::{runtime::Handle, time::MissedTickBehavior};
 
-/// Interval of the beats.
+/// Interval between heartbeats.
 const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// Records heartbeats of a runtime; see the module documentation.
 #[derive(Debug)]
 pub struct Heartbeat {
     runtime: Handle,
     start: Instant,
-    /// Time of the last beat, in milliseconds after `start`.
+    /// Time of the last heartbeat, in milliseconds after `start`.
     last: AtomicU64,
 }
 
 impl Heartbeat {
-    /// The pulse of a runtime; it counts as alive from this moment.
+    /// Creates the heartbeat of a runtime. The runtime counts as alive from now on.
     #[must_use]
     pub fn new(runtime: Handle) -> Self {
         Self { runtime, start: Instant::now(), last: AtomicU64::new(0) }
     }
 
-    /// Beats for ever; to be run on the runtime of the probes.
+    /// Records heartbeats forever. The task must run on the probe runtime.
     pub async fn run(&self) {
         let mut tick = tokio::time::interval(BEAT_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,20 +39,20 @@ impl Heartbeat {
         }
     }
 
-    /// Time for which the runtime has been overdue: zero while it beats regularly.
+    /// Time by which the next heartbeat is overdue; zero while the runtime is responsive.
     #[must_use]
     pub fn stalled_for(&self) -> Duration {
         let since_beat = self.elapsed().saturating_sub(self.last.load(Ordering::Relaxed));
         Duration::from_millis(since_beat).saturating_sub(BEAT_INTERVAL)
     }
 
-    /// Tasks of the runtime that are alive.
+    /// Number of live tasks of the runtime.
     #[must_use]
     pub fn tasks(&self) -> usize {
         self.runtime.metrics().num_alive_tasks()
     }
 
-    /// The runtime of the probes.
+    /// Handle of the probe runtime.
     #[must_use]
     pub fn runtime(&self) -> &Handle {
         &self.runtime

@@ -1,8 +1,9 @@
-//! Time: one task for each probe, which waits, runs the probe and writes what it saw on the board.
+//! Schedules the probes: one task for each probe waits for its slot, runs the probe and records the report on the
+//! board.
 //!
-//! Starts are spread by a hash of the probe's name, so that neither a start nor a restart lines everything up. A run
-//! never overlaps the one before: what can't be run in time is counted and left out. How much runs at once is
-//! bounded overall and for each host, so that one hanging host holds up its own probes and no other.
+//! A hash of the probe's name spreads the starts, so that runs don't coincide after a start or restart. A run never
+//! overlaps the previous run of its probe: missed slots are counted and left out. Concurrency is limited overall and
+//! for each host, so that a hanging host delays only its own probes.
 
 mod concurrency;
 mod heartbeat;
@@ -31,7 +32,7 @@ use crate::{
     settings::ProbeInfo,
 };
 
-/// Runs probes until it is told to stop.
+/// Runs probes until its cancellation token is cancelled.
 #[derive(Debug)]
 pub struct Scheduler {
     board: Arc<Board>,
@@ -48,24 +49,23 @@ struct Running {
     lease: WriteLease,
 }
 
-/// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
-/// of a probe that a reload has replaced must not end up on the board as one of its successor.
+/// Permission of a task to update the board. Aborting a task doesn't interrupt synchronous code, so a run of a replaced
+/// probe could otherwise be recorded as a run of its successor.
 #[derive(Debug, Clone)]
 struct WriteLease(Arc<Mutex<bool>>);
 
-/// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
-/// wait for one dependency are spread, too.
+/// How often a skipped probe rechecks its dependencies.
 const DEPENDENCY_RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Scheduler {
-    /// A scheduler without probes, which runs them on `runtime`; `stop` lets runs that are under way end, and begins no
-    /// new ones.
+    /// Creates a scheduler without probes that spawns tasks on `runtime`. After `stop` is cancelled, current runs
+    /// finish and no new runs start.
     #[must_use]
     pub fn new(board: Arc<Board>, runtime: Handle, stop: CancellationToken) -> Self {
         Self { board, runtime, tasks: JoinSet::new(), running: HashMap::new(), stop }
     }
 
-    /// Starts to run a probe. A probe of that name that runs already is dropped first, in the middle of its run.
+    /// Starts the task of a probe. It drops a running probe of the same name first, even during a run.
     pub fn start(&mut self, info: Arc<ProbeInfo>, job: Arc<dyn Job>, limiter: ConcurrencyLimiter) {
         self.drop_probe(&info.name);
         if !info.enabled {
@@ -75,13 +75,13 @@ impl Scheduler {
         let lease = WriteLease(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
         let task = Task { info, job, limiter, board, stop, lease: lease.clone() };
-        // Lent to its run: what is handed over to an `async fn` is kept in there twice.
+        // The task is borrowed by its run: an `async fn` would store a moved argument twice.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
         self.running.insert(name, Running { id: handle.id(), handle, lease });
     }
 
-    /// Drops a probe, in the middle of its run if need be.
+    /// Stops the task of a probe, even during a run.
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
             running.lease.revoke();
@@ -89,14 +89,18 @@ impl Scheduler {
         }
     }
 
-    /// Waits until a task ends that nobody told to: each is a bug, and logged as one. Pending while all is well.
+    /// Waits for tasks that end unexpectedly, and logs each one as a bug. The future stays pending while all tasks run.
     pub async fn supervise(&mut self) {
         while let Some(ended) = self.tasks.join_next_with_id().await {
             let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
             let name = self.running.iter().find(|(_, running)| running.id == id).map(|(name, _)| name.clone());
             if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
                 let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
-                tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
+                tracing::error!(
+                    probe = name,
+                    why,
+                    "the task of a probe ended unexpectedly; its results will become unknown"
+                );
                 self.board.update_daemon(|daemon| daemon.panics += 1);
                 self.running.remove(&name);
             }
@@ -104,7 +108,7 @@ impl Scheduler {
         std::future::pending::<()>().await;
     }
 
-    /// Waits until every run that is under way has ended; to be called after `stop`, with a deadline around it.
+    /// Waits until all current runs have ended. The caller cancels `stop` first and sets a deadline.
     pub async fn drain(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
@@ -119,11 +123,11 @@ struct Task {
     lease: WriteLease,
 }
 
-/// What a probe's dependencies say about whether it may run.
+/// State of the dependencies of a probe.
 enum DependencyState {
     Satisfied,
     Failing(String),
-    /// Right after the start, before they have run themselves.
+    /// Some dependencies have not run yet, right after the start.
     Unknown,
 }
 
@@ -136,14 +140,14 @@ impl Task {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep_until(plan.next_run()) => {}
             }
-            // Boxed, so that ten thousand probes that sleep don't hold what only a run needs.
+            // Boxed, so that a sleeping probe doesn't hold the memory of a run.
             if Box::pin(self.run_slot(&mut plan)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// What is to be done at one slot; `None` at the stop.
+    /// Handles one slot: skips or runs the probe. Returns `None` when the scheduler stops.
     async fn run_slot(&self, plan: &mut Plan) -> Option<()> {
         let (name, planned) = (&*self.info.name, plan.next_run());
         if let DependencyState::Failing(other) = self.wait_for_dependencies(plan.slot_after(planned)).await {
@@ -160,12 +164,12 @@ impl Task {
         let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {
             self.board.add_overruns(name, missed);
-            tracing::debug!(probe = name, missed, "runs were left out: the one before had not ended");
+            tracing::debug!(probe = name, missed, "runs were left out because the previous run had not ended");
         }
         Some(())
     }
 
-    /// What the dependencies say; waits until each has run once, but no longer than until the deadline.
+    /// Returns the state of the dependencies. It waits until each dependency has run once, at most until the deadline.
     async fn wait_for_dependencies(&self, deadline: Instant) -> DependencyState {
         if self.info.depends_on.is_empty() {
             return DependencyState::Satisfied;
@@ -195,8 +199,8 @@ impl Task {
         result
     }
 
-    /// Skipped: waits for the next slot, or until no dependency fails any more. Otherwise a probe that runs once an
-    /// hour would be skipped for an hour because of one bad moment.
+    /// Waits after a skip for the next slot, or until no dependency fails. Without the recheck, one short failure would
+    /// skip an hourly probe for an hour.
     async fn wait_for_recovery(&self, plan: &mut Plan) {
         while Instant::now() + DEPENDENCY_RECHECK_INTERVAL < plan.next_run() {
             if self.stop.run_until_cancelled(tokio::time::sleep(DEPENDENCY_RECHECK_INTERVAL)).await.is_none() {
@@ -226,7 +230,7 @@ impl WriteLease {
     }
 }
 
-/// A status change is logged once, as loud as it is bad; repeats are not.
+/// Logs a status change: bad statuses as warnings, others as information.
 pub fn log_change(probe: &str, change: &StatusChange) {
     let StatusChange { check, from, to, summary } = change;
     let (from, to_word) = (from.as_str(), to.as_str());

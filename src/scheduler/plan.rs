@@ -1,4 +1,4 @@
-//! When a probe runs next: pure arithmetic on instants.
+//! Computes the start times of a probe's runs. It is pure arithmetic on instants.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -9,15 +9,15 @@ use tokio::time::Instant;
 
 use crate::model::observation::Timing;
 
-/// First runs are spread over at most this, so that a probe with an interval of an hour has a verdict soon.
+/// Longest delay of a probe's first run, so that an hourly probe has a verdict soon after a start.
 const MAX_INITIAL_DELAY: Duration = Duration::from_secs(10);
 
-/// The plan of one probe: a grid of one interval, shifted by a hash of the name.
+/// Schedule of one probe: slots at multiples of the interval, shifted by a hash of the name.
 #[derive(Debug)]
 pub(super) struct Plan {
     interval: Duration,
     retry_interval: Duration,
-    /// The first slot of the grid.
+    /// The first slot.
     first_slot: Instant,
     next: Instant,
 }
@@ -30,25 +30,25 @@ impl Plan {
         Self { interval, retry_interval, first_slot: origin + interval.mul_f64(fraction), next: first }
     }
 
-    /// When the next run is to start.
+    /// Start time of the next run.
     pub(super) fn next_run(&self) -> Instant {
         self.next
     }
 
-    /// Runs earlier than planned; what follows keeps to the grid.
+    /// Moves the next run to an earlier time; later runs return to their slots.
     pub(super) fn bring_forward(&mut self, to: Instant) {
         self.next = self.next.min(to);
     }
 
-    /// The slot of the grid that follows an instant.
+    /// Returns the first slot after an instant.
     pub(super) fn slot_after(&self, now: Instant) -> Instant {
         let Some(past) = now.checked_duration_since(self.first_slot) else { return self.first_slot };
         let slots = past.as_nanos() / self.interval.as_nanos().max(1) + 1;
-        // A u32 of intervals is 13 years at the shortest interval.
+        // A u32 holds 13 years of the shortest interval.
         self.first_slot + self.interval * u32::try_from(slots).unwrap_or(u32::MAX)
     }
 
-    /// A run has ended: plans the next one, sooner while the probe fails, and tells how many slots have passed.
+    /// Schedules the next run after a run has ended, earlier if the run failed. Returns the number of missed slots.
     pub(super) fn complete_run(&mut self, now: Instant, failed: bool) -> u64 {
         let slot = self.slot_after(self.next);
         let retry = self.next + self.retry_interval;
@@ -61,18 +61,18 @@ impl Plan {
         let missed = if slot < now {
             (resumed - slot).as_nanos() / self.interval.as_nanos().max(1)
         } else {
-            // Only the faster retry was missed: nothing that was promised.
+            // Only the faster retry was missed, which is not an overrun.
             0
         };
-        // A late retry is made up for at once.
+        // A late retry starts at once.
         self.next = if slot >= now { now } else { resumed };
         u64::try_from(missed).unwrap_or(u64::MAX)
     }
 }
 
-/// A share of 0 to 1 that a name always gets: the same after each restart.
+/// Maps a name to a fraction between 0 and 1, the same after every restart.
 fn hash_fraction(name: &str) -> f64 {
-    // DefaultHasher::new() has fixed keys; should they ever change, starts are merely spread in another way.
+    // DefaultHasher::new() has fixed keys; if they ever change, starts are only spread differently.
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish() as f64 / u64::MAX as f64

@@ -25,7 +25,7 @@ use crate::{
     settings::{CheckInfo, Concurrency},
 };
 
-/// A probe that takes so long and fails so often as the test says, and counts how many of it run at once.
+/// A probe with scripted durations and failures that counts its concurrent runs.
 #[derive(Default)]
 struct Script {
     host: Option<&'static str>,
@@ -252,7 +252,7 @@ async fn what_was_skipped_runs_soon_after_its_dependency_has_recovered() {
     assert_eq!(rare.runs(), 2, "and then keeps to its interval");
 }
 
-/// A probe whose run is busy, without a pause at which it could be aborted, until the test lets it end.
+/// A probe whose run blocks the thread without an await point until the test releases it.
 struct Busy(Mutex<(mpsc::Sender<()>, mpsc::Receiver<()>)>);
 
 impl Job for Busy {

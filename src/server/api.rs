@@ -1,4 +1,5 @@
-//! The JSON API: what the metrics say, with what must never become a label: sentences, errors, numbers behind them.
+//! The JSON API. It contains the content of the metrics, and also content that must never become a label: sentences,
+//! errors and measured values.
 
 use std::collections::BTreeMap;
 
@@ -47,19 +48,19 @@ struct ReadinessView<'a> {
     blockers: BlockersView<'a>,
 }
 
-/// What stands in the way. Who asks a gate reads the first reasons and not ten thousand of them.
+/// The checks that prevent readiness. A client of the gate reads the first reasons, so the list is bounded.
 #[derive(Serialize)]
 struct BlockersView<'a> {
-    /// How many there are.
+    /// Number of blocking checks.
     blocking: usize,
-    /// The worst of them.
+    /// The worst blocking checks.
     blockers: Vec<CheckSummaryView<'a>>,
-    /// Where the rest is, if there is one.
+    /// Address of the complete list, if this one is truncated.
     #[serde(skip_serializing_if = "Option::is_none")]
     more: Option<String>,
 }
 
-/// So many reasons are listed.
+/// Number of blocking checks in a response.
 const MAX_LISTED_BLOCKERS: usize = 100;
 
 /// A check in a list.
@@ -87,7 +88,7 @@ struct MeasureView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     value: Option<f64>,
-    /// As the page shows it.
+    /// The value as the status page shows it.
     shown: String,
     unit: Unit,
     bound: Bound,
@@ -96,7 +97,7 @@ struct MeasureView<'a> {
     headroom: Option<f64>,
 }
 
-/// A check on its own.
+/// One check with all details.
 #[derive(Serialize)]
 struct CheckDetailView<'a> {
     #[serde(flatten)]
@@ -111,7 +112,7 @@ struct CheckDetailView<'a> {
     history: Vec<PastRunView>,
 }
 
-/// One step of a limit, as its series has it.
+/// One level of a limit, as in the metrics.
 #[derive(Serialize)]
 struct LimitView {
     measure: &'static str,
@@ -149,7 +150,7 @@ struct FailureView<'a> {
     detail: &'a str,
 }
 
-/// One of the last runs, before thresholds.
+/// A past run with its result before thresholds.
 #[derive(Serialize)]
 struct PastRunView {
     at: Option<Timestamp>,
@@ -157,14 +158,14 @@ struct PastRunView {
     duration_seconds: f32,
 }
 
-/// `/ready`: a verdict for machines, with what stands in the way.
+/// Responds to `/ready` with the overall verdict and the blocking checks.
 pub(super) fn ready_response(all: &Snapshot) -> ServerResponse {
     let ready = all.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response::json(status, &ReadinessView { ready, blockers: blockers(all) })
 }
 
-/// `/api/v1/status`.
+/// Responds to `/api/v1/status`.
 pub(super) fn status_response(all: &Snapshot) -> ServerResponse {
     let mut checks: BTreeMap<Status, usize> = Status::ALL.iter().map(|status| (*status, 0)).collect();
     for (_, check) in all.checks() {
@@ -185,7 +186,7 @@ pub(super) fn status_response(all: &Snapshot) -> ServerResponse {
     response::json(StatusCode::OK, &overall)
 }
 
-/// `/api/v1/checks`, as media type and text.
+/// Renders `/api/v1/checks` as media type and text.
 pub(super) fn checks_json(all: &Snapshot, filter: &CheckFilter) -> (&'static str, String) {
     let selected = all.checks().filter(|(probe, check)| filter.matches(probe, check));
     let list: Vec<_> = selected.map(|(probe, check)| check_summary(probe, check)).collect();
@@ -193,7 +194,7 @@ pub(super) fn checks_json(all: &Snapshot, filter: &CheckFilter) -> (&'static str
     ("application/json", text + "\n")
 }
 
-/// `/api/v1/checks/PROBE/CHECK`.
+/// Responds to `/api/v1/checks/PROBE/CHECK`.
 pub(super) fn check_response(all: &Snapshot, probe: &str, check: &str) -> ServerResponse {
     let decode = |name| percent_decode_str(name).decode_utf8_lossy();
     let (probe, check) = (decode(probe), decode(check));
@@ -210,7 +211,7 @@ fn blockers(all: &Snapshot) -> BlockersView<'_> {
     BlockersView {
         blocking: found.len(),
         blockers: found.iter().take(MAX_LISTED_BLOCKERS).map(|(probe, check)| check_summary(probe, check)).collect(),
-        more: (left > 0).then(|| format!("and {left} more: /api/v1/checks has them all")),
+        more: (left > 0).then(|| format!("and {left} more: /api/v1/checks lists all of them")),
     }
 }
 
@@ -242,7 +243,7 @@ fn measure_view(measure: &Measure) -> MeasureView<'_> {
     MeasureView {
         name: measure.name,
         subject: measure.subject.as_deref(),
-        // JSON knows no NaN.
+        // JSON has no NaN.
         value: Some(measure.value).filter(|value| value.is_finite()),
         shown: measure.unit.show(measure.value),
         unit: measure.unit,
@@ -296,7 +297,7 @@ fn probe_detail(probe: &ProbeState) -> ProbeView<'_> {
     }
 }
 
-/// The last runs, oldest first. Runs and results end together; one list may reach further back.
+/// Returns the recent runs, oldest first. The last run corresponds to the last result; one of the lists may be longer.
 fn history(probe: &ProbeState, check: &CheckState) -> Vec<PastRunView> {
     let runs = probe.recent.iter().rev().map(Some).chain(std::iter::repeat(None));
     let mut past: Vec<_> = check

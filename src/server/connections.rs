@@ -1,7 +1,7 @@
-//! Who is connected, and who has to go: a bounded number of connections, each for a bounded time.
+//! Limits the number of connections and the time of each.
 //!
-//! When all places are taken, the connection that has been without a new request for longest leaves: a slow or idle
-//! client keeps its place only as long as nobody else wants it. A scraper that is closed so comes back by itself.
+//! At the limit, a new connection closes the connection with the oldest last request. So an idle or slow client keeps
+//! its connection only while no other client needs it. A scraper whose connection was closed reconnects by itself.
 
 use std::{
     collections::HashMap,
@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exposition::max_open_files;
 
-/// Enough for every scraper and screen one can think of. Where few files may be open it is a quarter of them: clients
-/// must not keep the probes from their connections.
+/// Most connections. If the process may open few files, the limit is a quarter of them, so that clients don't take the
+/// file descriptors of the probes.
 const MAX_CONNECTIONS: usize = 128;
-/// However few files may be open.
+/// Fewest connections, regardless of the limit on open files.
 const MIN_CONNECTIONS: usize = 4;
-/// The first request must be there by then.
+/// Time from the connection to its first request.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// From one request to the next, its answer included: longer than the usual interval of scrapes.
+/// Time from one request to the next, including the response. It exceeds the usual scrape interval.
 const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct ConnectionEntry {
     close: CancellationToken,
 }
 
-/// The place of one connection; it is free again when this is dropped.
+/// Slot of one connection, released on drop.
 #[derive(Debug)]
 pub(super) struct ConnectionGuard {
     id: u64,
@@ -64,7 +64,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Takes a place; somebody is shown out if there is none.
+    /// Waits for a slot, and closes an idle connection if all slots are taken.
     pub(super) async fn acquire(self: &Arc<Self>) -> ConnectionGuard {
         if self.slots.available_permits() == 0 {
             self.close_idle();
@@ -79,12 +79,12 @@ impl Connections {
         ConnectionGuard { id, close: CancellationToken::new(), connections: Arc::clone(self), _slot: slot }
     }
 
-    /// Closes all of them, in the middle of whatever they do.
+    /// Closes all connections, even during a response.
     pub(super) fn close_all(&self) {
         self.lock().entries.values().for_each(|entry| entry.close.cancel());
     }
 
-    /// Shows out the connection that has been without a request for longest.
+    /// Closes the connection with the oldest last request.
     pub(super) fn close_idle(&self) {
         let open = self.lock();
         let idle =
@@ -100,7 +100,7 @@ impl Connections {
 }
 
 impl ConnectionGuard {
-    /// The connection stands.
+    /// Registers the connection after it was accepted.
     pub(super) fn register(&self) {
         let now = Instant::now();
         let entry =
@@ -108,7 +108,7 @@ impl ConnectionGuard {
         self.connections.lock().entries.insert(self.id, entry);
     }
 
-    /// A request has come.
+    /// Records the arrival of a request.
     pub(super) fn record_request(&self) {
         let now = Instant::now();
         if let Some(entry) = self.connections.lock().entries.get_mut(&self.id) {
@@ -116,7 +116,7 @@ impl ConnectionGuard {
         }
     }
 
-    /// Waits until the connection has to go.
+    /// Waits until the connection must close.
     pub(super) async fn wait_until_closed(&self) {
         let overdue = async {
             loop {

@@ -1,8 +1,8 @@
-//! Which host names a request may use.
+//! Checks the host names of requests.
 //!
-//! A web site can make its own name resolve to the address of this daemon (DNS rebinding). A browser then takes the
-//! daemon for a part of that site, and the site's scripts read its answers and send it requests; only the `Host` header
-//! still tells. Literal addresses and `localhost` can't be such names.
+//! A web site can make its own name resolve to the address of this daemon (DNS rebinding). The browser then treats the
+//! daemon as part of that site: the site's scripts can read responses and send requests. Only the `Host` header reveals
+//! the foreign name. Literal addresses and `localhost` can't be rebound.
 
 use std::net::IpAddr;
 
@@ -10,9 +10,9 @@ use hyper::{HeaderMap, Uri, header};
 
 use crate::settings::Server;
 
-/// Explains why a request is refused, if its host is not known to be this daemon.
+/// Returns the reason to refuse a request whose host is not known to be this daemon.
 pub(super) fn refusal_reason(uri: &Uri, headers: &HeaderMap, settings: &Server) -> Option<String> {
-    // The authority of an absolute request target goes before the header, for servers that know it: neither may lie.
+    // Some servers prefer the authority of an absolute request target over the header, so both must be allowed.
     let of_header = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let of_target = uri.authority().map(|authority| authority.as_str());
     if of_header.is_some() && of_header.into_iter().chain(of_target).all(|host| is_allowed(host, settings)) {
@@ -29,7 +29,7 @@ pub(super) fn refusal_reason(uri: &Uri, headers: &HeaderMap, settings: &Server) 
 fn is_allowed(host: &str, settings: &Server) -> bool {
     let name = without_port(host);
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    // A dot at the end makes no other name of it.
+    // A trailing dot denotes the same name.
     let name = name.strip_suffix('.').unwrap_or(name);
     address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || settings.is_allowed_host(name)
 }

@@ -1,7 +1,7 @@
-//! The doors: HTTP for Prometheus, people and scripts, over the board's snapshots.
+//! The HTTP server: metrics, status page, API, probes for orchestrators. It serves snapshots of the board.
 //!
-//! Nothing here waits for a probe. What a client can take up is bounded: headers, bodies, connections and the time
-//! that each may hold one, so that a thousand slow clients cost a bounded sum and delay nobody else.
+//! No request waits for a probe. Headers, bodies, connections and connection times are bounded, so that slow clients
+//! neither exhaust memory nor delay other clients.
 
 mod api;
 mod connections;
@@ -37,53 +37,52 @@ use crate::{
     settings::{self, EffectiveConfig},
 };
 
-/// What the server shows and what it can ask for.
+/// Dependencies of the server.
 #[derive(Debug)]
 pub struct ServerContext {
-    /// The state of everything.
+    /// The board.
     pub board: Arc<Board>,
-    /// What `/config` shows; replaced by a reload.
+    /// The effective configuration, served at `/config`; a reload replaces it.
     pub effective: Arc<ArcSwap<EffectiveConfig>>,
-    /// Where `/-/reload` asks for a reload.
+    /// Channel for the reload requests of `/-/reload`.
     pub reload: mpsc::Sender<ReloadRequest>,
-    /// Sign of life of the probes' thread.
+    /// Heartbeat of the probe thread.
     pub heartbeat: Arc<Heartbeat>,
-    /// Settings of the server as of the start.
+    /// Settings of the server; they apply from start to stop.
     pub settings: settings::Server,
 }
 
-/// A wish to reload; the answer is the error as the operator should read it.
+/// A reload request. The response contains the error for the operator.
 pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
 
-/// More than any browser or scraper sends.
+/// Largest request header; browsers and scrapers send less.
 const MAX_HEADER_BYTES: usize = 16 << 10;
-/// So much of an answer is made ahead of a client that reads slowly, and the piece that goes beyond it. It is also the
-/// room for a request, so it is more than [`MAX_HEADER_BYTES`].
+/// Size of the write buffer of a connection. It also bounds the read buffer, so it must exceed [`MAX_HEADER_BYTES`].
 const WRITE_BUFFER_BYTES: usize = 64 << 10;
-/// A connection may stay this long, however busy it is: then it may finish and must come again.
+/// Longest time of a connection; then its current request finishes and the client must reconnect.
 const MAX_CONNECTION_AGE: Duration = Duration::from_secs(3_600);
-/// What keeps failing is said this often.
+/// Shortest interval between warnings about a persistent error.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
-/// How long answers may still be under way after the stop.
+/// Time for current responses to finish after the stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connections that the kernel keeps until they are accepted. With the usual 128, a burst of clients makes the kernel
-/// ignore the next one, which tries again after a second.
+/// Connections that the kernel queues until they are accepted. With the usual 128, the kernel drops connections of a
+/// burst, and their clients retry only after a second.
 const ACCEPT_BACKLOG: u32 = 1_024;
 
-/// Begins to listen on an address.
+/// Listens on an address.
 ///
 /// # Errors
-/// The address is taken, or is no address of this machine, or needs rights that this process hasn't.
+/// The address is in use, does not belong to this machine or needs privileges that the process lacks.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As any server does, so that a restart needn't wait for connections of the past to time out.
+    // Allows a restart while connections of the previous process are in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(ACCEPT_BACKLOG)
 }
 
-/// Serves until the stop, and then until every answer under way is out, for three seconds at most.
+/// Serves requests until the stop, then waits up to [`DRAIN_TIMEOUT`] for current responses.
 pub async fn serve(listeners: Vec<TcpListener>, context: ServerContext, stop: CancellationToken) {
     let acceptor = Acceptor {
         router: Arc::new(Router::new(context)),
@@ -110,7 +109,7 @@ impl Acceptor {
     async fn accept(&self, listener: TcpListener) {
         let mut last_warning: Option<Instant> = None;
         loop {
-            // Room first: a connection that is not accepted costs the kernel something and us nothing.
+            // The slot comes first: a connection that is not accepted costs no memory of this process.
             let accepted = async {
                 let guard = self.connections.acquire().await;
                 (listener.accept().await, guard)
@@ -119,11 +118,12 @@ impl Acceptor {
                 (accepted, guard) = accepted => match accepted {
                     Ok((stream, _)) => (stream, guard),
                     Err(error) => {
-                        // Usually out of file descriptors: it would fail again at once, unless somebody leaves.
+                        // The usual cause is a lack of file descriptors. Accepting would fail again until a connection
+                        // closes.
                         self.connections.close_idle();
                         if last_warning.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
                             last_warning = Some(Instant::now());
-                            tracing::warn!(%error, "can't accept a connection; idle ones make room");
+                            tracing::warn!(%error, "can't accept a connection; closing an idle one");
                         }
                         sleep(Duration::from_millis(100)).await;
                         continue;
@@ -131,25 +131,26 @@ impl Acceptor {
                 },
                 () = self.stop.cancelled() => return,
             };
-            // Before the next one asks for room: only who has begun can be shown out.
+            // The connection must be registered before the next one waits for a slot, because only registered
+            // connections can be closed.
             guard.register();
             self.tasks.spawn(serve_connection(stream, guard, Arc::clone(&self.router), self.stop.clone()));
         }
     }
 }
 
-/// One connection, to its end.
+/// Serves one connection until it closes.
 async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc<Router>, stop: CancellationToken) {
-    // An answer is written in few large pieces; waiting to fill packets would only delay the last one.
+    // A response consists of few large writes, so delaying packets would only delay the last one.
     let _ = stream.set_nodelay(true);
-    // Read from the socket, because the client could write anything into its `Host` header.
+    // The address comes from the socket, because a client controls its `Host` header.
     let local = stream.local_addr().ok();
     let service = service_fn(|request: Request<Incoming>| {
         guard.record_request();
         let router = Arc::clone(&router);
         async move { Ok::<_, Infallible>(router.respond(request, local).await) }
     });
-    // The ticket's time takes the place of hyper's header timeout, which knows nothing of slow readers.
+    // The timeouts of the guard replace hyper's header timeout, which doesn't cover slow readers.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -163,7 +164,7 @@ async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc
         tokio::select! {
             end = connection.as_mut() => {
                 if let Err(error) = end {
-                    tracing::debug!(%error, "a connection broke");
+                    tracing::debug!(%error, "a connection failed");
                 }
                 return;
             }

@@ -1,27 +1,27 @@
-//! What a client accepts: RFC 9110 quality values, as Prometheus and browsers send them.
+//! Content negotiation with the quality values of RFC 9110, as Prometheus and browsers send them.
 
 use hyper::{HeaderMap, header};
 
 use crate::exposition::{Escaping, ExpositionFormat};
 
-/// The parameters of OpenMetrics. A client that asks for an escaping that is not to be had takes the default one.
+/// Parameters of OpenMetrics. If a client requests an unsupported escaping, it receives the default one.
 const OPEN_METRICS: &[(&str, &str)] = &[("version", "1.0.0"), ("charset", "utf-8"), ("escaping", ANY)];
-/// Stands for every value of a parameter.
+/// Matches every value of a parameter.
 const ANY: &str = "*";
 
-/// The format of metrics that the client likes best; `None` if it takes neither.
+/// Returns the metrics format that the client prefers; `None` if it accepts neither.
 pub(super) fn metrics_format(headers: &HeaderMap) -> Option<ExpositionFormat> {
     let text = quality(headers, "text", "plain", &[("version", "0.0.4"), ("charset", "utf-8")]);
     let open = quality(headers, "application", "openmetrics-text", OPEN_METRICS);
     match (text, open) {
         (0, 0) => None,
-        // A tie means that the client doesn't care: then the one that everybody knows.
+        // A tie means no preference: the text format is the most widely supported.
         (text, open) if open > text => Some(ExpositionFormat::OpenMetrics),
         _ => Some(ExpositionFormat::Text),
     }
 }
 
-/// The escaping that the client asks for with OpenMetrics, or the default one.
+/// Returns the escaping that the client requests with OpenMetrics, or the default one.
 pub(super) fn escaping(headers: &HeaderMap) -> Escaping {
     let (_, parameters) = best_range(headers, "application", "openmetrics-text", OPEN_METRICS);
     let named = parameters.split(';').filter_map(|pair| pair.trim().split_once('='));
@@ -30,12 +30,12 @@ pub(super) fn escaping(headers: &HeaderMap) -> Escaping {
     asked.filter_map(known).next().unwrap_or_default()
 }
 
-/// Whether the client takes a media type.
+/// Whether the client accepts a media type.
 pub(super) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     quality(headers, kind, subtype, &[("charset", "utf-8")]) > 0
 }
 
-/// Whether the client takes gzip; only if it says so.
+/// Whether the client accepts gzip explicitly.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     header_items(headers, header::ACCEPT_ENCODING).any(|entry| {
         let (name, rest) = entry.split_once(';').unwrap_or((entry, ""));
@@ -43,7 +43,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The quality of a media type, in thousandths; 1000 without a header.
+/// Returns the quality of a media type in thousandths; 1000 without a header.
 fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, &str)]) -> u16 {
     if !headers.contains_key(header::ACCEPT) {
         return 1000;
@@ -52,8 +52,8 @@ fn quality(headers: &HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, 
     quality
 }
 
-/// The most specific range that covers a media type: its quality in thousandths, and its parameters. Of two equally
-/// specific ranges the better one counts.
+/// Finds the most specific range that covers a media type. Returns its quality in thousandths and its parameters. Of
+/// two equally specific ranges, the one with the higher quality wins.
 fn best_range<'a>(headers: &'a HeaderMap, kind: &str, subtype: &str, parameters: &[(&str, &str)]) -> (u16, &'a str) {
     let mut best = (0, 0, "");
     for entry in header_items(headers, header::ACCEPT) {
@@ -69,7 +69,7 @@ fn best_range<'a>(headers: &'a HeaderMap, kind: &str, subtype: &str, parameters:
         let mut fits = covers;
         for (key, value) in named {
             let value = value.trim_matches('"');
-            // Of two versions of a format one must not be taken for the other.
+            // Two versions of a format are different formats.
             fits &= parameters.iter().any(|(k, v)| is_alike(key, k) && (*v == ANY || is_alike(value, v)));
             specificity += 1;
         }
@@ -87,7 +87,7 @@ fn header_items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
 }
 
-/// `q` among the parameters, in thousandths; 1000 where it is missing, 0 where it is nonsense.
+/// Parses the parameter `q` in thousandths; 1000 if it is missing, 0 if it is invalid.
 fn parse_quality(parameters: &str) -> u16 {
     let q = parameters.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == "q");
     let Some((_, q)) = q else { return 1000 };

@@ -1,7 +1,8 @@
-//! Large pages, made away from the thread that serves: however many clients ask for the same, two pages are made.
+//! Shares rendered pages among clients. Rendering runs on the render thread, and at most two renders of a page serve
+//! any number of concurrent clients.
 //!
-//! A request shares a page only if it was begun after the request arrived. A page is kept for as long as a client reads
-//! it, compressed, and [`Outgoing`] bounds the memory of all of them.
+//! A request shares a render only if that render started after the request arrived. A page is kept in compressed form
+//! while a client reads it. [`Outgoing`] bounds the memory of all pages.
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ use crate::{
     render_thread::RenderThread,
 };
 
-/// See the module.
+/// Renders and shares pages; see the module documentation.
 #[derive(Debug)]
 pub(super) struct PageCache {
     board: Arc<Board>,
@@ -28,16 +29,16 @@ pub(super) struct PageCache {
     cache: Arc<Mutex<CachedPages>>,
 }
 
-/// A page by its content, so that parameters without a meaning make no other page of it.
+/// Identity of a page by its content, so that query parameters without effect don't multiply pages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PageKey {
     pub(super) path: &'static str,
     pub(super) filter: CheckFilter,
-    /// Remark on a filter that was left out.
+    /// Note about an ignored filter.
     pub(super) note: Option<String>,
 }
 
-/// A page that can be sent.
+/// A rendered page.
 #[derive(Debug, Clone)]
 struct CachedPage {
     media: &'static str,
@@ -45,7 +46,7 @@ struct CachedPage {
     checksum: PartChecksum,
 }
 
-/// The pages that clients still read, and the version of the board that each shows.
+/// Pages that clients still read, with the board version of each.
 #[derive(Debug, Default)]
 struct CachedPages(HashMap<PageKey, (u64, &'static str, Weak<SharedContent>, PartChecksum)>);
 
@@ -54,7 +55,7 @@ impl PageCache {
         Self { version: board.subscribe(), board, renderer, outgoing, cache: Arc::default() }
     }
 
-    /// The page as of now, as media type and bytes; `None` only if a bug keeps it from being written.
+    /// Returns the current page as media type and body; `None` only if rendering panicked.
     pub(super) async fn get_or_render(
         &self,
         key: PageKey,
@@ -67,7 +68,7 @@ impl PageCache {
             Some(page) => page,
             None => {
                 let board = Arc::clone(&self.board);
-                // The guard goes along, so that a client that hangs up lets no second one start.
+                // The guard moves along, so that a disconnected client doesn't allow a second render.
                 self.renderer.run(move || render_page(cache, key, &board.snapshot(), make)).await?
             }
         };
@@ -118,7 +119,7 @@ mod tests {
             let (renders, changes) = (Arc::clone(&renders), Arc::clone(&board));
             let key = PageKey { path: "/", filter: query.parse().unwrap(), note: None };
             let page = page_cache.get_or_render(key, false, move |_, _| {
-                // Long enough for the whole crowd to come; and something always changes.
+                // The render takes long enough for all requests to arrive, and the board changes during it.
                 std::thread::sleep(std::time::Duration::from_millis(100));
                 changes.update_daemon(|daemon| daemon.panics += 1);
                 ("text/html", format!("page {}", renders.fetch_add(1, Ordering::Relaxed)))

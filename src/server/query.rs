@@ -1,4 +1,4 @@
-//! Filters in a query string, the same for the page and the API: `?status=fail,unknown&category=backup&q=orders`.
+//! Filters in query strings, for the page and the API: `?status=fail,unknown&category=backup&q=orders`.
 
 use std::{fmt, str::FromStr};
 
@@ -9,20 +9,20 @@ use crate::{
     model::words::{Category, Severity, Status},
 };
 
-/// Which checks are wanted; what is empty wants all. Queries that mean the same give equal filters, whatever else is in
-/// them: pages are kept by filter, and a client must not be able to have the same page made under many names.
+/// Selects checks; an empty list selects all. Equivalent queries have equal filters, because pages are cached by filter
+/// and a client must not multiply cached pages.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct CheckFilter {
     pub(super) statuses: Vec<Status>,
     pub(super) categories: Vec<Category>,
     pub(super) severities: Vec<Severity>,
-    /// Found anywhere in the names, the service, the owner or the finding, in any case; as it was typed.
+    /// Text to find in names, service, owner or finding, ignoring case.
     pub(super) text: String,
 }
 
-/// A word that means nothing.
+/// An unknown value of a filter.
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("`{word}` is no {key}; there are {known}")]
+#[error("`{word}` is not a {key}; valid values: {known}")]
 pub(super) struct UnknownFilterValue {
     key: &'static str,
     word: String,
@@ -30,10 +30,10 @@ pub(super) struct UnknownFilterValue {
 }
 
 impl UnknownFilterValue {
-    /// The same without the word itself, so that it is alike for all words that mean nothing.
+    /// The error without the value, so that all unknown values share one page.
     pub(super) fn note(&self) -> String {
         let Self { key, known, .. } = self;
-        format!("the address has a {key} that there is not; there are {known}")
+        format!("the address contains an unknown {key}; valid values: {known}")
     }
 }
 
@@ -77,7 +77,7 @@ fn parse_words<'a, T: Copy + fmt::Display>(
 }
 
 impl CheckFilter {
-    /// Whether a check is wanted.
+    /// Whether the filter selects a check.
     pub(super) fn matches(&self, probe: &ProbeState, check: &CheckState) -> bool {
         is_among(&self.statuses, &check.status)
             && is_among(&self.categories, &check.info.category)
@@ -109,6 +109,9 @@ mod tests {
         assert_eq!(filter.text, "Two Words");
         assert_eq!("".parse::<CheckFilter>(), Ok(CheckFilter::default()));
         let error = "status=failed".parse::<CheckFilter>().unwrap_err();
-        assert_eq!(error.to_string(), "`failed` is no status; there are pass, warn, fail, unknown, pending, skipped");
+        assert_eq!(
+            error.to_string(),
+            "`failed` is not a status; valid values: pass, warn, fail, unknown, pending, skipped"
+        );
     }
 }

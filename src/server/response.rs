@@ -1,4 +1,4 @@
-//! Answers: status, type, length and body, alike on every route.
+//! HTTP responses with uniform headers.
 
 use std::{
     collections::VecDeque,
@@ -18,16 +18,16 @@ use crate::{exposition::MetricsPage, outgoing::PageStream};
 
 pub(super) type ServerResponse = Response<ResponseBody>;
 
-/// A body: a page that is shared with other clients, and small parts of its own after it.
+/// Response body: a shared page, followed by parts of this response.
 #[derive(Debug, Default)]
 pub(super) struct ResponseBody {
     shared: Option<PageStream>,
     tail: VecDeque<Bytes>,
 }
 
-/// The rest of the page has been withdrawn, since newer pages needed the room.
+/// The rest of the page was withdrawn to make room for newer pages.
 #[derive(Debug, thiserror::Error)]
-#[error("the client read too slowly: the rest of its page made room for newer pages")]
+#[error("the client read too slowly: its page was withdrawn to make room for newer pages")]
 pub(super) struct PageWithdrawn;
 
 impl<const N: usize> From<[Bytes; N]> for ResponseBody {
@@ -76,7 +76,7 @@ impl Body for ResponseBody {
     }
 }
 
-/// An answer of a media type; not to be stored by anyone, for it tells of this moment.
+/// Creates a response with a media type. Caches must not store it, because it describes the current state.
 pub(super) fn with_media_type(
     status: StatusCode,
     media: &'static str,
@@ -91,31 +91,31 @@ pub(super) fn with_media_type(
     response
 }
 
-/// Plain text, with a line end at its end.
+/// Creates a plain-text response with a trailing line break.
 pub(super) fn text(status: StatusCode, text: impl Into<String>) -> ServerResponse {
     let mut text = text.into();
     text.push('\n');
     with_media_type(status, "text/plain; charset=utf-8", [Bytes::from(text)])
 }
 
-/// JSON for people who read it with curl: indented.
+/// Creates a JSON response, indented for people.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> ServerResponse {
     match serde_json::to_vec_pretty(value) {
         Ok(mut bytes) => {
             bytes.push(b'\n');
             with_media_type(status, "application/json", [Bytes::from(bytes)])
         }
-        // Values of the API are numbers and texts; if one could not be written, that is a bug to report.
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't write the answer: {error}")),
+        // API values always serialize; a failure is a bug.
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("can't serialize the response: {error}")),
     }
 }
 
-/// An error for a script.
+/// Creates a JSON error response.
 pub(super) fn json_error(status: StatusCode, error: &str) -> ServerResponse {
     json(status, &serde_json::json!({ "error": error }))
 }
 
-/// What every answer needs in the end: its length, and no body for HEAD.
+/// Sets the content length, and removes the body for HEAD requests.
 pub(super) fn finalize(mut response: ServerResponse, method: &Method) -> ServerResponse {
     let length = HeaderValue::from(response.body().len());
     response.headers_mut().insert(header::CONTENT_LENGTH, length);

@@ -1,4 +1,4 @@
-//! Which path is what, and for whom.
+//! Routes requests to responses.
 
 use std::{
     net::SocketAddr,
@@ -30,25 +30,25 @@ use crate::{
     settings::EffectiveConfig,
 };
 
-/// Everything that can be asked for.
+/// Routes requests; holds the caches of the responses.
 #[derive(Debug)]
 pub(super) struct Router {
     context: ServerContext,
     metrics: MetricsRenderer,
     pages: PageCache,
-    /// Pages that are being sent, the metrics aside: readers of these never take the room of a scrape.
+    /// Pages in transfer except metrics pages, so that their readers never displace a scrape.
     outgoing: Arc<Outgoing>,
     config: Mutex<SentConfig>,
 }
 
-/// The configuration that was sent last.
+/// The last configuration that was sent.
 #[derive(Debug, Default)]
 struct SentConfig {
     effective: Weak<EffectiveConfig>,
     content: Weak<SharedContent>,
 }
 
-/// What a path leads to.
+/// Target of a path.
 enum Route<'a> {
     Metrics,
     Page,
@@ -66,11 +66,11 @@ enum Route<'a> {
     Redirect(&'static str),
 }
 
-/// No request needs a body; one of this size is let pass.
+/// Largest request body that is accepted; no request needs one.
 const MAX_REQUEST_BODY_BYTES: u64 = 4 << 10;
-/// A reload reads files and opens sockets; one that takes longer has gone wrong.
+/// Longest duration of a reload, which reads files and opens sockets.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest standstill of the probes' thread with which the daemon still counts as healthy.
+/// Longest stall of the probe thread with which the daemon counts as healthy.
 const MAX_STALL: Duration = Duration::from_secs(60);
 
 impl Router {
@@ -83,7 +83,7 @@ impl Router {
         Self { metrics, pages, outgoing, config: Mutex::default(), context }
     }
 
-    /// Answers any request, always; `local` is the address at which the connection reached this server.
+    /// Responds to any request. `local` is the server's address on the connection.
     pub(super) async fn respond(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> ServerResponse {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
@@ -92,19 +92,19 @@ impl Router {
             false => response::text(status, text),
         };
         let response = if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_REQUEST_BODY_BYTES) {
-            let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "no request to this server needs a body");
-            // What follows on this connection is the rest of that body.
+            let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "this server accepts no request bodies");
+            // The rest of the body would follow on this connection.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             response
         } else if head.headers.get_all(header::HOST).iter().count() > 1 {
-            refuse(StatusCode::BAD_REQUEST, "a request has one Host header, not several")
+            refuse(StatusCode::BAD_REQUEST, "a request must have exactly one Host header")
         } else if let Some(route) = Route::parse(head.uri.path()) {
             let methods = route.methods();
             if !methods.contains(&head.method) {
                 let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
                 let mut response = refuse(
                     StatusCode::METHOD_NOT_ALLOWED,
-                    &format!("this address takes {allowed}, not {}", head.method),
+                    &format!("this address accepts {allowed}, not {}", head.method),
                 );
                 if let Ok(allowed) = HeaderValue::from_str(&allowed) {
                     response.headers_mut().insert(header::ALLOW, allowed);
@@ -113,13 +113,14 @@ impl Router {
             } else if let Some(media) =
                 route.media_type().filter(|(kind, sub)| !negotiate::accepts(&head.headers, kind, sub))
             {
-                let text = format!("this address only has {}/{}, which the request doesn't accept", media.0, media.1);
+                let text =
+                    format!("this address only serves {}/{}, which the request doesn't accept", media.0, media.1);
                 refuse(StatusCode::NOT_ACCEPTABLE, &text)
             } else {
                 self.dispatch(route, &head, local).await
             }
         } else {
-            refuse(StatusCode::NOT_FOUND, "nothing here; the start page is at / and the metrics are at /metrics")
+            refuse(StatusCode::NOT_FOUND, "not found; the status page is at / and the metrics are at /metrics")
         };
         response::finalize(response, &head.method)
     }
@@ -160,14 +161,14 @@ impl Router {
         }
     }
 
-    /// The server answers whatever the probes do, so it must not vouch for them.
+    /// Reports whether the probe thread is responsive: the server itself responds even if no probe runs.
     fn healthy(&self) -> ServerResponse {
         let stalled_for = self.context.heartbeat.stalled_for();
         if stalled_for < MAX_STALL {
             return response::text(StatusCode::OK, "healthy");
         }
         let text = format!(
-            "no probe has run for {} seconds: one of them keeps their thread busy, which is a bug; restart the daemon, \
+            "no probe has run for {} seconds: one of them blocks the probe thread, which is a bug; restart the daemon, \
              and report the bug with the log",
             stalled_for.as_secs()
         );
@@ -192,7 +193,7 @@ impl Router {
     }
 
     async fn page(&self, headers: &HeaderMap, query: &str) -> ServerResponse {
-        // Somebody has typed into the address: the page says so rather than an error in plain text.
+        // People edit the address, so the page shows a note instead of a plain-text error.
         let (filter, note) = match query.parse::<CheckFilter>() {
             Ok(filter) => (filter, None),
             Err(unknown) => (CheckFilter::default(), Some(unknown.note())),
@@ -201,7 +202,7 @@ impl Router {
         self.render_shared(key, headers, |all, key| page::render(all, &key.filter, key.note.as_deref())).await
     }
 
-    /// Makes something large on the rendering thread.
+    /// Renders a large page on the render thread.
     async fn render_shared(
         &self,
         key: PageKey,
@@ -216,8 +217,8 @@ impl Router {
         response
     }
 
-    /// The configuration. Readers of one that a reload has replaced keep its memory, so it is shared and bounded like
-    /// the other pages.
+    /// Responds with the configuration. Clients that still read a replaced configuration keep its memory, so it is
+    /// shared and bounded like other pages.
     fn config(&self) -> ServerResponse {
         let effective = self.context.effective.load_full();
         let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
@@ -227,32 +228,32 @@ impl Router {
         *sent = SentConfig { effective: Arc::downgrade(&effective), content: Arc::downgrade(&content) };
         let source =
             PageStream::Decompressed(self.outgoing.send_decompressed(&content, &effective.compressed().checksum));
-        // As application/yaml browsers would store it rather than show it.
+        // Browsers would download application/yaml instead of displaying it.
         response::with_media_type(StatusCode::OK, "text/plain; charset=utf-8", source)
     }
 
     async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
         if !self.context.settings.lifecycle {
-            let text = "reloading over HTTP is switched off; start with --web.enable-lifecycle, or send SIGHUP";
+            let text = "reloading over HTTP is disabled; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
         }
         if is_cross_site(headers) {
-            return response::text(StatusCode::FORBIDDEN, "not from another site");
+            return response::text(StatusCode::FORBIDDEN, "requests from another site are refused");
         }
         let (ask, answered) = oneshot::channel();
         if self.context.reload.try_send(ask).is_err() {
             return response::text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "a reload is under way already, or the daemon is ending",
+                "another reload is in progress, or the daemon is stopping",
             );
         }
         match timeout(RELOAD_TIMEOUT, answered).await {
             Ok(Ok(Ok(()))) => response::text(StatusCode::OK, "reloaded"),
             Ok(Ok(Err(error))) => response::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("not reloaded, everything runs on as before:\n{error}"),
+                format!("not reloaded; the daemon continues with the previous configuration:\n{error}"),
             ),
-            Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is ending"),
+            Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is stopping"),
             Err(_) => response::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
         }
     }
@@ -292,15 +293,14 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// Whether the address is only for requests that name a host that is known to be this daemon: it changes something,
-    /// or shows the configuration. The rest tells no more than `/metrics`, which scrapers, gates and people reach under
-    /// names that nobody has listed.
+    /// Whether the route requires a known host name, because it changes state or shows the configuration. The other
+    /// routes reveal no more than `/metrics`, and clients reach them under unlisted names.
     fn needs_known_host(&self) -> bool {
         matches!(self, Self::Reload | Self::Config)
     }
 
-    /// The media type of what there is, where it is refused to who doesn't accept it. Health checks never are: what
-    /// asks them reads the status alone, and some send strange headers.
+    /// The response's media type, on routes that answer 406 when `Accept` rules it out. Health checks always respond,
+    /// because their clients read only the status and some send unusual headers.
     fn media_type(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Page | Self::Runbooks | Self::Runbook(_) => Some(("text", "html")),
@@ -311,8 +311,8 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Whether a browser says that a page of somebody else asks. `Sec-Fetch-Router` is only sent over TLS and to the own
-/// machine, and calls another port of it the same site; `Origin` is sent with every POST, but may be `null`.
+/// Whether a browser sent the request from another site. `Sec-Fetch-Site` is only sent over TLS and to localhost, and
+/// calls other ports of localhost the same site. `Origin` is sent with every POST, but may be `null`.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_ours = |origin: &HeaderValue| {
@@ -338,5 +338,5 @@ fn redirect(to: &'static str) -> ServerResponse {
 }
 
 fn render_failed() -> ServerResponse {
-    response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made: a bug; see the log")
+    response::text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered, which is a bug; see the log")
 }

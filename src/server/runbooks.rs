@@ -1,5 +1,4 @@
-//! The runbooks, built in so that the link of an alert opens whenever there is a daemon to alert about. Which alert
-//! covers which check is written here and, as an expression, in the alert rules; a test holds the two together.
+//! The runbooks, built into the program, so that the link of an alert works whenever the daemon runs.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -8,19 +7,19 @@ use crate::{
     model::words::Status,
 };
 
-/// The page of one alert.
+/// The runbook of one alert.
 #[derive(Debug)]
 pub(super) struct Runbook {
-    /// The alert's name.
+    /// Name of the alert.
     pub name: &'static str,
-    /// In Markdown.
+    /// Text in Markdown.
     pub text: &'static str,
 }
 
-/// What stands before the list: how to read the pages, and what holds for all of them.
+/// Introduction and list of the runbooks.
 pub(super) static OVERVIEW: &str = include_str!("../../alerts/runbooks/README.md");
 
-/// The list of pages, each a file of that name.
+/// Declares the runbooks; each has a file with its name.
 macro_rules! runbooks {
     ($($name:literal)+) => {
         static RUNBOOKS: &[Runbook] = &[$(
@@ -52,13 +51,12 @@ runbooks! {
     "ReadinessHeartbeat"
 }
 
-/// The page of a name; people type it in lower case too.
+/// Finds a runbook by name, ignoring case.
 pub(super) fn find_runbook(name: &str) -> Option<&'static Runbook> {
     RUNBOOKS.iter().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
-/// Where to read what to do about a check: the address that its configuration gives, or that of the page here, seen
-/// from the root of the server.
+/// Returns the configured runbook URL of a check, or the path of the built-in runbook relative to the server root.
 pub(super) fn runbook_address(probe: &ProbeState, check: &CheckState) -> String {
     if !check.info.runbook.is_empty() {
         return check.info.runbook.clone();

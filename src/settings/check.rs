@@ -1,6 +1,6 @@
-//! The `checks` of a probe: bare names, or maps with one check kind and the keys that every check takes.
+//! Reads the `checks` of a probe: names, or maps with one check kind and the common keys.
 //!
-//! Those keys may stand beside the kind or among its settings: `- health: {severity: critical}` is what people write.
+//! The common keys may stand beside the kind or among its settings: people write `- health: {severity: critical}`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The keys that every check takes, beside its kind.
+/// The common keys of checks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
@@ -54,7 +54,7 @@ pub(super) struct CommonCheckKeys {
     pub enabled: Option<bool>,
 }
 
-/// The keys of [`CommonCheckKeys`].
+/// Names of the keys of [`CommonCheckKeys`].
 pub(super) const COMMON_KEYS: [&str; 10] = [
     "name",
     "severity",
@@ -68,7 +68,7 @@ pub(super) const COMMON_KEYS: [&str; 10] = [
     "enabled",
 ];
 
-/// The checks of one probe: what everyone may know of them, and their settings beside.
+/// The checks of one probe with their settings.
 pub(super) struct CheckList {
     pub infos: Vec<CheckInfo>,
     settings: Vec<Node>,
@@ -88,7 +88,7 @@ impl CheckList {
         (known.kind.read)(settings, &checks, timing, problems)
     }
 
-    /// What the settings of a probe and its checks mean, for a fingerprint.
+    /// Returns the canonical form of the settings of a probe and its checks, for a fingerprint.
     pub(super) fn write_canonical(&self, settings: &Node) -> String {
         let mut text = String::new();
         std::iter::once(settings).chain(&self.settings).for_each(|node| {
@@ -99,7 +99,7 @@ impl CheckList {
     }
 }
 
-/// Reads the checks of a probe; `health` is among them whether it is written or not.
+/// Reads the checks of a probe. `health` is added if it is not configured.
 pub(super) fn read(
     node: Option<Node>,
     known: &KnownKind,
@@ -132,7 +132,7 @@ struct CheckReader<'a> {
     all: &'a [KnownKind],
     globals: &'a GlobalSettings,
     problems: &'a mut Diagnostics,
-    /// Where each name is written.
+    /// Location of each name.
     names: HashMap<String, Location>,
 }
 
@@ -173,7 +173,7 @@ impl<'a> CheckReader<'a> {
         Some((self.check_info(descriptor, values), settings))
     }
 
-    /// Takes out what is nearly a key that every check takes: the check itself knows only its own.
+    /// Removes and reports misspelled common keys, because the check would report them without a suggestion.
     fn reject_misspelled(&mut self, descriptor: &CheckDescriptor, settings: &mut Vec<MapEntry>) {
         settings.retain(|MapEntry { key, node }| {
             if nearest_word(key, COMMON_KEYS).is_none() {
@@ -189,7 +189,7 @@ impl<'a> CheckReader<'a> {
         });
     }
 
-    /// The keys that every check takes, from both of the places where they may stand.
+    /// Merges the common keys from both locations.
     fn merge_common_keys(&mut self, beside: Node, inside: Node) -> Node {
         let (location, key) = (beside.location, beside.key);
         let NodeValue::Map(mut entries) = beside.value else { return inside };
@@ -197,7 +197,7 @@ impl<'a> CheckReader<'a> {
             for entry in more {
                 if entries.iter().any(|other| other.key == entry.key) {
                     let message =
-                        format!("`{}` is there twice: beside the check's kind and among its settings", entry.key);
+                        format!("`{}` is set twice: beside the check's kind and among its settings", entry.key);
                     self.problems.push(entry.node.key, message, None);
                 } else {
                     entries.push(entry);
@@ -207,7 +207,7 @@ impl<'a> CheckReader<'a> {
         Node { key, location, value: NodeValue::Map(entries) }
     }
 
-    /// The check kind among the keys that are left, and its settings.
+    /// Finds the check kind among the remaining keys, and its settings.
     fn read_kind(&mut self, kinds: Vec<MapEntry>, location: Location) -> Option<(&'a CheckDescriptor, Node)> {
         let mut found: Option<(&'a CheckDescriptor, Node)> = None;
         let mut named = false;
@@ -243,7 +243,7 @@ impl<'a> CheckReader<'a> {
         } else if catalogue::planned_checks().any(|check| check == name) {
             self.problems.push(location, format!("checks of kind `{name}` are not supported yet"), None);
         } else {
-            // A near word says enough; where there is none, the list of what it can be helps.
+            // The message lists the valid words only if no word is near.
             let suggestion =
                 nearest_word(name, self.check_kind_names().into_iter().chain(COMMON_KEYS)).map(str::to_owned);
             let message = match &suggestion {
@@ -265,7 +265,7 @@ impl<'a> CheckReader<'a> {
     fn reject_duplicate(&mut self, name: &str, shown: &str, location: Location) {
         if let Some(first) = self.names.insert(name.to_owned(), location) {
             let first = first.line;
-            let message = format!("check `{shown}` is there already, in line {first}: give each a `name` of its own");
+            let message = format!("check `{shown}` is already defined in line {first}: give each a `name` of its own");
             self.problems.push(location, message, None);
         }
     }
@@ -289,7 +289,7 @@ impl<'a> CheckReader<'a> {
     }
 }
 
-/// Rules that the types don't hold.
+/// Validates rules that the types don't express.
 fn validate(common: &CommonCheckKeys) -> Vec<Invalid> {
     let name = common.name.as_deref().and_then(|name| validate_name(name).err());
     let runbook = common.runbook.as_deref().and_then(|runbook| {
@@ -305,7 +305,7 @@ fn validate(common: &CommonCheckKeys) -> Vec<Invalid> {
     [name, runbook].into_iter().chain(thresholds).flatten().collect()
 }
 
-/// The keys that only this check takes, as its schema lists them.
+/// Keys of this check kind, from its schema.
 fn own_keys(descriptor: &CheckDescriptor) -> BTreeSet<String> {
     let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = (descriptor.schema)(&mut inline.into_generator());

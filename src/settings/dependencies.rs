@@ -1,19 +1,19 @@
-//! Who depends on whom: unknown names and cycles, which only show in all probes together.
+//! Validates dependencies between probes: unknown names and cycles.
 
 use std::collections::HashMap;
 
 use crate::document::{Diagnostics, Location, Node, NodeValue};
 
-/// A probe in the graph.
+/// A probe in the dependency graph.
 pub(super) struct DependencyNode {
     name: String,
-    /// What it depends on.
+    /// Dependencies of the probe.
     dependencies: Vec<Dependency>,
 }
 
 struct Dependency {
     name: String,
-    /// The name as it is written.
+    /// The name as written in the source.
     source_text: String,
     location: Location,
 }
@@ -33,7 +33,7 @@ impl DependencyNode {
     }
 }
 
-/// Refuses names that no probe has, and cycles.
+/// Reports unknown names and cycles.
 pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
     for dependency in probes.iter().flat_map(|probe| &probe.dependencies) {
@@ -56,12 +56,13 @@ pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagn
             let next = names.get(1)?;
             probe.dependencies.iter().find(|dependency| dependency.name == *next).map(|dependency| dependency.location)
         });
-        let message = format!("probes depend on each other in a circle: {}", names.join(" -> "));
+        let message = format!("probes depend on each other in a cycle: {}", names.join(" -> "));
         problems.push(location.unwrap_or_default(), message, None);
     }
 }
 
-/// One circle for each way back that a walk finds. Without recursion: a chain of ten thousand is no cycle.
+/// Returns one cycle for each back edge of a depth-first search. It is iterative, because a chain may have ten thousand
+/// probes.
 fn find_cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {
@@ -75,7 +76,7 @@ fn find_cycles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         if seen.get(start) != Some(&Seen::Never) {
             continue;
         }
-        // Each step: a probe, and which of its needs comes next.
+        // Each step of the path: a probe, and the index of its next dependency.
         let mut way = vec![(start, 0)];
         while let Some((at, next)) = way.last_mut() {
             let at = *at;

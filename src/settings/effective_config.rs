@@ -1,8 +1,7 @@
-//! The configuration as it takes effect: every default filled in, secrets hidden by their type; and what tells two
-//! configurations of a probe apart.
+//! The effective configuration with all defaults and without secrets, and the fingerprints of probes.
 //!
-//! It is packed while it is put together, one probe after the other: as text it would take more memory than all that is
-//! kept of the probes.
+//! The text is compressed while it is built, one probe after the other, because it would take more memory than the
+//! state of the probes.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -16,22 +15,22 @@ use crate::{
     model::units::Period,
 };
 
-/// What stands above the list of probes.
+/// Line above the list of probes.
 const PROBES_LINE: &str = "probes:\n";
 
-/// The whole configuration as YAML, with every default filled in and secrets hidden: what `/config` shows.
+/// The effective configuration as YAML, served at `/config`.
 #[derive(Debug)]
 pub struct EffectiveConfig {
     compressed: Compressed,
 }
 
 impl EffectiveConfig {
-    /// The text, piece by piece.
+    /// Decompresses the text in chunks.
     fn decompress(&self) -> Decompressor {
         Decompressor::new(self.compressed.chunks.clone().into_iter(), &self.compressed.checksum)
     }
 
-    /// The text, compressed as the first part of a stream.
+    /// The text, compressed as the first part of a gzip stream.
     pub(crate) fn compressed(&self) -> &Compressed {
         &self.compressed
     }
@@ -50,11 +49,11 @@ impl std::fmt::Display for EffectiveConfig {
     }
 }
 
-/// The whole configuration in the order and with the words of its files, as far as it is written.
+/// Builds the effective configuration in the order and with the keys of the configuration files.
 pub(super) struct EffectiveConfigBuilder(Compressor);
 
 impl EffectiveConfigBuilder {
-    /// Everything that comes before the probes.
+    /// Starts with everything before the probes.
     pub(super) fn new(globals: &GlobalSettings, server: &Server) -> Self {
         #[derive(Serialize)]
         struct Head<'a> {
@@ -74,7 +73,7 @@ impl EffectiveConfigBuilder {
 
     /// Adds one probe.
     pub(super) fn add_probe(&mut self, info: &ProbeInfo, effective: EffectiveSettings) {
-        // As it stands in the whole list, of which the first line is there already.
+        // The probe is serialized as a list, and the first line of the list is already written.
         let list = to_yaml(&json!({ "probes": [probe_to_json(info, effective)] }));
         self.0.push(list.trim_start_matches(PROBES_LINE).as_bytes());
     }
@@ -113,14 +112,13 @@ fn check_to_json(info: &CheckInfo, settings: Value) -> Value {
     map.into()
 }
 
-/// Equal for two probes that say the same, with secrets and with everything that was filled in.
+/// Fingerprint of a probe's configuration, including secrets and interpolated values.
 pub(super) fn fingerprint(info: &ProbeInfo, canonical: &str) -> [u8; 32] {
     let known = serde_json::to_vec(info).unwrap_or_default();
     Sha256::new().chain_update(known).chain_update([0]).chain_update(canonical).finalize().into()
 }
 
-/// Tells whether a probe still does the same after a restart; made from what is public, since it lies in the state
-/// file.
+/// Identity of a probe's configuration without secrets, because the state file contains it.
 pub(super) fn identity(info: &ProbeInfo, effective: &EffectiveSettings) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(info.kind);

@@ -1,7 +1,6 @@
-//! The files of a configuration: one or a folder of them, and what they include.
+//! Loads the configuration files: one file or a folder, and their includes.
 //!
-//! Nothing here can hang or fill the memory, whatever a path leads to: only regular files are opened, and each is
-//! read up to a limit.
+//! No path can block the process or exhaust its memory: only regular files are opened, and their size is limited.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -17,12 +16,12 @@ use crate::{
     model::{pattern::check_glob, text::one_line},
 };
 
-/// Room for more than ten thousand probes in one file.
+/// Largest file; enough for more than ten thousand probes.
 const MAX_FILE_BYTES: u64 = 8 << 20;
-/// Files in all, and entries of a folder that a pattern is held against.
+/// Most files of a configuration.
 const MAX_FILES: usize = 1_000;
 
-/// Reads the file, or every `*.yaml` and `*.yml` of the folder in the order of their names, and what they include.
+/// Loads a file, or all `*.yaml` and `*.yml` files of a folder in alphabetical order, with their includes.
 pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Vec<Node> {
     let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
     if !path.is_dir() {
@@ -37,7 +36,7 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
             };
             let files: Vec<_> = files.into_iter().filter(is_yaml).collect();
             if files.is_empty() {
-                let message = format!("the folder {} has no *.yaml or *.yml file", path.display());
+                let message = format!("the folder {} contains no *.yaml or *.yml file", path.display());
                 loader.problems.push(Location::default(), message, None);
             }
             files.iter().for_each(|file| loader.load_file(file, Location::default()));
@@ -50,17 +49,18 @@ pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems
 struct Loader<'a> {
     environment: &'a BTreeMap<String, String>,
     problems: &'a mut Diagnostics,
-    /// Files that were read: each is read once, however many ways lead to it.
+    /// Loaded files; each file is loaded once, even if several includes name it.
     seen: HashSet<PathBuf>,
-    /// The files that are being read, the outermost first.
+    /// Files being loaded, outermost first.
     open: Vec<PathBuf>,
     documents: Vec<Node>,
 }
 
 impl Loader<'_> {
-    /// Reads one file and what it includes. `from` is the place that named it.
+    /// Loads a file and its includes. `from` is the location of the include.
     fn load_file(&mut self, path: &Path, from: Location) {
-        // Two ways to one file are one file; what can't be resolved can't be read either, and that is said below.
+        // Different paths may denote the same file. A path that can't be resolved can't be read either, which is
+        // reported below.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if self.open.contains(&whole) {
             let message = format!("{} includes itself, directly or through others", path.display());
@@ -109,15 +109,15 @@ impl Loader<'_> {
     }
 }
 
-/// Takes the value of a key out of a map.
+/// Removes a key from a map and returns its value.
 pub(super) fn take_key(node: &mut Node, key: &str) -> Option<Node> {
     let NodeValue::Map(entries) = &mut node.value else { return None };
     let at = entries.iter().position(|entry| &*entry.key == key)?;
     Some(entries.remove(at).node)
 }
 
-/// Files that a pattern matches, in the order of their names. Each part of the pattern is held against the entries
-/// of one folder; hidden ones are only matched by a pattern that starts with a dot too.
+/// Returns the files that match a pattern, in alphabetical order. Each component is matched against the entries of one
+/// folder. Hidden entries match only a component that begins with a dot.
 fn matching_files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let mut found = vec![folder.to_owned()];
     for part in Path::new(pattern).components() {
@@ -138,7 +138,7 @@ fn matching_files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> 
         let glob = glob.map_err(|error| format!("`{pattern}` is not a pattern: {}", error.kind()))?.compile_matcher();
         let mut next = Vec::new();
         for folder in &found {
-            // A folder that isn't there has no files: that is what a pattern is for.
+            // A missing folder has no matching files, which is no error of a pattern.
             for path in list_folder(folder).unwrap_or_default() {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if glob.is_match(&name) && (!name.starts_with('.') || text.starts_with('.')) {
@@ -154,7 +154,7 @@ fn matching_files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> 
     Ok(found.into_iter().filter(|path| path.exists() && !path.is_dir()).collect())
 }
 
-/// The entries of a folder in the order of their names.
+/// Lists a folder in alphabetical order.
 fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let unreadable = |error: std::io::Error| format!("can't be read: {error}");

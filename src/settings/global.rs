@@ -1,8 +1,8 @@
-//! The scalar settings, in layers: what the files say, then the environment, then the flags.
+//! Merges the global settings from layers: files, environment and flags.
 //!
-//! The `config` crate lays the layers over each other. It knows no places, turns types into each other silently and
-//! forgets which variable a value came from; so what goes through it are not the values but their numbers in a list
-//! of [`Node`]s, and the result is read like any other piece.
+//! The `config` crate merges the layers. It loses locations, converts types silently and forgets the source of a value.
+//! So the layers contain only indexes into a list of [`Node`]s, and the merged nodes are deserialized like any other
+//! node.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -16,17 +16,17 @@ use crate::{
     model::failure::Invalid,
 };
 
-/// Top-level keys that are layered.
+/// Top-level keys that are merged from layers.
 pub(super) const GLOBAL_KEYS: [&str; 5] = ["service", "server", "state", "defaults", "concurrency"];
-/// Those of them that have keys of their own.
+/// Top-level keys with nested keys.
 const SECTION_KEYS: [&str; 3] = ["server", "defaults", "concurrency"];
-/// Keys of `server` that this version can't do yet.
+/// Keys of `server` that this version doesn't support.
 const PLANNED_KEYS: [&str; 2] = ["web_config", "health_listen"];
-/// Settings that are lists: in the environment, their items are separated by commas.
+/// Settings with a list; the environment separates the items by commas.
 const LIST_KEYS: [&str; 2] = ["server.listen", "server.allowed_hosts"];
 const ENVIRONMENT_PREFIX: &str = "READINESS_";
 
-/// The scalar settings as they are written.
+/// The global settings before validation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GlobalSettings {
@@ -69,7 +69,7 @@ impl Default for ServerScalars {
     }
 }
 
-/// Takes the scalar settings out of the documents and lays environment and flags over them.
+/// Removes the global settings from the documents, and merges environment and flags.
 pub(super) fn load(
     documents: &mut [Node],
     environment: &BTreeMap<String, String>,
@@ -84,7 +84,7 @@ pub(super) fn load(
     let merged = match builder.build() {
         Ok(config) => layers.restore_node(config.cache),
         Err(error) => {
-            problems.push(Location::default(), format!("the settings can't be laid over each other: {error}"), None);
+            problems.push(Location::default(), format!("the settings can't be merged: {error}"), None);
             Node::new(Location::default(), NodeValue::Map(Vec::new()))
         }
     };
@@ -93,7 +93,7 @@ pub(super) fn load(
     (globals, server)
 }
 
-/// Rules that the types don't hold.
+/// Validates rules that the types don't express.
 fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
     let empty = Node::new(Location::default(), NodeValue::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
@@ -108,7 +108,7 @@ fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics
         defaults,
         super::timing::check_within_interval("timeout", globals.defaults.timeout, globals.defaults.interval).filter(
             |_| {
-                // The default timeout gives way to a shorter interval; one that was written doesn't.
+                // A shorter interval reduces the default timeout, but not an explicit timeout.
                 defaults.get("timeout").is_some() || globals.defaults.timeout.0.is_zero()
             },
         ),
@@ -125,7 +125,7 @@ fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics
         let whole = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.clone() };
         match whole.parse::<SocketAddr>() {
             Ok(address) if listen.contains(&address) => {
-                problems.push(location(index), "this address is there twice", None);
+                problems.push(location(index), "this address is listed twice", None);
             }
             Ok(address) => listen.push(address),
             Err(_) => {
@@ -145,7 +145,7 @@ fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics
     Server { listen, lifecycle: globals.server.lifecycle, external_url, allowed_hosts }
 }
 
-/// The names under which the daemon is reached.
+/// Validates the external URL and the allowed host names.
 fn check_names(server: &ServerScalars, written: &Node, problems: &mut Diagnostics) -> (Option<String>, Vec<String>) {
     let url = server.external_url.as_deref().and_then(|text| {
         let location = written.get("external_url").map_or(Location::default(), |node| node.location);
@@ -161,7 +161,7 @@ fn check_names(server: &ServerScalars, written: &Node, problems: &mut Diagnostic
     (url, hosts)
 }
 
-/// Place of an item of a list.
+/// Location of a list item.
 fn item_location(list: Option<&Node>, index: usize) -> Location {
     match list.map(|node| (node, &node.value)) {
         Some((node, NodeValue::List(items))) => items.get(index).map_or(node.location, |item| item.location),
@@ -170,11 +170,11 @@ fn item_location(list: Option<&Node>, index: usize) -> Location {
     }
 }
 
-/// The values of all layers; the layers themselves hold numbers of it.
+/// Values of all layers; the layers contain their indexes.
 #[derive(Default)]
 struct Layers(Vec<Node>);
 
-/// One layer: dotted keys and numbers of values.
+/// One layer: dotted keys and indexes of values.
 #[derive(Debug, Clone)]
 struct Layer(Map<String, Layered>);
 
@@ -197,7 +197,7 @@ impl Layers {
                 let Some(node) = take_key(document, key) else { continue };
                 if let Some(first) = places.get(key) {
                     let first = problems.describe_location(*first);
-                    problems.push(node.key_location(), format!("`{key}` is there already, in {first}"), None);
+                    problems.push(node.key_location(), format!("`{key}` is already defined in {first}"), None);
                 } else {
                     places.insert(key, node.key_location());
                     let value = if SECTION_KEYS.contains(&key) {
@@ -213,8 +213,8 @@ impl Layers {
     }
 
     fn environment_layer(&mut self, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Layer {
-        // `__` makes a variable ours; of those without only two are, because Kubernetes sets variables of the form
-        // READINESS_PORT for a service named `readiness`.
+        // Variables with `__` are settings. Without it only two variables are, because Kubernetes sets variables such
+        // as READINESS_PORT for a service named `readiness`.
         let is_ours = |name: &str| {
             name.strip_prefix(ENVIRONMENT_PREFIX)
                 .is_some_and(|rest| rest.contains("__") || rest == "SERVICE" || rest == "STATE")
@@ -274,7 +274,7 @@ impl Layers {
         Layered::new(None, ValueKind::U64(number))
     }
 
-    /// A section is laid over another key by key; anything else, lists too, replaces what is below it.
+    /// Adds a section. Sections merge key by key; other values, including lists, replace the value of the layer below.
     fn add_section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
         let NodeValue::Map(entries) = node.value else { return self.add_leaf(node) };
         let mut table = Map::new();
@@ -288,7 +288,7 @@ impl Layers {
         Layered::new(None, ValueKind::Table(table))
     }
 
-    /// Puts the values back in place of their numbers.
+    /// Replaces the indexes by the values.
     fn restore_node(&mut self, layered: Layered) -> Node {
         match layered.kind {
             ValueKind::Table(table) => {
@@ -296,7 +296,7 @@ impl Layers {
                     .into_iter()
                     .map(|(key, value)| MapEntry { key: key.into(), node: self.restore_node(value) })
                     .collect();
-                // In the order of the files, so that messages come in it too.
+                // The order of the files determines the order of the messages.
                 entries.sort_by_key(|entry| entry.node.key);
                 Node::new(Location::default(), NodeValue::Map(entries))
             }
@@ -310,7 +310,7 @@ impl Layers {
     }
 }
 
-/// What a variable holds may be meant as a number, and is never shown.
+/// Creates a node for a variable: its value may be a number and is never displayed.
 fn interpolated_node(location: Location, name: &str, text: &str) -> Node {
     let written = format!("${{{name}}}").into();
     let resolved = Interpolated { value: text.to_owned(), source: written, parts: vec![text.to_owned()] };

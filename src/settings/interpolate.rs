@@ -1,23 +1,23 @@
-//! `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
+//! Interpolates `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
 //!
-//! Only texts are touched, after parsing: what a variable holds can't change the structure of a document, and it is
-//! never looked through again. `$${` is a plain `${`.
+//! Only texts are interpolated, after parsing and once. So the value of a variable can't change the structure of the
+//! document. `$${` is a literal `${`.
 
 use std::{collections::BTreeMap, path::Path};
 
 use super::text_file;
 use crate::document::{Diagnostics, Interpolated, Node, NodeValue};
 
-/// Where the values come from.
+/// Sources of the values.
 pub(super) struct Scope<'a> {
-    /// The variables.
+    /// The environment variables.
     pub environment: &'a BTreeMap<String, String>,
-    /// The folder that relative paths start from.
+    /// Base folder of relative paths.
     pub folder: &'a Path,
 }
 
 impl Scope<'_> {
-    /// Fills in every text below a piece.
+    /// Interpolates every text below a node.
     pub(super) fn resolve(&self, node: &mut Node, problems: &mut Diagnostics) {
         match &mut node.value {
             NodeValue::List(items) => items.iter_mut().for_each(|item| self.resolve(item, problems)),
@@ -47,7 +47,7 @@ impl Scope<'_> {
             }
             let (reference, after) = inner
                 .split_once('}')
-                .ok_or_else(|| format!("`{tail}` has no end: a `}}` is missing; write `$${{` for a plain `${{`"))?;
+                .ok_or_else(|| format!("`{tail}` is not closed: a `}}` is missing; write `$${{` for a plain `${{`"))?;
             let part = self.look_up(reference)?;
             text.push_str(before);
             text.push_str(&part);
@@ -74,7 +74,7 @@ impl Scope<'_> {
             && letters.all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name {
             return Err(format!(
-                "`${{{reference}}}` is none of `${{NAME}}`, `${{NAME:-default}}` and `${{file:/path}}`; write `$${{` \
+                "`${{{reference}}}` is not one of `${{NAME}}`, `${{NAME:-default}}` and `${{file:/path}}`; write `$${{` \
                  for a plain `${{`"
             ));
         }
@@ -123,13 +123,13 @@ mod tests {
     fn what_can_not_be_filled_in_is_said() {
         for (written, message) in [
             ("${NONE}", "environment variable `NONE` is not set; write `${NONE:-default}` where it may be missing"),
-            ("a${HOST", "`${HOST` has no end: a `}` is missing; write `$${` for a plain `${`"),
+            ("a${HOST", "`${HOST` is not closed: a `}` is missing; write `$${` for a plain `${`"),
             ("${file:secret}", "`secret` can't be read: No such file or directory (os error 2)"),
         ] {
             assert_eq!(interpolate(written), Err(message.to_owned()));
         }
         for written in ["${}", "${1A}", "${A B}", "${A:?x}", "${ HOST }"] {
-            assert!(interpolate(written).unwrap_err().contains("is none of"), "{written}");
+            assert!(interpolate(written).unwrap_err().contains("is not one of"), "{written}");
         }
     }
 }

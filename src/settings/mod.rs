@@ -1,8 +1,8 @@
-//! What an operator writes, read and held together: nothing here opens a socket or starts anything.
+//! Loads and validates the configuration. This module opens no socket and starts nothing.
 //!
-//! [`load`] goes through it in this order: files and what they include, `${..}`, the scalar settings with environment
-//! and flags laid over them, every probe with its checks, and at last what only shows in all of them together. It
-//! goes on after a mistake wherever it can, so that all of them are listed.
+//! [`load`] takes these steps: files and includes, `${..}`, global settings merged with environment and flags, probes
+//! with their checks, and validation across probes. It continues after an error where possible, so that all errors are
+//! reported.
 
 mod check;
 mod common;
@@ -35,22 +35,22 @@ use crate::{
 
 pub use self::{effective_config::EffectiveConfig, schema::schema};
 
-/// Where settings come from. The later ones win: the files, the environment, the flags.
+/// Sources of the configuration. Flags override the environment, and the environment overrides the files.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// A file, or a folder whose `*.yaml` and `*.yml` are joined in the order of their names.
+    /// A file, or a folder with `*.yaml` and `*.yml` files.
     pub path: PathBuf,
-    /// The environment, given rather than looked up so that tests have their own: for `${NAME}`, and for scalar
-    /// settings as `READINESS_SERVER__LISTEN`.
+    /// The environment variables, passed in so that tests control them. They provide `${NAME}` and settings such as
+    /// `READINESS_SERVER__LISTEN`.
     pub environment: BTreeMap<String, String>,
-    /// What the command line says.
+    /// Flags of the command line.
     pub flags: Flags,
 }
 
-/// Scalar settings of the command line.
+/// Settings from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
-    /// `--web.listen-address`; empty where it isn't given.
+    /// `--web.listen-address`; empty if not given.
     pub listen: Vec<String>,
     /// `--web.enable-lifecycle`.
     pub lifecycle: bool,
@@ -60,10 +60,10 @@ pub struct Flags {
     pub state: Option<PathBuf>,
 }
 
-/// Reads the configuration; it either holds together or everything that is wrong with it is listed.
+/// Loads the configuration.
 ///
 /// # Errors
-/// All mistakes with their places.
+/// All errors with their locations.
 pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
@@ -74,7 +74,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
         return Err(problems.without_sources());
     }
     if probes.is_empty() {
-        let message = format!("{} has no probes: nothing would be watched", sources.path.display());
+        let message = format!("{} has no probes: nothing would be observed", sources.path.display());
         problems.push(Location::default(), message, None);
         return Err(problems);
     }
@@ -82,11 +82,10 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     Ok(Settings { server, state: globals.state, concurrency: globals.concurrency, probes, effective })
 }
 
-/// Where a daemon with these settings listens; mistakes elsewhere in them don't matter.
+/// Returns the listening addresses of a configuration, ignoring errors in other settings.
 ///
 /// # Errors
-/// What is wrong with files that can't be read and might have named an address, where nothing that goes before them
-/// does.
+/// Errors of unreadable files that might contain the addresses, if neither flags nor environment provide them.
 pub fn listen_addresses(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
@@ -99,35 +98,35 @@ pub fn listen_addresses(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostic
     Ok(global::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen)
 }
 
-/// Refuses a number that must not be zero.
+/// Rejects zero.
 fn reject_zero(key: &'static str, number: usize) -> Option<Invalid> {
     (number == 0).then(|| Invalid::at(key, format!("`{key}` must be at least 1")))
 }
 
-/// A whole configuration that holds together.
+/// A valid configuration.
 pub struct Settings {
-    /// The doors.
+    /// Settings of the HTTP server.
     pub server: Server,
-    /// The folder for what must survive a restart; nothing survives without.
+    /// Folder of the state file; without it no state survives a restart.
     pub state: Option<PathBuf>,
-    /// How much may run at once.
+    /// Limits on concurrent runs.
     pub concurrency: Concurrency,
-    /// Every probe, in the order of the files.
+    /// The probes in the order of the files.
     pub probes: Vec<ProbeSettings>,
-    /// The whole of it as it takes effect.
+    /// The effective configuration.
     pub effective: Arc<EffectiveConfig>,
 }
 
-/// Settings of the daemon's own doors.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Server {
-    /// Where to listen.
+    /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Whether POST `/-/reload` is switched on.
+    /// Whether POST `/-/reload` is enabled.
     pub lifecycle: bool,
-    /// URL under which clients reach this daemon, without a slash at its end.
+    /// URL under which clients reach the daemon, without a trailing slash.
     pub external_url: Option<String>,
-    /// Host names, beside that of the external URL, with which `/config` and `/-/reload` may be requested.
+    /// Additional host names under which `/config` and `/-/reload` are served.
     pub allowed_hosts: Vec<String>,
 }
 
@@ -156,78 +155,77 @@ impl Default for Concurrency {
     }
 }
 
-/// One probe: what everyone may know of it, and its settings.
+/// A probe's public configuration and its settings.
 pub struct ProbeSettings {
-    /// What the board knows of it.
+    /// Public configuration.
     pub info: Arc<ProbeInfo>,
-    /// Its settings and those of its checks.
+    /// Settings of the probe and its checks.
     pub config: Box<dyn ProbeConfig>,
-    /// Equal for two configurations in which this probe and its checks say the same, secrets included: then a
-    /// reload leaves it running.
+    /// Fingerprint of the configuration, including secrets. A reload keeps a probe running if its fingerprint is
+    /// unchanged.
     pub fingerprint: [u8; 32],
-    /// A digest of what it is configured to do, secrets left out: what was saved under another one is not taken back
-    /// after a restart.
+    /// Digest of the configuration without secrets. A saved state is restored only under the same identity.
     pub identity: [u8; 16],
 }
 
-/// What everyone may know of a probe; no secrets.
+/// Public configuration of a probe, without secrets.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProbeInfo {
-    /// Unique.
+    /// Unique name.
     pub name: String,
-    /// Name of its kind.
+    /// Name of the probe kind.
     pub kind: &'static str,
-    /// What it is about.
+    /// Service that the probe observes.
     pub service: String,
-    /// The user's own labels; they end up on the info metrics.
+    /// Configured labels for the info metrics.
     pub labels: BTreeMap<String, String>,
-    /// When it runs.
+    /// Interval, retry interval and timeout.
     pub timing: Timing,
-    /// While a probe named here fails, this one is skipped.
+    /// Names of probes. While one of them fails, this probe is skipped.
     pub depends_on: Vec<String>,
-    /// Switched on.
+    /// Whether the probe runs.
     pub enabled: bool,
-    /// The phases of its runs, in their order.
+    /// Phases of a run in order.
     pub phases: &'static [Phase],
-    /// Its checks; `health` is always among them.
+    /// The checks, including `health`.
     pub checks: Vec<Arc<CheckInfo>>,
 }
 
-/// What everyone may know of a check; no secrets.
+/// Public configuration of a check, without secrets.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckInfo {
-    /// Unique within its probe.
+    /// Name, unique within the probe.
     pub name: String,
-    /// Name of its kind.
+    /// Name of the check kind.
     pub kind: &'static str,
-    /// The part of readiness that it is about.
+    /// Aspect of readiness that the check covers.
     pub category: Category,
-    /// How bad it is when it fails.
+    /// Importance of a failure.
     pub severity: Severity,
-    /// Whether it takes part in the overall verdict.
+    /// Whether the overall verdict depends on the check.
     pub gate: bool,
-    /// Who looks after it; may be empty.
+    /// Responsible person or team; may be empty.
     pub owner: String,
-    /// URL of a page that says what to do; may be empty.
+    /// URL of a page with instructions; may be empty.
     pub runbook: String,
-    /// A sentence of the user about what this check is for; may be empty.
+    /// Purpose of the check in one sentence; may be empty.
     pub summary: String,
-    /// So many runs in a row must be worse before the status gets worse.
+    /// Consecutive worse results before the status gets worse.
     pub failure_threshold: u32,
-    /// So many runs in a row must be better before the status gets better.
+    /// Consecutive better results before the status gets better.
     pub success_threshold: u32,
-    /// Switched on.
+    /// Whether the check is judged.
     pub enabled: bool,
     /// The alert that reports its failures.
     #[serde(skip)]
     pub alert: Alert,
-    /// The measures that its kind may report.
+    /// The measures that the check kind may report.
     #[serde(skip)]
     pub measures: &'static [MeasureInfo],
 }
 
 impl CheckInfo {
-    /// A check of a kind with every key at its default.
+    /// Creates the configuration of a check kind with all defaults.
     #[must_use]
     pub fn of(kind: &CheckDescriptor) -> Self {
         Self {

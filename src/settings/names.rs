@@ -1,8 +1,8 @@
-//! Names under which clients reach this daemon: its external URL, and host names that a request may name.
+//! Validates the external URL and the host names of the daemon.
 
 use url::{Host, Url};
 
-/// Reads an external URL; gives it without a slash at its end.
+/// Parses an external URL and removes the trailing slash.
 pub(super) fn parse_external_url(text: &str) -> Result<String, String> {
     let example = "expected a URL as in https://readiness.example.com or http://monitor:8080/readiness";
     let url = Url::parse(text).map_err(|error| format!("{example}: {error}"))?;
@@ -12,7 +12,7 @@ pub(super) fn parse_external_url(text: &str) -> Result<String, String> {
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{example}: without user, password, query and fragment"));
     }
-    // Runbooks print it within commands that people paste into a shell.
+    // Runbooks insert the URL into shell commands for copying.
     if let Some(c) = url.as_str().chars().find(|c| !c.is_ascii_alphanumeric() && !"-._~:/[]%".contains(*c)) {
         return Err(format!(
             "`{c}` has a meaning in a shell, into which commands with this URL are pasted: leave it out"
@@ -21,7 +21,7 @@ pub(super) fn parse_external_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Reads a host name without a port; gives it in lower case.
+/// Parses a host name without port and converts it to lower case.
 pub(super) fn parse_host_name(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     match Host::parse(text) {
@@ -31,7 +31,7 @@ pub(super) fn parse_host_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// The host of an external URL, as [`host`] gives it; `None` if it is an address.
+/// Returns the host name of an external URL; `None` if it is an address.
 pub(super) fn host_of_url(external_url: &str) -> Option<String> {
     parse_host_name(Url::parse(external_url).ok()?.host_str()?).ok()
 }

@@ -1,4 +1,4 @@
-//! One entry of `probes`: the keys that every probe takes, one kind and the checks.
+//! Reads the entries of `probes`: common keys, one kind and the checks.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,12 +22,12 @@ use crate::{
     model::{metric, units::Period},
 };
 
-/// Top-level keys of the contract that this version can't do yet.
+/// Top-level keys that this version doesn't support.
 const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
-/// Labels that Prometheus itself gives to every series. With `honor_labels` those of a series win, and an info series
-/// with another job than the rest of its probe is found by no alert.
+/// Labels that Prometheus adds to every series. With `honor_labels` the labels of the series win, and no alert would
+/// match an info series with another job than the probe's other series.
 const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
-/// The keys that every probe takes, beside its kind and `checks`.
+/// The common keys of probes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
@@ -50,11 +50,11 @@ pub(super) struct CommonProbeKeys {
     pub enabled: Option<bool>,
 }
 
-/// The keys of [`CommonProbeKeys`].
+/// Names of the keys of [`CommonProbeKeys`].
 pub(super) const COMMON_KEYS: [&str; 8] =
     ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
 
-/// Reads every probe of the documents; each is added to what is shown.
+/// Reads the probes of all documents and adds them to the effective configuration.
 pub(super) fn load(
     documents: Vec<Node>,
     globals: &GlobalSettings,
@@ -82,7 +82,7 @@ pub(super) fn load(
 struct ProbeReader<'a> {
     known: Vec<KnownKind>,
     globals: &'a GlobalSettings,
-    /// Where each name is written.
+    /// Location of each name.
     names: HashMap<String, Location>,
     graph: Vec<dependencies::DependencyNode>,
     shown: &'a mut effective_config::EffectiveConfigBuilder,
@@ -90,7 +90,7 @@ struct ProbeReader<'a> {
 }
 
 impl ProbeReader<'_> {
-    /// What is left at the top level belongs nowhere.
+    /// Reports unknown top-level keys.
     fn reject_unknown_keys(&mut self, document: &Node) {
         if !matches!(document.value, NodeValue::Map(_)) {
             return self.problems.push_expected(document, "a map with keys such as `probes`");
@@ -138,9 +138,9 @@ impl ProbeReader<'_> {
         }
         let canonical = checks.write_canonical(&settings);
         let enabled = enabled.unwrap_or(true);
-        // What is never observed is never judged: it must not hold up the overall verdict.
+        // A check of a disabled probe is disabled, so that it doesn't block the overall verdict.
         let switched = |info: CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info });
-        // Of the right size, which a collection in the place of what it is made of has not.
+        // Allocated at the exact size; an in-place collection would keep the larger allocation.
         let mut infos = Vec::with_capacity(checks.infos.len());
         infos.extend(checks.infos.into_iter().map(switched));
         let info = ProbeInfo {
@@ -176,12 +176,12 @@ impl ProbeReader<'_> {
         if let Some(first) = self.names.insert(name.clone(), here) {
             let first = self.problems.describe_location(first);
             let shown = at.and_then(Node::source_text).unwrap_or_default();
-            self.problems.push(here, format!("probe `{shown}` is there already, in {first}"), None);
+            self.problems.push(here, format!("probe `{shown}` is already defined in {first}"), None);
         }
         name
     }
 
-    /// The kind among the keys that are left, and its settings.
+    /// Finds the probe kind among the remaining keys, and its settings.
     fn read_kind(&mut self, kinds: Vec<MapEntry>, location: Location) -> Option<(usize, Node)> {
         let mut found: Option<(usize, Node)> = None;
         let mut named = false;

@@ -1,8 +1,8 @@
-//! The JSON Schema of the whole configuration (draft 2020-12), for editors: made from the same types and lists that
-//! read it, so it can't fall behind them.
+//! The JSON Schema of the configuration (draft 2020-12) for editors, generated from the types and lists that read the
+//! configuration.
 //!
-//! It says what may be written where. What depends on other values (a timeout within its interval, names that are
-//! there twice) only [`super::load`] knows.
+//! The schema describes keys and types. Rules across values (a timeout within its interval, unique names) are checked
+//! only by [`super::load`].
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{check, global::GlobalSettings, probe};
 use crate::kind::{CheckDescriptor, KindEntry as Kind};
 
-/// The JSON Schema of a configuration file.
+/// Returns the JSON Schema of a configuration file.
 #[must_use]
 pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -58,14 +58,14 @@ pub fn schema() -> Value {
     root.into()
 }
 
-/// Definition of a text with a `${..}` in it, which may stand for any scalar.
+/// Name of the definition of a text with `${..}`, which may replace any scalar.
 const FILLED_IN: &str = "filled_in";
 
 fn reference(name: &str) -> String {
     format!("#/$defs/{name}")
 }
 
-/// The schema of keys that stand beside others: an object that takes no more than it names.
+/// Schema of an object without additional keys.
 fn object_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, Value> {
     let mut map = T::json_schema(generator);
     let mut map = std::mem::take(map.ensure_object());
@@ -82,13 +82,13 @@ fn set_property(object: &mut Map<String, Value>, key: &str, schema: Value) {
     }
 }
 
-/// Exactly one of these applies to a probe: it has this kind, and the checks that it can feed.
+/// Alternative for one kind: the kind's key, and the checks of the kind.
 fn kind_condition(kind: &Kind) -> Value {
     let checks = json!({"items": {"$ref": reference(&format!("checks_of_{}", kind.name))}});
     json!({"required": [kind.name], "properties": {"checks": checks}})
 }
 
-/// A check of a kind of probe: its name alone where it needs no settings, or a map with its settings.
+/// Schema of a check: the name alone if it requires no settings, or a map with settings.
 fn check_list_schema(kind: &Kind, common: &Map<String, Value>, generator: &mut SchemaGenerator) -> Value {
     let mut map = common.clone();
     let (mut alone, mut one) = (Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ fn check_list_schema(kind: &Kind, common: &Map<String, Value>, generator: &mut S
     json!({"anyOf": [{"enum": alone}, map]})
 }
 
-/// The keys that every check takes may stand among its settings too.
+/// Adds the common keys to the settings of a check.
 fn with_common(settings: Value, common: &Map<String, Value>) -> Value {
     let Value::Object(mut settings) = settings else { return settings };
     if let Some(Value::Object(keys)) = common.get("properties") {
@@ -116,24 +116,24 @@ fn with_common(settings: Value, common: &Map<String, Value>) -> Value {
     settings.into()
 }
 
-/// Where nothing has to be set, nothing may stand.
+/// Allows null if no setting is required.
 fn optional_if_possible(settings: Value, generator: &SchemaGenerator) -> Value {
     if requires_settings(&settings, generator) { settings } else { json!({"anyOf": [settings, {"type": "null"}]}) }
 }
 
 fn requires_settings(settings: &Value, generator: &SchemaGenerator) -> bool {
     let settings = resolve_reference(settings, generator);
-    // What is made of alternatives needs one of them.
+    // A schema with alternatives requires one of them.
     ["required", "anyOf", "oneOf", "allOf"].iter().any(|key| settings.get(key).is_some())
 }
 
-/// The definition that a reference stands for.
+/// Resolves a reference to a definition.
 fn resolve_reference(schema: &Value, generator: &SchemaGenerator) -> Value {
     let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
     name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema).clone()
 }
 
-/// Lets a text with `${..}` stand for every scalar below a schema that isn't just any text.
+/// Allows a text with `${..}` in place of every scalar, except texts without restrictions.
 fn allow_interpolation(mut schema: Value) -> Value {
     if is_scalar(&schema) && !is_any_text(&schema) {
         let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));

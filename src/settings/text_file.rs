@@ -1,16 +1,16 @@
-//! Text files that a configuration is made of, and secrets that it refers to.
+//! Reads text files and secret files.
 
 use std::path::Path;
 
 use crate::io::bounded_file;
 
-/// Reads a regular file up to a limit; the error is the end of a sentence that starts with the file's name.
+/// Reads a regular file up to a size. The error completes a sentence that begins with the file name.
 pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
     let bytes = bounded_file::read(path, max).map_err(|refusal| refusal.to_string())?;
     decode_utf8(bytes)
 }
 
-/// Reads a file with a secret, without the line end at its end; warns where every user can read it.
+/// Reads a secret file without its trailing line break, and warns if every user can read it.
 pub(super) fn read_secret(path: &Path) -> Result<String, String> {
     let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
     if let Some(advice) = bounded_file::exposure(path, &found) {
@@ -31,5 +31,5 @@ fn decode_utf8(bytes: Vec<u8>) -> Result<String, String> {
     })
 }
 
-/// A secret is never larger, and a mistake in a path doesn't fill the memory.
+/// Largest secret; a wrong path must not exhaust the memory.
 const MAX_SECRET_BYTES: u64 = 64 << 10;

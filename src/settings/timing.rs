@@ -1,4 +1,4 @@
-//! When a probe runs: the rules for interval, timeout and retry interval.
+//! Validates interval, timeout and retry interval.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{failure::Invalid, observation::Timing, units::Period};
 
-/// Shorter is a load test, and no clock of the daemon is that fine.
+/// Shortest interval; a shorter one would be a load test and exceed the timer resolution.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-/// Longer is not watching any more.
+/// Longest interval.
 const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 /// Default values for probes and checks.
@@ -33,7 +33,7 @@ impl Default for Defaults {
     }
 }
 
-/// What a probe says about when it runs.
+/// The timing keys of a probe.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TimingKeys {
     pub interval: Option<Period>,
@@ -42,7 +42,7 @@ pub(super) struct TimingKeys {
 }
 
 impl TimingKeys {
-    /// The timing of a probe, with everything that is wrong with what was written.
+    /// Returns the timing with defaults, and the errors of the keys.
     pub(super) fn with_defaults(self, defaults: &Defaults) -> (Timing, Vec<Invalid>) {
         let whole = self.interval.unwrap_or(defaults.interval);
         let written = [("timeout", self.timeout), ("retry_interval", self.retry_interval)];
@@ -57,16 +57,16 @@ impl TimingKeys {
     }
 }
 
-/// Refuses an interval that is too short or too long.
+/// Rejects an interval out of range.
 pub(super) fn check_interval(interval: Period) -> Option<Invalid> {
     let bad = !(MIN_INTERVAL..=MAX_INTERVAL).contains(&interval.0);
     bad.then(|| Invalid::at("interval", format!("an interval of {interval} is out of range: it can be 100ms to 7d")))
 }
 
-/// Refuses a part of the interval that is zero or longer than the interval.
+/// Rejects a duration that is zero or longer than the interval.
 pub(super) fn check_within_interval(key: &'static str, part: Period, interval: Period) -> Option<Invalid> {
     if part.0.is_zero() {
-        return Some(Invalid::at(key, format!("`{key}` must be longer than nothing")));
+        return Some(Invalid::at(key, format!("`{key}` must be longer than zero")));
     }
     (part > interval)
         .then(|| Invalid::at(key, format!("`{key}: {part}` is longer than the interval, which is {interval}")))
@@ -99,9 +99,9 @@ mod tests {
             ("8d", "", "", "an interval of 8d is out of range: it can be 100ms to 7d"),
             ("10s", "11s", "", "`timeout: 11s` is longer than the interval, which is 10s"),
             ("", "31s", "", "`timeout: 31s` is longer than the interval, which is 30s"),
-            ("", "0s", "", "`timeout` must be longer than nothing"),
+            ("", "0s", "", "`timeout` must be longer than zero"),
             ("10s", "", "20s", "`retry_interval: 20s` is longer than the interval, which is 10s"),
-            ("10s", "", "0s", "`retry_interval` must be longer than nothing"),
+            ("10s", "", "0s", "`retry_interval` must be longer than zero"),
         ] {
             assert_eq!(timing_of(interval, timeout, retry), Err(message.to_owned()));
         }

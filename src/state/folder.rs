@@ -1,8 +1,8 @@
-//! Risks of the state folder: users other than this one who can replace what is in it.
+//! Detects a state folder in which other users can replace files.
 //!
-//! Only what is wrong everywhere is told. A folder that a group can write to is usual on volumes of Kubernetes with an
-//! `fsGroup`, one that everybody can write to is how Kubernetes makes an `emptyDir`, and `/tmp` is protected by its
-//! sticky bit. A warning about any of them would be one that people learn to ignore.
+//! It reports only permissions that are wrong in every environment. Kubernetes volumes with an `fsGroup` are
+//! group-writable, an `emptyDir` is world-writable, and the sticky bit protects `/tmp`. Warnings about these would
+//! teach operators to ignore the log.
 
 use std::{
     fs::{self, Metadata},
@@ -13,10 +13,10 @@ use std::{
 const STICKY_BIT: u32 = 0o1000;
 const OTHERS_WRITE_BIT: u32 = 0o002;
 const ROOT_UID: u32 = 0;
-/// Owner that the kernel shows for a user whom a user namespace doesn't know.
+/// Owner that the kernel reports for a user outside of the user namespace.
 const OVERFLOW_UID: u32 = 65_534;
 
-/// Owner and mode of a folder, and whether something is mounted there.
+/// Owner and mode of a folder, and whether it is a mount point.
 #[derive(Debug, Clone, Copy)]
 struct FolderAccess {
     owner: u32,
@@ -24,8 +24,7 @@ struct FolderAccess {
     is_mount: bool,
 }
 
-/// What other users can do to the folder and what to do about it; `None` where they can do nothing, or where it is
-/// not known.
+/// Describes how other users can replace the state, and the correction; `None` if they can't, or if it is unknown.
 pub(super) fn describe_risk(folder: &Path) -> Option<String> {
     let found = fs::metadata(folder).ok()?;
     let access = FolderAccess { owner: found.uid(), mode: found.mode(), is_mount: is_mount(folder, &found) };
@@ -40,7 +39,7 @@ fn assess(access: FolderAccess, own: u32) -> Option<String> {
              give the daemon a folder of its own with `state`"
         ));
     }
-    // A volume of a pod: only the containers of the pod reach it.
+    // Only the containers of a pod can access a volume of the pod.
     let is_volume = is_mount && owner != own;
     if mode & OTHERS_WRITE_BIT != 0 && mode & STICKY_BIT == 0 && !is_volume {
         return Some(format!(

@@ -1,11 +1,13 @@
-//! What survives a restart: statuses with their since, streaks, counters, histories, and the windows of the checks.
+//! State that survives a restart: statuses with their times, streaks, counters, histories and the windows of the
+//! checks.
 //!
-//! One file in the folder of the setting `state`, replaced as a whole: written beside, synced, renamed. Its first
-//! line carries a version and a checksum. A file that is damaged or from a newer version is set aside with a warning;
-//! it never keeps the daemon from starting. One daemon at a time may use a folder.
+//! The folder of the setting `state` contains one state file. A write replaces the whole file: it writes a temporary
+//! file, syncs and renames it. The first line contains a version and a checksum. A damaged file, or a file of a newer
+//! version, is renamed with a warning and never prevents a start. A lock ensures that one daemon at a time uses a
+//! folder.
 //!
-//! Nothing in the folder is trusted: no symbolic link is followed, only regular files are opened, and no more is read
-//! than a state of this many checks can have. The state quotes targets, so only this user may read it.
+//! The content of the folder is not trusted: symbolic links are not followed, only regular files are opened, and the
+//! number of checks bounds the size that is read. The state quotes targets, so only the daemon's user may read it.
 
 mod folder;
 mod record;
@@ -30,39 +32,39 @@ const TEMPORARY_FILE: &str = "state.json.new";
 const DAMAGED_FILE: &str = "state.json.damaged";
 const LOCK_FILE: &str = "lock";
 const MAGIC: &str = "readiness-exporter state 1 sha256:";
-/// Length of the first line: the magic, a checksum and the end of the line.
+/// Length of the first line: magic, checksum and line break.
 const HEADER_BYTES: u64 = MAGIC.len() as u64 + 64 + 1;
 
-/// Bytes that are read or written at once.
+/// Size of the read and write buffers.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Size of a state file that is read whatever the configuration is: most of its probes may have been removed since.
+/// Size limit for a configuration without checks: a saved state may contain checks that were removed since.
 const MIN_SIZE_LIMIT: u64 = 64 << 20;
-/// Bytes that one check can have in the file: a full window of a hundred thousand runs.
+/// Most bytes of one check: a full window of a hundred thousand runs.
 const MAX_CHECK_BYTES: u64 = 2 << 20;
-/// No state file is larger: ten thousand probes with full windows need less.
+/// Absolute size limit; ten thousand probes with full windows need less.
 const MAX_STATE_BYTES: u64 = 1 << 30;
-/// Mode of a folder that is made: only this user may look into it.
+/// Mode of a new folder: only the daemon's user has access.
 const PRIVATE_FOLDER_MODE: u32 = 0o700;
 
-/// The folder, held by this process.
+/// The state folder, locked by this process.
 #[derive(Debug)]
 pub struct StateStore {
     folder: PathBuf,
     _lock: File,
 }
 
-/// Why a folder can't be used.
+/// Reasons why the state folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateStoreError {
-    /// It can't be made, or nothing can be written to it.
+    /// The folder can't be created or written.
     #[error("the state folder {} can't be used: {error}; make it writable for this user or change `state`", folder.display())]
     Unusable {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// Another process holds it.
+    /// Another process holds the lock.
     #[error(
         "another readiness-exporter uses the state folder {}: stop it, or give each its own folder with `state`",
         folder.display()
@@ -73,27 +75,27 @@ pub enum StateStoreError {
     },
 }
 
-/// What was found in the folder.
+/// Result of loading the state.
 #[derive(Debug)]
 pub enum LoadedState {
-    /// Nothing: a first start.
+    /// The folder contains no state: a first start.
     Nothing,
-    /// What was saved.
+    /// The saved state.
     State(Box<SavedState>),
-    /// A file that can't be used, now under another name.
+    /// The file is damaged and was renamed.
     Damaged {
-        /// What is wrong with it.
+        /// Description of the damage.
         why: String,
-        /// Where it is now.
+        /// The new name of the file.
         moved_to: PathBuf,
     },
 }
 
 impl StateStore {
-    /// Takes the folder; makes it if need be.
+    /// Opens and locks the folder; creates it if necessary.
     ///
     /// # Errors
-    /// The folder can't be made or written to, or another process holds it.
+    /// The folder can't be created or written, or another process holds the lock.
     pub fn open(folder: &Path) -> Result<Self, StateStoreError> {
         let unusable = |error| StateStoreError::Unusable { folder: folder.to_owned(), error };
         DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER_MODE).create(folder).map_err(unusable)?;
@@ -106,20 +108,20 @@ impl StateStore {
         }
     }
 
-    /// Where it is.
+    /// Path of the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Risk of the folder, for the log: other users can replace what is in it.
+    /// Describes the risk that other users can replace the state, if there is one.
     #[must_use]
     pub fn describe_risk(&self) -> Option<String> {
         folder::describe_risk(&self.folder)
     }
 
-    /// Reads what is there; what can't be used is set aside. `checks` is the number of checks that are configured, by
-    /// which the size is bounded.
+    /// Loads the saved state; renames a file that can't be used. `checks` is the number of configured checks, which
+    /// bounds the file size.
     #[must_use]
     pub fn load(&self, checks: usize) -> LoadedState {
         let path = self.folder.join(STATE_FILE);
@@ -130,17 +132,17 @@ impl StateStore {
                 let moved_to = self.folder.join(DAMAGED_FILE);
                 let why = match fs::rename(&path, &moved_to) {
                     Ok(()) => why,
-                    Err(error) => format!("{why}; nor can it be renamed: {error}"),
+                    Err(error) => format!("{why}; it can't be renamed either: {error}"),
                 };
                 LoadedState::Damaged { why, moved_to }
             }
         }
     }
 
-    /// Replaces what is there.
+    /// Replaces the saved state.
     ///
     /// # Errors
-    /// The file can't be written; the one before is untouched then.
+    /// The file can't be written. The previous state is unchanged.
     pub fn write(&self, state: &StateSnapshot<'_>) -> io::Result<()> {
         let draft = self.folder.join(TEMPORARY_FILE);
         write_state(bounded_file::create_private(&draft)?, state)?;
@@ -150,7 +152,7 @@ impl StateStore {
 }
 
 fn write_state(mut file: File, state: &StateSnapshot<'_>) -> io::Result<()> {
-    // The first line comes last: it has the checksum of all others.
+    // The first line is written last, because it contains the checksum of all others.
     file.seek(SeekFrom::Start(HEADER_BYTES))?;
     let mut body = BufWriter::with_capacity(BUFFER_BYTES, HashingWriter { file, sum: Sha256::new() });
     serde_json::to_writer(&mut body, state)?;
@@ -160,7 +162,7 @@ fn write_state(mut file: File, state: &StateSnapshot<'_>) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A file with the checksum of what was written to it.
+/// A writer that computes a checksum of its output.
 struct HashingWriter<W> {
     file: W,
     sum: Sha256,
@@ -178,30 +180,31 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// Largest state file of a configuration with so many checks.
+/// Size limit of the state file for a number of checks.
 fn max_state_bytes(checks: usize) -> u64 {
     let checks = u64::try_from(checks).unwrap_or(u64::MAX);
     MAX_CHECK_BYTES.saturating_mul(checks).saturating_add(MIN_SIZE_LIMIT).min(MAX_STATE_BYTES)
 }
 
-/// Reads the first line, then the size, then the checksum piece by piece: a foreign file costs neither time nor memory.
+/// Reads the first line, checks the size and then verifies the checksum in chunks, so that a foreign file costs neither
+/// time nor memory.
 fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
     let unreadable = |error: io::Error| format!("it can't be read: {error}");
     let (mut file, found) = bounded_file::open(path, Links::Refuse).map_err(|refusal| format!("it {refusal}"))?;
-    // A version before this one let everybody read it, and as a damaged one it may stay for long.
+    // An earlier version created world-readable files, and a damaged file may stay for long.
     bounded_file::make_private(&file, &found);
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(HEADER_BYTES).read_to_end(&mut head).map_err(unreadable)?;
     let stated_checksum = std::str::from_utf8(&head)
         .ok()
         .and_then(|head| head.strip_prefix(MAGIC)?.strip_suffix('\n'))
-        .ok_or("its first line is not that of a state file of this version")?;
+        .ok_or("its first line doesn't identify a state file of this version")?;
     if found.len() > max {
         let (size, max) = (Size(found.len()), Size(max));
-        return Err(format!("it has {size}, and the state of the configured checks never has more than {max}"));
+        return Err(format!("its size is {size}, but the state of the configured checks never exceeds {max}"));
     }
     let mut sum = HashingWriter { file: io::sink(), sum: Sha256::new() };
     io::copy(&mut BufReader::with_capacity(BUFFER_BYTES, Read::by_ref(&mut file).take(max)), &mut sum)
@@ -211,7 +214,7 @@ fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
     }
     file.seek(SeekFrom::Start(HEADER_BYTES)).map_err(unreadable)?;
     let body = BufReader::with_capacity(BUFFER_BYTES, file.take(max));
-    serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be understood: {error}"))
+    serde_json::from_reader(body).map(Some).map_err(|error| format!("its content can't be parsed: {error}"))
 }
 
 fn hex_digest(sum: Sha256) -> String {
@@ -373,7 +376,7 @@ mod tests {
         let file = File::options().write(true).open(store.folder.join(STATE_FILE)).unwrap();
         file.set_len(max_state_bytes(1) + 1).unwrap();
         let LoadedState::Damaged { why, .. } = store.load(1) else { panic!("it was read") };
-        assert!(why.contains("never has more than 66MiB"), "{why}");
+        assert!(why.contains("never exceeds 66MiB"), "{why}");
         assert_eq!((max_state_bytes(0), max_state_bytes(usize::MAX)), (MIN_SIZE_LIMIT, MAX_STATE_BYTES));
     }
 }

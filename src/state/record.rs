@@ -1,4 +1,4 @@
-//! The form in which the board and the windows are saved, and the way there and back.
+//! The serialized form of the state, and conversion from and to the board.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,42 +18,42 @@ use crate::{
     settings::ProbeInfo,
 };
 
-/// Everything that was saved.
+/// The content of a state file.
 #[derive(Debug, PartialEq, Deserialize)]
 pub struct SavedState {
-    /// When.
+    /// Time of the write.
     pub saved_at: Timestamp,
-    /// By name.
+    /// Probes by name.
     pub probes: BTreeMap<String, SavedProbe>,
 }
 
-/// What is to be saved, in the form of [`SavedState`]. Each probe is taken down as it is written, for all of them at once
-/// would take more memory than everything that is known of them. So on a slow disk a window may know a run or two more
-/// than the board did at `saved_at`.
+/// State to save, serialized like [`SavedState`]. Each probe is converted while it is written, because converting all
+/// probes at once would take more memory than the board itself. So on a slow disk a window may contain a few runs more
+/// than the board at `saved_at`.
 #[derive(Serialize)]
 pub struct StateSnapshot<'a> {
     saved_at: Timestamp,
     probes: ProbeRecords<'a>,
 }
 
-/// Those that run, by name.
+/// The running probes by name.
 struct ProbeRecords<'a> {
     snapshot: &'a Snapshot,
     jobs: HashMap<&'a str, &'a RunningProbe>,
 }
 
-/// A probe that runs, with what tells whether it is still the same after a restart.
+/// A running probe, with an identity that tells after a restart whether its configuration is the same.
 #[derive(Clone)]
 pub struct RunningProbe {
-    /// What everyone may know of it.
+    /// The probe's public configuration.
     pub info: Arc<ProbeInfo>,
-    /// As [`crate::settings::ProbeSettings::identity`].
+    /// The identity; see [`crate::settings::ProbeSettings::identity`].
     pub identity: [u8; 16],
-    /// Itself.
+    /// The job that runs the probe.
     pub job: Arc<dyn Job>,
 }
 
-/// One probe.
+/// State of one probe.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedProbe {
     identity: String,
@@ -66,7 +66,7 @@ pub struct SavedProbe {
     checks: BTreeMap<String, SavedCheck>,
 }
 
-/// One check.
+/// State of one check.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct SavedCheck {
     status: Status,
@@ -83,7 +83,7 @@ pub(super) struct SavedCheck {
 type SavedSample = (String, Vec<String>, f64);
 
 impl<'a> StateSnapshot<'a> {
-    /// The board and what the checks keep.
+    /// Combines a snapshot of the board with the windows of the checks.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, jobs: &'a [RunningProbe], now: Timestamp) -> Self {
         let jobs = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
@@ -101,7 +101,7 @@ impl Serialize for ProbeRecords<'_> {
 }
 
 impl SavedState {
-    /// Puts back what belongs to probes that are still the same.
+    /// Restores the state of the probes whose configuration is the same.
     pub fn restore(self, board: &Board, jobs: &[RunningProbe]) {
         let mut probes = self.probes;
         for kept in jobs {
@@ -160,7 +160,7 @@ impl SavedProbe {
 
 impl SavedCheck {
     fn capture(check: &CheckState, window: Option<serde_json::Value>) -> Self {
-        // Before the first result after a restart, what was there before it is still what counts.
+        // Before the first result after a restart, the state from before the restart remains current.
         let now = Resume { status: check.status, since: check.since, streak: check.streak };
         let Resume { status, since, streak } = check.resume.unwrap_or(now);
         let results = Status::ALL.iter().map(|status| (*status, check.results(*status)));
@@ -203,7 +203,7 @@ fn save_samples(samples: &[Sample]) -> Vec<SavedSample> {
         .collect()
 }
 
-/// What this version has no family for is dropped.
+/// Restores samples, except samples of families that this version lacks.
 fn restore_samples(samples: Vec<SavedSample>) -> Vec<Sample> {
     let restore = |(name, labels, value): SavedSample| {
         let family = metric::ALL.iter().find(|family| family.name == name)?;

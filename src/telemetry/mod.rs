@@ -1,4 +1,4 @@
-//! Logging: to standard error, as logfmt or JSON, one line for each event.
+//! Logging to standard error as logfmt or JSON, one line for each event.
 
 mod queue;
 
@@ -9,21 +9,21 @@ use tracing_subscriber::{Layer, Registry, filter::Targets, layer::SubscriberExt,
 
 pub use self::queue::FlushGuard;
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// `ts=.. level=.. msg=..`, much as Prometheus and its exporters write.
+    /// `ts=.. level=.. msg=..`, similar to Prometheus and its exporters.
     #[default]
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object for each line.
     Json,
 }
 
-/// Starts to log what the level lets through: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
-/// `info,readiness_exporter::scheduler=debug`. The last lines are written when what it gives is dropped.
+/// Starts logging. `level` is `error`, `warn`, `info`, `debug`, `trace`, or a list of directives such as
+/// `info,readiness_exporter::scheduler=debug`. Dropping the guard flushes the log.
 ///
 /// # Errors
-/// The level can't be understood, or something in this process logs already.
+/// The level is invalid, or logging was already started in this process.
 pub fn start(level: &str, format: LogFormat) -> Result<FlushGuard, String> {
     let filter: Targets = level
         .parse()

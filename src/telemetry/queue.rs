@@ -1,5 +1,5 @@
-//! Log lines on their way to standard error: a thread writes them, so that a reader who has stopped reading (a pipe to
-//! a log shipper that hangs) holds up no probe and no scrape. What doesn't fit is left out and counted.
+//! A bounded queue of log lines. A thread writes them to standard error, so that a blocked pipe delays neither probes
+//! nor scrapes. Lines that don't fit are dropped and counted.
 
 use std::{
     io::{self, Write},
@@ -14,26 +14,26 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait; some hundred kilobytes.
+/// Longest queue; some hundred kilobytes.
 const MAX_QUEUED_LINES: usize = 4_096;
-/// How long the end of the process waits for the last lines.
+/// Time to wait for the last lines at exit.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Takes lines in.
+/// Sender of log lines.
 #[derive(Clone, Debug)]
 pub(super) struct LogQueue {
     lines: SyncSender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
 
-/// Waits, when it is dropped, until what was logged is written, for half a second at most.
+/// Flushes the log on drop, with a timeout of half a second.
 #[derive(Debug)]
 pub struct FlushGuard {
     queue: LogQueue,
     done: Receiver<()>,
 }
 
-/// A line, sent off when it is complete.
+/// A log line that is queued on drop.
 #[derive(Debug)]
 pub(super) struct LogLine<'a> {
     queue: &'a LogQueue,
@@ -43,7 +43,7 @@ pub(super) struct LogLine<'a> {
 /// Starts the thread that writes to standard error.
 ///
 /// # Errors
-/// The system has no thread left.
+/// The system can't create a thread.
 pub(super) fn start() -> io::Result<(LogQueue, FlushGuard)> {
     spawn_writer(io::stderr())
 }
@@ -59,11 +59,11 @@ fn spawn_writer(mut out: impl Write + Send + 'static) -> io::Result<(LogQueue, F
                 let _ = finished.try_send(());
                 continue;
             }
-            // Where nobody can read it, nothing is lost.
+            // Writing fails only if standard error is closed.
             let _ = out.write_all(&line);
             let lines = dropped.swap(0, Ordering::Relaxed);
             if lines > 0 {
-                tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
+                tracing::warn!(lines, "dropped log lines: standard error was too slow");
             }
         }
     })?;
@@ -101,7 +101,8 @@ impl Drop for LogLine<'_> {
 impl Drop for FlushGuard {
     fn drop(&mut self) {
         let end = Instant::now() + FLUSH_TIMEOUT;
-        // An empty line asks for a sign that everything before it is written; where many wait, it waits for room.
+        // An empty line requests a confirmation that all lines before it are written. It may have to wait for space in
+        // the queue.
         while let Err(TrySendError::Full(_)) = self.queue.lines.try_send(Vec::new()) {
             if Instant::now() >= end {
                 return;
@@ -118,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody who reads only what the test lets through.
+    /// A reader that reads only when the test permits it.
     struct Reader {
         may: mpsc::Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -126,7 +127,7 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Without the sender everything passes.
+            // After the sender was dropped, every read passes.
             let _ = self.may.recv();
             self.read.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -147,7 +148,7 @@ mod tests {
         }
         assert!(start.elapsed() < Duration::from_secs(5));
         let dropped = queue.dropped.load(Ordering::Relaxed) as usize;
-        // One line is on its way already, or not yet.
+        // The thread may have taken one line already.
         assert!((99..=100).contains(&dropped));
         let reader = thread::spawn(move || {
             thread::sleep(Duration::from_millis(50));

@@ -92,7 +92,7 @@ fn what_is_switched_off_is_neither_asked_nor_waited_for() {
     let home = Home::new(&[off, dependent]).with("SHOP", service.url());
     let (status, text) = check(&home, &[]);
     assert_eq!(status, Some(0), "{text}");
-    assert!(text.contains("off/latency") && text.contains("switched off"), "{text}");
+    assert!(text.contains("off/latency") && text.contains("disabled"), "{text}");
     let daemon = home.serve();
     daemon.wait_for("shop/health", "pass");
     assert_eq!(daemon.get("/ready").status, 200);

@@ -75,7 +75,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     assert!(text.contains(&format!("readiness.yaml:{line}:")) && text.contains("did you mean"), "{text}");
     assert_eq!(daemon.value(RELOADED), Some(0.0));
     daemon.signal("HUP");
-    daemon.wait_for_log(&["level=error", "eror_rate", "the old one runs on"]);
+    daemon.wait_for_log(&["level=error", "eror_rate", "continues with the previous one"]);
     runs_on(&daemon, "shop");
     calm.holds("going", 2.0);
 

@@ -198,7 +198,8 @@ impl Daemon {
         let ended = self.child.wait().expect("it was started here");
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let bad = log.lines().filter(|line| line.contains("panic") || line.contains("level=error"));
-        let (refusals, bad): (Vec<&str>, Vec<&str>) = bad.partition(|line| line.contains("is not taken over"));
+        let (refusals, bad): (Vec<&str>, Vec<&str>) =
+            bad.partition(|line| line.contains("the new configuration is invalid"));
         let mut problems: Vec<String> = bad.iter().take(5).map(|line| format!("the log says: {line}")).collect();
         if refusals.len() != refused {
             problems.push(format!("the log tells of {} refused files, not of {refused}", refusals.len()));

@@ -1,4 +1,4 @@
-//! The forms in which `check` prints its verdicts.
+//! Output formats of `check`.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{OutputFormat, Row, exit_code};
 use crate::{board::Snapshot, cli::Exit, model::words::Status};
 
-/// Writes the verdicts down.
+/// Formats the verdicts.
 pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
     match format {
         OutputFormat::Table => format_table(rows),
@@ -23,7 +23,7 @@ pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &
     }
 }
 
-/// The snapshot without the checks that nobody asked for.
+/// Removes unselected checks from a snapshot.
 fn filter_snapshot(snapshot: &Snapshot, rows: &[Row<'_>]) -> Snapshot {
     let wanted: HashSet<String> = rows.iter().map(check_name).collect();
     let mut snapshot = snapshot.clone();
@@ -40,7 +40,7 @@ fn check_name((probe, check): &Row<'_>) -> String {
     format!("{}/{}", probe.info.name, check.info.name)
 }
 
-/// Worst first: what is wrong should not scroll away.
+/// Sorts the worst statuses first, so that they don't scroll away.
 fn sort_by_status<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
     let mut rows = rows.to_vec();
     rows.sort_by_key(|(_, check)| check.status.rank());
@@ -60,7 +60,6 @@ fn format_table(rows: &[Row<'_>]) -> String {
     for row in sort_by_status(rows) {
         let status = row.1.status;
         let (on, off) = if colour { (ansi_colour(status), "\x1b[0m") } else { ("", "") };
-        // Writing to a String never fails; so below.
         let _ = writeln!(text, "{on}{status:<8}{off} {:<width$}  {}", check_name(&row), row.1.summary());
     }
     let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
@@ -125,7 +124,7 @@ fn format_junit(rows: &[Row<'_>]) -> String {
     text
 }
 
-/// Escapes what XML reserves, and drops the control characters that it can't hold at all.
+/// Escapes reserved characters and removes control characters, which XML can't contain.
 fn escape_xml(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '\u{fffe}' | '\u{ffff}') && (!c.is_control() || matches!(c, '\n' | '\t')))
@@ -166,7 +165,7 @@ fn format_markdown(rows: &[Row<'_>]) -> String {
     text
 }
 
-/// Keeps foreign text from leaving its cell or becoming markup.
+/// Escapes text so that it stays within its table cell and contains no markup.
 fn escape_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

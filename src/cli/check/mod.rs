@@ -1,4 +1,4 @@
-//! `check`: runs everything once and prints the verdicts.
+//! `check`: runs every check once and prints the verdicts.
 
 mod formats;
 
@@ -38,34 +38,34 @@ pub(super) struct CheckArgs {
     /// Only checks of this severity; may be given several times
     #[arg(long, value_name = "SEVERITY", value_parser = parse_word::<Severity>)]
     severity: Vec<Severity>,
-    /// Form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: OutputFormat,
-    /// Try again until everything passes, for at most this long: a gate for deployments
+    /// Repeat until everything passes, for at most this long: a gate for deployments
     #[arg(long, value_name = "DURATION")]
     wait: Option<Period>,
 }
 
-/// Form of the output.
+/// Output format of `check`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// For people.
+    /// Table for a terminal.
     #[default]
     Table,
-    /// For programs.
+    /// JSON for programs.
     Json,
-    /// For the test reports of CI systems.
+    /// JUnit XML for CI systems.
     Junit,
-    /// For pull requests and tickets.
+    /// Markdown for pull requests and tickets.
     Markdown,
-    /// For a push gateway or a textfile collector; `interval` is then how often you push, for what is older than three is
-    /// called stale.
+    /// Metrics for a Pushgateway or a textfile collector. Set `interval` to the interval of the pushes, because results
+    /// older than three intervals are stale.
     Prometheus,
 }
 
-/// So many names help somebody who has mistyped one.
+/// Number of check names listed in an error.
 const MAX_LISTED_NAMES: usize = 20;
-/// Between two rounds of `--wait`.
+/// Pause between the attempts of `--wait`.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CheckArgs {
@@ -89,14 +89,14 @@ impl CheckArgs {
         let rows: Vec<Row<'_>> = selected_rows(&snapshot, is_selected).collect();
         let text = formats::format_verdicts(self.format, &snapshot, &rows);
         match io::stdout().lock().write_all(text.as_bytes()) {
-            // A reader that has seen enough, as in `| head`, has not heard the verdict: the exit code still tells it.
+            // A reader such as `| head` may close the pipe early. The exit code still reports the verdict.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
         Ok(exit_code(&rows))
     }
 
-    /// One round, or as many as it takes.
+    /// Runs the checks once, or repeatedly until they pass or `--wait` ends.
     async fn run_until_pass(
         &self,
         one_shot: &OneShot,
@@ -121,7 +121,7 @@ impl CheckArgs {
 
 type Row<'a> = (&'a ProbeState, &'a CheckState);
 
-/// What `--only` may name, and how many more there are than anybody would read.
+/// Lists the names for `--only`, truncated.
 fn list_check_names(settings: &Settings) -> String {
     let all = || settings.probes.iter().flat_map(|probe| probe.info.checks.iter().map(|check| (&probe.info, check)));
     let names = all().take(MAX_LISTED_NAMES).map(|(probe, check)| format!("{}/{}", probe.name, check.name));
@@ -139,7 +139,7 @@ fn selected_rows(
     snapshot.checks().filter(move |(probe, check)| is_selected(&probe.info, &check.info))
 }
 
-/// Failing is worse than not known; what is switched off counts for nothing.
+/// Maps the statuses to an exit code. A failure outweighs an unknown status; disabled checks are ignored.
 fn exit_code(rows: &[Row<'_>]) -> Exit {
     let has =
         |statuses: &[Status]| rows.iter().any(|(_, check)| check.info.enabled && statuses.contains(&check.status));
@@ -162,13 +162,13 @@ fn parse_globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {
     set.build().map(Some).map_err(|error| error.to_string())
 }
 
-/// Reads a word of the contract, and lists them all where it is none.
+/// Parses a category or severity. The error lists the valid words.
 fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     use serde::de::{IntoDeserializer, value::Error};
     T::deserialize(IntoDeserializer::<Error>::into_deserializer(text)).map_err(|error| error.to_string())
 }
 
-/// A line that counts up while somebody watches; nothing elsewhere.
+/// Progress line on a terminal.
 struct Progress {
     shown: bool,
 }

@@ -1,4 +1,4 @@
-//! The demo's backup job: a small gzipped dump every few seconds, the old ones cleared away.
+//! The backup job of the demo: writes a small gzip dump every few seconds and deletes old dumps.
 
 use std::{
     io::{self, Write},
@@ -15,7 +15,7 @@ use super::faults::Faults;
 const BACKUP_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_BACKUPS: usize = 12;
 
-/// Fills the folder with a past, then goes on until it is dropped.
+/// Creates past backups, then makes backups until it is dropped.
 pub(super) async fn run(folder: PathBuf, faults: Arc<Faults>) {
     let mut made = Vec::new();
     for ago in (1..=5).rev() {
@@ -37,12 +37,12 @@ fn make_backup(folder: &Path, made: &mut Vec<PathBuf>, at: Timestamp) {
         Err(error) => tracing::error!(%error, path = %path.display(), "the demo's backup can't be written"),
     }
     while made.len() > MAX_BACKUPS {
-        // One that is gone already needs no clearing.
+        // The file may already be deleted.
         let _ = std::fs::remove_file(made.remove(0));
     }
 }
 
-/// Written beside and renamed, as a good backup job does.
+/// Writes a temporary file and renames it, like a real backup job.
 fn write(path: &Path, at: Timestamp) -> io::Result<()> {
     let draft = path.with_extension("part");
     let mut dump = GzEncoder::new(std::fs::File::create(&draft)?, Compression::fast());

@@ -1,11 +1,11 @@
-//! What goes wrong in the demo, when, and what to look for then.
+//! The faults of the demo, their schedule and their announcements.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// Switches that the service and the backup job look at.
+/// Active faults, read by the service and the backup job.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     slow: AtomicBool,
@@ -14,27 +14,27 @@ pub(super) struct Faults {
     calls: AtomicU64,
 }
 
-/// One thing that can go wrong.
+/// A fault of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Answers take most of a second.
+    /// Responses take most of a second.
     Slow,
-    /// Every fifth answer is a 500.
+    /// Every fifth response is a 500.
     Errors,
-    /// Something holds on to the connections of the pool.
+    /// The connections of the pool are held.
     Pool,
     /// The backup job has stopped.
     Backups,
 }
 
-/// An act of the script.
+/// One step of the script.
 #[derive(Debug)]
 pub(super) struct Act {
-    /// How long it lasts.
+    /// Duration of the step.
     pub(super) duration: Duration,
-    /// What is wrong; nothing in the calm between.
+    /// The active fault, if any.
     pub(super) fault: Option<Fault>,
-    /// What to tell whoever watches.
+    /// Announcement on the terminal.
     pub(super) announcement: &'static str,
 }
 
@@ -42,7 +42,7 @@ const fn new_act(seconds: u64, fault: Option<Fault>, announcement: &'static str)
     Act { duration: Duration::from_secs(seconds), fault, announcement }
 }
 
-/// About three minutes; then it begins again.
+/// The script takes about three minutes and then repeats.
 pub(super) const SCRIPT: &[Act] = &[
     new_act(25, None, "all is well: every check turns to pass as it has seen enough"),
     new_act(
@@ -71,24 +71,24 @@ pub(super) const SCRIPT: &[Act] = &[
 ];
 
 impl Faults {
-    /// Switches to what an act says.
+    /// Activates the fault of a step.
     pub(super) fn set(&self, fault: Option<Fault>) {
         self.slow.store(fault == Some(Fault::Slow), Relaxed);
         self.broken.store(fault == Some(Fault::Errors), Relaxed);
         self.no_backups.store(fault == Some(Fault::Backups), Relaxed);
     }
 
-    /// How long work takes that normally takes so long.
+    /// Duration of work under the current fault.
     pub(super) fn scaled_duration(&self, normally: Duration) -> Duration {
         if self.slow.load(Relaxed) { normally * 3 } else { normally }
     }
 
-    /// How long an answer is held back.
+    /// Delay of a response under the current fault.
     pub(super) fn answer_delay(&self) -> Duration {
         Duration::from_millis(if self.slow.load(Relaxed) { 700 } else { 15 })
     }
 
-    /// Whether the next answer is an error: every fifth while the fault lasts.
+    /// Whether the next response is an error: every fifth while the fault is active.
     pub(super) fn fails_next_answer(&self) -> bool {
         self.broken.load(Relaxed) && self.calls.fetch_add(1, Relaxed).is_multiple_of(5)
     }

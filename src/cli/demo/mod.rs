@@ -1,4 +1,4 @@
-//! `demo`: the daemon beside a small service that it starts itself, with faults that come and go by a script.
+//! `demo`: runs the daemon against a small service in the same process, with scripted faults.
 
 mod backups;
 mod faults;
@@ -28,15 +28,15 @@ use crate::{
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Listen here. Default: 127.0.0.1:10980, or another port where that is taken
+    /// Listen on this address. Default: 127.0.0.1:10980, or another port if that one is in use
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Let nothing go wrong
+    /// Run without faults
     #[arg(long)]
     calm: bool,
 }
 
-/// Where the daemon listens, too, when nothing is said.
+/// Default port of the daemon.
 const DEFAULT_PORT: u16 = 10980;
 const CONFIGURATION: &str = include_str!("readiness.yaml");
 
@@ -68,7 +68,7 @@ impl DemoArgs {
         let shutdown = CancellationToken::new();
         let signals = super::serve::handle_signals(app.reload_sender(), shutdown.clone());
         tokio::select! {
-            // It ends by itself only when a signal has told it to.
+            // The app ends only after a signal.
             ended = app.run(shutdown.clone()) => ended?,
             () = async { tokio::join!(signals, std::future::pending::<()>()); } => {}
             () = Arc::clone(&service).serve(listener) => {}
@@ -92,7 +92,7 @@ fn write_configuration(listen: SocketAddr, service: SocketAddr, folder: &Path) -
     Ok(Arc::new(move || settings::load(&sources)))
 }
 
-/// One act after the other, for ever.
+/// Runs the script forever.
 async fn play_script(faults: &Faults, service: &Arc<Service>) -> io::Result<()> {
     loop {
         for act in SCRIPT {

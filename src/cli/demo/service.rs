@@ -1,5 +1,5 @@
-//! A small order service to watch: it answers on a port, runs orders through a pool, counts, and can be made to
-//! misbehave. Its customers live in the same process.
+//! A small order service as a target: it responds to HTTP, processes orders through a connection pool, exposes metrics
+//! and can be made to fail. Its customers run in the same process.
 
 use std::{
     convert::Infallible,
@@ -21,11 +21,11 @@ use super::faults::Faults;
 const POOL_SIZE: usize = 20;
 const BUCKET_BOUNDS: [f64; 9] = [0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0];
 
-/// So many orders a second, each busy with the pool for about this long: a load of about a third.
+/// Order rate and duration: together they use about a third of the pool.
 const ORDERS_PER_SECOND: f64 = 40.0;
 const ORDER_DURATION: Duration = Duration::from_millis(120);
 
-/// The service's own numbers, and what it has been told to do wrong.
+/// State of the service: pool, counters and faults.
 #[derive(Debug)]
 pub(super) struct Service {
     faults: Arc<Faults>,
@@ -50,7 +50,7 @@ impl Service {
         })
     }
 
-    /// Answers until it is dropped.
+    /// Serves HTTP until it is dropped.
     pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
         let mut connections = JoinSet::new();
         loop {
@@ -59,7 +59,7 @@ impl Service {
                     let service = Arc::clone(&self);
                     connections.spawn(async move {
                         let answer = service_fn(|request| Arc::clone(&service).answer(request));
-                        // A client that goes away in the middle is its own business.
+                        // A client may disconnect at any time.
                         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                     });
                 }
@@ -90,7 +90,7 @@ impl Service {
                 tokio::time::sleep(self.faults.scaled_duration(ORDER_DURATION)).await;
                 !self.faults.fails_next_answer()
             }
-            // No connection within two seconds: what an exhausted pool looks like to a customer.
+            // An exhausted pool: no connection became free within two seconds.
             _ => false,
         };
         self.record_order(start.elapsed(), worked);
@@ -145,7 +145,6 @@ impl Service {
             succeeded + failed,
         );
         for (bucket, bound) in self.buckets.iter().zip(BUCKET_BOUNDS) {
-            // Writing to a String never fails.
             let _ = writeln!(page, "orders_duration_seconds_bucket{{le=\"{bound}\"}} {}", read(bucket));
         }
         let (count, sum) = (succeeded + failed, read(&self.micros) as f64 / 1e6);
@@ -154,7 +153,7 @@ impl Service {
         page
     }
 
-    /// Holds on to most of the pool until the returned permit is dropped.
+    /// Holds most connections of the pool until the returned permit is dropped.
     pub(super) async fn exhaust_pool(self: &Arc<Self>) -> Option<tokio::sync::SemaphorePermit<'_>> {
         self.pool.acquire_many(POOL_SIZE as u32 - 1).await.ok()
     }

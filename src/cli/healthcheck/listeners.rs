@@ -1,7 +1,7 @@
-//! Where the daemon beside us listens, as the kernel knows it: no file and no variable has to be right for that.
+//! Finds the listening addresses of the daemon through /proc, without configuration file or environment variable.
 //!
-//! It is what a container has: one process of this program besides us. Where there are several, or /proc doesn't tell
-//! (another user, another system), nothing is found and the configuration has to say it.
+//! This works in a container, which has one other process of this program. If there are several, or if /proc is not
+//! readable (another user, another system), the result is empty and the configuration must provide the address.
 
 use std::{
     fs,
@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-/// The state of a socket that listens, as /proc/net/tcp has it.
+/// State of a listening socket in /proc/net/tcp.
 const TCP_LISTEN_STATE: &str = "0A";
 
-/// Every address on which the only other process of this program listens.
+/// Returns the listening addresses of the only other process of this program.
 pub(super) fn daemon_addresses() -> Vec<SocketAddr> {
     let Ok(own) = fs::read_link("/proc/self/exe") else { return Vec::new() };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
@@ -28,7 +28,7 @@ pub(super) fn daemon_addresses() -> Vec<SocketAddr> {
     }
 }
 
-/// Every address on which a process listens.
+/// Returns the listening addresses of a process.
 fn listening_addresses(process: &Path) -> Vec<SocketAddr> {
     let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     let open: Vec<_> = files.filter_map(|file| fs::read_link(file.path()).ok()).collect();
@@ -42,7 +42,7 @@ fn listening_addresses(process: &Path) -> Vec<SocketAddr> {
     sockets.collect()
 }
 
-/// `0100007F:2AE4`: words of four bytes in the byte order of this machine, and a port.
+/// Parses an address such as `0100007F:2AE4`: 32-bit words in host byte order, and a port.
 fn parse_proc_address(address: &str) -> Option<SocketAddr> {
     let (ip, port) = address.split_once(':')?;
     let word = |at: usize| Some(u32::from_str_radix(ip.get(at..at + 8)?, 16).ok()?.to_ne_bytes());

@@ -1,5 +1,5 @@
-//! `healthcheck`: asks the daemon beside it whether it runs, for container engines that have no shell to do so. It
-//! judges the daemon and never what the daemon watches: a service that fails is no reason to restart its watcher.
+//! `healthcheck`: asks the local daemon whether it is healthy, for container images without a shell. The result never
+//! depends on the verdicts: a failing service is no reason to restart its monitor.
 
 mod listeners;
 
@@ -21,13 +21,13 @@ use crate::settings::{self, Flags};
 /// Arguments of `healthcheck`.
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckArgs {
-    /// Ask here. Default: where the only daemon beside it listens; where there are several, or --config.file says which
-    /// one is meant, the first address of the configuration
+    /// Address of the daemon. Default: where the only local daemon listens; if there are several, or if --config.file
+    /// is given, the first address of the configuration
     #[arg(long = "web.listen-address", value_name = "ADDRESS")]
     listen: Option<String>,
 }
 
-/// For the whole conversation; container engines allow 30 seconds.
+/// Timeout of the whole request; container engines allow 30 seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl HealthcheckArgs {
@@ -37,11 +37,11 @@ impl HealthcheckArgs {
             return Ok(print_error("no address to ask: expected --web.listen-address as in 127.0.0.1:10980"));
         };
         let mut failure = None;
-        // The demo listens as the service that it watches, too.
+        // The process of the demo also listens as its target service.
         for address in addresses.iter().map(|address| connect_address(*address)) {
             match request_health(address) {
                 Ok(()) => {
-                    writeln!(io::stdout().lock(), "the daemon at {address} runs")?;
+                    writeln!(io::stdout().lock(), "the daemon at {address} is healthy")?;
                     return Ok(Exit::Good);
                 }
                 Err(error) => failure = failure.or(Some(error)),
@@ -52,10 +52,10 @@ impl HealthcheckArgs {
         Ok(Exit::Fails)
     }
 
-    /// Where to ask. The daemon goes on with what it has read while somebody edits the file, or has taken it away: what is
-    /// there now must not fail this, and never means the default port.
+    /// Returns the addresses to try. The configuration file may be edited or missing while the daemon runs, so errors
+    /// in it must neither fail the health check nor imply the default port.
     fn addresses(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
-        // Who names a file may mean a daemon that is dead, with another one beside it.
+        // An explicit file may belong to a daemon that doesn't run while another one does.
         if self.listen.is_some() || common.config_file.is_some() {
             return self
                 .configured_addresses(common)
@@ -64,7 +64,7 @@ impl HealthcheckArgs {
         non_empty(listeners::daemon_addresses()).map_or_else(|| self.configured_addresses(common), Ok)
     }
 
-    /// The first address that flags, environment or file give.
+    /// The first address in flags, environment or configuration file.
     fn configured_addresses(self, common: &GlobalArgs) -> anyhow::Result<Vec<SocketAddr>> {
         let flags = Flags { listen: self.listen.into_iter().collect(), ..Flags::default() };
         let listen = settings::listen_addresses(&common.sources(flags)).map_err(|problems| {
@@ -81,7 +81,7 @@ fn non_empty(addresses: Vec<SocketAddr>) -> Option<Vec<SocketAddr>> {
     Some(addresses).filter(|addresses| !addresses.is_empty())
 }
 
-/// Where a daemon that listens on every address can be asked from beside it.
+/// Replaces an unspecified address by the loopback address.
 fn connect_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -91,8 +91,8 @@ fn connect_address(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// One request over plain HTTP, on a runtime of one thread: this runs every few seconds for as long as the container
-/// does. Only the status counts; the body is not read.
+/// Sends one request over plain HTTP on a single-threaded runtime, because container engines run this every few
+/// seconds. Only the status matters; the body is not read.
 fn request_health(address: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -109,7 +109,7 @@ fn request_health(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 fn http_client() -> anyhow::Result<Client> {
-    // Without a configuration of ours reqwest looks for a crypto provider that nothing has installed.
+    // Without an explicit TLS configuration reqwest requires an installed crypto provider.
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let tls = tls.with_safe_default_protocol_versions()?;
     let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();

@@ -1,17 +1,17 @@
-//! Reads gzip files (RFC 1952) of any number of members, in steps that are bounded in input and in output.
+//! Decompresses gzip files (RFC 1952) with any number of members, in steps with bounded input and output.
 //!
-//! The readers of flate2 loop until their caller's buffer is used up or filled: input without output (empty blocks,
-//! empty members) and output without input (a bomb) both hold a thread for as long as the sender wants. Here the caller
-//! decides after each step whether to go on, to yield or to give up.
+//! The readers of flate2 loop until the caller's buffer is consumed or filled: input without output (empty blocks,
+//! empty members) and output without input (a decompression bomb) can block a thread for as long as the sender wants.
+//! Here the caller decides after each step whether to continue, yield or stop.
 //!
-//! The verdict on a file is that of `gzip -t`: members may follow each other, zero bytes may follow the last one (tapes
-//! and block devices pad with them), and anything else after the end is damage.
+//! The result matches `gzip -t`: members may follow each other, zero bytes may follow the last member (tapes and block
+//! devices pad with zeros), and any other trailing data is an error.
 
 use std::io;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-/// A gzip stream that is being read.
+/// Decoder of a gzip stream.
 #[derive(Debug)]
 pub(crate) struct GzipDecoder {
     state: MemberState,
@@ -21,12 +21,12 @@ pub(crate) struct GzipDecoder {
 
 #[derive(Debug)]
 enum MemberState {
-    /// Before the first member: an empty stream is not a gzip stream.
+    /// Before the first member. An empty stream is not a gzip stream.
     Start,
     Header(Header),
     Data,
     Trailer(Trailer),
-    /// After a whole member: another one, padding or the end follows.
+    /// After a complete member: another member, padding or the end follows.
     Between,
     Padding,
 }
@@ -37,12 +37,12 @@ struct Trailer {
     length: usize,
 }
 
-/// A header as far as it was read.
+/// A partially parsed header.
 #[derive(Debug, Default)]
 struct Header {
     field: Field,
     flags: u8,
-    /// Bytes of the field that were read.
+    /// Bytes of the field parsed so far.
     at: usize,
     extra: [u8; 2],
     stored_crc: [u8; 2],
@@ -75,13 +75,14 @@ impl Default for GzipDecoder {
 }
 
 impl GzipDecoder {
-    /// Decompresses into the spare capacity of `output` and returns how much of `input` was consumed.
+    /// Decompresses into the spare capacity of `output` and returns the number of consumed input bytes.
     ///
-    /// Call it again while input remains, and also without input while the output was filled: decompressed bytes may be
-    /// held back inside. A step ends with the end of a member, for each costs more than its bytes.
+    /// The caller repeats the step while input remains, and also without input while the output was filled, because the
+    /// decoder may buffer decompressed bytes. A step stops at the end of a member, because a member costs more than its
+    /// bytes.
     ///
     /// # Errors
-    /// `InvalidData`: this is not gzip, or it is damaged.
+    /// `InvalidData`: the input is not gzip, or it is damaged.
     pub(crate) fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
         let mut consumed = 0;
         loop {
@@ -131,10 +132,10 @@ impl GzipDecoder {
         }
     }
 
-    /// Tells whether the stream may end here.
+    /// Verifies that the stream may end here.
     ///
     /// # Errors
-    /// `UnexpectedEof`: it was cut short.
+    /// `UnexpectedEof`: the stream is truncated.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self.state {
             MemberState::Between | MemberState::Padding => Ok(()),
@@ -142,12 +143,12 @@ impl GzipDecoder {
         }
     }
 
-    /// Whether no byte has come yet.
+    /// Whether the decoder has received no byte yet.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.state, MemberState::Start)
     }
 
-    /// One call of the decompressor; returns the bytes consumed, and whether the data of this member has ended.
+    /// Calls the decompressor once. Returns the consumed bytes, and whether the data of the member has ended.
     fn inflate_data(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<(usize, bool)> {
         let (read, written) = (self.inflate.total_in(), output.len());
         let status = self.inflate.decompress_vec(input, output, FlushDecompress::None);
@@ -179,7 +180,7 @@ impl Trailer {
 }
 
 impl Header {
-    /// Takes the bytes that belong to the header and returns how many there were.
+    /// Parses the header's bytes and returns their number.
     fn consume(&mut self, input: &[u8]) -> io::Result<usize> {
         for (at, byte) in input.iter().enumerate() {
             if self.field == Field::End {
@@ -191,7 +192,7 @@ impl Header {
     }
 
     fn push_byte(&mut self, byte: u8) -> io::Result<()> {
-        // The checksum covers everything before it.
+        // The checksum covers all bytes before it.
         if self.field != Field::Checksum {
             self.crc.update(&[byte]);
         }
@@ -230,7 +231,7 @@ impl Header {
         }
     }
 
-    /// Goes on to the next field that this header has.
+    /// Advances to the next field that this header contains.
     fn next_field(&mut self) -> io::Result<()> {
         let sum = u16::try_from(self.crc.sum() & 0xffff).unwrap_or_default();
         if self.field == Field::Checksum && u16::from_le_bytes(self.stored_crc) != sum {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Content that compresses well, and content that does not.
+/// Compressible and incompressible content.
 fn contents(size: usize) -> [Vec<u8>; 2] {
     let mut state = 1u32;
     let noise = std::iter::repeat_with(|| {
@@ -24,7 +24,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Reads pieces of one size into a buffer of another.
+/// Decodes input chunks of one size into a buffer of another size.
 fn read(packed: &[u8], piece: usize, room: usize) -> io::Result<Vec<u8>> {
     let (mut members, mut all) = (GzipDecoder::default(), Vec::new());
     for mut piece in packed.chunks(piece) {
@@ -41,11 +41,11 @@ fn read(packed: &[u8], piece: usize, room: usize) -> io::Result<Vec<u8>> {
     members.finish().map(|()| all)
 }
 
-/// What `gzip -t` says: 0 for a sound file.
+/// Whether `gzip -t` accepts the data.
 fn tool(packed: &[u8]) -> bool {
     let mut child =
         Command::new("gzip").arg("-t").stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("gzip is installed");
-    // The tool may stop reading at the first mistake.
+    // The tool may stop reading at the first error.
     let _ = child.stdin.take().unwrap().write_all(packed);
     child.wait().unwrap().success()
 }

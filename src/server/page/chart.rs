@@ -1,5 +1,5 @@
-//! Small pictures: a value against its limit, and the last runs as a strip. A handful of elements each, whatever the
-//! length of the history, for a page may hold thousands of them.
+//! Small SVG charts: a value against its limits, and the recent runs as a strip. Each chart has few elements regardless
+//! of the length of the history, because a page may contain thousands of charts.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::{
     model::{measure::Measure, words::Status},
 };
 
-/// The value as a bar, the limits as marks on it; both on one scale from zero to the larger of them.
+/// Draws the value as a bar and the limits as marks, on one scale from zero to the largest of them.
 pub(super) fn limit_bar(measure: &Measure) -> Markup {
     let limits = [measure.warn, measure.fail].into_iter().flatten();
     let end = limits.clone().fold(measure.value, f64::max);
@@ -18,7 +18,7 @@ pub(super) fn limit_bar(measure: &Measure) -> Markup {
     let share = |value: f64| (value / end * 100.0).round();
     html! {
         @if is_drawn {
-            // The numbers stand beside it in words.
+            // The text beside the chart contains the numbers.
             svg .bar viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" {
                 path .track d="M0 3h100" {}
                 path d={ "M0 3h" (share(measure.value)) } {}
@@ -28,14 +28,14 @@ pub(super) fn limit_bar(measure: &Measure) -> Markup {
     }
 }
 
-/// The last runs, the latest at the right: the worse, the taller, so that it reads without colours.
+/// Draws the recent runs, the latest at the right. A worse status has a taller line, so that the chart is readable
+/// without colours.
 pub(super) fn history_strip(check: &CheckState) -> Markup {
     let offset = MAX_RECENT_RUNS.saturating_sub(check.recent.len());
     let spans = status_spans(check.recent.iter().copied());
     let path = |status: Status| {
         let mut path = String::new();
         for (_, from, length) in spans.iter().filter(|(one, ..)| *one == status) {
-            // Writing to a string can't fail.
             let _ = write!(path, "M{} {}h{length}", offset + from, line_position(status));
         }
         path
@@ -52,8 +52,8 @@ pub(super) fn history_strip(check: &CheckState) -> Markup {
     }
 }
 
-/// Where the line of a status runs, so that it stands on the ground (or floats, where nothing is known). The style
-/// sheet gives each line its thickness and cuts it into runs.
+/// Vertical position of a status's line: lines stand on the baseline, except the line of unknown results. The style
+/// sheet sets the line widths and the gaps between runs.
 fn line_position(status: Status) -> &'static str {
     match status {
         Status::Pass => "9.5",
@@ -66,7 +66,7 @@ fn line_position(status: Status) -> &'static str {
 
 type Span = (Status, usize, usize);
 
-/// Runs of one status after another: status, first, how many.
+/// Groups consecutive runs with equal status: status, index of the first run, number of runs.
 fn status_spans(recent: impl Iterator<Item = Status>) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (at, status) in recent.enumerate() {

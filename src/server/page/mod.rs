@@ -1,7 +1,8 @@
-//! The status page: the verdict one sees from across the room, what stands in the way, and every check by category.
+//! The status page: overall verdict, blocking checks, and all checks by category.
 //!
-//! Rendered here in full; the script only fetches the same page again and swaps its regions, so that everything
-//! works without it. Nothing is styled or run inline, for the policy that keeps foreign text harmless forbids both.
+//! The server renders the complete page. The script only fetches the same page again and replaces its regions, so the
+//! page works without the script. Inline styles and scripts are not used, because the content security policy forbids
+//! them.
 
 mod chart;
 mod rows;
@@ -26,7 +27,7 @@ use crate::{
     model::{units::Unit, words::Status},
 };
 
-/// A file that the page needs.
+/// A static file of the page.
 #[derive(Debug)]
 pub(super) struct Asset {
     path: &'static str,
@@ -44,7 +45,7 @@ static ASSETS: &[Asset] = &[
 ];
 
 impl Asset {
-    /// What is at a path.
+    /// Finds the file of a path.
     pub(super) fn find(path: &str) -> Option<&'static Self> {
         ASSETS.iter().find(|asset| asset.path == path)
     }
@@ -54,7 +55,7 @@ impl Asset {
     }
 }
 
-/// Nothing foreign is loaded, nothing inline is styled or run.
+/// Adds a content security policy without external resources, inline styles and inline scripts.
 pub(super) fn add_security_headers(response: &mut ServerResponse) {
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                   base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
@@ -62,7 +63,7 @@ pub(super) fn add_security_headers(response: &mut ServerResponse) {
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
-/// The page, as media type and text.
+/// Renders the page as media type and text.
 pub(super) fn render(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>) -> (&'static str, String) {
     ("text/html; charset=utf-8", status_page(all, filter, unknown, Timestamp::now()).into_string())
 }
@@ -90,7 +91,7 @@ fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now:
                     div #blockers { (overall.blockers(all, now)) }
                     (filter_form(all, filter, now))
                     @if let Some(unknown) = unknown {
-                        p .note { "The filter was left out: " (unknown) "." }
+                        p .note { "The filter was ignored: " (unknown) "." }
                     }
                     div #checks tabindex="-1" { (rows::sections(all, filter, now)) }
                 }
@@ -100,7 +101,7 @@ fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now:
     }
 }
 
-/// The filter. It stays in place while the rest is refreshed, so what is being typed is never lost.
+/// The filter form. A refresh doesn't replace it, so that typed text is not lost.
 fn filter_form(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     html! {
         form #filter role="search" method="get" action="./" {
@@ -119,7 +120,7 @@ fn filter_form(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     }
 }
 
-/// Links, so that they work without the script: one for each status that any check has, worst first.
+/// Links that filter by status, worst first, for each status of any check. Links work without the script.
 fn status_links(all: &Snapshot, filter: &CheckFilter) -> Markup {
     let text = url::form_urlencoded::byte_serialize(filter.text.as_bytes()).collect::<String>();
     let link = |status: Option<Status>| match (status, text.is_empty()) {
@@ -161,20 +162,20 @@ fn footer() -> Markup {
     }
 }
 
-/// A status as a shape: the word stands beside it, so it says nothing to who can't see it.
+/// Icon of a status. It is hidden from screen readers, because the status stands beside it as text.
 fn status_icon(status: Status) -> Markup {
     html! { svg .i aria-hidden="true" { use href={ "#" (status) } {} } }
 }
 
-/// How long ago, as people say it, with the exact time at hand.
+/// Elapsed time in words, with the exact time as tooltip.
 fn elapsed(since: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(since).as_secs().max(0);
-    // After a minute nobody counts seconds.
+    // Seconds are omitted after one minute.
     let seconds = if seconds < 60 { seconds } else { seconds / 60 * 60 };
     html! { time datetime=(since) title=(since) { (Unit::Seconds.show(seconds as f64)) } }
 }
 
-/// The script shows the reader's own time as soon as it runs; until then it is this, and says so.
+/// Time of day in UTC. The script replaces it by the local time of the browser.
 fn utc_time(now: Timestamp) -> Markup {
     html! { time datetime=(now) { (now.to_zoned(TimeZone::UTC).strftime("%H:%M:%S UTC")) } }
 }

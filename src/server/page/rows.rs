@@ -1,4 +1,4 @@
-//! Every check as a row, by category, the worst first.
+//! All checks as rows by category, worst first.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     let mut selected: Vec<_> = all.checks().filter(|(probe, check)| filter.matches(probe, check)).collect();
-    // A stable sort: within a status and severity the order of the configuration stays.
+    // The sort is stable: checks with equal status and severity keep the order of the configuration.
     selected.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
     html! {
         @for checks in selected.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
@@ -61,17 +61,17 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     }
 }
 
-/// `PROBE/CHECK`; everything that is known of it is behind the link.
+/// `PROBE/CHECK` as a link to the details.
 pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
     let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (probe, check) = (&*probe.info.name, &*check.info.name);
     html! { a href={ "api/v1/checks/" (encode(probe)) "/" (encode(check)) } { (probe) "/" wbr; (check) } }
 }
 
-/// Whom to ask and where to read what to do.
+/// The owner and the link to the runbook.
 pub(super) fn owner_and_runbook(probe: &ProbeState, check: &CheckState) -> Markup {
     let runbook = runbooks::runbook_address(probe, check);
-    // A configuration is trusted, but a link that runs a script is never meant.
+    // The configuration is trusted, but a link must never run a script.
     let is_link = ["https://", "http://", "runbooks/"].iter().any(|start| runbook.starts_with(start));
     html! {
         @if !check.info.owner.is_empty() { span { (check.info.owner) } }
@@ -80,7 +80,7 @@ pub(super) fn owner_and_runbook(probe: &ProbeState, check: &CheckState) -> Marku
     }
 }
 
-/// The measure that has least room, against its limit, and the others in short.
+/// The measure with the least headroom with its chart, and up to three other measures.
 fn measures(check: &CheckState) -> Markup {
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     let room = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);

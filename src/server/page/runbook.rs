@@ -1,4 +1,5 @@
-//! Runbooks as pages: Markdown, with the names of the check that somebody looks into in place of the placeholders.
+//! Runbooks as HTML pages, rendered from Markdown. Placeholders become the names of the check that the reader came
+//! from.
 
 use std::net::SocketAddr;
 
@@ -18,17 +19,17 @@ use crate::{
     },
 };
 
-/// Where clients reach this server. The `Host` header has no say in it: a link or a DNS name could put the address of
-/// another machine, or another command, into commands that people paste.
+/// The address at which clients reach this server. It never comes from the `Host` header: a link or a DNS name could
+/// place another machine, or another command, into commands that people paste.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::server) struct ReachedAddress<'a> {
-    /// As configured.
+    /// The configured external URL.
     pub(in crate::server) external_url: Option<&'a str>,
-    /// This end of the client's connection.
+    /// Local address of the client's connection.
     pub(in crate::server) address: Option<SocketAddr>,
 }
 
-/// The page of one alert. The query `probe=PROBE&check=CHECK` names the check that the reader comes from.
+/// Renders the runbook of one alert. The query `probe=PROBE&check=CHECK` selects the check.
 pub(in crate::server) fn runbook_page(
     runbook: &Runbook,
     all: &Snapshot,
@@ -43,42 +44,43 @@ pub(in crate::server) fn runbook_page(
     page_frame(StatusCode::OK, runbook.name, &content)
 }
 
-/// The list of all of them.
+/// Renders the list of runbooks.
 pub(in crate::server) fn overview_page(reached: ReachedAddress<'_>) -> ServerResponse {
     page_frame(StatusCode::OK, "Runbooks", &render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
 }
 
-/// The list, for who asks for a page that there is not.
+/// Renders the list of runbooks as response to an unknown name.
 pub(in crate::server) fn missing_page(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
     let content = html! {
-        p .note role="alert" { "There is no runbook " code { (name) } ". There are these:" }
+        p .note role="alert" { "There is no runbook " code { (name) } ". These runbooks exist:" }
         (render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
     };
     page_frame(StatusCode::NOT_FOUND, "No such runbook", &content)
 }
 
-/// Precedes `INSTANCE` where the page has a URL.
+/// Prefix of `INSTANCE` in URLs.
 const SCHEME: &str = "http://";
 
-/// What the placeholders of a page stand for.
+/// Values of the placeholders on a page.
 #[derive(Default)]
 struct Placeholders<'a> {
-    /// Stands for `http://INSTANCE`.
+    /// Replaces `http://INSTANCE`.
     url: Option<String>,
-    /// Stands for `INSTANCE` alone, which commands compare with the label `instance` of a scrape.
+    /// Replaces `INSTANCE` alone, which commands compare with the label `instance` of a scrape.
     instance: Option<String>,
     check: Option<(&'a ProbeState, &'a CheckState)>,
 }
 
 impl<'a> Placeholders<'a> {
-    /// No check, only where the server was reached.
+    /// Placeholders of a page without a check.
     fn without_check(ReachedAddress { external_url, address }: ReachedAddress<'_>) -> Self {
         let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()).to_string());
         let url = external_url.map(str::to_owned).or_else(|| Some(format!("http://{}", address.as_ref()?)));
         Self { url, instance: address, check: None }
     }
 
-    /// Only a check that exists fills anything in, so that no link can put words into commands that people copy.
+    /// Placeholders of a page with a check. Only the names of an existing check are inserted, so that no link can
+    /// insert text into commands that people copy.
     fn new(all: &'a Snapshot, query: &str, reached: ReachedAddress<'_>) -> Self {
         let value = |wanted: &str| {
             url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == wanted).map(|(_, value)| value)
@@ -93,7 +95,7 @@ impl<'a> Placeholders<'a> {
     fn substitute<'t>(&self, text: CowStr<'t>) -> CowStr<'t> {
         let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         let words = text.split_inclusive(ends).map(|piece| piece.split_at(piece.trim_end_matches(ends).len()));
-        // In one pass: a name may itself be made of these words.
+        // Replacement takes one pass, because a name may contain a placeholder.
         let mut filled = String::new();
         for (word, end) in words {
             match self.url.as_deref().filter(|_| word == "INSTANCE" && filled.ends_with(SCHEME)) {
@@ -145,7 +147,7 @@ fn page_frame(status: StatusCode, title: &str, content: &Markup) -> ServerRespon
     response
 }
 
-/// How the check that the reader came from is now.
+/// Banner with the current status of the check.
 fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (p, c) = (&*probe.info.name, &*check.info.name);
@@ -160,7 +162,7 @@ fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Marku
     }
 }
 
-/// Text as HTML: headings can be linked to, what is wide scrolls in its own box, and HTML within it stays text.
+/// Renders Markdown as HTML. Headings get anchors, tables scroll horizontally, and HTML in the text is escaped.
 fn render_markdown(text: &'static str, placeholders: &Placeholders<'_>) -> Markup {
     let parser = Parser::new_ext(text, Options::ENABLE_TABLES);
     let mut events: Vec<Event<'_>> = Vec::new();
@@ -179,7 +181,7 @@ fn render_markdown(text: &'static str, placeholders: &Placeholders<'_>) -> Marku
             }
             Event::End(TagEnd::Table) => events.extend([Event::End(TagEnd::Table), Event::Html("</div>".into())]),
             Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }) => {
-                // In the repository they are files, here they are addresses.
+                // Links to files of the repository become links to pages.
                 let dest_url = dest_url.replace("README.md", "./").replace(".md", "").into();
                 events.push(Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }));
             }

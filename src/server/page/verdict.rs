@@ -1,4 +1,4 @@
-//! The band at the top and the list below it: is it ready, and if not, why not and since when.
+//! The header with the overall verdict, and the list of blocking checks.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -9,14 +9,14 @@ use crate::{
     model::words::Status,
 };
 
-/// So many reasons are shown; the rest is in the list of all checks.
+/// Number of blocking checks in the list; the complete list of checks contains the others.
 const MAX_SHOWN_BLOCKERS: usize = 8;
 
-/// The overall verdict, in the words of the page.
+/// The overall verdict of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OverallVerdict {
     Ready,
-    /// Nothing is wrong, but not everything has been looked at.
+    /// No check fails, but some have no verdict yet.
     Starting,
     NotReady,
 }
@@ -31,7 +31,7 @@ impl OverallVerdict {
         }
     }
 
-    /// As class and file name.
+    /// Name for the CSS class and the icon file.
     pub(super) fn css_class(self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -40,7 +40,7 @@ impl OverallVerdict {
         }
     }
 
-    /// What the tab of the browser says.
+    /// Title of the page.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -78,7 +78,7 @@ impl OverallVerdict {
             }
             @if !all.daemon.reload_successful && all.daemon.reloaded_at > 0.0 {
                 @let loaded = Timestamp::from_second(all.daemon.reloaded_at as i64).unwrap_or(now);
-                p .alarm { "The last reload failed: this still runs with the configuration of " (elapsed(loaded, now)) " ago." }
+                p .alarm { "The last reload failed: the daemon runs with the configuration loaded " (elapsed(loaded, now)) " ago." }
             }
         }
     }
@@ -89,8 +89,8 @@ impl OverallVerdict {
         let checks = |number: usize| if number == 1 { "1 check".to_owned() } else { format!("{number} checks") };
         match self {
             Self::Ready => match count(Status::Warn) {
-                0 => format!("{}, nothing stands in the way", checks(all.checks().count())),
-                warnings => format!("Nothing stands in the way; {} close to a limit", checks(warnings)),
+                0 => format!("{}, none blocks readiness", checks(all.checks().count())),
+                warnings => format!("No check blocks readiness; {} close to a limit", checks(warnings)),
             },
             Self::Starting => format!("{} not judged yet", checks(blockers)),
             Self::NotReady => {
@@ -106,7 +106,7 @@ impl OverallVerdict {
                         parts.push(format!("{number} {word}"));
                     }
                 }
-                format!("{} in the way: {}", checks(blockers), parts.join(", "))
+                format!("{} blocking: {}", checks(blockers), parts.join(", "))
             }
         }
     }
@@ -115,7 +115,7 @@ impl OverallVerdict {
         let blockers = all.blockers_worst_first();
         html! {
             @if !blockers.is_empty() {
-                h2 { "In the way" }
+                h2 { "Blocking" }
                 ol .blockers {
                     @for (probe, check) in blockers.iter().take(MAX_SHOWN_BLOCKERS) { (blocker_item(probe, check, now)) }
                 }

@@ -51,7 +51,7 @@ fn hostile_documents_end_in_a_clear_error_within_a_second() {
         (write("empty", b""), "the file is empty"),
         (write("blank", b"# nothing\n---\n"), "expected a map"),
         (write("two", b"a: 1\n---\nb: 2\n"), "a second document"),
-        (write("self", b"a: &a [*a]\n"), "this alias stands inside of what it stands for"),
+        (write("self", b"a: &a [*a]\n"), "this alias refers to a node that contains it"),
         (write("key", b"{a: b}: c\n"), "a key must be a text"),
         (write("tag", b"a: !!binary aGk=\n"), "only the tag `!!str` is supported"),
         (write("directive", b"%TAG ! tag:x,2000:\n---\na: 1\n"), "not valid YAML"),

@@ -177,7 +177,7 @@ fn a_mistake_in_the_environment_or_a_flag_names_it_and_does_not_show_the_value()
     fs::write(&path, PROBE).unwrap();
     let flags = Flags { listen: vec!["1.2.3.4:5".into(), "1.2.3.4:5".into()], ..Flags::default() };
     let said = settings::load(&Sources { path, flags, ..Sources::default() }).err().unwrap().to_string();
-    assert_eq!(said, "flag --web.listen-address: this address is there twice");
+    assert_eq!(said, "flag --web.listen-address: this address is listed twice");
 }
 
 #[test]
@@ -218,10 +218,10 @@ fn a_folder_is_read_in_the_order_of_names_and_a_config_map_is_a_folder() {
 #[test]
 fn includes_are_relative_bounded_and_never_go_round() {
     let twice = output_text(&[("a.yaml", &format!("include: [d/b.yaml]\n{PROBE}")), ("d/b.yaml", PROBE)], &[]);
-    assert!(twice.starts_with("d/b.yaml:1:17: probe `a` is there already, in a.yaml:2\n"), "{twice}");
+    assert!(twice.starts_with("d/b.yaml:1:17: probe `a` is already defined in a.yaml:2\n"), "{twice}");
     let scalar =
         output_text(&[("a.yaml", &format!("include: [b.yaml]\nservice: x\n{PROBE}")), ("b.yaml", "service: y")], &[]);
-    assert!(scalar.starts_with("b.yaml:1:1: `service` is there already, in a.yaml:2\n"), "{scalar}");
+    assert!(scalar.starts_with("b.yaml:1:1: `service` is already defined in a.yaml:2\n"), "{scalar}");
     let round =
         output_text(&[("a.yaml", &format!("include: [b.yaml]\n{PROBE}")), ("b.yaml", "include: [./a.yaml]\n")], &[]);
     assert!(round.starts_with("b.yaml:1:11: ./a.yaml includes itself, directly or through others\n"), "{round}");

@@ -30,7 +30,7 @@ fn a_daemon_that_runs_is_healthy_whatever_the_service_does_and_a_dead_one_is_not
     home.write("readiness.yaml", &config);
     let daemon = home.serve();
     daemon.wait_for("shop/health", "fail refused");
-    assert_eq!(asked(&home, &[]), (Some(0), format!("the daemon at {address} runs\n")));
+    assert_eq!(asked(&home, &[]), (Some(0), format!("the daemon at {address} is healthy\n")));
 
     // Somebody edits the file: the daemon goes on, and so must its container.
     home.write("readiness.yaml", config.replace("- name: shop", "- nmae: shop"));
@@ -74,7 +74,7 @@ fn no_edit_of_the_file_makes_the_daemon_of_a_container_unhealthy() {
     let (code, text) = asked(&[]);
     assert_eq!(code, Some(1), "nobody is there: {text}");
     let daemon = Daemon::start(alone(&home, &["serve"]));
-    let well = (Some(0), format!("the daemon at {} runs\n", daemon.address));
+    let well = (Some(0), format!("the daemon at {} is healthy\n", daemon.address));
     assert_eq!(asked(&[]), well);
     let moved = good.replace("127.0.0.1:0", &format!("127.0.0.1:{}", free_port()));
     for edited in [&moved, "{[", "", "server: {listen: nowhere}"] {

@@ -101,7 +101,7 @@ fn what_the_dockerfile_builds_is_static_and_runs_alone_as_its_user() {
 
     let run = |arguments: &[&str]| output_text(&inside(&image, arguments).output().unwrap()).0;
     assert!(run(&["--version"]).contains(REVISION));
-    assert_eq!(run(&["validate"]), "/etc/readiness-exporter/readiness.yaml is good; probes: 1, checks: 3\n");
+    assert_eq!(run(&["validate"]), "/etc/readiness-exporter/readiness.yaml is valid; probes: 1, checks: 3\n");
 
     let address = format!("127.0.0.1:{}", free_port());
     let daemon = Daemon::start(inside(&image, &["serve", "--web.listen-address", &address]));
@@ -112,7 +112,7 @@ fn what_the_dockerfile_builds_is_static_and_runs_alone_as_its_user() {
         status => Err(status.to_string()),
     });
     let healthy = || run(&["healthcheck", "--web.listen-address", &address]);
-    let runs = format!("the daemon at {address} runs\n");
+    let runs = format!("the daemon at {address} is healthy\n");
     assert_eq!(healthy(), runs);
     daemon.terminate();
     assert_eq!(healthy(), "");

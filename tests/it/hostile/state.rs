@@ -121,7 +121,7 @@ fn the_state_of_an_older_version_is_taken_up_and_becomes_private() {
         fs::set_permissions(home.path(name), Permissions::from_mode(mode)).unwrap();
     }
     let daemon = home.serve();
-    daemon.wait_for_log(&["state of before the restart is taken up"]);
+    daemon.wait_for_log(&["restored the state from before the restart"]);
     assert_eq!(daemon.wait_for("shop/health", "pass").since, since);
     assert!(!daemon.log().contains("not safe"), "0755 is no risk: {}", daemon.log());
     daemon.terminate();

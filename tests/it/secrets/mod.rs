@@ -126,7 +126,7 @@ fn no_secret_shows_wherever_it_came_from() {
     // A client that speaks no HTTP is told of at the level debug only.
     let mut client = TcpStream::connect(daemon.address).unwrap();
     client.write_all(b"EHLO example\r\n\r\n").unwrap();
-    daemon.wait_for_log(&["level=debug", "a connection broke"]);
+    daemon.wait_for_log(&["level=debug", "a connection failed"]);
     let log = daemon.log();
     daemon.terminate();
     assert_clean("the log", &log);
@@ -208,6 +208,6 @@ fn a_refused_reload_quotes_no_line_of_the_configuration() {
         assert!(answer.status != 200 && text.contains("readiness.yaml:"), "{mistake}: {} {text}", answer.status);
         assert_clean(&mistake, &text);
     }
-    daemon.wait_for_log(&["the new configuration is not taken over", "readiness.yaml:"]);
+    daemon.wait_for_log(&["the new configuration is invalid", "readiness.yaml:"]);
     assert_clean("log", &daemon.log());
 }
