@@ -27,7 +27,7 @@ const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
 /// Labels that Prometheus itself gives to every series. With `honor_labels` those of a series win, and an info series
 /// with another job than the rest of its probe is found by no alert.
 const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
-/// The keys that every probe takes, beside its kind and `checks`.
+/// Settings of every probe, beside its kind and `checks`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
