@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{CheckState, MAX_RECENT_RUNS, StatusChange};
 use crate::{
+    checks::health,
     kind::RunReport,
     model::{
         check::CheckLimits,
@@ -98,7 +99,9 @@ impl ProbeState {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.checks.iter().any(|check| {
-            check.info.kind == "health" && check.info.enabled && matches!(check.status, Status::Fail | Status::Skipped)
+            check.info.kind == health::NAME
+                && check.info.enabled
+                && matches!(check.status, Status::Fail | Status::Skipped)
         })
     }
 

@@ -14,13 +14,16 @@ use crate::{
     },
 };
 
-/// Takes no settings of its own.
+/// Name of the check kind that every probe has.
+pub const NAME: &str = "health";
+
+/// Settings of `health`: none of its own.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {}
 
 impl<F: Facts> CheckKind<F> for Health {
-    const NAME: &'static str = "health";
+    const NAME: &'static str = NAME;
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Critical;
     const ALERT: Alert = Alert::ProbeDown;

@@ -6,7 +6,11 @@ use clap::Args;
 
 use super::{Exit, GlobalArgs, print_error};
 use crate::{
-    probes::postgres::grants::{Need, grants},
+    kind::Kind,
+    probes::postgres::{
+        Postgres,
+        grants::{Need, grants},
+    },
     settings::Flags,
 };
 
@@ -21,7 +25,7 @@ pub(super) struct GrantsArgs {
 impl GrantsArgs {
     pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let settings = common.load(Flags::default())()?;
-        let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == "postgres");
+        let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == Postgres::NAME);
         let needs: Vec<_> = postgres
             .map(|info| Need { probe: &info.name, checks: info.checks.iter().map(|check| check.kind).collect() })
             .collect();

@@ -48,7 +48,7 @@ const AFTER_HELP: &str = "\
 Start here:
   readiness-exporter demo                           see it at work
   readiness-exporter validate --config.file x.yaml  list what is wrong with x.yaml
-  readiness-exporter reference http/latency         print the page of a check: settings, examples, verdicts
+  readiness-exporter reference http/latency         print the page of a check
   readiness-exporter check --wait 5m                wait until everything passes
 
 Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,

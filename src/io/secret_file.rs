@@ -13,7 +13,7 @@ use super::{
 use crate::model::{failure::Failure, secret::Secret, words::Reason};
 use std::{io, sync::Arc};
 
-/// A file that holds a secret, alone; read at use.
+/// File that contains a secret and nothing else. The file is read at each use.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SecretFile(pub PathBuf);

@@ -52,7 +52,7 @@ words! {
 }
 
 words! {
-    /// Cause of a failure, from the closed list of the contract.
+    /// Cause of a failure.
     Reason {
         /// The name has no address.
         Resolve = "resolve",

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     catalogue,
+    checks::health,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue, list_words, nearest_word},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
     model::{
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-/// The common keys of checks.
+/// Settings of every check, beside its kind.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
@@ -117,13 +118,13 @@ pub(super) fn read(
     };
     let mut reader = CheckReader { known, all, globals, problems, names: HashMap::new() };
     let found: Vec<_> = items.into_iter().filter_map(|item| reader.read_check(item)).collect();
-    let has_health = found.iter().any(|(info, _)| info.kind == "health");
-    let health = known.check_kinds.iter().find(|descriptor| descriptor.name == "health").filter(|_| !has_health);
-    let health = health.map(|descriptor| {
+    let has_health = found.iter().any(|(info, _)| info.kind == health::NAME);
+    let added = known.check_kinds.iter().find(|descriptor| descriptor.name == health::NAME).filter(|_| !has_health);
+    let added = added.map(|descriptor| {
         let settings = Node::new(Location::default(), NodeValue::Null);
         (reader.check_info(descriptor, CommonCheckKeys::default()), settings)
     });
-    let (infos, settings) = health.into_iter().chain(found).unzip();
+    let (infos, settings) = added.into_iter().chain(found).unzip();
     CheckList { infos, settings }
 }
 

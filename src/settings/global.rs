@@ -26,7 +26,7 @@ const PLANNED_KEYS: [&str; 2] = ["web_config", "health_listen"];
 const LIST_KEYS: [&str; 2] = ["server.listen", "server.allowed_hosts"];
 const ENVIRONMENT_PREFIX: &str = "READINESS_";
 
-/// The global settings before validation.
+/// Settings of the daemon.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GlobalSettings {

@@ -27,7 +27,7 @@ const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
 /// Labels that Prometheus adds to every series. With `honor_labels` the labels of the series win, and no alert would
 /// match an info series with another job than the probe's other series.
 const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
-/// The common keys of probes.
+/// Settings of every probe, beside its kind and `checks`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {

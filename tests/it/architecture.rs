@@ -412,3 +412,33 @@ fn no_type_name_has_two_meanings() {
     places.retain(|name, files| files.len() > 1 && !SHARED_TYPE_NAMES.contains(name));
     assert!(places.is_empty(), "give each of these types a name of its own: {places:#?}");
 }
+
+/// Literals that equal the name of a kind or check and mean something else.
+const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
+    ("settings/check.rs", "http", "the scheme of a URL"),
+    ("settings/names.rs", "http", "the scheme of a URL"),
+    ("server/page/mod.rs", "metrics", "the path of the metrics page"),
+    ("reference/settings_table.rs", "size", "a type of settings"),
+];
+
+#[test]
+fn names_of_kinds_and_checks_are_written_once() {
+    let kinds = catalogue::all();
+    let checks = catalogue::checks().map(|check| check.name);
+    let names: BTreeSet<&str> = kinds.iter().map(|kind| kind.name).chain(checks).collect();
+    assert!(names.len() > 15, "{names:?}");
+    let mut found = Vec::new();
+    for (file, text) in program() {
+        let is_above = ["settings", "board", "state", "scheduler", "exposition", "server", "app", "cli", "reference"];
+        if !is_above.iter().any(|module| file.starts_with(&format!("{module}/"))) {
+            continue;
+        }
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for name in code.flat_map(|line| line.split('"').skip(1).step_by(2)).filter(|text| names.contains(text)) {
+            if !OTHER_MEANINGS.iter().any(|(known, word, _)| *known == file && *word == name) {
+                found.push(format!("{file}: \"{name}\""));
+            }
+        }
+    }
+    assert!(found.is_empty(), "use the constant NAME of the kind or check instead: {found:#?}");
+}

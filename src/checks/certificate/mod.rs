@@ -26,7 +26,7 @@ pub trait Certified: Facts {
     fn want_certificates() -> Self::Want;
 }
 
-/// Demands on the certificates that a server presents.
+/// Requirements on the certificates that a server presents.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateCheck {

@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::model::failure::{Failure, Invalid};
 
-/// How to encrypt and whom to trust. The default trusts the system's certificate authorities.
+/// TLS settings of a client. By default the certificate authorities of the system are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {

@@ -289,6 +289,9 @@ impl CancelFlag {
     }
 }
 
+// The thread stops at the next file, or the next part of a file, when the run is dropped. A thread that a dead network
+// file system blocks cannot be stopped: `Memory` stays locked, so later runs wait until their own timeout and never
+// start a second thread.
 async fn on_a_thread<T: Send + 'static>(
     shared: &Resources,
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,

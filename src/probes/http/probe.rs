@@ -1,4 +1,6 @@
-//! One run: connect, ask, follow where that is allowed, and hold the status against what is expected.
+//! One run: connects, sends the request, follows allowed redirects and compares the status with the expected ones.
+//!
+//! The probe drives hyper directly instead of an HTTP client, so that each phase has its own duration.
 
 use std::{
     net::IpAddr,

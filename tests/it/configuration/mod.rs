@@ -284,6 +284,13 @@ fn what_comes_later_is_refused_as_not_supported_yet() {
         let said = output_text(&[("a.yaml", &format!("probes: [{{name: a, {kind}: {{}}}}]"))], &[]);
         assert!(said.contains(&format!("probes of kind `{kind}` are not supported yet")), "{said}");
     }
+    for check in catalogue::planned_checks() {
+        let said = output_text(
+            &[("a.yaml", &format!("probes: [{{name: a, tcp: {{address: a:1}}, checks: [{check}]}}]"))],
+            &[],
+        );
+        assert!(said.contains(&format!("checks of kind `{check}` are not supported yet")), "{said}");
+    }
     for text in ["slos: []\n", "checklists: []\n", "server: {health_listen: \"a\"}\n", "server: {web_config: a}\n"] {
         let said = output_text(&[("a.yaml", &format!("{text}{PROBE}"))], &[]);
         assert!(said.contains("is not supported yet"), "{text}: {said}");

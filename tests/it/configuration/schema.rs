@@ -53,7 +53,7 @@ fn the_schema_accepts_every_example_and_refuses_what_the_loader_refuses() {
         "probes: [{tcp: {address: a}}]",
         "probes: [{name: a}]",
         "probes: [{name: a b, tcp: {address: a}}]",
-        "probes: [{name: a, tcp: {address: a}, redis: {}}]",
+        "probes: [{name: a, tcp: {address: a}, no_such_kind: {}}]",
         "probes: [{name: a, tcp: {address: a}, backups: {files: x}}]",
         "probes: [{name: a, tcp: {addres: a}}]",
         "probes: [{name: a, tcp: {address: 5}}]",

@@ -12,7 +12,7 @@ use crate::{
     probes::postgres::Postgres,
 };
 
-/// How far to trust the way to the server.
+/// TLS mode, as in libpq.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
