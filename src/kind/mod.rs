@@ -25,6 +25,7 @@ use crate::{
         measure::MeasureInfo,
         metric::Sample,
         observation::{Facts, Timing},
+        privilege::Privilege,
         verdict::Verdict,
         words::{Alert, Category, Phase, Severity},
     },
@@ -94,6 +95,8 @@ pub trait ProbeConfig: Send + Sync {
     /// # Errors
     /// The key at fault and what to do about it.
     fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
+    /// The privileges that each check needs at the target, in the order of the checks.
+    fn privileges(&self) -> Vec<Vec<Privilege>>;
 }
 
 /// A probe and its checks, ready to run. Whoever runs it sees to it that no run overlaps another; saving may
@@ -208,6 +211,10 @@ impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
             shared: Arc::clone(shared),
         }))
     }
+
+    fn privileges(&self) -> Vec<Vec<Privilege>> {
+        self.checks.iter().map(|check| K::privileges(&check.wants())).collect()
+    }
 }
 
 /// A kind of probe as it stands in the configuration: `http: {url: ..}` is `Http`, a [`Kind`].
@@ -244,6 +251,12 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
         let _ = wants;
         Ok(())
+    }
+
+    /// The privileges that the probe's account needs at its target to fetch these facts.
+    fn privileges(wants: &[WantOf<Self>]) -> Vec<Privilege> {
+        let _ = wants;
+        Vec::new()
     }
 
     /// The secrets among the settings that a run tells its target: nothing that quotes the target shows them. Those in
