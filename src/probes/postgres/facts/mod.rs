@@ -5,6 +5,7 @@
 //! sections exists.
 
 pub mod connections;
+pub mod replication;
 mod section;
 pub mod server;
 

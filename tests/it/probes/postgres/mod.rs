@@ -1,6 +1,7 @@
 //! `postgres` against real servers.
 
 mod fakes;
+mod replication;
 mod sections;
 
 use std::{
