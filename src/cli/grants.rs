@@ -1,4 +1,4 @@
-//! `grants`: prints the SQL for a monitoring role with just what the configured postgres checks need.
+//! `grants`: prints the SQL for a monitoring role with the privileges that the configured postgres checks need, and no others.
 
 use std::io::{self, Write};
 
@@ -25,9 +25,12 @@ pub(super) struct GrantsArgs {
 impl GrantsArgs {
     pub(super) fn run(self, common: &GlobalArgs) -> anyhow::Result<Exit> {
         let settings = common.load(Flags::default())()?;
-        let postgres = settings.probes.iter().map(|probe| &probe.info).filter(|info| info.kind == Postgres::NAME);
+        let postgres = settings.probes.iter().filter(|probe| probe.info.kind == Postgres::NAME);
         let needs: Vec<_> = postgres
-            .map(|info| Need { probe: &info.name, checks: info.checks.iter().map(|check| check.kind).collect() })
+            .map(|probe| {
+                let names = probe.info.checks.iter().map(|check| &*check.name);
+                Need { probe: &probe.info.name, checks: names.zip(probe.config.privileges()).collect() }
+            })
             .collect();
         if needs.is_empty() {
             return Ok(print_error("the configuration has no postgres probe: no role is needed"));

@@ -27,6 +27,7 @@ use crate::{
         measure::MeasureInfo,
         metric::Sample,
         observation::{Facts, Timing},
+        privilege::Privilege,
         verdict::Verdict,
         words::{Alert, Category, Phase, Severity},
     },
@@ -96,6 +97,8 @@ pub trait ProbeConfig: Send + Sync {
     /// # Errors
     /// The invalid key with an explanation.
     fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
+    /// The privileges that each check needs at the target, in the order of the checks.
+    fn privileges(&self) -> Vec<Vec<Privilege>>;
 }
 
 /// A probe with its checks, ready to run. The caller must not start a run while another one is active; saving is
@@ -210,6 +213,10 @@ impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
             shared: Arc::clone(shared),
         }))
     }
+
+    fn privileges(&self) -> Vec<Vec<Privilege>> {
+        self.checks.iter().map(|check| K::privileges(&check.wants())).collect()
+    }
 }
 
 /// A probe kind, with its settings as fields: `http: {url: ..}` is `Http`.
@@ -246,6 +253,12 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
         let _ = wants;
         Ok(())
+    }
+
+    /// The privileges that the probe's account needs at its target to fetch these facts.
+    fn privileges(wants: &[WantOf<Self>]) -> Vec<Privilege> {
+        let _ = wants;
+        Vec::new()
     }
 
     /// Returns the secrets in the settings that a run sends to its target. They are redacted in every text that quotes

@@ -9,6 +9,7 @@ pub mod measure;
 pub mod metric;
 pub mod observation;
 pub mod pattern;
+pub mod privilege;
 pub mod redaction;
 pub mod secret;
 pub(crate) mod text;

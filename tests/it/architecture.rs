@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "model/secret",
     "model/redaction",
     "model/pattern",
+    "model/privilege",
     "model/measure",
     "model/limit",
     "model/verdict",

@@ -1,14 +1,16 @@
-//! The SQL that makes a role for monitoring with the rights that the configured checks need, and no others.
+//! The SQL that makes a role for monitoring with the privileges of the requested sections, and no others.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
-/// One `postgres` probe, and the kinds of its checks.
+use crate::model::privilege::Privilege;
+
+/// One `postgres` probe, and the privileges that its checks need.
 #[derive(Debug, Clone)]
 pub struct Need<'a> {
     /// The probe's name, for the comments.
     pub probe: &'a str,
-    /// The kinds of its checks.
-    pub checks: Vec<&'a str>,
+    /// The names of its checks, for the comments, with the privileges of the sections that each check requests.
+    pub checks: Vec<(&'a str, Vec<Privilege>)>,
 }
 
 /// SQL for psql, to be run by an administrator; it may be run again. The role has no password after it: how to give
@@ -30,14 +32,19 @@ pub fn grants(role: &str, needs: &[Need<'_>]) -> String {
          CONNECTION LIMIT {connections};\n\
          ALTER ROLE {identifier} SET default_transaction_read_only = on;\n"
     );
-    let pools = needs.iter().filter(|need| need.checks.contains(&"pool")).map(|need| need.probe).collect::<Vec<_>>();
-    if !pools.is_empty() {
+    let mut privileges: BTreeMap<Privilege, Vec<String>> = BTreeMap::new();
+    for need in needs {
+        for (check, privilege) in need.checks.iter().flat_map(|(check, all)| all.iter().map(move |one| (check, one))) {
+            privileges.entry(*privilege).or_default().push(format!("{}/{check}", need.probe));
+        }
+    }
+    let mut purposes: BTreeMap<&str, String> = BTreeMap::new();
+    for (Privilege { name, purpose }, checks) in privileges {
         // Writing to a string can't fail.
-        let _ = write!(
-            sql,
-            "\n-- To see the sessions of other roles, for {}\nGRANT pg_read_all_stats TO {identifier};\n",
-            pools.iter().map(|probe| format!("{probe}/pool")).collect::<Vec<_>>().join(", ")
-        );
+        let _ = writeln!(purposes.entry(name).or_default(), "-- To {purpose}, for {}", checks.join(", "));
+    }
+    for (privilege, comments) in purposes {
+        let _ = write!(sql, "\n{comments}GRANT {privilege} TO {identifier};\n");
     }
     sql
 }
@@ -53,11 +60,23 @@ mod tests {
 
     #[test]
     fn only_what_the_checks_need_is_granted() {
-        let health = Need { probe: "a", checks: vec!["health"] };
-        let pool = Need { probe: "b", checks: vec!["health", "pool"] };
+        const SESSIONS: Privilege = Privilege { name: "pg_read_all_stats", purpose: "see sessions" };
+        const LAG: Privilege = Privilege { name: "pg_read_all_stats", purpose: "see standbys" };
+        const FILES: Privilege = Privilege { name: "pg_monitor", purpose: "list WAL files" };
+        let health = Need { probe: "a", checks: vec![("health", vec![])] };
+        let more =
+            Need { probe: "b", checks: vec![("health", vec![]), ("x", vec![SESSIONS]), ("y", vec![LAG, FILES])] };
+        let other = Need { probe: "c", checks: vec![("z", vec![SESSIONS])] };
         assert!(!grants("monitor", std::slice::from_ref(&health)).contains("GRANT"));
-        let sql = grants("monitor", &[health, pool]);
-        assert!(sql.contains("for b/pool\nGRANT pg_read_all_stats TO \"monitor\";"), "{sql}");
+        let sql = grants("monitor", &[health, more, other]);
+        for part in [
+            "-- To see sessions, for b/x, c/z\n-- To see standbys, for b/y\n\
+             GRANT pg_read_all_stats TO \"monitor\";\n",
+            "\n-- To list WAL files, for b/y\nGRANT pg_monitor TO \"monitor\";\n",
+        ] {
+            assert!(sql.contains(part), "{sql}");
+        }
+        assert_eq!(sql.matches("GRANT").count(), 2, "each privilege is granted once");
         assert!(sql.contains("CONNECTION LIMIT 5;"), "{sql}");
         assert!(grants("o'\"x", &[]).contains("CREATE ROLE \"o'\"\"x\";"));
         assert!(grants("o'\"x", &[]).contains("rolname = 'o''\"x'"));

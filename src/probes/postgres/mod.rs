@@ -3,22 +3,19 @@
 pub mod checks;
 pub mod facts;
 pub mod grants;
+mod probe;
 mod session;
 
 use std::{path::PathBuf, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
 
-pub use self::session::dsn::SslMode;
 use self::{
-    facts::PostgresFacts,
-    session::{Session, dsn::Target},
+    facts::{PostgresFacts, SectionEntry},
+    session::dsn::Target,
 };
+pub use self::{probe::PostgresProbe, session::dsn::SslMode};
 use crate::{
     io::{
         context::Context,
@@ -28,13 +25,12 @@ use crate::{
     kind::{CheckEntry, Kind},
     model::{
         failure::{Failure, Invalid},
-        observation::{Incomplete, Timing},
+        observation::Timing,
+        privilege::Privilege,
         redaction::SentSecrets,
         secret::Secret,
-        units::Period,
         words::{Phase, Reason},
     },
-    probe::Probe,
 };
 
 /// Connection of a `postgres` probe: a connection string, or its parts under the names of libpq.
@@ -81,21 +77,6 @@ pub struct Postgres {
     pub sslkey: Option<PathBuf>,
 }
 
-/// What runs.
-#[derive(Debug)]
-pub struct PostgresProbe {
-    settings: Postgres,
-    host: Option<String>,
-    link: Mutex<Link>,
-}
-
-/// What one run leaves for the next.
-#[derive(Debug, Default)]
-struct Link {
-    session: Option<Session>,
-    backoff: Backoff,
-}
-
 impl Kind for Postgres {
     const NAME: &'static str = "postgres";
     const PHASES: &'static [Phase] = &[Phase::Resolve, Phase::Connect, Phase::Tls, Phase::Login, Phase::Query];
@@ -124,12 +105,16 @@ impl Kind for Postgres {
         hidden
     }
 
-    fn build(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
+    fn privileges(wants: &[SectionEntry]) -> Vec<Privilege> {
+        wants.iter().filter_map(|section| section.spec.privilege).collect()
+    }
+
+    fn build(self, wants: Vec<SectionEntry>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
             None => Some(self.written(self.dsn.as_ref())?.host),
         };
-        Ok(PostgresProbe { settings: self, host, link: Mutex::default() })
+        Ok(PostgresProbe::new(self, host, wants))
     }
 }
 
@@ -162,80 +147,6 @@ impl Postgres {
             cx.hide(|hidden| hidden.secret(password.expose()));
         }
         Ok(target)
-    }
-}
-
-impl Probe for PostgresProbe {
-    type Facts = PostgresFacts;
-
-    fn host(&self) -> Option<&str> {
-        self.host.as_deref()
-    }
-
-    async fn observe(&self, cx: &Context) -> Result<PostgresFacts, Incomplete<PostgresFacts>> {
-        let mut link = self.link.lock().await;
-        // Taken out: whatever goes wrong from here, also being dropped, ends the connection.
-        if let Some(mut session) = link.session.take() {
-            match session.query(cx).await {
-                Ok(facts) => {
-                    link.session = Some(session);
-                    return Ok(facts);
-                }
-                // The server was restarted, or threw this connection out, while nobody looked: that it can be
-                // reached now is what counts.
-                Err(failure) if session.is_lost() || failure.reason == Reason::Canceled => {}
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        link.backoff.begin(Instant::now())?;
-        let connected = async {
-            let target = self.settings.target(cx).await?;
-            let mut session = Session::open(cx, target).await?;
-            let facts = session.query(cx).await?;
-            Ok((session, facts))
-        };
-        match connected.await {
-            Ok((session, facts)) => {
-                *link = Link { session: Some(session), backoff: Backoff::default() };
-                Ok(facts)
-            }
-            Err(failure) => {
-                link.backoff.last = Some(Failure::clone(&failure));
-                Err(failure.into())
-            }
-        }
-    }
-}
-
-/// Spaces the attempts to connect: the second comes as soon as the scheduler likes, later ones up to ten seconds after
-/// the one before. With usual intervals nothing is ever held back; short retry intervals are.
-#[derive(Debug, Default)]
-struct Backoff {
-    attempts: u32,
-    next: Option<Instant>,
-    last: Option<Failure>,
-}
-
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
-impl Backoff {
-    /// Counts an attempt, or says again why the last one failed if it is too early for one.
-    fn begin(&mut self, now: Instant) -> Result<(), Failure> {
-        if let (Some(next), Some(last)) = (self.next, &self.last)
-            && next > now
-        {
-            let wait = Period(Duration::from_millis((next - now).as_millis() as u64));
-            return Err(Failure::new(last.reason, format!("{last}; next attempt to connect in {wait}")));
-        }
-        self.attempts = self.attempts.saturating_add(1);
-        let wait = match self.attempts {
-            1 => Duration::ZERO,
-            n => Duration::from_secs(1 << (n - 2).min(8)).min(LONGEST_WAIT),
-        };
-        self.next = Some(now + wait);
-        // What stands here if the run is dropped before it ends.
-        self.last = Some(Failure::new(Reason::Timeout, "the last attempt to connect did not end in time"));
-        Ok(())
     }
 }
 

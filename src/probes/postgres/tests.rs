@@ -1,6 +1,12 @@
 use serde_json::{Value, from_value, json};
 
-use super::{checks::pool::PostgresPool, *};
+use std::time::Duration;
+
+use super::{
+    checks::pool::PostgresPool,
+    facts::connections::{Connections, Room},
+    *,
+};
 use crate::model::{check::Check, observation::Observation};
 
 const TIMING: Timing = Timing {
@@ -36,62 +42,20 @@ fn parts_beside_a_dsn_win_and_nothing_shows_the_secret() {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
-#[test]
-fn the_second_attempt_is_prompt_and_later_ones_are_spaced() {
-    let mut backoff = Backoff::default();
-    let mut now = Instant::now();
-    let mut waits = Vec::new();
-    for _ in 0..7 {
-        let mut wait = 0;
-        while let Err(failure) = backoff.begin(now) {
-            assert_eq!(failure.reason, Reason::Refused);
-            assert!(failure.detail.starts_with("no; next attempt"), "{failure}");
-            now += Duration::from_millis(500);
-            wait += 500;
-        }
-        backoff.last = Some(Failure::new(Reason::Refused, "no"));
-        waits.push(wait);
-    }
-    assert_eq!(waits, [0, 0, 1_000, 2_000, 4_000, 8_000, 10_000]);
-}
-
 fn facts(value: Value) -> Observation<PostgresFacts> {
     let number = |key: &str, or: i64| value[key].as_i64().unwrap_or(or);
     let limited = |key: &str| from_value(value.get(key).cloned().unwrap_or(json!([]))).unwrap();
-    let facts = PostgresFacts {
-        version: "15.1".into(),
-        version_number: 150_001,
-        in_recovery: false,
-        encrypted: true,
-        role: facts::Role {
-            name: "monitor".into(),
-            superuser: false,
-            create_role: false,
-            create_db: false,
-            replication: false,
-            bypass_rls: false,
-            connection_limit: None,
-            sees_all: value["sees_all"].as_bool().unwrap_or(true),
-        },
-        room: facts::Room {
-            max_connections: number("max", 100),
-            superuser_reserved: 3,
-            reserved: number("reserved", 0),
-        },
+    let connections = Connections {
+        role: "monitor".into(),
+        sees_all: value["sees_all"].as_bool().unwrap_or(true),
+        room: Room { max_connections: number("max", 100), superuser_reserved: 3, reserved: number("reserved", 0) },
         used: number("used", 1),
         idle: Some(0),
         groups: Vec::new(),
         databases: limited("databases"),
         roles: limited("roles"),
     };
-    Observation {
-        at: jiff::Timestamp::UNIX_EPOCH,
-        duration: Duration::ZERO,
-        timing: TIMING,
-        phases: Vec::new(),
-        facts: Some(facts),
-        failure: None,
-    }
+    facts::fixture::seen(jiff::Timestamp::UNIX_EPOCH, connections)
 }
 
 #[test]

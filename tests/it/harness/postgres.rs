@@ -15,6 +15,10 @@ use super::{children, free_port, reap, signal};
 /// The password of every role that [`Postgres::role`] makes.
 pub(crate) const PASSWORD: &str = "correct horse";
 
+/// Rules for clients. The keyword `all` does not include replication.
+const HBA: &str = "local all all trust\nlocal replication all trust\nhost all nobody all reject\n\
+                   hostssl all certified all cert\nhost all all 127.0.0.1/32 scram-sha-256\n";
+
 /// A running server; it and its data are gone when this is dropped.
 pub(crate) struct Postgres {
     folder: tempfile::TempDir,
@@ -26,11 +30,38 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// Starts a server; `options` are settings such as `max_connections=10`.
     pub(crate) fn start(options: &[&str]) -> Self {
+        let folder = Self::empty_folder();
+        let copied = as_postgres("cp").arg("-a").arg(template()).arg(folder.path().join("data")).status().unwrap();
+        assert!(copied.success());
+        Self::start_in(folder, options)
+    }
+
+    /// Starts a standby that streams from this server over its Unix socket.
+    pub(crate) fn standby(&self, options: &[&str]) -> Self {
+        let folder = Self::empty_folder();
+        let mut backup = as_postgres(program("pg_basebackup"));
+        backup.args([
+            "--checkpoint=fast",
+            "--no-sync",
+            "--write-recovery-conf",
+            "--wal-method=stream",
+            "-U",
+            "postgres",
+        ]);
+        backup.arg("-h").arg(self.folder.path()).arg("-p").arg(self.port.to_string());
+        let output = backup.arg("-D").arg(folder.path().join("data")).output().unwrap();
+        assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
+        Self::start_in(folder, options)
+    }
+
+    fn empty_folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         // The server runs as another user where this is root.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let copied = as_postgres("cp").arg("-a").arg(template()).arg(folder.path().join("data")).status().unwrap();
-        assert!(copied.success());
+        folder
+    }
+
+    fn start_in(folder: tempfile::TempDir, options: &[&str]) -> Self {
         certificates(folder.path());
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let mut postgres = Self { folder, port: 0, options, server: None };
@@ -91,6 +122,34 @@ impl Postgres {
     /// Lets it go on after [`Postgres::freeze`].
     pub(crate) fn thaw(&self) {
         signal("CONT", &self.processes());
+    }
+
+    /// Refuses connections of standbys, and ends those that exist.
+    pub(crate) fn refuse_replication(&self) {
+        self.write_hba(&format!("local replication all reject\n{HBA}"));
+        self.sql("select pg_terminate_backend(pid) from pg_stat_replication");
+    }
+
+    /// Accepts standbys again after [`Postgres::refuse_replication`].
+    pub(crate) fn allow_replication(&self) {
+        self.write_hba(HBA);
+    }
+
+    fn write_hba(&self, text: &str) {
+        fs::write(self.folder.path().join("pg_hba.conf"), text).unwrap();
+        self.sql("select pg_reload_conf()");
+        let rejects =
+            "select count(*) from pg_hba_file_rules where auth_method = 'reject' and 'replication' = any(database)";
+        let expected = text.matches("replication all reject").count().to_string();
+        assert_eq!(self.sql(rejects), expected, "the file is read");
+    }
+
+    /// Sends a signal to the processes of a type in `pg_stat_activity`.
+    pub(crate) fn signal_backend(&self, name: &str, backend: &str) {
+        let ids = self.sql(&format!("select pid from pg_stat_activity where backend_type = '{backend}'"));
+        let ids: Vec<_> = ids.lines().map(|id| id.parse().unwrap()).collect();
+        assert!(!ids.is_empty(), "there is no {backend}");
+        signal(name, &ids);
     }
 
     fn processes(&self) -> Vec<u32> {
@@ -160,9 +219,7 @@ fn certificates(folder: &Path) {
     params.distinguished_name.push(DnType::CommonName, "certified");
     fs::write(folder.join("client.pem"), params.signed_by(&client, &issuer).unwrap().pem()).unwrap();
     fs::write(folder.join("client.key"), client.serialize_pem()).unwrap();
-    let hba = "local all all trust\nhost all nobody all reject\nhostssl all certified all cert\n\
-               host all all 127.0.0.1/32 scram-sha-256\n";
-    fs::write(folder.join("pg_hba.conf"), hba).unwrap();
+    fs::write(folder.join("pg_hba.conf"), HBA).unwrap();
     // The server takes a key only from a file of its own user that nobody else may read.
     let path = folder.join("server.key");
     let mut install = as_postgres("sh");

@@ -6,6 +6,7 @@ use readiness_exporter::{
     io::resources::Resources,
     kind::{Detail, Job, RunReport},
     model::{
+        privilege::Privilege,
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
     },
@@ -16,6 +17,7 @@ use readiness_exporter::{
 pub(crate) struct ProbeUnderTest {
     job: Arc<dyn Job>,
     checks: Vec<String>,
+    privileges: Vec<Vec<Privilege>>,
 }
 
 /// What one run brought.
@@ -36,8 +38,14 @@ impl ProbeUnderTest {
         let mut settings = loaded.unwrap_or_else(|problems| panic!("{problems}"));
         let probe = settings.probes.remove(0);
         let checks = probe.info.checks.iter().map(|check| check.name.clone()).collect();
+        let privileges = probe.config.privileges();
         let job = probe.config.build(&Arc::<Resources>::default()).unwrap();
-        Self { job, checks }
+        Self { job, checks, privileges }
+    }
+
+    /// The privileges that each check needs, by the check's name.
+    pub(crate) fn privileges(&self) -> Vec<(&str, Vec<Privilege>)> {
+        self.checks.iter().map(String::as_str).zip(self.privileges.iter().cloned()).collect()
     }
 
     /// One run.

@@ -17,6 +17,7 @@ use readiness_exporter::{
     model::{
         check::CheckLimits,
         failure::{Failure, Invalid},
+        privilege::Privilege,
         words::Reason,
     },
     settings::{self, Sources},
@@ -32,6 +33,10 @@ struct Busy(Arc<AtomicBool>);
 impl ProbeConfig for Busy {
     fn build(self: Box<Self>, _: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
         Ok(Arc::new(*self))
+    }
+
+    fn privileges(&self) -> Vec<Vec<Privilege>> {
+        Vec::new()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The checks that only a `postgres` probe can feed.
 
 pub mod pool;
+pub mod replication_lag;
 
-use self::pool::PostgresPool;
+use self::{pool::PostgresPool, replication_lag::ReplicationLag};
 use super::facts::PostgresFacts;
 use crate::{
     checks::{error_rate::ErrorRate, health::Health, latency::Latency},
@@ -15,4 +16,5 @@ pub(super) const CHECKS: &[CheckEntry<PostgresFacts>] = &[
     CheckEntry::of::<Latency>(),
     CheckEntry::of::<ErrorRate>(),
     CheckEntry::of::<PostgresPool>(),
+    CheckEntry::of::<ReplicationLag>(),
 ];

@@ -8,7 +8,6 @@ use crate::{
     kind::CheckKind,
     model::{
         check::Check,
-        failure::Failure,
         limit::Max,
         measure::MeasureInfo,
         observation::Observation,
@@ -16,7 +15,10 @@ use crate::{
         verdict::Verdict,
         words::{Alert, Category, Outcome, Reason, Severity},
     },
-    probes::postgres::facts::{ConnectionLimit, PostgresFacts},
+    probes::postgres::facts::{
+        PostgresFacts, Section, SectionEntry,
+        connections::{ConnectionLimit, Connections},
+    },
 };
 
 /// Settings of `pool`.
@@ -49,27 +51,28 @@ impl CheckKind<PostgresFacts> for PostgresPool {
 
 impl Check<PostgresFacts> for PostgresPool {
     fn judge(&mut self, seen: &Observation<PostgresFacts>) -> Verdict {
-        let facts = match (&seen.failure, &seen.facts) {
-            (None, Some(facts)) => facts,
-            (Some(failure), _) => return Verdict::not_measured(failure),
-            (None, None) => return Verdict::not_measured(&Failure::new(Reason::Internal, "no facts")),
-        };
-        if !facts.role.sees_all {
-            let role = &facts.role.name;
-            return Verdict::new(
-                Outcome::Unknown(Reason::Permission),
-                format!(
-                    "role {role} can't see other roles' sessions: GRANT pg_read_all_stats TO {role}, or pg_monitor"
-                ),
-            );
-        }
-        let limits = Limits { utilization: self.max_utilization, waiting: None };
-        pool::judge(&self.pools(facts), &limits)
+        PostgresFacts::judge(seen, |connections: &Connections| {
+            if !connections.sees_all {
+                let role = &connections.role;
+                return Verdict::new(
+                    Outcome::Unknown(Reason::Permission),
+                    format!(
+                        "role {role} can't see other roles' sessions: GRANT pg_read_all_stats TO {role}, or pg_monitor"
+                    ),
+                );
+            }
+            let limits = Limits { utilization: self.max_utilization, waiting: None };
+            pool::judge(&self.pools(connections), &limits)
+        })
+    }
+
+    fn wants(&self) -> Vec<SectionEntry> {
+        vec![Connections::ENTRY]
     }
 }
 
 impl PostgresPool {
-    fn pools(&self, facts: &PostgresFacts) -> Vec<Pool> {
+    fn pools(&self, facts: &Connections) -> Vec<Pool> {
         let server = Pool {
             name: "server".to_owned(),
             used: facts.used as f64,

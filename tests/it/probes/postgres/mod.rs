@@ -1,6 +1,8 @@
 //! `postgres` against real servers.
 
 mod fakes;
+mod replication;
+mod sections;
 
 use std::{
     io::{Read, Write},
@@ -44,17 +46,17 @@ async fn a_server_is_watched_over_one_kept_connection() {
     assert_eq!(second.phases(), [Phase::Query], "the connection is kept");
     assert_eq!(sessions(&postgres), 1);
     for (pointer, expected) in [
-        ("/version_number", serde_json::json!(postgres.sql("show server_version_num").parse::<i64>().unwrap())),
-        ("/in_recovery", false.into()),
-        ("/role/name", "monitor".into()),
-        ("/role/superuser", false.into()),
-        ("/role/sees_all", true.into()),
-        ("/room/max_connections", 20.into()),
-        ("/room/superuser_reserved", 4.into()),
-        ("/databases", serde_json::json!([{"name": "orders", "limit": 9, "used": 0}])),
-        ("/roles", serde_json::json!([{"name": "app", "limit": 7, "used": 0}])),
+        ("/server/version_number", serde_json::json!(postgres.sql("show server_version_num").parse::<i64>().unwrap())),
+        ("/server/in_recovery", false.into()),
+        ("/server/role/name", "monitor".into()),
+        ("/server/role/superuser", false.into()),
+        ("/connections/sees_all", true.into()),
+        ("/connections/room/max_connections", 20.into()),
+        ("/connections/room/superuser_reserved", 4.into()),
+        ("/connections/databases", serde_json::json!([{"name": "orders", "limit": 9, "used": 0}])),
+        ("/connections/roles", serde_json::json!([{"name": "app", "limit": 7, "used": 0}])),
         (
-            "/groups/0",
+            "/connections/groups/0",
             serde_json::json!({"database": "postgres", "role": "monitor", "state": "active", "connections": 1}),
         ),
     ] {
@@ -171,7 +173,7 @@ async fn a_role_that_sees_nothing_makes_pool_unknown_rather_than_empty() {
     assert_eq!(seen.outcome("health"), Outcome::Pass);
     assert_eq!(seen.outcome("pool"), Outcome::Unknown(Reason::Permission));
     assert!(seen.verdict("pool").summary.contains("GRANT pg_read_all_stats TO monitor"));
-    assert_eq!(seen.fact("/idle"), &serde_json::Value::Null);
+    assert_eq!(seen.fact("/connections/idle"), &serde_json::Value::Null);
 }
 
 #[tokio::test]
@@ -306,15 +308,16 @@ async fn a_full_server_is_a_limit() {
 #[tokio::test]
 async fn the_grants_are_enough_and_no_more() {
     let postgres = Postgres::start(&[]);
-    let sql = grants("readiness", &[Need { probe: "orders-db", checks: vec!["health", "pool"] }]);
+    let watch = watch(&postgres, "readiness", "");
+    let sql = grants("readiness", &[Need { probe: "orders-db", checks: watch.privileges() }]);
     postgres.sql(&sql);
     postgres.sql(&sql);
     postgres.sql(&format!("ALTER ROLE readiness PASSWORD '{PASSWORD}'"));
-    let seen: RunResult = watch(&postgres, "readiness", "").run().await.worked();
+    let seen: RunResult = watch.run().await.worked();
     assert_eq!(seen.outcome("pool"), Outcome::Pass, "{:?}", seen.verdict("pool"));
-    assert_eq!(seen.fact("/role/connection_limit"), 5);
+    assert_eq!(seen.fact("/server/role/connection_limit"), 5);
     for right in ["superuser", "create_role", "create_db", "replication", "bypass_rls"] {
-        assert_eq!(seen.fact(&format!("/role/{right}")), false, "{right}");
+        assert_eq!(seen.fact(&format!("/server/role/{right}")), false, "{right}");
     }
     let member = "select string_agg(r.rolname, ' ') from pg_auth_members m join pg_roles r on r.oid = m.roleid where m.member = 'readiness'::regrole";
     assert_eq!(postgres.sql(member), "pg_read_all_stats");

@@ -1,0 +1,130 @@
+//! Section `connections`: connections of clients, and the limits on them.
+
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+
+use super::{Section, SectionSpec, Statement, column, json_list};
+use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
+
+/// The connections of clients to a server, and the limits on them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Connections {
+    /// The role that is logged in.
+    #[serde(skip)]
+    pub role: String,
+    /// Whether the role sees the state of other roles' sessions (`pg_read_all_stats`, part of `pg_monitor`).
+    pub sees_all: bool,
+    /// The server's own limits.
+    pub room: Room,
+    /// Connections of clients.
+    pub used: i64,
+    /// Idle connections of clients; unknown unless the role sees all sessions.
+    pub idle: Option<i64>,
+    /// Connections by database, role and state: the fifty largest groups.
+    pub groups: Vec<Group>,
+    /// Databases with a connection limit.
+    pub databases: Vec<ConnectionLimit>,
+    /// Roles with a connection limit, except the role that is logged in.
+    pub roles: Vec<ConnectionLimit>,
+}
+
+/// The server's own limits on connections.
+#[derive(Debug, Clone, Serialize)]
+pub struct Room {
+    /// `max_connections`.
+    pub max_connections: i64,
+    /// Connections reserved for superusers.
+    pub superuser_reserved: i64,
+    /// Connections reserved for roles with `pg_use_reserved_connections`, since PostgreSQL 16.
+    pub reserved: i64,
+}
+
+/// Connections with the same database, role and state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Group {
+    /// The database.
+    pub database: Option<String>,
+    /// The role.
+    pub role: Option<String>,
+    /// `active`, `idle`, `idle in transaction` ...
+    pub state: String,
+    /// The number of connections.
+    pub connections: i64,
+}
+
+/// A database or a role with a connection limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionLimit {
+    /// The name of the database or role.
+    pub name: String,
+    /// The maximum number of its connections.
+    pub limit: i64,
+    /// The number of its connections.
+    pub used: i64,
+}
+
+impl Room {
+    /// The connections that are not reserved.
+    #[must_use]
+    pub fn usable(&self) -> i64 {
+        self.max_connections - self.superuser_reserved - self.reserved
+    }
+}
+
+impl Section for Connections {
+    const SPEC: SectionSpec = SectionSpec {
+        name: "connections",
+        statements: &[Statement { since: 100_000, sql: SQL }],
+        privilege: Some(Privilege { name: "pg_read_all_stats", purpose: "see the sessions of other roles" }),
+        every: None,
+    };
+
+    fn decode(rows: &[Row]) -> Result<Self, Failure> {
+        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let sees_all: bool = column(row, "sees_all")?;
+        let idle: i64 = column(row, "idle")?;
+        Ok(Self {
+            role: column(row, "role")?,
+            sees_all,
+            room: Room {
+                max_connections: column(row, "max_connections")?,
+                superuser_reserved: column(row, "superuser_reserved")?,
+                reserved: column(row, "reserved")?,
+            },
+            used: column(row, "used")?,
+            idle: sees_all.then_some(idle),
+            groups: json_list(row, "groups")?,
+            databases: json_list(row, "databases")?,
+            roles: json_list(row, "roles")?,
+        })
+    }
+}
+
+/// A role without `pg_read_all_stats` sees that other sessions exist, but neither their type nor their state: the
+/// counts are correct only where `sees_all` is true. A limit of 0 or less is no limit.
+const SQL: &str = "
+WITH client AS (
+  SELECT datid, usesysid, datname::text AS database, usename::text AS role, coalesce(state, '') AS state
+  FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'
+)
+SELECT
+  current_user::text AS role,
+  pg_catalog.pg_has_role('pg_read_all_stats', 'usage') AS sees_all,
+  pg_catalog.current_setting('max_connections')::int8 AS max_connections,
+  pg_catalog.current_setting('superuser_reserved_connections')::int8 AS superuser_reserved,
+  coalesce(pg_catalog.current_setting('reserved_connections', true), '0')::int8 AS reserved,
+  (SELECT count(*) FROM client)::int8 AS used,
+  (SELECT count(*) FROM client WHERE state = 'idle')::int8 AS idle,
+  (SELECT coalesce(pg_catalog.json_agg(g), '[]')::text FROM (
+    SELECT database, role, state, count(*) AS connections FROM client GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 50
+  ) g) AS groups,
+  (SELECT coalesce(pg_catalog.json_agg(l), '[]')::text FROM (
+    SELECT d.datname::text AS name, d.datconnlimit AS limit,
+      (SELECT count(*) FROM client WHERE client.datid = d.oid) AS used
+    FROM pg_catalog.pg_database d WHERE d.datconnlimit > 0 ORDER BY 1 LIMIT 100
+  ) l) AS databases,
+  (SELECT coalesce(pg_catalog.json_agg(l), '[]')::text FROM (
+    SELECT r.rolname::text AS name, r.rolconnlimit AS limit,
+      (SELECT count(*) FROM client WHERE client.usesysid = r.oid) AS used
+    FROM pg_catalog.pg_roles r WHERE r.rolconnlimit > 0 AND r.rolname <> current_user ORDER BY 1 LIMIT 100
+  ) l) AS roles";

@@ -1,0 +1,226 @@
+//! A run: the sections that are due, in one round trip on the kept connection.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Postgres,
+    facts::{PostgresFacts, Reading, Section, SectionEntry, server::Server},
+    session::Session,
+};
+use crate::{
+    io::context::Context,
+    model::{failure::Failure, observation::Incomplete, units::Period, words::Reason},
+    probe::Probe,
+};
+
+/// A `postgres` probe that is ready to run.
+#[derive(Debug)]
+pub struct PostgresProbe {
+    settings: Postgres,
+    host: Option<String>,
+    /// `server`, which `explain` always shows, and the requested sections, each once.
+    sections: Vec<SectionEntry>,
+    link: Mutex<Link>,
+}
+
+/// The state that one run leaves for the next.
+#[derive(Debug, Default)]
+struct Link {
+    session: Option<Session>,
+    backoff: Backoff,
+    latest: Latest,
+}
+
+impl PostgresProbe {
+    pub(super) fn new(settings: Postgres, host: Option<String>, wants: Vec<SectionEntry>) -> Self {
+        let mut sections = vec![Server::ENTRY];
+        for section in wants {
+            if sections.iter().all(|known| known.spec.name != section.spec.name) {
+                sections.push(section);
+            }
+        }
+        Self { settings, host, sections, link: Mutex::default() }
+    }
+
+    /// Reads the sections that are due. The run fails only if the server answers no statement at all: a section that
+    /// fails alone concerns only the checks that request it.
+    async fn read(&self, cx: &Context, session: &mut Session, latest: &mut Latest) -> Result<PostgresFacts, Failure> {
+        session.begin_run();
+        let is_new = session.version().is_none();
+        if is_new {
+            let version = latest.read_server(cx, session).await?;
+            session.set_version(version);
+        }
+        let due = latest.due(&self.sections, is_new);
+        let is_answered = is_new | latest.read(cx, session, &due).await?;
+        if !is_answered {
+            latest.read_server(cx, session).await?;
+        }
+        Ok(PostgresFacts { encrypted: session.is_encrypted(), sections: latest.readings(&self.sections) })
+    }
+}
+
+impl Probe for PostgresProbe {
+    type Facts = PostgresFacts;
+
+    fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    async fn observe(&self, cx: &Context) -> Result<PostgresFacts, Incomplete<PostgresFacts>> {
+        let mut link = self.link.lock().await;
+        let Link { session: kept, backoff, latest } = &mut *link;
+        // The session is taken out: any failure from here on, and a dropped run, ends the connection.
+        if let Some(mut session) = kept.take() {
+            match self.read(cx, &mut session, latest).await {
+                Ok(facts) => {
+                    *kept = Some(session).filter(|session| !session.is_busy());
+                    return Ok(facts);
+                }
+                // The server restarted or closed this connection between two runs. Only whether it can be reached now
+                // matters.
+                Err(failure) if session.is_lost() || failure.reason == Reason::Canceled => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        backoff.begin(Instant::now())?;
+        let connected = async {
+            let target = self.settings.target(cx).await?;
+            let mut session = Session::open(cx, target).await?;
+            let facts = self.read(cx, &mut session, latest).await?;
+            Ok((session, facts))
+        };
+        match connected.await {
+            Ok((session, facts)) => {
+                *kept = Some(session).filter(|session| !session.is_busy());
+                *backoff = Backoff::default();
+                Ok(facts)
+            }
+            Err(failure) => {
+                backoff.last = Some(Failure::clone(&failure));
+                Err(failure.into())
+            }
+        }
+    }
+}
+
+/// The latest reading of each section, with the time of the attempt.
+#[derive(Debug, Default)]
+struct Latest(BTreeMap<&'static str, (Instant, Reading)>);
+
+/// The time after which a failed section with a longer cadence is read again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Latest {
+    /// The sections to read now, cheap ones first: the server executes the statements in this order. At least one, so
+    /// that each run proves that the server answers; on a new session, `server` has proved it.
+    fn due(&self, sections: &[SectionEntry], is_new: bool) -> Vec<SectionEntry> {
+        let mut due: Vec<_> = sections.iter().copied().filter(|section| self.is_due(section)).collect();
+        let is_proof = |section: &SectionEntry| section.spec.every.is_none() || section.spec.name == Server::SPEC.name;
+        if !is_new && !due.iter().any(is_proof) {
+            due.push(Server::ENTRY);
+        }
+        due.sort_by_key(|section| section.spec.every);
+        due
+    }
+
+    fn is_due(&self, section: &SectionEntry) -> bool {
+        let Some(every) = section.spec.every else { return true };
+        self.0.get(section.spec.name).is_none_or(|(attempt, reading)| {
+            let wait = if reading.result.is_ok() { every } else { every.min(RETRY_INTERVAL) };
+            attempt.elapsed() >= wait
+        })
+    }
+
+    /// Reads sections. Returns whether the server answered one of them.
+    async fn read(&mut self, cx: &Context, session: &mut Session, due: &[SectionEntry]) -> Result<bool, Failure> {
+        let (attempt, at) = (Instant::now(), Timestamp::now());
+        let mut keep = |section: &SectionEntry, result| {
+            let name = section.spec.name;
+            self.0.insert(name, (attempt, Reading { name, at, result }));
+        };
+        // The result if the run is dropped meanwhile: the statement is not repeated at once.
+        for section in due.iter().filter(|section| section.spec.every.is_some()) {
+            keep(section, Err(Failure::new(Reason::Timeout, "the last execution did not end in time")));
+        }
+        let mut is_answered = false;
+        for (section, result) in due.iter().zip(session.read(cx, due).await?) {
+            is_answered |= result.is_ok();
+            keep(section, result);
+        }
+        Ok(is_answered)
+    }
+
+    /// Reads the section `server` and returns the server's version.
+    async fn read_server(&mut self, cx: &Context, session: &mut Session) -> Result<i32, Failure> {
+        self.read(cx, session, &[Server::ENTRY]).await?;
+        let facts = PostgresFacts { encrypted: session.is_encrypted(), sections: self.readings(&[Server::ENTRY]) };
+        facts.section::<Server>().map(|(server, _)| server.version_number)
+    }
+
+    fn readings(&self, sections: &[SectionEntry]) -> Vec<Reading> {
+        sections.iter().filter_map(|section| Some(self.0.get(section.spec.name)?.1.clone())).collect()
+    }
+}
+
+/// Spaces the attempts to connect: the second comes as soon as the scheduler likes, later ones up to ten seconds after
+/// the one before. With usual intervals nothing is ever held back; short retry intervals are.
+#[derive(Debug, Default)]
+struct Backoff {
+    attempts: u32,
+    next: Option<Instant>,
+    last: Option<Failure>,
+}
+
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+impl Backoff {
+    /// Counts an attempt, or says again why the last one failed if it is too early for one.
+    fn begin(&mut self, now: Instant) -> Result<(), Failure> {
+        if let (Some(next), Some(last)) = (self.next, &self.last)
+            && next > now
+        {
+            let wait = Period(Duration::from_millis((next - now).as_millis() as u64));
+            return Err(Failure::new(last.reason, format!("{last}; next attempt to connect in {wait}")));
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        let wait = match self.attempts {
+            1 => Duration::ZERO,
+            n => Duration::from_secs(1 << (n - 2).min(8)).min(LONGEST_WAIT),
+        };
+        self.next = Some(now + wait);
+        // What stands here if the run is dropped before it ends.
+        self.last = Some(Failure::new(Reason::Timeout, "the last attempt to connect did not end in time"));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_attempt_is_prompt_and_later_ones_are_spaced() {
+        let mut backoff = Backoff::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let mut wait = 0;
+            while let Err(failure) = backoff.begin(now) {
+                assert_eq!(failure.reason, Reason::Refused);
+                assert!(failure.detail.starts_with("no; next attempt"), "{failure}");
+                now += Duration::from_millis(500);
+                wait += 500;
+            }
+            backoff.last = Some(Failure::new(Reason::Refused, "no"));
+            waits.push(wait);
+        }
+        assert_eq!(waits, [0, 0, 1_000, 2_000, 4_000, 8_000, 10_000]);
+    }
+}
