@@ -4,12 +4,9 @@
 //! A run that asks for what is under way already joins it. What hangs therefore holds one thread, however many runs
 //! have given up on it.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::model::{failure::Failure, words::Reason};
@@ -43,7 +40,7 @@ where
         key: K,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let begun = locked(&self.under_way).get(&key).cloned();
+        let begun = self.under_way.lock().get(&key).cloned();
         let mut pending = match begun {
             Some(pending) => pending,
             None => self.begin(key, work).await?,
@@ -59,7 +56,7 @@ where
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<Pending<T>, Failure> {
         let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| broken_off())?;
-        let mut under_way = locked(&self.under_way);
+        let mut under_way = self.under_way.lock();
         // Begun by another run while this one waited for room.
         if let Some(pending) = under_way.get(&key) {
             return Ok(pending.clone());
@@ -68,11 +65,12 @@ where
         under_way.insert(key.clone(), pending.clone());
         let entry = Entry(Arc::clone(&self.under_way), key);
         tokio::task::spawn_blocking(move || {
-            // Both held until the work ends, however long ago the last run has given up.
-            let (_permit, entry) = (permit, entry);
+            // The permit and the entry are held until the work ends, even if every run has given up waiting for it.
+            let (permit, entry) = (permit, entry);
             let result = work();
-            // First: whoever asks after the end is to get a result of after the end.
-            drop(entry);
+            // Both are released before the result is sent: a caller that has the result finds a free permit, and its
+            // next request starts new work.
+            drop((entry, permit));
             let _ = tell.send(Some(result));
         });
         Ok(pending)
@@ -81,12 +79,8 @@ where
 
 impl<K: Eq + Hash, T> Drop for Entry<K, T> {
     fn drop(&mut self) {
-        locked(&self.0).remove(&self.1);
+        self.0.lock().remove(&self.1);
     }
-}
-
-fn locked<K, T>(under_way: &Mutex<InFlight<K, T>>) -> MutexGuard<'_, InFlight<K, T>> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn broken_off() -> Failure {
@@ -118,7 +112,7 @@ mod tests {
             let (begun, hang) = (Arc::clone(&begun), Arc::clone(&hang));
             joint.run("dead", move || {
                 begun.fetch_add(1, Ordering::SeqCst);
-                let _ = hang.lock().unwrap().recv();
+                let _ = hang.lock().recv();
                 Ok(1)
             })
         };

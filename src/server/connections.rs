@@ -3,12 +3,9 @@
 //! When all places are taken, the connection that has been without a new request for longest leaves: a slow or idle
 //! client keeps its place only as long as nobody else wants it. A scraper that is closed so comes back by itself.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
@@ -95,7 +92,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 
@@ -19,7 +19,8 @@ use hyper::{
     header::CONTENT_ENCODING,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
@@ -59,9 +60,16 @@ pub(crate) struct Reading {
 
 /// The end of a connection that takes requests.
 #[derive(Debug)]
-pub(crate) enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
+pub(crate) struct Sender {
+    dispatch: Dispatch,
+    /// The failure by which the connection ended; closed without a value when it ended without one.
+    connection_failure: watch::Receiver<Option<Failure>>,
+}
+
+#[derive(Debug)]
+enum Dispatch {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 /// What drives a connection; done when the connection is.
@@ -74,12 +82,20 @@ pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
 pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
     let stream = TokioIo::new(Paced::new(stream));
-    // How a connection ended, the exchange hears too.
+    let (report, connection_failure) = watch::channel(None);
+    // An error of the connection reaches the exchange only if a request is under way. A connection that breaks before,
+    // for example because the server refuses the client certificate, merely closes the channel of requests.
+    let report = move |ended: hyper::Result<()>| {
+        if let Err(error) = ended {
+            report.send_replace(Some(failure(&error)));
+        }
+    };
     if two {
         let side = Side::default();
         let builder = http2::Builder::new(side.clone()).max_header_list_size(LARGEST_HEAD as u32).to_owned();
         let (sender, connection) = builder.handshake(stream).await.map_err(|error| failure(&error))?;
-        return Ok((Sender::Two(sender), Box::pin(side.drive(connection))));
+        let driver = Box::pin(async move { report(side.drive(connection).await) });
+        return Ok((Sender { dispatch: Dispatch::Http2(sender), connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
@@ -87,12 +103,13 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
         .handshake(stream)
         .await
         .map_err(|error| failure(&error))?;
-    // TLS ends with a goodbye. A plain connection ends when its socket is closed, and needs no shutdown before.
+    // TLS ends with a close_notify alert. A plain connection ends when its socket is closed, and needs no shutdown.
     let drive = poll_fn(move |cx| match encrypted {
-        true => Pin::new(&mut connection).poll(cx).map(drop),
-        false => connection.poll_without_shutdown(cx).map(drop),
+        true => Pin::new(&mut connection).poll(cx),
+        false => connection.poll_without_shutdown(cx),
     });
-    Ok((Sender::One(sender), Box::pin(drive)))
+    let driver = Box::pin(async move { report(drive.await) });
+    Ok((Sender { dispatch: Dispatch::Http1(sender), connection_failure }, driver))
 }
 
 /// Sends a request and reads its answer to the end, in the phases `request` and `response`.
@@ -111,9 +128,9 @@ pub(crate) async fn ask(
 impl Sender {
     /// Whether the connection is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
-        match self {
-            Self::One(sender) => sender.is_closed(),
-            Self::Two(sender) => sender.is_closed(),
+        match &self.dispatch {
+            Dispatch::Http1(sender) => sender.is_closed(),
+            Dispatch::Http2(sender) => sender.is_closed(),
         }
     }
 
@@ -124,12 +141,12 @@ impl Sender {
     pub(crate) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
         let interim = Interim::count(&mut request);
         let answered = async {
-            match self {
-                Self::One(sender) => {
+            match &mut self.dispatch {
+                Dispatch::Http1(sender) => {
                     sender.ready().await?;
                     sender.send_request(request).await
                 }
-                Self::Two(sender) => {
+                Dispatch::Http2(sender) => {
                     sender.ready().await?;
                     sender.send_request(request).await
                 }
@@ -138,10 +155,26 @@ impl Sender {
         let answered = tokio::select! {
             biased;
             failure = interim.exceeded() => return Err(failure),
-            answered = answered => answered.map_err(|error| failure(&error))?,
+            answered = answered => answered,
+        };
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(error) => return Err(self.cause(&error).await),
         };
         refuse_ambiguous_end(answered.headers())?;
         Ok(answered)
+    }
+
+    /// The failure behind an error of a request. A closed channel or a canceled request only means that the connection
+    /// has ended: the connection's own failure is the cause, which its driver reports at the same time.
+    async fn cause(&mut self, error: &hyper::Error) -> Failure {
+        if error.is_closed() || error.is_canceled() {
+            let ended = self.connection_failure.wait_for(Option::is_some).await;
+            if let Some(cause) = ended.ok().and_then(|cause| cause.clone()) {
+                return cause;
+            }
+        }
+        failure(error)
     }
 }
 
@@ -174,29 +207,29 @@ struct Side(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
 impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Side {
     fn execute(&self, task: F) {
-        let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = self.0.lock();
         new.push(Box::pin(async { drop(task.await) }));
     }
 }
 
 impl Side {
-    async fn drive(self, connection: impl Future) {
+    async fn drive<T>(self, connection: impl Future<Output = T>) -> T {
         let mut connection = std::pin::pin!(connection);
         let mut tasks = FuturesUnordered::new();
         poll_fn(|cx| {
             loop {
-                if Pin::as_mut(&mut connection).poll(cx).is_ready() {
-                    return Poll::Ready(());
+                if let Poll::Ready(ended) = Pin::as_mut(&mut connection).poll(cx) {
+                    return Poll::Ready(ended);
                 }
                 // New tasks come from polling the connection, or another task.
-                tasks.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+                tasks.extend(self.0.lock().drain(..));
                 while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
-                if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                if self.0.lock().is_empty() {
                     return Poll::Pending;
                 }
             }
         })
-        .await;
+        .await
     }
 }
 
@@ -229,5 +262,28 @@ pub(crate) fn failure(error: &hyper::Error) -> Failure {
     match std::error::Error::source(error).and_then(|cause| cause.downcast_ref()) {
         Some(cause) => dial::broken("the connection broke", cause),
         None => Failure::from_error(Reason::Protocol, "the exchange failed", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_failure_of_a_connection_is_told_by_a_request_that_comes_after_it() {
+        for two in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            let (mut sender, driver) = open(Either::Right(stream), two).await.unwrap();
+            server.write_all(b"neither HTTP/1 nor HTTP/2, and before any request\r\n\r\n").await.unwrap();
+            driver.await;
+            let request = Request::new(Full::default());
+            let failure = sender.send(request).await.unwrap_err();
+            assert_eq!(failure.reason, Reason::Protocol);
+            assert!(!failure.detail.contains("channel closed"), "HTTP/2 {two}: {failure}");
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::HashMap,
     io,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
+use parking_lot::Mutex;
 use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
@@ -115,7 +116,7 @@ impl Cache {
     }
 
     fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(tls).cloned()
+        self.made.lock().get(tls).cloned()
     }
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
@@ -126,7 +127,7 @@ impl Cache {
             return Ok(client);
         }
         let client = Arc::new(build(tls, self, stamps)?);
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
+        self.made.lock().insert(tls.clone(), Arc::clone(&client));
         Ok(client)
     }
 }

@@ -1,11 +1,9 @@
 //! One run: connect, ask, follow where that is allowed, and hold the status against what is expected.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::header::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
@@ -246,8 +244,8 @@ impl HttpProbe {
         Ok((stream, form))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Box<Kept>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
+        self.kept.lock()
     }
 }
 
