@@ -8,11 +8,7 @@ mod concurrency;
 mod heartbeat;
 mod plan;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
@@ -45,13 +41,7 @@ pub struct Scheduler {
 struct Running {
     id: Id,
     handle: tokio::task::AbortHandle,
-    lease: WriteLease,
 }
-
-/// Whether a task may still write on the board. Aborting a task doesn't stop what it does at that moment, and a run
-/// of a probe that a reload has replaced must not end up on the board as one of its successor.
-#[derive(Debug, Clone)]
-struct WriteLease(Arc<Mutex<bool>>);
 
 /// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
 /// wait for one dependency are spread, too.
@@ -72,19 +62,17 @@ impl Scheduler {
             return;
         }
         let name = info.name.clone();
-        let lease = WriteLease(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
-        let task = Task { info, job, limiter, board, stop, lease: lease.clone() };
+        let task = Task { info, job, limiter, board, stop };
         // Lent to its run: what is handed over to an `async fn` is kept in there twice.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
-        self.running.insert(name, Running { id: handle.id(), handle, lease });
+        self.running.insert(name, Running { id: handle.id(), handle });
     }
 
     /// Drops a probe, in the middle of its run if need be.
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
-            running.lease.revoke();
             running.handle.abort();
         }
     }
@@ -97,7 +85,7 @@ impl Scheduler {
             if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
                 let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
                 tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
-                self.board.update_daemon(|daemon| daemon.panics += 1);
+                self.board.update_daemon(|daemon| daemon.panics.inc());
                 self.running.remove(&name);
             }
         }
@@ -116,7 +104,6 @@ struct Task {
     limiter: ConcurrencyLimiter,
     board: Arc<Board>,
     stop: CancellationToken,
-    lease: WriteLease,
 }
 
 /// What a probe's dependencies say about whether it may run.
@@ -147,7 +134,7 @@ impl Task {
     async fn run_slot(&self, plan: &mut Plan) -> Option<()> {
         let (name, planned) = (&*self.info.name, plan.next_run());
         if let DependencyState::Failing(other) = self.wait_for_dependencies(plan.slot_after(planned)).await {
-            self.update_board(|board| board.skip(name, &other, Timestamp::now()));
+            log_changes(name, self.board.skip_if_current(&self.info, &other, Timestamp::now()));
             plan.complete_run(Instant::now(), false);
             self.wait_for_recovery(plan).await;
             return Some(());
@@ -156,7 +143,8 @@ impl Task {
         let start = Instant::now();
         let report = self.job.run(Detail::Verdicts).await;
         let failed = report.failure.is_some();
-        self.update_board(|board| board.record(name, report, (start - planned).as_secs_f64()));
+        // Aborting a task doesn't stop what it does at that moment: a reload may have replaced its probe meanwhile.
+        log_changes(name, self.board.record_if_current(&self.info, report, (start - planned).as_secs_f64()));
         let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {
             self.board.add_overruns(name, missed);
@@ -207,22 +195,11 @@ impl Task {
             }
         }
     }
-
-    fn update_board(&self, what: impl FnOnce(&Board) -> Vec<StatusChange>) {
-        for change in self.lease.if_current(|| what(&self.board)).unwrap_or_default() {
-            log_change(&self.info.name, &change);
-        }
-    }
 }
 
-impl WriteLease {
-    fn if_current<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
-        let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        may.then(what)
-    }
-
-    fn revoke(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+fn log_changes(probe: &str, changes: Vec<StatusChange>) {
+    for change in changes {
+        log_change(probe, &change);
     }
 }
 

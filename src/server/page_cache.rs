@@ -120,7 +120,7 @@ mod tests {
             let page = page_cache.get_or_render(key, false, move |_, _| {
                 // Long enough for the whole crowd to come; and something always changes.
                 std::thread::sleep(std::time::Duration::from_millis(100));
-                changes.update_daemon(|daemon| daemon.panics += 1);
+                changes.update_daemon(|daemon| daemon.panics.inc());
                 ("text/html", format!("page {}", renders.fetch_add(1, Ordering::Relaxed)))
             });
             async { page.await.map(|(_, source)| source) }

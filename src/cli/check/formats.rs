@@ -19,7 +19,8 @@ pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &
         OutputFormat::Json => format_json(rows),
         OutputFormat::Junit => format_junit(rows),
         OutputFormat::Markdown => format_markdown(rows),
-        OutputFormat::Prometheus => crate::exposition::render_snapshot(&filter_snapshot(snapshot, rows)),
+        OutputFormat::Prometheus => crate::exposition::render_snapshot(filter_snapshot(snapshot, rows))
+            .unwrap_or_else(|error| format!("# the verdicts can't be written as metrics: {error}\n")),
     }
 }
 
