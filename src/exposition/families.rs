@@ -219,14 +219,7 @@ fn judged_ratios(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
 /// The names of the user's labels on any probe that fit a family.
 fn user_labels<'a>(snapshot: &'a Snapshot, family: &Family) -> Vec<&'a str> {
     let all: BTreeSet<&str> = snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
-    all.into_iter().filter(|name| is_label(name) && !family.labels.contains(name)).collect()
-}
-
-fn is_label(name: &str) -> bool {
-    let mut letters = name.bytes();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
-        && !name.starts_with("__")
+    all.into_iter().filter(|name| metric::is_label_name(name) && !family.labels.contains(name)).collect()
 }
 
 fn user_values<'a>(probe: &'a ProbeState, more: &[&str]) -> impl Iterator<Item = &'a str> {

@@ -1,7 +1,7 @@
 //! The runbooks, built in so that the link of an alert opens whenever there is a daemon to alert about. Which alert
 //! covers which check is written here and, as an expression, in the alert rules; a test holds the two together.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use crate::{
     board::{CheckState, ProbeState},
@@ -57,16 +57,20 @@ pub(super) fn find_runbook(name: &str) -> Option<&'static Runbook> {
     RUNBOOKS.iter().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
+/// A name as one segment of a path, or as a value in a query.
+pub(super) fn encode_segment(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
+}
+
 /// Where to read what to do about a check: the address that its configuration gives, or that of the page here, seen
 /// from the root of the server.
 pub(super) fn runbook_address(probe: &ProbeState, check: &CheckState) -> String {
     if !check.info.runbook.is_empty() {
         return check.info.runbook.clone();
     }
-    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let alert = match check.status {
         Status::Unknown => "ReadinessCheckUnknown",
         _ => check.info.alert.as_str(),
     };
-    format!("runbooks/{alert}?probe={}&check={}", encode(&probe.info.name), encode(&check.info.name))
+    format!("runbooks/{alert}?probe={}&check={}", encode_segment(&probe.info.name), encode_segment(&check.info.name))
 }

@@ -2,18 +2,26 @@
 //! stopped reading (a pipe to a log shipper that hangs) delays no probe and no scrape. Lines that don't fit into the
 //! queue are dropped and counted.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 /// Most lines that wait to be written; some hundred kilobytes.
 const MAX_QUEUED_LINES: usize = 4_096;
 
-/// Writes the queued lines when it is dropped. It waits for a reader that has stopped reading for about a second at most.
+/// Longest time that the end of the process waits for the last lines; the crate alone would wait for a second and more.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Writes the queued lines when it is dropped, within [`FLUSH_TIMEOUT`].
 #[derive(Debug)]
 pub struct FlushGuard {
     dropped: ErrorCounter,
-    _worker: WorkerGuard,
+    worker: Option<WorkerGuard>,
 }
 
 /// Starts the thread that writes to standard error.
@@ -25,7 +33,7 @@ fn start_with(out: impl Write + Send + 'static) -> (NonBlocking, FlushGuard) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_QUEUED_LINES).thread_name("log");
     let (queue, worker) = builder.finish(out);
     let dropped = queue.error_counter();
-    (queue, FlushGuard { dropped, _worker: worker })
+    (queue, FlushGuard { dropped, worker: Some(worker) })
 }
 
 impl FlushGuard {
@@ -42,15 +50,24 @@ impl Drop for FlushGuard {
         if lines > 0 {
             tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
         }
+        let (finished, done) = mpsc::channel::<()>();
+        let worker = self.worker.take();
+        let flush = move || {
+            drop(worker);
+            drop(finished);
+        };
+        // Without a thread to spare, the closure is dropped here, and the crate's own bound applies.
+        if thread::Builder::new().name("log-flush".to_owned()).spawn(flush).is_ok() {
+            let _ = done.recv_timeout(FLUSH_TIMEOUT);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::{Arc, Mutex, mpsc},
-        thread,
-        time::{Duration, Instant},
+        sync::{Arc, Mutex},
+        time::Instant,
     };
 
     use super::*;

@@ -10,7 +10,10 @@ use hyper::{
 };
 
 use super::{Http, Method};
-use crate::io::http::form::{Form, internal, uri};
+use crate::io::http::{
+    USER_AGENT,
+    form::{Form, internal, uri},
+};
 use crate::{io::http::url::Target, model::failure::Failure};
 
 /// One request of a run, before it is known how it travels.
@@ -26,12 +29,11 @@ pub(super) struct PreparedRequest<'a> {
     pub(super) near: bool,
 }
 
-const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 /// What goes to any origin, if it is configured.
 const CROSS_ORIGIN_HEADERS: [HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
 /// What the probe or the connection decides.
-pub(super) const OURS: [HeaderName; 6] = [
+pub(super) const MANAGED_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -56,7 +58,7 @@ impl Http {
         form: Form,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut headers = self.credentials().headers(&OURS).map_err(|invalid| internal(&invalid.message))?;
+        let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| internal(&invalid.message))?;
         if hop.own {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
@@ -65,7 +67,7 @@ impl Http {
                 headers.remove(name);
             }
         }
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let authority = self.authority(hop);
         if form != Form::Two {

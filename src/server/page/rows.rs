@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{capitalize, chart, elapsed, status_icon};
 use crate::{
@@ -11,7 +10,10 @@ use crate::{
         measure::{Bound, Measure},
         words::{Category, Status},
     },
-    server::{query::CheckFilter, runbooks},
+    server::{
+        query::CheckFilter,
+        runbooks::{self, encode_segment},
+    },
 };
 
 pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
@@ -63,9 +65,8 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
 
 /// `PROBE/CHECK`; everything that is known of it is behind the link.
 pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
-    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (probe, check) = (&*probe.info.name, &*check.info.name);
-    html! { a href={ "api/v1/checks/" (encode(probe)) "/" (encode(check)) } { (probe) "/" wbr; (check) } }
+    html! { a href={ "api/v1/checks/" (encode_segment(probe)) "/" (encode_segment(check)) } { (probe) "/" wbr; (check) } }
 }
 
 /// Whom to ask and where to read what to do.

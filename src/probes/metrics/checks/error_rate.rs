@@ -86,7 +86,7 @@ impl Check<Page> for ErrorRate {
         let (Some(errors), Some(total)) = (&self.errors, &self.total) else {
             return self.runs.judge(seen, &self.max, self.window, self.min_samples);
         };
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };

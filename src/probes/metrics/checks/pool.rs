@@ -65,7 +65,7 @@ impl CheckKind<Page> for Pool {
 
 impl Check<Page> for Pool {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };

@@ -61,10 +61,10 @@ impl CheckKind<HttpFacts> for Response {
 
 impl Check<HttpFacts> for Response {
     fn judge(&mut self, seen: &Observation<HttpFacts>) -> Verdict {
-        match (&seen.failure, seen.facts.as_ref().and_then(|facts| facts.response.as_ref())) {
-            (Some(failure), _) => Verdict::not_measured(failure),
-            (None, Some(answered)) => self.verdict(answered),
-            (None, None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no answer"),
+        match seen.facts_or_verdict().map(|facts| &facts.response) {
+            Ok(Some(response)) => self.verdict(response),
+            Ok(None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no response"),
+            Err(verdict) => verdict,
         }
     }
 

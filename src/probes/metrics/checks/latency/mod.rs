@@ -104,7 +104,7 @@ impl Check<Page> for Latency {
         let Some(histogram) = &self.histogram else {
             return self.runs.judge(seen, &limits, self.window, self.min_samples);
         };
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
