@@ -35,6 +35,7 @@
 //! | [`settings`] | what an operator writes: files, includes, environment, flags, schema |
 //! | [`scheduler`] | time |
 //! | [`board`] | the latest state of everything, and the only place where it lives |
+//! | [`daemon_metrics`] | the daemon's metrics about itself, in a registry of the `prometheus` crate |
 //! | [`state`] | what survives a restart |
 //! | [`metrics`] | the board as pages for Prometheus |
 //! | [`server`] | the doors: routes, pages, API |
