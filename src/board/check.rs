@@ -164,7 +164,7 @@ impl CheckState {
     /// better, than it is. What has no status yet, or had none to judge by, takes the first result as it comes,
     /// unless that is worse than a pass: then the failure threshold holds it pending.
     fn next_status(&mut self, result: Status) -> Status {
-        let needed = match result.badness().cmp(&self.status.badness()) {
+        let needed = match result.severity_order().cmp(&self.status.severity_order()) {
             Ordering::Equal => {
                 self.streak = 0;
                 return result;
@@ -179,8 +179,8 @@ impl CheckState {
             }
         };
         // "Not enough seen yet" is a statement about the data, not about the thing: it holds at once.
-        let without_past =
-            matches!(self.status, Status::Pending | Status::Skipped) && result.badness() <= Status::Warn.badness();
+        let without_past = matches!(self.status, Status::Pending | Status::Skipped)
+            && result.severity_order() <= Status::Warn.severity_order();
         if result == Status::Pending || without_past || self.streak.unsigned_abs() >= needed {
             self.streak = 0;
             return result;

@@ -224,7 +224,7 @@ impl Snapshot {
     #[must_use]
     pub fn blockers_worst_first(&self) -> Vec<(&ProbeState, &CheckState)> {
         let mut blockers: Vec<_> = self.blockers().collect();
-        blockers.sort_by_key(|(_, check)| (check.status.rank(), check.info.severity, Reverse(check.since)));
+        blockers.sort_by_key(|(_, check)| (check.status.display_order(), check.info.severity, Reverse(check.since)));
         blockers
     }
 

@@ -44,7 +44,7 @@ fn check_name((probe, check): &Row<'_>) -> String {
 /// Worst first: what is wrong should not scroll away.
 fn sort_by_status<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
     let mut rows = rows.to_vec();
-    rows.sort_by_key(|(_, check)| check.status.rank());
+    rows.sort_by_key(|(_, check)| check.status.display_order());
     rows
 }
 

@@ -1,7 +1,7 @@
-//! One request and its answer over a connection that stands.
+//! One request and its response over an established connection.
 //!
-//! hyper's connection is a future that somebody must drive. Unless a connection is to be kept, it is driven beside
-//! the exchange, in the same task: nothing is spawned, so dropping the exchange closes the connection.
+//! hyper's connection is a future that must be polled. Unless the connection is to be kept, the task of the exchange
+//! polls both: nothing is spawned, so dropping the exchange closes the connection.
 
 use std::{
     future::{Future, poll_fn},
@@ -37,10 +37,10 @@ use crate::{
     },
 };
 
-/// Larger heads than this are refused: an endless one must end somewhere.
-const LARGEST_HEAD: usize = 64 << 10;
-/// More headers than this are refused: hyper's own default, for which it needs no memory of its own.
-const MOST_HEADERS: usize = 100;
+/// Largest head of a response; larger ones are refused.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Most headers of a response: hyper's default, for which it allocates nothing.
+const MAX_HEADERS: usize = 100;
 
 /// The answer, read to its end.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(crate) struct Reading {
     pub(crate) keep: bool,
 }
 
-/// The end of a connection that takes requests.
+/// The handle of a connection that accepts requests.
 #[derive(Debug)]
 pub(crate) struct Sender {
     dispatch: Dispatch,
@@ -72,10 +72,10 @@ enum Dispatch {
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
-/// What drives a connection; done when the connection is.
+/// The future that drives a connection; it ends with the connection.
 pub(crate) type Driver = BoxFuture<'static, ()>;
 
-/// A connection that stands, encrypted or not.
+/// An established connection, encrypted or not.
 pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
 
 /// Starts HTTP on a fresh connection.
@@ -87,22 +87,22 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
     // for example because the server refuses the client certificate, merely closes the channel of requests.
     let report = move |ended: hyper::Result<()>| {
         if let Err(error) = ended {
-            report.send_replace(Some(failure(&error)));
+            report.send_replace(Some(hyper_failure(&error)));
         }
     };
     if two {
-        let side = Side::default();
-        let builder = http2::Builder::new(side.clone()).max_header_list_size(LARGEST_HEAD as u32).to_owned();
-        let (sender, connection) = builder.handshake(stream).await.map_err(|error| failure(&error))?;
-        let driver = Box::pin(async move { report(side.drive(connection).await) });
+        let executor = LocalExecutor::default();
+        let builder = http2::Builder::new(executor.clone()).max_header_list_size(MAX_HEAD_BYTES as u32).to_owned();
+        let (sender, connection) = builder.handshake(stream).await.map_err(|error| hyper_failure(&error))?;
+        let driver = Box::pin(async move { report(executor.drive(connection).await) });
         return Ok((Sender { dispatch: Dispatch::Http2(sender), connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
-        .max_buf_size(LARGEST_HEAD)
-        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
         .handshake(stream)
         .await
-        .map_err(|error| failure(&error))?;
+        .map_err(|error| hyper_failure(&error))?;
     // TLS ends with a close_notify alert. A plain connection ends when its socket is closed, and needs no shutdown.
     let drive = poll_fn(move |cx| match encrypted {
         true => Pin::new(&mut connection).poll(cx),
@@ -174,7 +174,7 @@ impl Sender {
                 return cause;
             }
         }
-        failure(error)
+        hyper_failure(error)
     }
 }
 
@@ -182,7 +182,7 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let mut collector = Collector::new(encoding, reading.limit, reading.keep)?;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failure(&error))?;
+        let frame = frame.map_err(|error| hyper_failure(&error))?;
         // The other frames are trailers.
         if let Some(piece) = frame.data_ref() {
             collector.push(piece).await?;
@@ -192,7 +192,7 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
 }
 
 /// Drives a connection while an exchange needs it.
-pub(crate) async fn beside<T>(connection: impl Future + Unpin, exchange: impl Future<Output = T>) -> T {
+pub(crate) async fn drive_while<T>(connection: impl Future + Unpin, exchange: impl Future<Output = T>) -> T {
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
@@ -201,18 +201,18 @@ pub(crate) async fn beside<T>(connection: impl Future + Unpin, exchange: impl Fu
     }
 }
 
-/// Takes the tasks that HTTP/2 wants to have spawned, to drive them beside the connection instead.
+/// Collects the tasks that HTTP/2 would spawn, and polls them together with the connection instead.
 #[derive(Clone, Default)]
-struct Side(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+struct LocalExecutor(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
-impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Side {
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, task: F) {
         let mut new = self.0.lock();
         new.push(Box::pin(async { drop(task.await) }));
     }
 }
 
-impl Side {
+impl LocalExecutor {
     async fn drive<T>(self, connection: impl Future<Output = T>) -> T {
         let mut connection = std::pin::pin!(connection);
         let mut tasks = FuturesUnordered::new();
@@ -234,13 +234,13 @@ impl Side {
 }
 
 /// The failure behind an error of hyper.
-pub(crate) fn failure(error: &hyper::Error) -> Failure {
+pub(crate) fn hyper_failure(error: &hyper::Error) -> Failure {
     if let Some(failure) = tls::failure_in("TLS", error) {
         return failure;
     }
     let protocol = |text: &str| Failure::new(Reason::Protocol, text);
     if error.is_parse_too_large() {
-        let text = format!("the head of the answer is larger than 64KiB or has more than {MOST_HEADERS} headers");
+        let text = format!("the head of the answer is larger than 64KiB or has more than {MAX_HEADERS} headers");
         return Failure::new(Reason::TooLarge, text);
     }
     if error.is_parse_version_h2() {
@@ -260,7 +260,7 @@ pub(crate) fn failure(error: &hyper::Error) -> Failure {
         return protocol("the other end closed the connection before its answer was complete");
     }
     match std::error::Error::source(error).and_then(|cause| cause.downcast_ref()) {
-        Some(cause) => dial::broken("the connection broke", cause),
+        Some(cause) => dial::io_failure("the connection broke", cause),
         None => Failure::from_error(Reason::Protocol, "the exchange failed", error),
     }
 }

@@ -102,7 +102,7 @@ impl Set {
 
     /// Why there is nothing to judge, in a sentence.
     #[must_use]
-    pub fn emptiness(&self) -> String {
+    pub fn no_backup_reason(&self) -> String {
         let with = |state| self.backups.iter().filter(|b| b.state == state).count();
         let unfinished = with(State::Unfinished) + with(State::Empty) + with(State::Growing);
         match (unfinished, with(State::Future), with(State::NoTime)) {
@@ -124,7 +124,7 @@ impl BackupFacts {
             Err(verdict) => return verdict,
         };
         let worse = |mut a: Verdict, mut b: Verdict| {
-            if b.outcome.badness() > a.outcome.badness() {
+            if b.outcome.severity_order() > a.outcome.severity_order() {
                 std::mem::swap(&mut a, &mut b);
             }
             a.measures.append(&mut b.measures);

@@ -174,7 +174,7 @@ impl HttpProbe {
         let request = self.settings.request(hop, link.form, authorization)?;
         let (mut sender, driver) = exchange::open(link.stream, link.form == Form::Two).await?;
         if !reuse {
-            return exchange::beside(driver, exchange::ask(cx, &mut sender, request, reading)).await;
+            return exchange::drive_while(driver, exchange::ask(cx, &mut sender, request, reading)).await;
         }
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let answer = exchange::ask(cx, &mut sender, request, reading).await?;
@@ -222,7 +222,7 @@ impl HttpProbe {
         facts: &mut HttpFacts,
     ) -> Result<(TlsStream<TcpStream>, Form), Failure> {
         let Http { tls, http_version, host, .. } = &self.settings;
-        let handshake = if hop.own {
+        let handshake = if hop.same_origin {
             let name = host.as_deref().map_or(hop.target.host(), without_port);
             cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared.tls)).await
         } else {

@@ -23,7 +23,7 @@ pub(super) struct PreparedRequest<'a> {
     pub(super) method: Method,
     pub(super) body: Bytes,
     /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
-    pub(super) own: bool,
+    pub(super) same_origin: bool,
     /// Whether addresses that are local to this machine may be asked: the configured host may be one, and others only
     /// if it is.
     pub(super) near: bool,
@@ -46,7 +46,7 @@ impl<'a> PreparedRequest<'a> {
     /// The request that was configured.
     pub(super) fn first(http: &'a Http) -> Self {
         let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
-        Self { target: Cow::Borrowed(&http.url), method: http.method, body, own: true, near: true }
+        Self { target: Cow::Borrowed(&http.url), method: http.method, body, same_origin: true, near: true }
     }
 }
 
@@ -59,7 +59,7 @@ impl Http {
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| internal(&invalid.message))?;
-        if hop.own {
+        if hop.same_origin {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
             let others: Vec<_> = headers.keys().filter(|name| !CROSS_ORIGIN_HEADERS.contains(name)).cloned().collect();
@@ -90,7 +90,7 @@ impl Http {
     /// The value of `Host` or `:authority`.
     fn authority(&self, hop: &PreparedRequest<'_>) -> String {
         match &self.host {
-            Some(host) if hop.own => host.clone(),
+            Some(host) if hop.same_origin => host.clone(),
             _ => hop.target.authority().into_owned(),
         }
     }

@@ -203,7 +203,7 @@ impl MetricsProbe {
         })?;
         let mut parser = Parser::new(&self.wanted, limits, format);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| exchange::failure(&error))?;
+            let frame = frame.map_err(|error| exchange::hyper_failure(&error))?;
             // The other frames are trailers.
             if let Some(piece) = frame.data_ref() {
                 inflow.take(piece, |part| parser.feed(part)).await?;

@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     let mut selected: Vec<_> = all.checks().filter(|(probe, check)| filter.matches(probe, check)).collect();
     // A stable sort: within a status and severity the order of the configuration stays.
-    selected.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
+    selected.sort_by_key(|(_, check)| (check.info.category, check.status.display_order(), check.info.severity));
     html! {
         @for checks in selected.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
             @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, now)) }

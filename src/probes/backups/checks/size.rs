@@ -92,7 +92,7 @@ impl BackupSize {
     fn judge_set(&self, set: &Set) -> Verdict {
         let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
         let Some(newest) = sizes.next() else {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+            return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
         };
         let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.baseline).collect()) {

@@ -72,7 +72,7 @@ impl Check<Page> for Present {
             if outcome != Outcome::Pass {
                 missing.push(format!("`{selector}`"));
             }
-            if outcome.badness() > worst.badness() {
+            if outcome.severity_order() > worst.severity_order() {
                 worst = outcome;
             }
         }

@@ -90,7 +90,7 @@ impl Check<Page> for Throughput {
 
     fn constants(&self) -> Vec<Sample> {
         // After an outage there were fewer events for as long as the window sees it.
-        self.min.map(|_| window::shown(self.window)).into_iter().collect()
+        self.min.map(|_| window::window_sample(self.window)).into_iter().collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -157,7 +157,7 @@ mod tests {
         let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
         assert_eq!(steps(&check), ["throughput min fail 1", "throughput max warn 4", "throughput max fail 8"]);
-        assert_eq!(check.constants(), [window::shown(check.window)]);
+        assert_eq!(check.constants(), [window::window_sample(check.window)]);
         assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 

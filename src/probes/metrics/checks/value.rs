@@ -116,7 +116,7 @@ impl Check<Page> for Value {
             verdict.measures.iter().filter_map(crate::model::measure::Measure::headroom).fold(f64::INFINITY, f64::min)
         };
         let worse = |a: &Verdict, b: &Verdict| {
-            a.outcome.badness().cmp(&b.outcome.badness()).then_with(|| left(b).total_cmp(&left(a)))
+            a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
         };
         verdicts.max_by(worse).unwrap_or_else(|| no_data::missing(&self.series))
     }
@@ -131,7 +131,7 @@ impl Check<Page> for Value {
 
     fn constants(&self) -> Vec<Sample> {
         // After an outage the series have gained less for as long as the window sees it.
-        if self.rate && self.min.is_some() { vec![window::shown(self.window)] } else { Vec::new() }
+        if self.rate && self.min.is_some() { vec![window::window_sample(self.window)] } else { Vec::new() }
     }
 
     fn save(&self) -> Option<serde_json::Value> {

@@ -81,12 +81,12 @@ impl Response {
         let mut findings = Vec::new();
         let mut measures = Vec::new();
         for expectation in &self.expect {
-            let found = expectation.hold(answered, body, document.as_ref());
+            let found = expectation.evaluate(answered, body, document.as_ref());
             measures.extend(found.measure);
             findings.extend(found.finding.map(|finding| (expectation.name(), finding)));
         }
         // The first of the worst: what warns is a finding too, but only where nothing is worse.
-        let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.badness()));
+        let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.severity_order()));
         let verdict = match worst {
             Some((name, Finding { outcome, text })) => Verdict::new(*outcome, format!("{name}: {text}")),
             None if self.expect.len() == 1 => Verdict::new(Outcome::Pass, "the expectation is met"),

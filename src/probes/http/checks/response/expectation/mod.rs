@@ -223,7 +223,7 @@ impl Expectation {
     }
 
     /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
-    pub(crate) fn hold(
+    pub(crate) fn evaluate(
         &self,
         answered: &HttpResponse,
         body: &[u8],
