@@ -101,6 +101,7 @@ pub mod catalogue;
 pub mod checks;
 pub mod cli;
 mod compress;
+pub mod daemon_metrics;
 pub mod document;
 pub mod exposition;
 pub mod io;

@@ -4,9 +4,10 @@
 //! pages would hold a hundred pages. So if newer pages need the memory, the page with the oldest request is withdrawn:
 //! the connections of its readers break, the clients notice the missing bytes and can request the page again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::compress::{Decompressor, PartChecksum};
 
@@ -48,7 +49,7 @@ pub(crate) enum PageStream {
 impl Outgoing {
     /// Starts sending a page to a client, and withdraws the oldest pages if the total size exceeds the bound.
     pub(crate) fn send(&self, content: &Arc<SharedContent>) -> ContentReader {
-        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.0.lock();
         pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
         let room = MAX_BYTES.max(content.bytes.saturating_mul(MIN_PAGES));
         let mut total: usize =
@@ -89,7 +90,7 @@ impl SharedContent {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock()
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
         // A page without readers takes no memory.
         drop((newer, pages, readers));
         outgoing.send(&page(2));
-        assert_eq!(outgoing.0.lock().unwrap().len(), 1);
+        assert_eq!(outgoing.0.lock().len(), 1);
     }
 
     #[test]

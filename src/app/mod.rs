@@ -96,10 +96,7 @@ impl App {
         let store = generation.state.as_deref().map(StateStore::open).transpose()?.map(Arc::new);
         let board = Arc::new(Board::default());
         generation.publish_probes(&board, None, Timestamp::now());
-        board.update_daemon(|daemon| {
-            daemon.reload_successful = true;
-            daemon.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
-        });
+        board.update_daemon(|daemon| daemon.record_reload(Timestamp::now().as_duration().as_secs_f64()));
         if let Some(store) = &store {
             restore_state(store, &board, &generation);
         }
@@ -273,7 +270,7 @@ impl Daemon {
                     problems = text,
                     "the new configuration is invalid; the daemon continues with the previous one"
                 );
-                self.board.update_daemon(|daemon| daemon.reload_successful = false);
+                self.board.update_daemon(|daemon| daemon.reload_successful.set(0));
                 return Err(text);
             }
         };
@@ -304,10 +301,7 @@ impl Daemon {
             }
         }
         self.effective.store(Arc::clone(&self.generation.effective));
-        self.board.update_daemon(|daemon| {
-            daemon.reload_successful = true;
-            daemon.reloaded_at = Timestamp::now().as_duration().as_secs_f64();
-        });
+        self.board.update_daemon(|daemon| daemon.record_reload(Timestamp::now().as_duration().as_secs_f64()));
         tracing::info!(probes = self.generation.members().len(), started, "configuration reloaded");
     }
 

@@ -95,8 +95,8 @@ impl StateWriter {
             Ok(()) => {}
         }
         self.board.update_daemon(|daemon| match result {
-            Ok(()) => daemon.state_writes += 1,
-            Err(_) => daemon.state_failures += 1,
+            Ok(()) => daemon.state_writes.inc(),
+            Err(_) => daemon.state_failures.inc(),
         });
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         let board = Arc::new(Board::default());
         let mut state_writer = StateWriter::with_write("/state".into(), Arc::new(hang), Arc::clone(&board));
         state_writer.write(Vec::new());
-        let failures = || board.snapshot().daemon.state_failures;
+        let failures = || board.daemon().state_failures.get();
         assert_eq!(failures(), 0);
         for expected in [1, 2] {
             state_writer.write(Vec::new());

@@ -164,7 +164,7 @@ impl CheckState {
     /// worse, or all better, than the status. A check without a status (pending or skipped) accepts its first result at
     /// once, unless that result is worse than a warning: then the failure threshold keeps it pending.
     fn next_status(&mut self, result: Status) -> Status {
-        let needed = match result.badness().cmp(&self.status.badness()) {
+        let needed = match result.severity_order().cmp(&self.status.severity_order()) {
             Ordering::Equal => {
                 self.streak = 0;
                 return result;
@@ -178,9 +178,9 @@ impl CheckState {
                 self.info.success_threshold
             }
         };
-        // A pending result is a statement about missing data, not about the target: it applies at once.
-        let without_past =
-            matches!(self.status, Status::Pending | Status::Skipped) && result.badness() <= Status::Warn.badness();
+        // "Not enough seen yet" is a statement about the data, not about the thing: it holds at once.
+        let without_past = matches!(self.status, Status::Pending | Status::Skipped)
+            && result.severity_order() <= Status::Warn.severity_order();
         if result == Status::Pending || without_past || self.streak.unsigned_abs() >= needed {
             self.streak = 0;
             return result;

@@ -6,13 +6,10 @@
 mod check;
 mod probe;
 
-use std::{
-    cmp::Reverse,
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 pub use self::{
@@ -20,6 +17,7 @@ pub use self::{
     probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
+    daemon_metrics::DaemonMetrics,
     kind::RunReport,
     model::{
         check::CheckLimits,
@@ -32,6 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Board {
     inner: Mutex<BoardState>,
+    daemon: Arc<DaemonMetrics>,
     version: watch::Sender<u64>,
 }
 
@@ -39,22 +38,6 @@ pub struct Board {
 struct BoardState {
     probes: Vec<Arc<ProbeState>>,
     by_name: HashMap<String, usize>,
-    daemon: DaemonStats,
-}
-
-/// Statistics of the daemon itself.
-#[derive(Debug, Clone, Default)]
-pub struct DaemonStats {
-    /// Whether the last attempt to load the configuration succeeded.
-    pub reload_successful: bool,
-    /// Time of the last successful load, in seconds since the epoch.
-    pub reloaded_at: f64,
-    /// Panics caught in probes and checks.
-    pub panics: u64,
-    /// State files written.
-    pub state_writes: u64,
-    /// State files that could not be written.
-    pub state_failures: u64,
 }
 
 /// Immutable copy of the board.
@@ -64,13 +47,13 @@ pub struct Snapshot {
     pub version: u64,
     /// Every probe, in the order of the configuration.
     pub probes: Vec<Arc<ProbeState>>,
-    /// Statistics of the daemon.
-    pub daemon: DaemonStats,
+    /// The daemon's metrics about itself. They are live: their values may be newer than the rest of the snapshot.
+    pub daemon: Arc<DaemonMetrics>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { inner: Mutex::default(), version: watch::Sender::new(0) }
+        Self { inner: Mutex::default(), daemon: Arc::default(), version: watch::Sender::new(0) }
     }
 }
 
@@ -85,7 +68,6 @@ impl Board {
     ) {
         let mut inner = self.lock();
         let old = std::mem::take(&mut *inner);
-        inner.daemon = old.daemon;
         for (info, limits) in probes {
             let kept = old.by_name.get(&info.name).filter(|_| keep(&info.name)).and_then(|at| old.probes.get(*at));
             let state = kept.cloned().unwrap_or_else(|| Arc::new(ProbeState::new(info, limits, now)));
@@ -96,26 +78,37 @@ impl Board {
         self.notify(inner);
     }
 
-    /// Records one run of a probe. Returns the status changes for the log.
+    /// Records one run of a probe; returns the status changes, for the log.
     pub fn record(&self, probe: &str, report: RunReport, lateness: f64) -> Vec<StatusChange> {
-        let panics = u64::from(report.panics);
-        self.update(probe, |state, daemon| {
-            daemon.panics += panics;
-            state.record(report, lateness)
-        })
+        self.update(probe, |_| true, |state, daemon| state.count_and_record(report, lateness, daemon))
     }
 
-    /// Records that a probe was skipped because the probe `because`, on which it depends, fails.
+    /// Records one run of a probe unless a reload has replaced or removed the probe since the run started.
+    pub fn record_if_current(&self, info: &Arc<ProbeInfo>, report: RunReport, lateness: f64) -> Vec<StatusChange> {
+        let is_current = |state: &ProbeState| Arc::ptr_eq(&state.info, info);
+        self.update(&info.name, is_current, |state, daemon| state.count_and_record(report, lateness, daemon))
+    }
+
+    /// Records that a probe was not run because a probe that it depends on fails.
     pub fn skip(&self, probe: &str, because: &str, now: Timestamp) -> Vec<StatusChange> {
-        self.update(probe, |state, _| state.skip(because, now))
+        self.update(probe, |_| true, |state, _| state.skip(because, now))
+    }
+
+    /// Records a skipped run unless a reload has replaced or removed the probe.
+    pub fn skip_if_current(&self, info: &Arc<ProbeInfo>, because: &str, now: Timestamp) -> Vec<StatusChange> {
+        self.update(&info.name, |state| Arc::ptr_eq(&state.info, info), |state, _| state.skip(because, now))
     }
 
     /// Records runs that were left out because the previous run had not ended.
     pub fn add_overruns(&self, probe: &str, runs: u64) {
-        self.update(probe, |state, _| {
-            state.overruns += runs;
-            Vec::new()
-        });
+        self.update(
+            probe,
+            |_| true,
+            |state, _| {
+                state.overruns += runs;
+                Vec::new()
+            },
+        );
     }
 
     /// Marks results older than three intervals as `unknown`. Returns the status changes with the probe names. The
@@ -133,19 +126,28 @@ impl Board {
         changes
     }
 
-    /// Updates the statistics of the daemon.
-    pub fn update_daemon(&self, change: impl FnOnce(&mut DaemonStats)) {
-        let mut inner = self.lock();
-        change(&mut inner.daemon);
+    /// Updates metrics of the daemon that its pages show; cached pages are rendered again.
+    pub fn update_daemon(&self, update: impl FnOnce(&DaemonMetrics)) {
+        let inner = self.lock();
+        update(&self.daemon);
         self.notify(inner);
     }
 
-    /// Updates a probe's state with the state saved before a restart.
+    /// The daemon's metrics about itself.
+    pub fn daemon(&self) -> &DaemonMetrics {
+        &self.daemon
+    }
+
+    /// Replaces a probe's state by what survived a restart.
     pub fn restore(&self, probe: &str, restore: impl FnOnce(&mut ProbeState)) {
-        self.update(probe, |state, _| {
-            restore(state);
-            Vec::new()
-        });
+        self.update(
+            probe,
+            |_| true,
+            |state, _| {
+                restore(state);
+                Vec::new()
+            },
+        );
     }
 
     /// Returns the state of one probe.
@@ -157,7 +159,7 @@ impl Board {
     /// Returns a consistent copy of the whole board.
     pub fn snapshot(&self) -> Snapshot {
         let inner = self.lock();
-        Snapshot { version: *self.version.borrow(), probes: inner.probes.clone(), daemon: inner.daemon.clone() }
+        Snapshot { version: *self.version.borrow(), probes: inner.probes.clone(), daemon: Arc::clone(&self.daemon) }
     }
 
     /// Returns a receiver that is notified of every change with the new version.
@@ -168,20 +170,23 @@ impl Board {
     fn update(
         &self,
         probe: &str,
-        change: impl FnOnce(&mut ProbeState, &mut DaemonStats) -> Vec<StatusChange>,
+        is_current: impl FnOnce(&ProbeState) -> bool,
+        change: impl FnOnce(&mut ProbeState, &DaemonMetrics) -> Vec<StatusChange>,
     ) -> Vec<StatusChange> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        // A run may end just after a reload has removed its probe.
+        // A run may end just after a reload removed its probe.
         let Some(state) = inner.by_name.get(probe).and_then(|at| inner.probes.get_mut(*at)) else { return Vec::new() };
-        let changes = change(Arc::make_mut(state), &mut inner.daemon);
+        if !is_current(state) {
+            return Vec::new();
+        }
+        let changes = change(Arc::make_mut(state), &self.daemon);
         self.notify(guard);
         changes
     }
 
     fn lock(&self) -> MutexGuard<'_, BoardState> {
-        // No code panics while it holds the lock; if it did, the state would still be the previous one.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// Notifies subscribers. It takes the guard so that versions match states.
@@ -219,7 +224,7 @@ impl Snapshot {
     #[must_use]
     pub fn blockers_worst_first(&self) -> Vec<(&ProbeState, &CheckState)> {
         let mut blockers: Vec<_> = self.blockers().collect();
-        blockers.sort_by_key(|(_, check)| (check.status.rank(), check.info.severity, Reverse(check.since)));
+        blockers.sort_by_key(|(_, check)| (check.status.display_order(), check.info.severity, Reverse(check.since)));
         blockers
     }
 

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{CheckState, MAX_RECENT_RUNS, StatusChange};
 use crate::{
     checks::health,
+    daemon_metrics::DaemonMetrics,
     kind::RunReport,
     model::{
         check::CheckLimits,
@@ -117,7 +118,18 @@ impl ProbeState {
         self.last_attempt.is_some_and(|at| now.duration_since(at) > limit)
     }
 
-    pub(super) fn record(&mut self, report: RunReport, lateness: f64) -> Vec<StatusChange> {
+    /// Records a run and counts the panics that were caught in it.
+    pub(super) fn count_and_record(
+        &mut self,
+        report: RunReport,
+        lateness: f64,
+        daemon: &DaemonMetrics,
+    ) -> Vec<StatusChange> {
+        daemon.panics.inc_by(u64::from(report.panics));
+        self.record(report, lateness)
+    }
+
+    fn record(&mut self, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let at = report.at;
         self.runs += 1;
         if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))

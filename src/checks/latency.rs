@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    checks::window::{self, Window, five_minutes, one},
+    checks::window::{self, Window, default_min_samples, five_minutes},
     kind::CheckKind,
     model::{
         check::Check,
@@ -47,7 +47,7 @@ pub struct Latency {
     #[serde(default = "five_minutes")]
     window: Period,
     /// Minimum number of runs in the window. The check is pending while there are fewer.
-    #[serde(default = "one")]
+    #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
     #[serde(skip)]
     runs: Runs,
@@ -75,7 +75,7 @@ impl<F: Facts> Check<F> for Latency {
     }
 
     fn constants(&self) -> Vec<Sample> {
-        self.quantiles().limits().into_iter().chain([window::shown(self.window)]).collect()
+        self.quantiles().limits().into_iter().chain([window::window_sample(self.window)]).collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {

@@ -25,7 +25,7 @@ use crate::model::{
 use crate::model::{measure::MeasureInfo, units::Unit};
 
 /// The most pools that one check judges.
-pub const MOST: usize = 20;
+pub const MAX_POOLS: usize = 20;
 
 /// A connection pool as it is at one moment, in connections.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +64,7 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
     if pools.is_empty() {
         return Verdict::new(Outcome::Unknown(Reason::Empty), "there is no pool to judge");
     }
-    if pools.len() > MOST {
+    if pools.len() > MAX_POOLS {
         return too_many(pools.len());
     }
     let alone = pools.len() == 1;
@@ -79,7 +79,7 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
     let mut verdict = Verdict::of(measures);
     let unknown = Outcome::Unknown(Reason::Empty);
     match unclear {
-        Some(why) if verdict.outcome.badness() <= unknown.badness() => {
+        Some(why) if verdict.outcome.severity_order() <= unknown.severity_order() => {
             (verdict.outcome, verdict.summary) = (unknown, why);
         }
         _ if alone => {
@@ -102,7 +102,7 @@ pub const MEASURES: &[MeasureInfo] = &[
 /// What is said of more pools than one check judges.
 #[must_use]
 pub fn too_many(count: usize) -> Verdict {
-    let message = format!("there are {count} pools, more than {MOST}: narrow what this check selects");
+    let message = format!("there are {count} pools, more than {MAX_POOLS}: narrow what this check selects");
     Verdict::new(Outcome::Unknown(Reason::Limit), message)
 }
 

@@ -19,17 +19,17 @@ use crate::model::{
 };
 
 /// The most runs that one window holds; at 8 bytes a run for latencies that is less than a megabyte.
-pub const MOST: usize = 100_000;
+pub const MAX_RUNS: usize = 100_000;
 
 /// The longest window. Longer ones belong to the metrics store; and times are kept modulo 2^32 ms, which is 49 days.
-const LONGEST: Duration = Duration::from_secs(31 * 86_400);
+const MAX_WINDOW: Duration = Duration::from_secs(31 * 86_400);
 
 /// Values of the runs of the last while.
 #[derive(Debug)]
 pub struct Window<T> {
     /// The last run, in milliseconds since the epoch.
     newest: i64,
-    /// Milliseconds since the epoch modulo 2^32 (no run is older than [`LONGEST`]), oldest first.
+    /// Milliseconds since the epoch modulo 2^32 (no run is older than [`MAX_WINDOW`]), oldest first.
     entries: VecDeque<(u32, T)>,
 }
 
@@ -65,7 +65,7 @@ impl<T> Window<T> {
     pub fn push(&mut self, at: Timestamp, span: Period, value: T) {
         self.advance(at, span);
         // Settings don't allow it to come to this; a clock that stands still would.
-        if self.entries.len() == MOST {
+        if self.entries.len() == MAX_RUNS {
             self.entries.pop_front();
         }
         self.entries.push_back((low(self.newest), value));
@@ -126,12 +126,12 @@ impl<T: Clone + Serialize + DeserializeOwned> Window<T> {
     fn read(saved: serde_json::Value) -> Option<Self> {
         let Saved { newest, first, runs } = serde_json::from_value::<Saved<T>>(saved).ok()?;
         let mut at = first;
-        let mut entries = VecDeque::with_capacity(runs.len().min(MOST));
+        let mut entries = VecDeque::with_capacity(runs.len().min(MAX_RUNS));
         for (since, value) in runs {
             at = at.checked_add(i64::from(since))?;
             entries.push_back((low(at), value));
         }
-        let fits = at <= newest && newest.checked_sub(first)? <= i64::from(u32::MAX) && entries.len() <= MOST;
+        let fits = at <= newest && newest.checked_sub(first)? <= i64::from(u32::MAX) && entries.len() <= MAX_RUNS;
         fits.then_some(Self { newest, entries })
     }
 }
@@ -148,13 +148,13 @@ pub(crate) fn five_minutes() -> Period {
 }
 
 /// One: how many samples a verdict needs unless the settings say otherwise.
-pub(crate) fn one() -> NonZeroU32 {
+pub(crate) fn default_min_samples() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
 /// The length of a window as a sample, for a check in whose eyes an outage of its probe looks bad: so long does it go on
 /// being seen.
-pub(crate) fn shown(window: Period) -> Sample {
+pub(crate) fn window_sample(window: Period) -> Sample {
     Sample::new(&CHECK_WINDOW, [], window.seconds())
 }
 
@@ -173,7 +173,7 @@ pub fn validate(window: Period, least: u32, timing: &Timing) -> Result<(), Inval
         let message = format!("a window of {window} is shorter than the probe's interval of {interval}");
         return Err(Invalid::at("window", format!("{message}: most of the time it would hold no run at all")));
     }
-    if window.0 > LONGEST {
+    if window.0 > MAX_WINDOW {
         return Err(Invalid::at("window", format!("a window of {window} is longer than the most, 31d")));
     }
     if window.0 < timing.interval.saturating_mul(least) {
@@ -183,9 +183,9 @@ pub fn validate(window: Period, least: u32, timing: &Timing) -> Result<(), Inval
             format!("{least} runs are needed, but a window of {window} holds fewer at an interval of {interval}");
         return Err(Invalid::at(key, format!("{message}: widen the window to {least_window} or run more often")));
     }
-    if window.0.as_secs_f64() > timing.retry_interval.as_secs_f64() * MOST as f64 {
+    if window.0.as_secs_f64() > timing.retry_interval.as_secs_f64() * MAX_RUNS as f64 {
         let often = Period(timing.retry_interval);
-        let message = format!("a window of {window} at a run each {often} would hold more than {MOST} runs");
+        let message = format!("a window of {window} at a run each {often} would hold more than {MAX_RUNS} runs");
         return Err(Invalid::at("window", format!("{message}: shorten it or run less often")));
     }
     Ok(())

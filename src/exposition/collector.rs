@@ -10,27 +10,32 @@ use prometheus::{
 
 use super::families::{self, SampleSink};
 use crate::{
-    board::Board,
-    model::metric::{Family, Type},
+    board::{Board, Snapshot},
+    model::metric::{self, Family, Type},
 };
 
-/// Collects all families of the board for a `prometheus::Registry`. Collecting allocates all families as owned strings,
-/// which is too expensive for the daemon's own pages.
-#[derive(Debug)]
+/// Every family of the board, for a `prometheus::Registry`. It allocates a string for each label of each sample: see
+/// [`super`] for the cost. The daemon's metrics about itself are not among them, because they are metrics of their own.
 pub struct BoardCollector {
-    board: Arc<Board>,
+    snapshot: Box<dyn Fn() -> Snapshot + Send + Sync>,
     descriptions: Vec<Desc>,
 }
 
 impl BoardCollector {
-    /// Creates a collector of a board.
+    /// A collector of a board, which takes a snapshot each time it is asked.
     #[must_use]
     pub fn new(board: Arc<Board>) -> Self {
-        let names = |family: &Family| family.labels.iter().map(|label| (*label).to_owned()).collect();
-        let describe = |family: &&&Family| {
-            Desc::new(family.name.to_owned(), family.help.to_owned(), names(family), Default::default()).ok()
+        Self::with(move || board.snapshot())
+    }
+
+    /// A collector of whatever snapshot the function returns.
+    pub(super) fn with(snapshot: impl Fn() -> Snapshot + Send + Sync + 'static) -> Self {
+        let describe = |family: &&Family| {
+            let names = family.labels.iter().map(|label| (*label).to_owned()).collect();
+            Desc::new(family.name.to_owned(), family.help.to_owned(), names, Default::default()).ok()
         };
-        Self { board, descriptions: crate::model::metric::ALL.iter().filter_map(|family| describe(&family)).collect() }
+        let families = metric::ALL.iter().filter(|family| !families::is_daemon_family(family));
+        Self { snapshot: Box::new(snapshot), descriptions: families.filter_map(describe).collect() }
     }
 }
 
@@ -40,9 +45,9 @@ impl Collector for BoardCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let mut tree = ProtoSink::default();
-        families::write_families(&self.board.snapshot(), Some(0.0), &mut tree);
-        tree.finish()
+        let mut sink = ProtoSink::default();
+        families::write_families(&(self.snapshot)(), &[], &mut sink);
+        sink.finish()
     }
 }
 

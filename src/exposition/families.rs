@@ -10,12 +10,14 @@ use std::{
 };
 
 use jiff::Timestamp;
+use prometheus::proto::MetricFamily;
 
 use crate::{
-    board::{CheckState, DaemonStats, ProbeState, Snapshot, score_weight},
+    board::{CheckState, ProbeState, Snapshot, score_weight},
+    daemon_metrics,
     model::{
         measure::{Measure, MeasureInfo},
-        metric::{self, Family, Sample},
+        metric::{self, Family, Sample, Type},
         units::Unit,
         words::{Category, Outcome, Reason, Severity, Status},
     },
@@ -29,51 +31,68 @@ pub(super) trait SampleSink {
     fn sample(&mut self, labels: &[&str], value: f64);
 }
 
-/// Writes all families. `render_seconds` is the duration of the previous rendering; `None` omits the families about the
-/// daemon.
-pub(super) fn write_families(snapshot: &Snapshot, render_seconds: Option<f64>, sink: &mut dyn SampleSink) {
+/// Writes every family: `daemon` holds the daemon's own metrics as gathered from its registry, the board has the rest.
+/// Of the daemon's families, only the gathered ones are written.
+pub(super) fn write_families(snapshot: &Snapshot, daemon: &[MetricFamily], sink: &mut dyn SampleSink) {
     for family in metric::ALL {
-        let computed = COMPUTED_FAMILIES.iter().find(|(computed, _)| ptr::eq(*computed, *family));
-        match computed {
-            Some((_, FamilySource::DaemonStats(_) | FamilySource::RenderDuration)) if render_seconds.is_none() => {}
-            // The info families have additional labels and start themselves.
-            Some((_, FamilySource::Info(fill))) => fill(snapshot, &user_labels(snapshot, family), sink),
-            Some((_, fill)) => {
-                sink.family(family, &[]);
-                match fill {
-                    FamilySource::Daemon(fill) => fill(snapshot, sink),
-                    FamilySource::DaemonStats(fill) => fill(&snapshot.daemon, sink),
-                    FamilySource::Probe(value) => {
-                        snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
-                    }
-                    FamilySource::Probes(fill) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
-                    FamilySource::Checks(fill) => snapshot.checks().for_each(|(probe, check)| fill(probe, check, sink)),
-                    FamilySource::Values(unit) => {
-                        snapshot.checks().for_each(|(probe, check)| check_values(*unit, probe, check, sink))
-                    }
-                    FamilySource::Limits(unit) => {
-                        snapshot.checks().for_each(|(probe, check)| check_limits(*unit, probe, check, sink))
-                    }
-                    FamilySource::RenderDuration => {
-                        render_seconds.into_iter().for_each(|render_seconds| sink.sample(&[], render_seconds))
-                    }
-                    FamilySource::Info(_) => {}
-                }
+        if is_daemon_family(family) {
+            write_gathered(daemon, family, sink);
+            continue;
+        }
+        let source = BOARD_FAMILIES.iter().find(|(other, _)| ptr::eq(*other, *family));
+        // The info families may have more labels, and announce themselves.
+        if let Some((_, FamilySource::Info(fill))) = source {
+            fill(snapshot, &user_labels(snapshot, family), sink);
+            continue;
+        }
+        sink.family(family, &[]);
+        let checks = || snapshot.checks();
+        match source.map(|(_, source)| source) {
+            Some(FamilySource::Snapshot(fill)) => fill(snapshot, sink),
+            Some(FamilySource::Probe(value)) => {
+                snapshot.probes.iter().for_each(|probe| sink.sample(&[&probe.info.name], value(probe)));
             }
-            None => {
-                sink.family(family, &[]);
-                write_samples(snapshot, family, sink);
+            Some(FamilySource::Probes(fill)) => snapshot.probes.iter().for_each(|probe| fill(probe, sink)),
+            Some(FamilySource::Checks(fill)) => checks().for_each(|(probe, check)| fill(probe, check, sink)),
+            Some(FamilySource::Values(unit)) => {
+                checks().for_each(|(probe, check)| check_values(*unit, probe, check, sink))
             }
+            Some(FamilySource::Limits(unit)) => {
+                checks().for_each(|(probe, check)| check_limits(*unit, probe, check, sink))
+            }
+            Some(FamilySource::Info(_)) => {}
+            None => write_samples(snapshot, family, sink),
         }
     }
 }
 
-/// Source of a family that is not filled by the samples of checks or facts.
+/// Whether a family is filled by the daemon's registry rather than by the board.
+pub(super) fn is_daemon_family(family: &Family) -> bool {
+    daemon_metrics::FAMILIES.iter().any(|other| ptr::eq(*other, family))
+}
+
+/// Writes the samples of a family that a registry gathered, with the labels in the family's order.
+pub(super) fn write_gathered(gathered: &[MetricFamily], family: &Family, sink: &mut dyn SampleSink) {
+    let Some(found) = gathered.iter().find(|other| other.name() == family.name) else { return };
+    sink.family(family, &[]);
+    for metric in found.get_metric() {
+        let value_of =
+            |name: &&str| metric.get_label().iter().find(|pair| pair.name() == *name).map_or("", |p| p.value());
+        let labels: Vec<&str> = family.labels.iter().map(value_of).collect();
+        sink.sample(
+            &labels,
+            match family.kind {
+                Type::Gauge => metric.get_gauge().get_value(),
+                Type::Counter => metric.get_counter().get_value(),
+            },
+        );
+    }
+}
+
+/// The source of a family's samples on the board. A family without an entry has the samples of facts and verdicts.
 enum FamilySource {
-    /// Samples from the whole board.
-    Daemon(fn(&Snapshot, &mut dyn SampleSink)),
-    /// Samples from the statistics of the daemon.
-    DaemonStats(fn(&DaemonStats, &mut dyn SampleSink)),
+    /// Samples from the whole snapshot.
+    Snapshot(fn(&Snapshot, &mut dyn SampleSink)),
     /// One value for each probe.
     Probe(fn(&ProbeState) -> f64),
     /// Several samples for each probe.
@@ -86,16 +105,13 @@ enum FamilySource {
     Limits(Unit),
     /// Info family with the labels of the configuration.
     Info(fn(&Snapshot, &[&str], &mut dyn SampleSink)),
-    /// Duration of rendering.
-    RenderDuration,
 }
 
-static COMPUTED_FAMILIES: &[(&Family, FamilySource)] = &[
-    (&metric::BUILD_INFO, FamilySource::Daemon(|_, sink| sink.sample(&BUILD_LABELS, 1.0))),
-    (&metric::READY, FamilySource::Daemon(|all, sink| sink.sample(&[], bool_value(all.is_ready())))),
-    (&metric::CHECKS, FamilySource::Daemon(check_counts)),
-    (&metric::SCORE, FamilySource::Daemon(category_scores)),
-    (&metric::JUDGED, FamilySource::Daemon(judged_ratios)),
+static BOARD_FAMILIES: &[(&Family, FamilySource)] = &[
+    (&metric::READY, FamilySource::Snapshot(|all, sink| sink.sample(&[], bool_value(all.is_ready())))),
+    (&metric::CHECKS, FamilySource::Snapshot(check_counts)),
+    (&metric::SCORE, FamilySource::Snapshot(category_scores)),
+    (&metric::JUDGED, FamilySource::Snapshot(judged_ratios)),
     (&metric::PROBE_INFO, FamilySource::Info(probe_info)),
     (
         &metric::PROBE_SUCCESS,
@@ -141,24 +157,7 @@ static COMPUTED_FAMILIES: &[(&Family, FamilySource)] = &[
     (&metric::CHECK_LIMIT_TIMESTAMP, FamilySource::Limits(Unit::Timestamp)),
     (&metric::CHECK_VALUE_NUMBER, FamilySource::Values(Unit::Number)),
     (&metric::CHECK_LIMIT_NUMBER, FamilySource::Limits(Unit::Number)),
-    (
-        &metric::CONFIG_RELOAD_SUCCESSFUL,
-        FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], bool_value(daemon.reload_successful))),
-    ),
-    (&metric::CONFIG_RELOAD_TIMESTAMP, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.reloaded_at))),
-    (&metric::SCRAPE_DURATION, FamilySource::RenderDuration),
-    (&metric::PANICS, FamilySource::DaemonStats(|daemon, sink| sink.sample(&[], daemon.panics as f64))),
-    (
-        &metric::STATE_WRITES,
-        FamilySource::DaemonStats(|daemon, sink| {
-            sink.sample(&["success"], daemon.state_writes as f64);
-            sink.sample(&["failure"], daemon.state_failures as f64);
-        }),
-    ),
 ];
-
-/// Version, revision and compiler of the build.
-const BUILD_LABELS: [&str; 3] = [env!("CARGO_PKG_VERSION"), env!("READINESS_REVISION"), env!("READINESS_RUSTC")];
 
 fn bool_value(yes: bool) -> f64 {
     f64::from(u8::from(yes))
@@ -219,14 +218,7 @@ fn judged_ratios(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
 /// Names of the configured labels that are valid and not used by the family.
 fn user_labels<'a>(snapshot: &'a Snapshot, family: &Family) -> Vec<&'a str> {
     let all: BTreeSet<&str> = snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
-    all.into_iter().filter(|name| is_label(name) && !family.labels.contains(name)).collect()
-}
-
-fn is_label(name: &str) -> bool {
-    let mut letters = name.bytes();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
-        && !name.starts_with("__")
+    all.into_iter().filter(|name| metric::is_label_name(name) && !family.labels.contains(name)).collect()
 }
 
 fn user_values<'a>(probe: &'a ProbeState, more: &[&str]) -> impl Iterator<Item = &'a str> {

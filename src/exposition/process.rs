@@ -1,11 +1,22 @@
 //! The `process_*` metrics of this process, read from /proc.
 //!
-//! The `prometheus` crate's process collector counts CPU time in whole seconds, which is too coarse for a daemon that
-//! uses a few milliseconds per second. Without /proc, no metric is exposed.
+//! The `prometheus` crate has a collector of these, too, but it counts CPU in whole seconds: too coarse for a daemon
+//! that needs a few milliseconds a second. Without /proc nothing is exposed.
 
 use std::fs;
 
-use super::{ExpositionFormat, encoder::LineEncoder, families::SampleSink, page_buffer::PageBuffer};
+use prometheus::{
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use super::{
+    ExpositionFormat,
+    collector::ProtoSink,
+    encoder::LineEncoder,
+    families::{self, SampleSink},
+    page_buffer::PageBuffer,
+};
 use crate::model::metric::{Family, TASKS, Type};
 
 /// Clock ticks per second in /proc. The Linux ABI fixes the value, whatever the kernel's timer frequency.
@@ -14,6 +25,7 @@ const CLOCK_TICKS_PER_SECOND: f64 = 100.0;
 macro_rules! process {
     ($($id:ident: $kind:ident $name:literal $help:literal;)+) => {
         $(static $id: Family = Family { name: $name, kind: Type::$kind, help: $help, labels: &[], retained: false };)+
+        static FAMILIES: &[&Family] = &[$(&$id),+];
     };
 }
 
@@ -27,32 +39,57 @@ process! {
     START: Gauge "process_start_time_seconds" "When the process started, since the epoch.";
 }
 
-/// Metrics of this process.
-#[derive(Debug)]
-pub(super) struct Process {
-    /// Start time. It is read once, because /proc/stat lists every interrupt counter.
+/// A collector of the `process_*` families of this process.
+pub(super) struct ProcessCollector {
+    /// Start time of the process. It is read once, because /proc/stat is expensive: it lists every interrupt.
     start: Option<f64>,
+    descriptions: Vec<Desc>,
 }
 
-impl Process {
-    pub(super) fn current() -> Self {
-        Self { start: start_time(&fs::read_to_string("/proc/self/stat").unwrap_or_default()) }
+/// Whether a family belongs to the tail of a page: it changes although the board doesn't.
+pub(super) fn is_in_tail(name: &str) -> bool {
+    tail_families().any(|family| family.name == name)
+}
+
+/// The tail of a page: the gathered families that change although the board doesn't, and the end of the page.
+pub(super) fn render_tail(format: ExpositionFormat, gathered: &[MetricFamily]) -> String {
+    let mut encoder = LineEncoder::new(format, PageBuffer::plain());
+    tail_families().for_each(|family| families::write_gathered(gathered, family, &mut encoder));
+    let mut text = encoder.finish().into_text();
+    if format == ExpositionFormat::OpenMetrics {
+        text.push_str("# EOF\n");
+    }
+    text
+}
+
+fn tail_families() -> impl Iterator<Item = &'static Family> {
+    [&TASKS].into_iter().chain(FAMILIES.iter().copied())
+}
+
+impl Default for ProcessCollector {
+    fn default() -> Self {
+        let describe = |family: &&Family| {
+            Desc::new(family.name.to_owned(), family.help.to_owned(), Vec::new(), Default::default()).ok()
+        };
+        let start = start_time(&fs::read_to_string("/proc/self/stat").unwrap_or_default());
+        Self { start, descriptions: FAMILIES.iter().filter_map(describe).collect() }
+    }
+}
+
+impl Collector for ProcessCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
     }
 
-    /// Renders the end of a page.
-    pub(super) fn render_tail(&self, format: ExpositionFormat, tasks: usize) -> String {
-        let mut lines = LineEncoder::new(format, PageBuffer::plain());
-        self.write(tasks, &mut lines);
-        let mut text = lines.finish().into_text();
-        if format == ExpositionFormat::OpenMetrics {
-            text.push_str("# EOF\n");
-        }
-        text
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut sink = ProtoSink::default();
+        self.write(&mut sink);
+        sink.finish()
     }
+}
 
-    fn write(&self, tasks: usize, sink: &mut dyn SampleSink) {
-        sink.family(&TASKS, &[]);
-        sink.sample(&[], tasks as f64);
+impl ProcessCollector {
+    fn write(&self, sink: &mut dyn SampleSink) {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let kilobytes = |key| number_after(&status, key).map(|kilobytes| kilobytes * 1024.0);

@@ -1,12 +1,8 @@
 //! The context of one run: its time budget, the resources that probes share, and the secrets that it has read.
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::resources::Resources;
@@ -37,12 +33,12 @@ impl Context {
         let mut hidden = SentSecrets::default();
         add(&mut hidden);
         let held = self.shared.registry.hold(hidden);
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        self.held.lock().push(held);
     }
 
     /// What was told to [`Context::hide`], to be held until the next run.
     pub(crate) fn take_held(&self) -> Vec<Held> {
-        std::mem::take(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.held.lock())
     }
 
     /// How much of the timeout is left: for a probe that has several tries to share out.
@@ -58,7 +54,7 @@ impl Context {
         impl Drop for Clock<'_> {
             fn drop(&mut self) {
                 let spent = self.2.elapsed();
-                let mut phases = self.0.phases.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut phases = self.0.phases.lock();
                 match phases.iter_mut().find(|(phase, _)| *phase == self.1) {
                     Some((_, total)) => *total += spent,
                     None => phases.push((self.1, spent)),
@@ -72,7 +68,7 @@ impl Context {
     /// The phases so far, in the order in which they were entered.
     #[must_use]
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.phases.lock().clone()
     }
 }
 

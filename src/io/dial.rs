@@ -68,16 +68,16 @@ pub(crate) async fn connect_unless(
     if let Some(failure) = found.iter().find_map(|address| forbidden(address.ip())) {
         return Err(failure);
     }
-    let addresses: Vec<_> = found.into_iter().filter(|address| family.takes(*address)).collect();
+    let addresses: Vec<_> = found.into_iter().filter(|address| family.accepts(*address)).collect();
     if addresses.is_empty() {
         return Err(Failure::new(Reason::Resolve, format!("{host} has no {family} address")));
     }
-    cx.phase(Phase::Connect, first_of(cx, host, &addresses)).await
+    cx.phase(Phase::Connect, connect_first(cx, host, &addresses)).await
 }
 
 /// The failure behind an I/O error of a connection that stood already.
 #[must_use]
-pub fn broken(what: &str, error: &io::Error) -> Failure {
+pub fn io_failure(what: &str, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::TimedOut => Reason::Timeout,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Reason::Unreachable,
@@ -110,30 +110,30 @@ pub(crate) async fn resolve(host: &str, port: u16, shared: &Resources) -> Result
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-async fn first_of(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
+async fn connect_first(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut failures = Vec::new();
     for (at, address) in addresses.iter().enumerate() {
         // Each gets an even share of the time that is left, so that a dead one can't use up that of the next.
         let share = cx.remaining() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
-        match one(*address, share).await {
+        match connect_one(*address, share).await {
             Ok(stream) => return Ok((stream, *address)),
             Err(failure) => failures.push((*address, failure)),
         }
     }
-    Err(told(host, failures))
+    Err(summarize_failures(host, failures))
 }
 
-async fn one(address: SocketAddr, share: Duration) -> Result<TcpStream, Failure> {
+async fn connect_one(address: SocketAddr, share: Duration) -> Result<TcpStream, Failure> {
     let stream = timeout(share, TcpStream::connect(address))
         .await
         .map_err(|_| Failure::new(Reason::Timeout, "no answer"))?
-        .map_err(|error| unconnected(&error))?;
+        .map_err(|error| connect_failure(&error))?;
     // Without it, a request in two packets waits for an acknowledgement of the first.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-fn unconnected(error: &io::Error) -> Failure {
+fn connect_failure(error: &io::Error) -> Failure {
     use io::ErrorKind as Kind;
     let (reason, text) = match error.kind() {
         Kind::ConnectionRefused => (Reason::Refused, "connection refused".to_owned()),
@@ -149,9 +149,9 @@ fn unconnected(error: &io::Error) -> Failure {
     Failure::new(reason, text)
 }
 
-/// One failure out of those of all addresses. An answer, even a refusal, says more about the target than silence,
-/// and silence more than an address family that this machine does not have.
-fn told(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
+/// Combines the failures of all addresses into one. A response, even a refusal, says more about the target than a
+/// timeout, and a timeout more than an address family that this machine does not have.
+fn summarize_failures(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
     let telling = |reason| match reason {
         // Nothing was tried.
         Reason::Limit => 3,
@@ -165,7 +165,7 @@ fn told(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
 }
 
 impl AddressFamily {
-    fn takes(self, address: SocketAddr) -> bool {
+    fn accepts(self, address: SocketAddr) -> bool {
         match self {
             Self::Any => true,
             Self::Ip4 => address.is_ipv4(),

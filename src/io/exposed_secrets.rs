@@ -4,8 +4,9 @@ use std::{
     collections::HashMap,
     fs::Metadata,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
+
+use parking_lot::Mutex;
 
 use super::bounded_file::{self, FileVersion};
 
@@ -17,7 +18,7 @@ impl ExposedSecrets {
     /// Warns in the log of a file that was just read.
     pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
         let stamp = FileVersion::of(found);
-        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.0.lock();
         if warned.get(path).is_some_and(|known| *known == stamp) {
             return;
         }

@@ -14,17 +14,17 @@ use crate::{
 };
 
 /// Names being looked up at once: so many less one may have a nameserver that is silent.
-const LOOKUPS: usize = 128;
+const MAX_LOOKUPS: usize = 128;
 /// Small files (secrets, certificates) being read at once.
-const FILES: usize = 64;
+const MAX_FILE_READS: usize = 64;
 /// Runs of `backups` probes that list or read at once.
-const BACKUPS: usize = 64;
+const MAX_BACKUP_READS: usize = 64;
 
 /// Heavy facts being judged at once: this is computing, so that more threads would only take turns.
 const MAX_JUDGING: usize = 2;
 
 /// So many threads may block: all of the above, and some that write the state and read the configuration.
-pub const THREADS: usize = LOOKUPS + FILES + BACKUPS + MAX_JUDGING + LANES + 16;
+pub const THREADS: usize = MAX_LOOKUPS + MAX_FILE_READS + MAX_BACKUP_READS + MAX_JUDGING + LANES + 16;
 /// Lanes of [`Resources`]; each occupies a thread while it has work.
 const LANES: usize = 3;
 
@@ -51,14 +51,14 @@ pub struct Resources {
 impl Default for Resources {
     fn default() -> Self {
         let room = |threads| Arc::new(Semaphore::new(threads));
-        let files = room(FILES);
+        let files = room(MAX_FILE_READS);
         let exposed = Arc::<ExposedSecrets>::default();
         Self {
-            names: SingleFlight::new(room(LOOKUPS)),
+            names: SingleFlight::new(room(MAX_LOOKUPS)),
             secrets: SingleFlight::new(Arc::clone(&files)),
             registry: Arc::default(),
             exposed: Arc::clone(&exposed),
-            backups: room(BACKUPS),
+            backups: room(MAX_BACKUP_READS),
             judging: room(MAX_JUDGING),
             tls: Arc::new(tls::Cache::new(files, exposed)),
             light_logins: Lane::default(),

@@ -1,15 +1,12 @@
-//! Work that nobody can cancel, such as opening a file of a dead mount: each on a thread, so many at most, and for
-//! each key one at a time.
+//! Blocking work that can't be canceled, such as opening a file on a dead mount. Each piece of work has a thread; the
+//! number of threads is bounded, and for each key at most one is busy.
 //!
-//! A run that asks for what is under way already joins it. What hangs therefore holds one thread, however many runs
-//! have given up on it.
+//! A run that asks for a key joins the work that is in flight for it. Work that hangs therefore occupies one thread,
+//! however many runs have given up waiting for it.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::model::{failure::Failure, words::Reason};
@@ -17,14 +14,14 @@ use crate::model::{failure::Failure, words::Reason};
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<K, T> {
-    room: Arc<Semaphore>,
-    under_way: Arc<Mutex<InFlight<K, T>>>,
+    permits: Arc<Semaphore>,
+    in_flight: Arc<Mutex<InFlight<K, T>>>,
 }
 
 type InFlight<K, T> = HashMap<K, Pending<T>>;
 type Pending<T> = watch::Receiver<Option<Result<T, Failure>>>;
 
-/// Takes the work off the list when it has ended, however it ends.
+/// Removes the work from the list when it ends, also by a panic.
 struct Entry<K: Eq + Hash, T>(Arc<Mutex<InFlight<K, T>>>, K);
 
 impl<K, T> SingleFlight<K, T>
@@ -32,47 +29,48 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Nothing under way; `room` may be shared with others.
-    pub(crate) fn new(room: Arc<Semaphore>) -> Self {
-        Self { room, under_way: Arc::default() }
+    /// Nothing in flight. The permits bound the busy threads; other instances may share them.
+    pub(crate) fn new(permits: Arc<Semaphore>) -> Self {
+        Self { permits, in_flight: Arc::default() }
     }
 
-    /// The result of this work, or of the same work that somebody else has begun.
+    /// The result of this work, or of work for the same key that is in flight already.
     pub(crate) async fn run(
         &self,
         key: K,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let begun = locked(&self.under_way).get(&key).cloned();
+        let begun = self.in_flight.lock().get(&key).cloned();
         let mut pending = match begun {
             Some(pending) => pending,
-            None => self.begin(key, work).await?,
+            None => self.start_work(key, work).await?,
         };
         // Without a result there was a panic, or the program ends.
         let result = pending.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
-        result.unwrap_or_else(|| Err(broken_off()))
+        result.unwrap_or_else(|| Err(work_aborted()))
     }
 
-    async fn begin(
+    async fn start_work(
         &self,
         key: K,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<Pending<T>, Failure> {
-        let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| broken_off())?;
-        let mut under_way = locked(&self.under_way);
-        // Begun by another run while this one waited for room.
-        if let Some(pending) = under_way.get(&key) {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| work_aborted())?;
+        let mut in_flight = self.in_flight.lock();
+        // Begun by another run while this one waited for permits.
+        if let Some(pending) = in_flight.get(&key) {
             return Ok(pending.clone());
         }
         let (tell, pending) = watch::channel(None);
-        under_way.insert(key.clone(), pending.clone());
-        let entry = Entry(Arc::clone(&self.under_way), key);
+        in_flight.insert(key.clone(), pending.clone());
+        let entry = Entry(Arc::clone(&self.in_flight), key);
         tokio::task::spawn_blocking(move || {
-            // Both held until the work ends, however long ago the last run has given up.
-            let (_permit, entry) = (permit, entry);
+            // The permit and the entry are held until the work ends, even if every run has given up waiting for it.
+            let (permit, entry) = (permit, entry);
             let result = work();
-            // First: whoever asks after the end is to get a result of after the end.
-            drop(entry);
+            // Both are released before the result is sent: a caller that has the result finds a free permit, and its
+            // next request starts new work.
+            drop((entry, permit));
             let _ = tell.send(Some(result));
         });
         Ok(pending)
@@ -81,15 +79,11 @@ where
 
 impl<K: Eq + Hash, T> Drop for Entry<K, T> {
     fn drop(&mut self) {
-        locked(&self.0).remove(&self.1);
+        self.0.lock().remove(&self.1);
     }
 }
 
-fn locked<K, T>(under_way: &Mutex<InFlight<K, T>>) -> MutexGuard<'_, InFlight<K, T>> {
-    under_way.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn broken_off() -> Failure {
+fn work_aborted() -> Failure {
     Failure::new(Reason::Internal, "work on another thread broke off")
 }
 
@@ -118,7 +112,7 @@ mod tests {
             let (begun, hang) = (Arc::clone(&begun), Arc::clone(&hang));
             joint.run("dead", move || {
                 begun.fetch_add(1, Ordering::SeqCst);
-                let _ = hang.lock().unwrap().recv();
+                let _ = hang.lock().recv();
                 Ok(1)
             })
         };
@@ -129,7 +123,7 @@ mod tests {
         let (late, ()) = tokio::join!(hanging(), async { end.send(()).unwrap() });
         assert_eq!((late.unwrap(), begun.load(Ordering::SeqCst)), (1, 1));
         assert_eq!(joint.run("dead", || Ok(3)).await.unwrap(), 3, "what has ended is begun anew");
-        assert_eq!(joint.room.available_permits(), 2);
+        assert_eq!(joint.permits.available_permits(), 2);
     }
 
     #[tokio::test]

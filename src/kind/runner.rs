@@ -1,13 +1,10 @@
 //! Runs a probe and its checks once: applies the timeout, catches panics and redacts secrets.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{Detail, Job, RunReport};
@@ -97,11 +94,11 @@ impl<P: Probe> Job for Runner<P> {
 impl<P: Probe> Runner<P> {
     /// Locks the checks while they judge or are saved, never across an await.
     fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.checks.lock()
     }
 
     fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
-        let read = self.file_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = self.file_secrets.lock();
         self.shared.registry.redact(read.iter().chain([&self.configured_secrets]), work);
     }
 
@@ -146,7 +143,7 @@ impl<P: Probe> Runner<P> {
         let phases = cx.phases();
         let read = cx.take_held();
         if !read.is_empty() {
-            *self.file_secrets.lock().unwrap_or_else(PoisonError::into_inner) = read;
+            *self.file_secrets.lock() = read;
         }
         let outcome = match outcome {
             // Facts that arrive after the timeout count as a timeout. A final synchronous step can't be interrupted,
@@ -209,7 +206,7 @@ fn timeout_failure(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
 }
 
 fn judge_all<F: Facts>(checks: &SharedChecks<F>, observation: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {
-    let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut checks = checks.lock();
     checks.iter_mut().map(|check| judge(check.as_mut(), observation, panics)).collect()
 }
 

@@ -146,6 +146,43 @@ impl<T: Amount, D: Direction> Limit<T, D> {
     }
 }
 
+/// A lower and an upper limit on one value; each may be missing.
+#[derive(Clone, Copy, Debug)]
+pub struct Range<T> {
+    /// The lower limit.
+    pub min: Option<Min<T>>,
+    /// The upper limit.
+    pub max: Option<Max<T>>,
+}
+
+impl<T: Amount> Range<T> {
+    /// Whether there is no limit at all.
+    #[must_use]
+    pub fn is_unbounded(&self) -> bool {
+        self.min.is_none() && self.max.is_none()
+    }
+
+    /// Whether no value can meet both limits.
+    #[must_use]
+    pub fn is_crossed(&self) -> bool {
+        self.min.as_ref().zip(self.max.as_ref()).is_some_and(|(min, max)| min.end() > max.end())
+    }
+
+    /// The value compared with each limit.
+    #[must_use]
+    pub fn measures(&self, name: &'static str, value: f64) -> Vec<Measure> {
+        self.measures_as(name, value, T::UNIT)
+    }
+
+    /// As [`Range::measures`], for a value whose unit only the check knows.
+    #[must_use]
+    pub fn measures_as(&self, name: &'static str, value: f64, unit: Unit) -> Vec<Measure> {
+        let min = self.min.as_ref().map(|min| min.measure_as(name, value, unit));
+        let max = self.max.as_ref().map(|max| max.measure_as(name, value, unit));
+        min.into_iter().chain(max).collect()
+    }
+}
+
 impl<'de, T: Amount + Deserialize<'de>, D: Direction> Deserialize<'de> for Limit<T, D> {
     fn deserialize<De: Deserializer<'de>>(from: De) -> Result<Self, De::Error> {
         struct OneOrTwo<T, D>(PhantomData<(T, D)>);

@@ -191,6 +191,15 @@ families! {
         "Number of writes of the state file by result.";
 }
 
+/// Whether a text is a label name that Prometheus accepts and does not reserve for itself.
+#[must_use]
+pub fn is_label_name(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+        && !name.starts_with("__")
+}
+
 /// Returns the generic family for the values of measures in a unit.
 #[must_use]
 pub fn value_family(unit: Unit) -> &'static Family {

@@ -5,7 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{failure::Failure, metric::Sample, words::Phase};
+use super::{
+    failure::Failure,
+    metric::Sample,
+    verdict::Verdict,
+    words::{Outcome, Phase, Reason},
+};
 
 /// When a probe runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -40,6 +45,20 @@ impl<F> Observation<F> {
     #[must_use]
     pub fn epoch(&self) -> f64 {
         self.at.as_duration().as_secs_f64()
+    }
+
+    /// The facts of a run that worked.
+    ///
+    /// # Errors
+    /// The verdict of every check on a run that failed, or that brought no facts: `unknown`.
+    pub fn facts_or_verdict(&self) -> Result<&F, Verdict> {
+        match (&self.failure, &self.facts) {
+            (Some(failure), _) => Err(Verdict::not_measured(failure)),
+            (None, Some(facts)) => Ok(facts),
+            (None, None) => {
+                Err(Verdict::new(Outcome::Unknown(Reason::Internal), "a run that worked has brought no facts"))
+            }
+        }
     }
 }
 

@@ -31,15 +31,15 @@ pub struct Pattern {
 pub struct TooLong;
 
 /// Memory for one compiled expression: `\w{1000}` needs more than this and is nothing to run every few seconds.
-const LARGEST: usize = 1 << 20;
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// Steps (bytes of the text times states) that any search may take. Measured: up to 27 ns each, so 50 ms.
-const STEPS: usize = 2_000_000;
+const MAX_STEPS: usize = 2_000_000;
 /// The same for `\b` in a text that is not ASCII, of which the lazy DFA knows nothing.
-const STEPS_AT_WORDS: usize = 10 * STEPS;
+const MAX_STEPS_AT_WORDS: usize = 10 * MAX_STEPS;
 
 /// Memory of the lazy DFA. Most expressions need a hundredth; one that needs more, needs it again every few bytes.
-const CACHE: usize = 512 << 10;
+const MAX_CACHE_BYTES: usize = 512 << 10;
 /// An expression that fills the memory and needs a new state more often than this is given up.
 const BYTES_PER_STATE: usize = 1_000;
 
@@ -53,7 +53,7 @@ impl Pattern {
             return Err("an empty expression matches everything".to_owned());
         }
         let too_large = || format!("`{text}` needs more than 1MiB of memory: make it smaller");
-        let regex = RegexBuilder::new(text).size_limit(LARGEST).build().map_err(|error| match error {
+        let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => too_large(),
             error => error.to_string(),
         })?;
@@ -75,14 +75,14 @@ impl Pattern {
     /// As with [`Pattern::is_match`].
     pub fn over(&self, bytes: usize) -> Result<Search<'_>, TooLong> {
         let (regex, steps) = (&self.regex, self.states.saturating_mul(bytes));
-        if steps <= STEPS {
+        if steps <= MAX_STEPS {
             return Ok(Search { regex, steps, lazy: None });
         }
         // Made anew each time: texts like this are rare, and to make it takes less than to search them.
         let automaton = automaton(regex.as_str()).ok_or(TooLong)?;
         let config = dfa::Config::new()
             .unicode_word_boundary(true)
-            .cache_capacity(CACHE)
+            .cache_capacity(MAX_CACHE_BYTES)
             .skip_cache_capacity_check(true)
             .minimum_cache_clear_count(Some(1))
             .minimum_bytes_per_state(Some(BYTES_PER_STATE));
@@ -151,7 +151,7 @@ impl Search<'_> {
         let Some((dfa, cache)) = &mut self.lazy else { return Ok(self.regex.is_match(bytes)) };
         match dfa.try_search_fwd(cache, &Input::new(bytes).earliest(true)) {
             Ok(found) => Ok(found.is_some()),
-            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && self.steps <= STEPS_AT_WORDS => {
+            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && self.steps <= MAX_STEPS_AT_WORDS => {
                 Ok(self.regex.is_match(bytes))
             }
             Err(_) => Err(TooLong),
@@ -161,7 +161,8 @@ impl Search<'_> {
 
 /// The same automaton that the crate `regex` makes of it, for bytes.
 fn automaton(text: &str) -> Option<NFA> {
-    let config = thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(LARGEST));
+    let config =
+        thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(MAX_PATTERN_BYTES));
     thompson::Compiler::new().syntax(syntax::Config::new().utf8(false)).configure(config).build(text).ok()
 }
 

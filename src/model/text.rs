@@ -3,35 +3,37 @@
 //! What a target says is foreign: it may be endless, forge further lines of a log, or steer the terminal on which it
 //! is read. A sentence is one bounded line of what can be seen.
 
-use std::fmt::Write;
-
 /// Characters of a sentence; enough for an explanation, and ten thousand of them are no burden.
-const LONGEST: usize = 1_000;
+const MAX_CHARS: usize = 1_000;
 
 /// The text as one line: blanks for line ends, visible escapes for what can't be seen, cut where it is too long.
 pub(crate) fn one_line(text: impl Into<String>) -> String {
     let text = text.into();
     // Most are plain.
-    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.len() <= MAX_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text;
     }
-    if text.len() <= LONGEST && !text.chars().any(is_unseen) {
+    if text.len() <= MAX_CHARS && !text.chars().any(is_unseen) {
         return text;
     }
-    let mut out = String::with_capacity(LONGEST.min(text.len()));
+    let mut out = String::with_capacity(MAX_CHARS.min(text.len()));
     for (at, c) in text.chars().enumerate() {
         match c {
-            _ if at == LONGEST => {
+            _ if at == MAX_CHARS => {
                 out.push('…');
                 break;
             }
             '\n' | '\r' | '\t' => out.push(' '),
-            // Writing to a String never fails.
-            c if is_unseen(c) => drop(write!(out, "{}", c.escape_unicode())),
+            c if is_unseen(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
     out
+}
+
+/// Lower-case hexadecimal digits of bytes.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Control characters, and those that end a line or turn the direction of what follows.
@@ -55,7 +57,7 @@ mod tests {
             assert_eq!(one_line(text), line);
         }
         let long = one_line("ä".repeat(1_000_000));
-        assert!(long.chars().count() == LONGEST + 1 && long.ends_with("ä…"), "{}", long.len());
+        assert!(long.chars().count() == MAX_CHARS + 1 && long.ends_with("ä…"), "{}", long.len());
         assert!(one_line("\u{1b}".repeat(1_000_000)).len() < 10_000);
     }
 }

@@ -39,7 +39,7 @@ impl Verdict {
     #[must_use]
     pub fn of(measures: Vec<Measure>) -> Self {
         let worst = measures.iter().max_by(|a, b| {
-            let by_outcome = a.outcome().badness().cmp(&b.outcome().badness());
+            let by_outcome = a.outcome().severity_order().cmp(&b.outcome().severity_order());
             by_outcome.then_with(|| {
                 let left = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
                 left(b).total_cmp(&left(a))

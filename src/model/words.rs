@@ -158,13 +158,13 @@ impl Status {
 
     /// The place in [`Status::WORST_FIRST`].
     #[must_use]
-    pub fn rank(self) -> usize {
+    pub fn display_order(self) -> usize {
         Self::WORST_FIRST.iter().position(|one| *one == self).unwrap_or_default()
     }
 
     /// Pass is best, fail is worst; what can't be told is nearly as bad.
     #[must_use]
-    pub fn badness(self) -> u8 {
+    pub fn severity_order(self) -> u8 {
         match self {
             Self::Pass => 0,
             Self::Pending | Self::Skipped => 1,
@@ -193,8 +193,8 @@ pub enum Outcome {
 impl Outcome {
     /// As that of its status.
     #[must_use]
-    pub fn badness(self) -> u8 {
-        self.status().badness()
+    pub fn severity_order(self) -> u8 {
+        self.status().severity_order()
     }
 
     /// The same as a status.

@@ -1,10 +1,8 @@
 //! Limits on concurrent runs.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::settings::Concurrency;
@@ -44,7 +42,7 @@ impl ConcurrencyLimiter {
     }
 
     fn host(&self, name: &str) -> Arc<Semaphore> {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.hosts.lock();
         if let Some(host) = hosts.get(name) {
             return Arc::clone(host);
         }

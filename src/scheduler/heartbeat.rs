@@ -18,20 +18,25 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Heartbeat {
     runtime: Handle,
     start: Instant,
-    /// Time of the last heartbeat, in milliseconds after `start`.
+    interval: Duration,
+    /// Time of the last beat, in milliseconds after `start`.
     last: AtomicU64,
 }
 
 impl Heartbeat {
-    /// Creates the heartbeat of a runtime. The runtime counts as alive from now on.
+    /// The heartbeat of a runtime; it counts as alive from this moment.
     #[must_use]
     pub fn new(runtime: Handle) -> Self {
-        Self { runtime, start: Instant::now(), last: AtomicU64::new(0) }
+        Self::with_interval(runtime, BEAT_INTERVAL)
+    }
+
+    fn with_interval(runtime: Handle, interval: Duration) -> Self {
+        Self { runtime, start: Instant::now(), interval, last: AtomicU64::new(0) }
     }
 
     /// Records heartbeats forever. The task must run on the probe runtime.
     pub async fn run(&self) {
-        let mut tick = tokio::time::interval(BEAT_INTERVAL);
+        let mut tick = tokio::time::interval(self.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
@@ -43,7 +48,7 @@ impl Heartbeat {
     #[must_use]
     pub fn stalled_for(&self) -> Duration {
         let since_beat = self.elapsed().saturating_sub(self.last.load(Ordering::Relaxed));
-        Duration::from_millis(since_beat).saturating_sub(BEAT_INTERVAL)
+        Duration::from_millis(since_beat).saturating_sub(self.interval)
     }
 
     /// Number of live tasks of the runtime.
@@ -69,12 +74,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_runtime_that_is_kept_busy_stands_still_and_recovers() {
-        let heartbeat = std::sync::Arc::new(Heartbeat::new(Handle::current()));
+        let heartbeat = std::sync::Arc::new(Heartbeat::with_interval(Handle::current(), Duration::from_millis(150)));
         let beating = std::sync::Arc::clone(&heartbeat);
         tokio::spawn(async move { beating.run().await });
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(heartbeat.stalled_for(), Duration::ZERO);
-        std::thread::sleep(Duration::from_millis(1_300));
+        std::thread::sleep(Duration::from_millis(450));
         assert!(heartbeat.stalled_for() > Duration::from_millis(100), "{:?}", heartbeat.stalled_for());
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(heartbeat.stalled_for(), Duration::ZERO);

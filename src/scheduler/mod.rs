@@ -9,11 +9,7 @@ mod concurrency;
 mod heartbeat;
 mod plan;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
@@ -46,15 +42,10 @@ pub struct Scheduler {
 struct Running {
     id: Id,
     handle: tokio::task::AbortHandle,
-    lease: WriteLease,
 }
 
-/// Permission of a task to update the board. Aborting a task doesn't interrupt synchronous code, so a run of a replaced
-/// probe could otherwise be recorded as a run of its successor.
-#[derive(Debug, Clone)]
-struct WriteLease(Arc<Mutex<bool>>);
-
-/// How often a skipped probe rechecks its dependencies.
+/// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
+/// wait for one dependency are spread, too.
 const DEPENDENCY_RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Scheduler {
@@ -72,19 +63,17 @@ impl Scheduler {
             return;
         }
         let name = info.name.clone();
-        let lease = WriteLease(Arc::new(Mutex::new(true)));
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
-        let task = Task { info, job, limiter, board, stop, lease: lease.clone() };
-        // The task is borrowed by its run: an `async fn` would store a moved argument twice.
+        let task = Task { info, job, limiter, board, stop };
+        // Lent to its run: what is handed over to an `async fn` is kept in there twice.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
-        self.running.insert(name, Running { id: handle.id(), handle, lease });
+        self.running.insert(name, Running { id: handle.id(), handle });
     }
 
     /// Stops the task of a probe, even during a run.
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
-            running.lease.revoke();
             running.handle.abort();
         }
     }
@@ -96,12 +85,8 @@ impl Scheduler {
             let name = self.running.iter().find(|(_, running)| running.id == id).map(|(name, _)| name.clone());
             if let Some(name) = name.filter(|_| !self.stop.is_cancelled()) {
                 let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
-                tracing::error!(
-                    probe = name,
-                    why,
-                    "the task of a probe ended unexpectedly; its results will become unknown"
-                );
-                self.board.update_daemon(|daemon| daemon.panics += 1);
+                tracing::error!(probe = name, why, "the task of a probe ended; its results will become unknown");
+                self.board.update_daemon(|daemon| daemon.panics.inc());
                 self.running.remove(&name);
             }
         }
@@ -120,7 +105,6 @@ struct Task {
     limiter: ConcurrencyLimiter,
     board: Arc<Board>,
     stop: CancellationToken,
-    lease: WriteLease,
 }
 
 /// State of the dependencies of a probe.
@@ -151,7 +135,7 @@ impl Task {
     async fn run_slot(&self, plan: &mut Plan) -> Option<()> {
         let (name, planned) = (&*self.info.name, plan.next_run());
         if let DependencyState::Failing(other) = self.wait_for_dependencies(plan.slot_after(planned)).await {
-            self.update_board(|board| board.skip(name, &other, Timestamp::now()));
+            log_changes(name, self.board.skip_if_current(&self.info, &other, Timestamp::now()));
             plan.complete_run(Instant::now(), false);
             self.wait_for_recovery(plan).await;
             return Some(());
@@ -160,7 +144,8 @@ impl Task {
         let start = Instant::now();
         let report = self.job.run(Detail::Verdicts).await;
         let failed = report.failure.is_some();
-        self.update_board(|board| board.record(name, report, (start - planned).as_secs_f64()));
+        // Aborting a task doesn't stop what it does at that moment: a reload may have replaced its probe meanwhile.
+        log_changes(name, self.board.record_if_current(&self.info, report, (start - planned).as_secs_f64()));
         let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {
             self.board.add_overruns(name, missed);
@@ -211,22 +196,11 @@ impl Task {
             }
         }
     }
-
-    fn update_board(&self, what: impl FnOnce(&Board) -> Vec<StatusChange>) {
-        for change in self.lease.if_current(|| what(&self.board)).unwrap_or_default() {
-            log_change(&self.info.name, &change);
-        }
-    }
 }
 
-impl WriteLease {
-    fn if_current<T>(&self, what: impl FnOnce() -> T) -> Option<T> {
-        let may = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        may.then(what)
-    }
-
-    fn revoke(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+fn log_changes(probe: &str, changes: Vec<StatusChange>) {
+    for change in changes {
+        log_change(probe, &change);
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     sync::{
+        Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
         mpsc,
     },

@@ -171,8 +171,8 @@ pub(super) fn status_response(all: &Snapshot) -> ServerResponse {
     for (_, check) in all.checks() {
         *checks.entry(check.status).or_default() += 1;
     }
-    let daemon = &all.daemon;
-    let reloaded = (daemon.reloaded_at > 0.0).then(|| Timestamp::from_second(daemon.reloaded_at as i64).ok()).flatten();
+    let loaded_at = all.daemon.reload_timestamp.get();
+    let last_success = (loaded_at > 0.0).then(|| Timestamp::from_second(loaded_at as i64).ok()).flatten();
     let overall = StatusView {
         ready: all.is_ready(),
         version: env!("CARGO_PKG_VERSION"),
@@ -180,8 +180,11 @@ pub(super) fn status_response(all: &Snapshot) -> ServerResponse {
         probes: all.probes.len(),
         checks,
         blockers: blockers(all),
-        configuration: ConfigurationView { last_reload_successful: daemon.reload_successful, last_success: reloaded },
-        panics: daemon.panics,
+        configuration: ConfigurationView {
+            last_reload_successful: all.daemon.reload_successful.get() == 1,
+            last_success,
+        },
+        panics: all.daemon.panics.get(),
     };
     response::json(StatusCode::OK, &overall)
 }

@@ -121,7 +121,7 @@ mod tests {
             let page = page_cache.get_or_render(key, false, move |_, _| {
                 // The render takes long enough for all requests to arrive, and the board changes during it.
                 std::thread::sleep(std::time::Duration::from_millis(100));
-                changes.update_daemon(|daemon| daemon.panics += 1);
+                changes.update_daemon(|daemon| daemon.panics.inc());
                 ("text/html", format!("page {}", renders.fetch_add(1, Ordering::Relaxed)))
             });
             async { page.await.map(|(_, source)| source) }

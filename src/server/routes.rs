@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use hyper::{
     header::{self, HeaderValue},
     http::request,
 };
+use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -221,7 +222,7 @@ impl Router {
     /// shared and bounded like other pages.
     fn config(&self) -> ServerResponse {
         let effective = self.context.effective.load_full();
-        let mut sent = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = self.config.lock();
         let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
         let content = sent.content.upgrade().filter(|content| is_same && !content.is_withdrawn());
         let content = content.unwrap_or_else(|| SharedContent::new(effective.compressed().chunks.clone()));

@@ -1,6 +1,6 @@
 //! The runbooks, built into the program, so that the link of an alert works whenever the daemon runs.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use crate::{
     board::{CheckState, ProbeState},
@@ -56,15 +56,19 @@ pub(super) fn find_runbook(name: &str) -> Option<&'static Runbook> {
     RUNBOOKS.iter().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
+/// Encodes a name as one segment of a path, or as a value in a query.
+pub(super) fn encode_segment(name: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(name, NON_ALPHANUMERIC)
+}
+
 /// Returns the configured runbook URL of a check, or the path of the built-in runbook relative to the server root.
 pub(super) fn runbook_address(probe: &ProbeState, check: &CheckState) -> String {
     if !check.info.runbook.is_empty() {
         return check.info.runbook.clone();
     }
-    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let alert = match check.status {
         Status::Unknown => "ReadinessCheckUnknown",
         _ => check.info.alert.as_str(),
     };
-    format!("runbooks/{alert}?probe={}&check={}", encode(&probe.info.name), encode(&check.info.name))
+    format!("runbooks/{alert}?probe={}&check={}", encode_segment(&probe.info.name), encode_segment(&check.info.name))
 }

@@ -220,11 +220,7 @@ impl ProbeReader<'_> {
         let ours: HashSet<&str> =
             [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();
         for MapEntry { key, node } in labels.entries() {
-            let mut letters = key.chars();
-            let valid = letters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-                && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
-                && !key.starts_with("__");
-            let message = if !valid {
+            let message = if !metric::is_label_name(key) {
                 format!("`{key}` is not a label name: letters, digits and `_`, neither a digit nor `__` first")
             } else if ours.contains(&**key) {
                 format!("the label `{key}` is already used by the daemon itself")

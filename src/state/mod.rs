@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 pub use self::record::{RunningProbe, SavedState, StateSnapshot};
 use crate::{
     io::bounded_file::{self, Links},
-    model::units::Size,
+    model::{text, units::Size},
 };
 
 const STATE_FILE: &str = "state.json";
@@ -218,7 +218,7 @@ fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
 }
 
 fn hex_digest(sum: Sha256) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    text::to_hex(&sum.finalize())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::{
     kind::Job,
     model::{
         metric::{self, Sample},
+        text,
         words::{Reason, Status},
     },
     settings::ProbeInfo,
@@ -116,7 +117,7 @@ impl SavedState {
 
 impl RunningProbe {
     fn identity_text(&self) -> String {
-        self.identity.iter().map(|byte| format!("{byte:02x}")).collect()
+        text::to_hex(&self.identity)
     }
 }
 

@@ -28,7 +28,7 @@ pub fn start(level: &str, format: LogFormat) -> Result<FlushGuard, String> {
     let filter: Targets = level
         .parse()
         .map_err(|error| format!("`{level}` is not a log level: {error}; use error, warn, info, debug or trace"))?;
-    let (queue, flush_guard) = queue::start().map_err(|error| format!("can't log: {error}"))?;
+    let (queue, flush_guard) = queue::start();
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Logfmt => tracing_logfmt::builder()

@@ -1,125 +1,78 @@
-//! A bounded queue of log lines. A thread writes them to standard error, so that a blocked pipe delays neither probes
-//! nor scrapes. Lines that don't fit are dropped and counted.
+//! Log lines on their way to standard error: a thread of `tracing-appender` writes them, so that a reader that has
+//! stopped reading (a pipe to a log shipper that hangs) delays no probe and no scrape. Lines that don't fit into the
+//! queue are dropped and counted.
 
 use std::{
     io::{self, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
-    },
+    sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Longest queue; some hundred kilobytes.
+/// Most lines that wait to be written; some hundred kilobytes.
 const MAX_QUEUED_LINES: usize = 4_096;
-/// Time to wait for the last lines at exit.
+
+/// Longest time that the end of the process waits for the last lines; the crate alone would wait for a second and more.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Sender of log lines.
-#[derive(Clone, Debug)]
-pub(super) struct LogQueue {
-    lines: SyncSender<Vec<u8>>,
-    dropped: Arc<AtomicU64>,
-}
-
-/// Flushes the log on drop, with a timeout of half a second.
+/// Writes the queued lines when it is dropped, within [`FLUSH_TIMEOUT`].
 #[derive(Debug)]
 pub struct FlushGuard {
-    queue: LogQueue,
-    done: Receiver<()>,
-}
-
-/// A log line that is queued on drop.
-#[derive(Debug)]
-pub(super) struct LogLine<'a> {
-    queue: &'a LogQueue,
-    bytes: Vec<u8>,
+    dropped: ErrorCounter,
+    worker: Option<WorkerGuard>,
 }
 
 /// Starts the thread that writes to standard error.
-///
-/// # Errors
-/// The system can't create a thread.
-pub(super) fn start() -> io::Result<(LogQueue, FlushGuard)> {
-    spawn_writer(io::stderr())
+pub(super) fn start() -> (NonBlocking, FlushGuard) {
+    start_with(io::stderr())
 }
 
-fn spawn_writer(mut out: impl Write + Send + 'static) -> io::Result<(LogQueue, FlushGuard)> {
-    let (sender, lines) = sync_channel::<Vec<u8>>(MAX_QUEUED_LINES);
-    let (finished, done) = sync_channel(1);
-    let queue = LogQueue { lines: sender, dropped: Arc::default() };
-    let dropped = Arc::clone(&queue.dropped);
-    thread::Builder::new().name("log".to_owned()).spawn(move || {
-        for line in lines {
-            if line.is_empty() {
-                let _ = finished.try_send(());
-                continue;
-            }
-            // Writing fails only if standard error is closed.
-            let _ = out.write_all(&line);
-            let lines = dropped.swap(0, Ordering::Relaxed);
-            if lines > 0 {
-                tracing::warn!(lines, "dropped log lines: standard error was too slow");
-            }
-        }
-    })?;
-    Ok((queue.clone(), FlushGuard { queue, done }))
+fn start_with(out: impl Write + Send + 'static) -> (NonBlocking, FlushGuard) {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_QUEUED_LINES).thread_name("log");
+    let (queue, worker) = builder.finish(out);
+    let dropped = queue.error_counter();
+    (queue, FlushGuard { dropped, worker: Some(worker) })
 }
 
-impl<'a> MakeWriter<'a> for LogQueue {
-    type Writer = LogLine<'a>;
-
-    fn make_writer(&'a self) -> LogLine<'a> {
-        LogLine { queue: self, bytes: Vec::new() }
-    }
-}
-
-impl Write for LogLine<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for LogLine<'_> {
-    fn drop(&mut self) {
-        let line = std::mem::take(&mut self.bytes);
-        if !line.is_empty() && self.queue.lines.try_send(line).is_err() {
-            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+impl FlushGuard {
+    /// The number of lines that were dropped so far because the queue was full.
+    #[must_use]
+    pub fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
     }
 }
 
 impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let end = Instant::now() + FLUSH_TIMEOUT;
-        // An empty line requests a confirmation that all lines before it are written. It may have to wait for space in
-        // the queue.
-        while let Err(TrySendError::Full(_)) = self.queue.lines.try_send(Vec::new()) {
-            if Instant::now() >= end {
-                return;
-            }
-            thread::sleep(Duration::from_millis(1));
+        let lines = self.dropped_lines();
+        if lines > 0 {
+            tracing::warn!(lines, "log lines were left out: they could not be written as fast as they came");
         }
-        let _: Result<(), RecvTimeoutError> = self.done.recv_timeout(end.saturating_duration_since(Instant::now()));
+        let (finished, done) = mpsc::channel::<()>();
+        let worker = self.worker.take();
+        let flush = move || {
+            drop(worker);
+            drop(finished);
+        };
+        // Without a thread to spare, the closure is dropped here, and the crate's own bound applies.
+        if thread::Builder::new().name("log-flush".to_owned()).spawn(flush).is_ok() {
+            let _ = done.recv_timeout(FLUSH_TIMEOUT);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, mpsc};
+    use std::{
+        sync::{Arc, Mutex},
+        time::Instant,
+    };
 
     use super::*;
 
-    /// A reader that reads only when the test permits it.
+    /// A reader that takes a line only when the test lets it, or any line after the test has dropped its sender.
     struct Reader {
         may: mpsc::Receiver<()>,
         read: Arc<Mutex<Vec<u8>>>,
@@ -127,7 +80,6 @@ mod tests {
 
     impl Write for Reader {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // After the sender was dropped, every read passes.
             let _ = self.may.recv();
             self.read.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -138,23 +90,23 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_has_stopped_holds_nobody_up_and_what_was_said_comes_out_in_the_end() {
+    fn a_reader_that_has_stopped_blocks_no_writer_and_queued_lines_are_written_in_the_end() {
         let (go_on, may) = mpsc::channel();
         let read = Arc::<Mutex<Vec<u8>>>::default();
-        let (queue, flush_guard) = spawn_writer(Reader { may, read: Arc::clone(&read) }).unwrap();
+        let (mut queue, guard) = start_with(Reader { may, read: Arc::clone(&read) });
         let start = Instant::now();
         for n in 0..MAX_QUEUED_LINES + 100 {
-            queue.make_writer().write_all(format!("{n}\n").as_bytes()).unwrap();
+            queue.write_all(format!("{n}\n").as_bytes()).unwrap();
         }
         assert!(start.elapsed() < Duration::from_secs(5));
-        let dropped = queue.dropped.load(Ordering::Relaxed) as usize;
-        // The thread may have taken one line already.
+        let dropped = guard.dropped_lines();
+        // One line is on its way already, or not yet.
         assert!((99..=100).contains(&dropped));
         let reader = thread::spawn(move || {
             thread::sleep(Duration::from_millis(50));
             drop(go_on);
         });
-        drop(flush_guard);
+        drop(guard);
         reader.join().unwrap();
         let read = String::from_utf8(read.lock().unwrap().clone()).unwrap();
         assert!(read.starts_with("0\n1\n2\n"), "{read:.100}");
@@ -162,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_does_not_wait_for_a_reader_who_never_reads() {
+    fn the_end_of_the_process_does_not_wait_for_a_reader_that_never_reads() {
         let (_never, may) = mpsc::channel();
-        let (queue, flush_guard) = spawn_writer(Reader { may, read: Arc::default() }).unwrap();
-        queue.make_writer().write_all(b"unheard\n").unwrap();
+        let (mut queue, guard) = start_with(Reader { may, read: Arc::default() });
+        queue.write_all(b"unheard\n").unwrap();
         let start = Instant::now();
-        drop(flush_guard);
+        drop(guard);
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 }

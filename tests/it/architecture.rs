@@ -48,10 +48,12 @@ const ORDER: &[&str] = &[
     "catalogue",
     "reference",
     "settings",
+    "daemon_metrics",
     "board",
     "state",
     "scheduler",
     "exposition",
+    "reference",
     "server",
     "app",
     "cli",
@@ -60,7 +62,7 @@ const ORDER: &[&str] = &[
 
 /// What only one part of the program may know, where in its folder or file, and what it is known by.
 const ONE_IMPORTER: &[(&str, &[&str])] = &[
-    ("use prometheus::", &["exposition"]),
+    ("use prometheus::", &["exposition", "daemon_metrics"]),
     ("use config::", &["settings"]),
     ("tokio_postgres::", &["probes/postgres"]),
     // The demo's service is one that is watched, not one of ours.

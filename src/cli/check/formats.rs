@@ -19,7 +19,8 @@ pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &
         OutputFormat::Json => format_json(rows),
         OutputFormat::Junit => format_junit(rows),
         OutputFormat::Markdown => format_markdown(rows),
-        OutputFormat::Prometheus => crate::exposition::render_snapshot(&filter_snapshot(snapshot, rows)),
+        OutputFormat::Prometheus => crate::exposition::render_snapshot(filter_snapshot(snapshot, rows))
+            .unwrap_or_else(|error| format!("# the verdicts can't be written as metrics: {error}\n")),
     }
 }
 
@@ -43,7 +44,7 @@ fn check_name((probe, check): &Row<'_>) -> String {
 /// Sorts the worst statuses first, so that they don't scroll away.
 fn sort_by_status<'a>(rows: &[Row<'a>]) -> Vec<Row<'a>> {
     let mut rows = rows.to_vec();
-    rows.sort_by_key(|(_, check)| check.status.rank());
+    rows.sort_by_key(|(_, check)| check.status.display_order());
     rows
 }
 

@@ -5,9 +5,10 @@
 //! buffers up to 408 KiB, its tasks not ours), nor what comes in compressed. A target that answered with endless
 //! `100 Continue` held the whole daemon up for more than a second in each run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hyper::{HeaderMap, Response, body::Incoming};
+use parking_lot::{Mutex, MutexGuard};
 use rustls::ClientConfig;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
 
@@ -109,7 +110,7 @@ impl Client {
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 

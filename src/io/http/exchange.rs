@@ -1,12 +1,12 @@
-//! One request and its answer over a connection that stands.
+//! One request and its response over an established connection.
 //!
-//! hyper's connection is a future that somebody must drive. Unless a connection is to be kept, it is driven beside
-//! the exchange, in the same task: nothing is spawned, so dropping the exchange closes the connection.
+//! hyper's connection is a future that must be polled. Unless the connection is to be kept, the task of the exchange
+//! polls both: nothing is spawned, so dropping the exchange closes the connection.
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 
@@ -19,7 +19,8 @@ use hyper::{
     header::CONTENT_ENCODING,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
@@ -36,10 +37,10 @@ use crate::{
     },
 };
 
-/// Larger heads than this are refused: an endless one must end somewhere.
-const LARGEST_HEAD: usize = 64 << 10;
-/// More headers than this are refused: hyper's own default, for which it needs no memory of its own.
-const MOST_HEADERS: usize = 100;
+/// Largest head of a response; larger ones are refused.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Most headers of a response: hyper's default, for which it allocates nothing.
+const MAX_HEADERS: usize = 100;
 
 /// The answer, read to its end.
 #[derive(Debug)]
@@ -57,42 +58,58 @@ pub(crate) struct Reading {
     pub(crate) keep: bool,
 }
 
-/// The end of a connection that takes requests.
+/// The handle of a connection that accepts requests.
 #[derive(Debug)]
-pub(crate) enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
+pub(crate) struct Sender {
+    dispatch: Dispatch,
+    /// The failure by which the connection ended; closed without a value when it ended without one.
+    connection_failure: watch::Receiver<Option<Failure>>,
 }
 
-/// What drives a connection; done when the connection is.
+#[derive(Debug)]
+enum Dispatch {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+/// The future that drives a connection; it ends with the connection.
 pub(crate) type Driver = BoxFuture<'static, ()>;
 
-/// A connection that stands, encrypted or not.
+/// An established connection, encrypted or not.
 pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
 
 /// Starts HTTP on a fresh connection.
 pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
     let stream = TokioIo::new(Paced::new(stream));
-    // How a connection ended, the exchange hears too.
+    let (report, connection_failure) = watch::channel(None);
+    // An error of the connection reaches the exchange only if a request is under way. A connection that breaks before,
+    // for example because the server refuses the client certificate, merely closes the channel of requests.
+    let report = move |ended: hyper::Result<()>| {
+        if let Err(error) = ended {
+            report.send_replace(Some(hyper_failure(&error)));
+        }
+    };
     if two {
-        let side = Side::default();
-        let builder = http2::Builder::new(side.clone()).max_header_list_size(LARGEST_HEAD as u32).to_owned();
-        let (sender, connection) = builder.handshake(stream).await.map_err(|error| failure(&error))?;
-        return Ok((Sender::Two(sender), Box::pin(side.drive(connection))));
+        let executor = LocalExecutor::default();
+        let builder = http2::Builder::new(executor.clone()).max_header_list_size(MAX_HEAD_BYTES as u32).to_owned();
+        let (sender, connection) = builder.handshake(stream).await.map_err(|error| hyper_failure(&error))?;
+        let driver = Box::pin(async move { report(executor.drive(connection).await) });
+        return Ok((Sender { dispatch: Dispatch::Http2(sender), connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
-        .max_buf_size(LARGEST_HEAD)
-        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_header_size(MAX_HEAD_BYTES)
         .handshake(stream)
         .await
-        .map_err(|error| failure(&error))?;
-    // TLS ends with a goodbye. A plain connection ends when its socket is closed, and needs no shutdown before.
+        .map_err(|error| hyper_failure(&error))?;
+    // TLS ends with a close_notify alert. A plain connection ends when its socket is closed, and needs no shutdown.
     let drive = poll_fn(move |cx| match encrypted {
-        true => Pin::new(&mut connection).poll(cx).map(drop),
-        false => connection.poll_without_shutdown(cx).map(drop),
+        true => Pin::new(&mut connection).poll(cx),
+        false => connection.poll_without_shutdown(cx),
     });
-    Ok((Sender::One(sender), Box::pin(drive)))
+    let driver = Box::pin(async move { report(drive.await) });
+    Ok((Sender { dispatch: Dispatch::Http1(sender), connection_failure }, driver))
 }
 
 /// Sends a request and reads its answer to the end, in the phases `request` and `response`.
@@ -111,9 +128,9 @@ pub(crate) async fn ask(
 impl Sender {
     /// Whether the connection is known to be gone.
     pub(crate) fn is_closed(&self) -> bool {
-        match self {
-            Self::One(sender) => sender.is_closed(),
-            Self::Two(sender) => sender.is_closed(),
+        match &self.dispatch {
+            Dispatch::Http1(sender) => sender.is_closed(),
+            Dispatch::Http2(sender) => sender.is_closed(),
         }
     }
 
@@ -124,12 +141,12 @@ impl Sender {
     pub(crate) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
         let interim = Interim::count(&mut request);
         let answered = async {
-            match self {
-                Self::One(sender) => {
+            match &mut self.dispatch {
+                Dispatch::Http1(sender) => {
                     sender.ready().await?;
                     sender.send_request(request).await
                 }
-                Self::Two(sender) => {
+                Dispatch::Http2(sender) => {
                     sender.ready().await?;
                     sender.send_request(request).await
                 }
@@ -138,10 +155,26 @@ impl Sender {
         let answered = tokio::select! {
             biased;
             failure = interim.exceeded() => return Err(failure),
-            answered = answered => answered.map_err(|error| failure(&error))?,
+            answered = answered => answered,
+        };
+        let answered = match answered {
+            Ok(answered) => answered,
+            Err(error) => return Err(self.cause(&error).await),
         };
         refuse_ambiguous_end(answered.headers())?;
         Ok(answered)
+    }
+
+    /// The failure behind an error of a request. A closed channel or a canceled request only means that the connection
+    /// has ended: the connection's own failure is the cause, which its driver reports at the same time.
+    async fn cause(&mut self, error: &hyper::Error) -> Failure {
+        if error.is_closed() || error.is_canceled() {
+            let ended = self.connection_failure.wait_for(Option::is_some).await;
+            if let Some(cause) = ended.ok().and_then(|cause| cause.clone()) {
+                return cause;
+            }
+        }
+        hyper_failure(error)
     }
 }
 
@@ -149,7 +182,7 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let mut collector = Collector::new(encoding, reading.limit, reading.keep)?;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failure(&error))?;
+        let frame = frame.map_err(|error| hyper_failure(&error))?;
         // The other frames are trailers.
         if let Some(piece) = frame.data_ref() {
             collector.push(piece).await?;
@@ -159,7 +192,7 @@ async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Resu
 }
 
 /// Drives a connection while an exchange needs it.
-pub(crate) async fn beside<T>(connection: impl Future + Unpin, exchange: impl Future<Output = T>) -> T {
+pub(crate) async fn drive_while<T>(connection: impl Future + Unpin, exchange: impl Future<Output = T>) -> T {
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
@@ -168,46 +201,46 @@ pub(crate) async fn beside<T>(connection: impl Future + Unpin, exchange: impl Fu
     }
 }
 
-/// Takes the tasks that HTTP/2 wants to have spawned, to drive them beside the connection instead.
+/// Collects the tasks that HTTP/2 would spawn, and polls them together with the connection instead.
 #[derive(Clone, Default)]
-struct Side(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+struct LocalExecutor(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
-impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Side {
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, task: F) {
-        let mut new = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = self.0.lock();
         new.push(Box::pin(async { drop(task.await) }));
     }
 }
 
-impl Side {
-    async fn drive(self, connection: impl Future) {
+impl LocalExecutor {
+    async fn drive<T>(self, connection: impl Future<Output = T>) -> T {
         let mut connection = std::pin::pin!(connection);
         let mut tasks = FuturesUnordered::new();
         poll_fn(|cx| {
             loop {
-                if Pin::as_mut(&mut connection).poll(cx).is_ready() {
-                    return Poll::Ready(());
+                if let Poll::Ready(ended) = Pin::as_mut(&mut connection).poll(cx) {
+                    return Poll::Ready(ended);
                 }
                 // New tasks come from polling the connection, or another task.
-                tasks.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+                tasks.extend(self.0.lock().drain(..));
                 while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
-                if self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                if self.0.lock().is_empty() {
                     return Poll::Pending;
                 }
             }
         })
-        .await;
+        .await
     }
 }
 
 /// The failure behind an error of hyper.
-pub(crate) fn failure(error: &hyper::Error) -> Failure {
+pub(crate) fn hyper_failure(error: &hyper::Error) -> Failure {
     if let Some(failure) = tls::failure_in("TLS", error) {
         return failure;
     }
     let protocol = |text: &str| Failure::new(Reason::Protocol, text);
     if error.is_parse_too_large() {
-        let text = format!("the head of the answer is larger than 64KiB or has more than {MOST_HEADERS} headers");
+        let text = format!("the head of the answer is larger than 64KiB or has more than {MAX_HEADERS} headers");
         return Failure::new(Reason::TooLarge, text);
     }
     if error.is_parse_version_h2() {
@@ -227,7 +260,30 @@ pub(crate) fn failure(error: &hyper::Error) -> Failure {
         return protocol("the other end closed the connection before its answer was complete");
     }
     match std::error::Error::source(error).and_then(|cause| cause.downcast_ref()) {
-        Some(cause) => dial::broken("the connection broke", cause),
+        Some(cause) => dial::io_failure("the connection broke", cause),
         None => Failure::from_error(Reason::Protocol, "the exchange failed", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_failure_of_a_connection_is_told_by_a_request_that_comes_after_it() {
+        for two in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            let (mut sender, driver) = open(Either::Right(stream), two).await.unwrap();
+            server.write_all(b"neither HTTP/1 nor HTTP/2, and before any request\r\n\r\n").await.unwrap();
+            driver.await;
+            let request = Request::new(Full::default());
+            let failure = sender.send(request).await.unwrap_err();
+            assert_eq!(failure.reason, Reason::Protocol);
+            assert!(!failure.detail.contains("channel closed"), "HTTP/2 {two}: {failure}");
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::HashMap,
     io,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
+use parking_lot::Mutex;
 use rustls::{
     ClientConfig, RootCertStore,
     client::Resumption,
@@ -115,18 +116,18 @@ impl Cache {
     }
 
     fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(tls).cloned()
+        self.made.lock().get(tls).cloned()
     }
 
     /// The client as the files are now. Reads files, so it must run where blocking is allowed.
     fn current(&self, tls: &Tls) -> Result<Arc<Client>, Failure> {
-        let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| refused(key, path, &refusal));
+        let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| file_failure(key, path, &refusal));
         let stamps: Vec<_> = tls.files().map(stamp).collect::<Result<_, _>>()?;
         if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
             return Ok(client);
         }
         let client = Arc::new(build(tls, self, stamps)?);
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(tls.clone(), Arc::clone(&client));
+        self.made.lock().insert(tls.clone(), Arc::clone(&client));
         Ok(client)
     }
 }
@@ -180,7 +181,7 @@ fn verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> Result<
 }
 
 fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = bounded_file::read(path, MAX_PEM_BYTES).map_err(|refusal| refused(key, path, &refusal))?;
+    let pem = bounded_file::read(path, MAX_PEM_BYTES).map_err(|refusal| file_failure(key, path, &refusal))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
         Failure::from_error(Reason::Tls, &format!("tls.{key} {} is not a PEM file", path.display()), &error)
     })?;
@@ -192,7 +193,7 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 fn private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>, Failure> {
     let (pem, found) =
-        bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| refused("key", path, &refusal))?;
+        bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| file_failure("key", path, &refusal))?;
     cache.exposed.warn(path, &found);
     // The error of the parser could quote the file: only its place is told.
     PrivateKeyDer::from_pem_slice(&pem)
@@ -202,7 +203,7 @@ fn private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>, Fai
 /// Larger than any bundle of authorities.
 const MAX_PEM_BYTES: u64 = 8 << 20;
 
-fn refused(key: &str, path: &Path, refusal: &Refusal) -> Failure {
+fn file_failure(key: &str, path: &Path, refusal: &Refusal) -> Failure {
     let reason = match refusal {
         Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => Reason::NotFound,
         Refusal::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Reason::Permission,

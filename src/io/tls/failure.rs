@@ -11,7 +11,7 @@ use crate::model::{failure::Failure, words::Reason};
 #[must_use]
 pub fn failure(what: &str, error: &io::Error) -> Failure {
     match rustls_error(error) {
-        Some(error) => of(what, error),
+        Some(error) => tls_failure(what, error),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             Failure::new(Reason::Tls, format!("{what}: the other end closed the connection; is this a TLS port?"))
         }
@@ -22,12 +22,12 @@ pub fn failure(what: &str, error: &io::Error) -> Failure {
 /// The failure behind an error of any library, if TLS is at the bottom of it.
 #[must_use]
 pub fn failure_in(what: &str, error: &(dyn StdError + 'static)) -> Option<Failure> {
-    rustls_error(error).map(|error| of(what, error)).or_else(|| {
+    rustls_error(error).map(|error| tls_failure(what, error)).or_else(|| {
         // HTTP/2 keeps of an I/O error nothing but its text; what matters of it are alerts about our certificate,
         // which come when the handshake is long over.
         let text = Failure::from_error(Reason::Tls, what, error).detail;
         let alert = REFUSALS.iter().find(|alert| text.contains(&Error::AlertReceived(**alert).to_string()));
-        alert.map(|alert| of(what, &Error::AlertReceived(*alert)))
+        alert.map(|alert| tls_failure(what, &Error::AlertReceived(*alert)))
     })
 }
 
@@ -58,11 +58,11 @@ fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-fn of(what: &str, error: &Error) -> Failure {
+fn tls_failure(what: &str, error: &Error) -> Failure {
     let (reason, text) = match error {
         Error::InvalidCertificate(error) => (Reason::Certificate, distrust(error)),
         Error::NoCertificatesPresented => (Reason::Certificate, "the server presents no certificate".to_owned()),
-        Error::AlertReceived(alert) => refused(*alert),
+        Error::AlertReceived(alert) => alert_failure(*alert),
         Error::PeerIncompatible(why) => (Reason::Tls, incompatible(why)),
         Error::InvalidMessage(_) => {
             (Reason::Tls, "the other end answers with something that is not TLS; is this a TLS port?".to_owned())
@@ -125,7 +125,7 @@ fn plain(name: &str) -> &str {
     name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(name)
 }
 
-fn refused(alert: AlertDescription) -> (Reason, String) {
+fn alert_failure(alert: AlertDescription) -> (Reason, String) {
     use AlertDescription as Alert;
     match alert {
         Alert::CertificateRequired => {

@@ -3,13 +3,9 @@
 //! A secret is known for as long as a probe holds it, and for an hour after that: a target that was given the password
 //! of before a rotation may still say it.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::{
@@ -49,7 +45,7 @@ impl Registry {
         let mut own = Needles::default();
         texts.iter().flat_map(forms).for_each(|form| own.add(form));
         if !credentials.is_empty() {
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.0.write();
             known.purge(Instant::now());
             credentials.iter().flat_map(forms).for_each(|form| known.credentials.add(form));
         }
@@ -62,7 +58,7 @@ impl Registry {
         own: impl IntoIterator<Item = &'a Held>,
         work: impl FnOnce(&Redactor<'_>) -> T,
     ) -> T {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         let own = own.into_iter().map(|held| &held.own);
         work(&Redactor::new(own.chain([&known.credentials])))
     }
@@ -92,7 +88,7 @@ impl Drop for Held {
         if self.credentials.is_empty() {
             return;
         }
-        let mut known = self.registry.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.registry.0.write();
         let now = Instant::now();
         std::mem::take(&mut self.credentials).into_iter().for_each(|secret| known.release(secret, now));
         known.purge(now);
@@ -116,7 +112,7 @@ fn forms(secret: &Secret) -> Vec<Vec<u8>> {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.read();
         write!(f, "{} secrets", known.credentials.len())
     }
 }
@@ -149,7 +145,7 @@ mod tests {
         let old = held(&registry, "old-password");
         let same = held(&registry, "old-password");
         drop(old);
-        assert!(registry.0.read().unwrap().retired.is_empty(), "another probe holds it");
+        assert!(registry.0.read().retired.is_empty(), "another probe holds it");
         drop(same);
         let new = held(&registry, "new-password");
         assert_eq!(said(&registry, "old-password new-password"), "<hidden> <hidden>");
@@ -165,7 +161,7 @@ mod tests {
         for n in 0..MAX_RETIRED + 1_000 {
             drop(held(&registry, &format!("token-{n:08}")));
         }
-        let known = registry.0.read().unwrap();
+        let known = registry.0.read();
         assert!(known.retired.len() <= MAX_RETIRED && known.credentials.len() <= MAX_RETIRED);
         drop(known);
         assert_eq!(said(&registry, "token-00005095"), "<hidden>", "the newest are kept");

@@ -102,7 +102,7 @@ impl Set {
 
     /// Why there is nothing to judge, in a sentence.
     #[must_use]
-    pub fn emptiness(&self) -> String {
+    pub fn no_backup_reason(&self) -> String {
         let with = |state| self.backups.iter().filter(|b| b.state == state).count();
         let unfinished = with(State::Unfinished) + with(State::Empty) + with(State::Growing);
         match (unfinished, with(State::Future), with(State::NoTime)) {
@@ -119,18 +119,23 @@ impl BackupFacts {
     /// Judges every set: the worst verdict speaks, the measures and samples of all are kept. Where the run failed
     /// there is nothing to judge.
     pub fn judge(seen: &Observation<Self>, judge: impl Fn(&Set) -> Verdict) -> Verdict {
-        if let Some(failure) = &seen.failure {
-            return Verdict::not_measured(failure);
-        }
-        let sets = seen.facts.iter().flat_map(|facts| &facts.sets);
+        let facts = match seen.facts_or_verdict() {
+            Ok(facts) => facts,
+            Err(verdict) => return verdict,
+        };
         let worse = |mut a: Verdict, mut b: Verdict| {
-            if b.outcome.badness() > a.outcome.badness() {
+            if b.outcome.severity_order() > a.outcome.severity_order() {
                 std::mem::swap(&mut a, &mut b);
             }
             a.measures.append(&mut b.measures);
             a.with(b.samples)
         };
-        sets.map(judge).reduce(worse).unwrap_or_else(|| Verdict::new(Outcome::Unknown(Reason::Empty), "nothing listed"))
+        facts
+            .sets
+            .iter()
+            .map(judge)
+            .reduce(worse)
+            .unwrap_or_else(|| Verdict::new(Outcome::Unknown(Reason::Empty), "nothing listed"))
     }
 }
 

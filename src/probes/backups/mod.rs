@@ -200,7 +200,7 @@ impl Backups {
     fn list(&self, growth: &mut Settling, now: Timestamp, halted: &CancelFlag) -> Result<(Set, Vec<File>), Failure> {
         self.must_be_mounted()?;
         let found = self.files.list(self.max_files, halted)?;
-        growth.sight(&found, Instant::now());
+        growth.observe_files(&found, Instant::now());
         let mut backups = found.iter().map(|file| self.backup(file, growth, now)).collect::<Vec<_>>();
         let timeless = |backup: &Backup| backup.made.is_none() && backup.state == State::NoTime;
         if let TimeSource::Name(pattern) = &self.time
@@ -233,7 +233,7 @@ impl Backups {
             _ if file.is_unfinished() => State::Unfinished,
             _ if file.size == 0 => State::Empty,
             None => State::NoTime,
-            Some(made) if made.duration_since(now) > FUTURE => State::Future,
+            Some(made) if made.duration_since(now) > MAX_CLOCK_SKEW => State::Future,
             Some(_) if growth.is_growing(file, self.stable_for.0, now) => State::Growing,
             Some(_) => State::Complete,
         };
@@ -258,7 +258,7 @@ impl Backups {
 }
 
 /// Clocks differ a little; a backup further in the future than this proves nothing.
-const FUTURE: SignedDuration = SignedDuration::from_mins(5);
+const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// Ends the work on another thread when it is dropped.
 #[derive(Debug)]

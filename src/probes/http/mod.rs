@@ -99,7 +99,7 @@ impl Kind for Http {
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;
-        self.credentials().validate(&request::OURS)?;
+        self.credentials().validate(&request::MANAGED_HEADERS)?;
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no body can be smaller than nothing: write a size such as 1MiB"));
         }

@@ -52,8 +52,8 @@ impl From<Method> for hyper::Method {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Redirects(pub u8);
 
-const USUAL: u8 = 5;
-const MOST: u8 = 20;
+const DEFAULT_REDIRECTS: u8 = 5;
+const MAX_REDIRECTS: u8 = 20;
 
 impl Serialize for Redirects {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -80,14 +80,16 @@ impl<'de> Deserialize<'de> for Redirects {
                 f.write_str("true, false or {max: N}")
             }
             fn visit_bool<E: de::Error>(self, follow: bool) -> Result<Redirects, E> {
-                Ok(Redirects(if follow { USUAL } else { 0 }))
+                Ok(Redirects(if follow { DEFAULT_REDIRECTS } else { 0 }))
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Redirects, A::Error> {
                 let Bound { max } = Bound::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                if (1..=MOST).contains(&max) {
+                if (1..=MAX_REDIRECTS).contains(&max) {
                     return Ok(Redirects(max));
                 }
-                Err(de::Error::custom(format!("`max: {max}` is out of range: follow between 1 and {MOST} redirects")))
+                Err(de::Error::custom(format!(
+                    "`max: {max}` is out of range: follow between 1 and {MAX_REDIRECTS} redirects"
+                )))
             }
         }
         from.deserialize_any(Written)
@@ -106,7 +108,7 @@ impl JsonSchema for Redirects {
             {"type": "boolean"},
             {
                 "type": "object",
-                "properties": {"max": {"type": "integer", "minimum": 1, "maximum": MOST}},
+                "properties": {"max": {"type": "integer", "minimum": 1, "maximum": MAX_REDIRECTS}},
                 "required": ["max"],
                 "additionalProperties": false
             }

@@ -2,12 +2,10 @@
 //!
 //! The probe drives hyper directly instead of an HTTP client, so that each phase has its own duration.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::header::HeaderValue;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
@@ -178,7 +176,7 @@ impl HttpProbe {
         let request = self.settings.request(hop, link.form, authorization)?;
         let (mut sender, driver) = exchange::open(link.stream, link.form == Form::Two).await?;
         if !reuse {
-            return exchange::beside(driver, exchange::ask(cx, &mut sender, request, reading)).await;
+            return exchange::drive_while(driver, exchange::ask(cx, &mut sender, request, reading)).await;
         }
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let answer = exchange::ask(cx, &mut sender, request, reading).await?;
@@ -226,7 +224,7 @@ impl HttpProbe {
         facts: &mut HttpFacts,
     ) -> Result<(TlsStream<TcpStream>, Form), Failure> {
         let Http { tls, http_version, host, .. } = &self.settings;
-        let handshake = if hop.own {
+        let handshake = if hop.same_origin {
             let name = host.as_deref().map_or(hop.target.host(), without_port);
             cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared.tls)).await
         } else {
@@ -248,8 +246,8 @@ impl HttpProbe {
         Ok((stream, form))
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Box<Kept>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
+        self.kept.lock()
     }
 }
 

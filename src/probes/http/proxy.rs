@@ -24,7 +24,7 @@ pub struct Proxy {
 }
 
 /// A proxy has nothing longer to say before a tunnel stands.
-const LONGEST_ANSWER: usize = 16 << 10;
+const MAX_RESPONSE_BYTES: usize = 16 << 10;
 
 impl Proxy {
     /// Where it listens.
@@ -56,13 +56,13 @@ impl Proxy {
             request.extend_from_slice(b"\r\n");
         }
         request.extend_from_slice(b"\r\n");
-        let broken = |error| dial::broken(&format!("the proxy {self} broke off"), &error);
+        let broken = |error| dial::io_failure(&format!("the proxy {self} broke off"), &error);
         stream.write_all(&request).await.map_err(broken)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
             // Byte by byte, for what follows belongs to the tunnel; it happens once, for a few hundred bytes.
             answer.push(stream.read_u8().await.map_err(broken)?);
-            if answer.len() > LONGEST_ANSWER {
+            if answer.len() > MAX_RESPONSE_BYTES {
                 return Err(Failure::new(Reason::TooLarge, format!("the proxy {self} answers without end")));
             }
         }

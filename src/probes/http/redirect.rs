@@ -94,12 +94,12 @@ pub(super) fn next(
         return refused("it would drop the encryption");
     }
     // Who has left the origin and is sent back to it comes with the wishes of a stranger.
-    let own = hop.own && from.is_same_origin(&target);
+    let same_origin = hop.same_origin && from.is_same_origin(&target);
     let (method, body) = method_and_body(hop, status);
-    if !own && !body.is_empty() {
+    if !same_origin && !body.is_empty() {
         return refused("it would carry the body to another origin");
     }
-    Ok(Some(PreparedRequest { target: Cow::<Target>::Owned(target), method, body, own, near: false }))
+    Ok(Some(PreparedRequest { target: Cow::<Target>::Owned(target), method, body, same_origin, near: false }))
 }
 
 /// RFC 9110, 15.4: 303 turns everything but HEAD into GET; so do all browsers for POST with 301 and 302.

@@ -10,7 +10,10 @@ use hyper::{
 };
 
 use super::{Http, Method};
-use crate::io::http::form::{Form, internal, uri};
+use crate::io::http::{
+    USER_AGENT,
+    form::{Form, internal, uri},
+};
 use crate::{io::http::url::Target, model::failure::Failure};
 
 /// One request of a run, before it is known how it travels.
@@ -20,18 +23,17 @@ pub(super) struct PreparedRequest<'a> {
     pub(super) method: Method,
     pub(super) body: Bytes,
     /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
-    pub(super) own: bool,
+    pub(super) same_origin: bool,
     /// Whether addresses that are local to this machine may be asked: the configured host may be one, and others only
     /// if it is.
     pub(super) near: bool,
 }
 
-const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 /// What goes to any origin, if it is configured.
 const CROSS_ORIGIN_HEADERS: [HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
 /// What the probe or the connection decides.
-pub(super) const OURS: [HeaderName; 6] = [
+pub(super) const MANAGED_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -44,7 +46,7 @@ impl<'a> PreparedRequest<'a> {
     /// The request that was configured.
     pub(super) fn first(http: &'a Http) -> Self {
         let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
-        Self { target: Cow::Borrowed(&http.url), method: http.method, body, own: true, near: true }
+        Self { target: Cow::Borrowed(&http.url), method: http.method, body, same_origin: true, near: true }
     }
 }
 
@@ -56,8 +58,8 @@ impl Http {
         form: Form,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut headers = self.credentials().headers(&OURS).map_err(|invalid| internal(&invalid.message))?;
-        if hop.own {
+        let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| internal(&invalid.message))?;
+        if hop.same_origin {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
             let others: Vec<_> = headers.keys().filter(|name| !CROSS_ORIGIN_HEADERS.contains(name)).cloned().collect();
@@ -65,7 +67,7 @@ impl Http {
                 headers.remove(name);
             }
         }
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let authority = self.authority(hop);
         if form != Form::Two {
@@ -88,7 +90,7 @@ impl Http {
     /// The value of `Host` or `:authority`.
     fn authority(&self, hop: &PreparedRequest<'_>) -> String {
         match &self.host {
-            Some(host) if hop.own => host.clone(),
+            Some(host) if hop.same_origin => host.clone(),
             _ => hop.target.authority().into_owned(),
         }
     }

@@ -19,7 +19,7 @@ use self::exposition_format::{
     parser::{Limits, Parser, Wanted},
     selector::Selector,
 };
-use crate::io::http::client::Client;
+use crate::io::http::{USER_AGENT, client::Client};
 use crate::{
     io::{
         context::Context,
@@ -109,7 +109,7 @@ impl Kind for Metrics {
         if self.tls != Tls::default() && !self.url.is_https() {
             return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
         }
-        self.credentials().validate(&OURS)
+        self.credentials().validate(&MANAGED_HEADERS)
     }
 
     fn sent_secrets(&self) -> SentSecrets {
@@ -126,12 +126,11 @@ impl Kind for Metrics {
 /// What Prometheus asks for, too: OpenMetrics rather than text, and anything rather than nothing.
 const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
-const AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 
 const PAGE: BodyKind = BodyKind { name: "page", unreadable: Reason::Parse };
 
 /// What the client decides.
-const OURS: [HeaderName; 4] =
+const MANAGED_HEADERS: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
 
 impl Metrics {
@@ -145,10 +144,10 @@ impl Metrics {
     }
 
     fn header_map(&self) -> Result<HeaderMap, Invalid> {
-        let mut map = self.credentials().headers(&OURS)?;
+        let mut map = self.credentials().headers(&MANAGED_HEADERS)?;
         map.entry(header::ACCEPT).or_insert(HeaderValue::from_static(ACCEPT));
         map.entry(header::ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
-        map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+        map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         Ok(map)
     }
 }
@@ -204,7 +203,7 @@ impl MetricsProbe {
         })?;
         let mut parser = Parser::new(&self.wanted, limits, format);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| exchange::failure(&error))?;
+            let frame = frame.map_err(|error| exchange::hyper_failure(&error))?;
             // The other frames are trailers.
             if let Some(piece) = frame.data_ref() {
                 inflow.take(piece, |part| parser.feed(part)).await?;

@@ -140,7 +140,7 @@ impl Probe for TcpProbe {
 }
 
 /// So much of an answer is looked at.
-const LARGEST: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 
 impl TcpProbe {
     async fn run(&self, cx: &Context, facts: &mut TcpFacts) -> Result<(), Failure> {
@@ -162,7 +162,7 @@ impl TcpProbe {
                 stream.write_all(send.expose().as_bytes()).await?;
                 stream.flush().await
             };
-            cx.phase(Phase::Request, sent).await.map_err(|error| dial::broken("sending failed", &error))?;
+            cx.phase(Phase::Request, sent).await.map_err(|error| dial::io_failure("sending failed", &error))?;
         }
         match &self.0.expect {
             Some(expect) => cx.phase(Phase::Response, hear(&mut stream, expect, facts)).await,
@@ -175,10 +175,11 @@ impl TcpProbe {
 async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mut TcpFacts) -> Result<(), Failure> {
     let mut heard = Vec::new();
     loop {
-        let read = stream.read_buf(&mut heard).await.map_err(|error| dial::broken("reading failed", &error))?;
+        let read = stream.read_buf(&mut heard).await.map_err(|error| dial::io_failure("reading failed", &error))?;
         facts.received = heard.len();
         let start = Instant::now();
-        let found = if read > 0 { expect.is_match(heard.get(..LARGEST).unwrap_or(&heard)) } else { Ok(false) };
+        let found =
+            if read > 0 { expect.is_match(heard.get(..MAX_RESPONSE_BYTES).unwrap_or(&heard)) } else { Ok(false) };
         if found.map_err(|error| Failure::new(Reason::TooLarge, format!("`{expect}` on the answer: {error}")))? {
             return Ok(());
         }
@@ -188,7 +189,7 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
                 return Err(Failure::new(Reason::Body, "the other end closed the connection without a word"));
             }
             0 => return Err(Failure::new(Reason::Body, format!("`{expect}` does not match the answer {}", text()))),
-            _ if heard.len() >= LARGEST => {
+            _ if heard.len() >= MAX_RESPONSE_BYTES => {
                 let detail = format!("`{expect}` does not match the first 64KiB of the answer {}", text());
                 return Err(Failure::new(Reason::TooLarge, detail));
             }

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{capitalize, chart, elapsed, status_icon};
 use crate::{
@@ -11,13 +10,16 @@ use crate::{
         measure::{Bound, Measure},
         words::{Category, Status},
     },
-    server::{query::CheckFilter, runbooks},
+    server::{
+        query::CheckFilter,
+        runbooks::{self, encode_segment},
+    },
 };
 
 pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
     let mut selected: Vec<_> = all.checks().filter(|(probe, check)| filter.matches(probe, check)).collect();
-    // The sort is stable: checks with equal status and severity keep the order of the configuration.
-    selected.sort_by_key(|(_, check)| (check.info.category, check.status.rank(), check.info.severity));
+    // A stable sort: within a status and severity the order of the configuration stays.
+    selected.sort_by_key(|(_, check)| (check.info.category, check.status.display_order(), check.info.severity));
     html! {
         @for checks in selected.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
             @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, now)) }
@@ -63,9 +65,8 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
 
 /// `PROBE/CHECK` as a link to the details.
 pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
-    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (probe, check) = (&*probe.info.name, &*check.info.name);
-    html! { a href={ "api/v1/checks/" (encode(probe)) "/" (encode(check)) } { (probe) "/" wbr; (check) } }
+    html! { a href={ "api/v1/checks/" (encode_segment(probe)) "/" (encode_segment(check)) } { (probe) "/" wbr; (check) } }
 }
 
 /// The owner and the link to the runbook.

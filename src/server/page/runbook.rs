@@ -7,10 +7,10 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html::push_html};
 
 use super::{add_security_headers, capitalize, elapsed, status_icon};
+use crate::server::runbooks::encode_segment;
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
@@ -149,13 +149,12 @@ fn page_frame(status: StatusCode, title: &str, content: &Markup) -> ServerRespon
 
 /// Banner with the current status of the check.
 fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
-    let encode = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
     let (p, c) = (&*probe.info.name, &*check.info.name);
     html! {
         div .now.(check.status) {
             p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
-                a href={ "../api/v1/checks/" (encode(p)) "/" (encode(c)) } { (p) "/" wbr; (c) }
+                a href={ "../api/v1/checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (p) "/" wbr; (c) }
                 span .why { (check.summary()) }
             }
         }

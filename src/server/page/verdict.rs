@@ -76,9 +76,10 @@ impl OverallVerdict {
                     }
                 }
             }
-            @if !all.daemon.reload_successful && all.daemon.reloaded_at > 0.0 {
-                @let loaded = Timestamp::from_second(all.daemon.reloaded_at as i64).unwrap_or(now);
-                p .alarm { "The last reload failed: the daemon runs with the configuration loaded " (elapsed(loaded, now)) " ago." }
+            @let loaded_at = all.daemon.reload_timestamp.get();
+            @if all.daemon.reload_successful.get() == 0 && loaded_at > 0.0 {
+                @let loaded = Timestamp::from_second(loaded_at as i64).unwrap_or(now);
+                p .alarm { "The last reload failed: this still runs with the configuration of " (elapsed(loaded, now)) " ago." }
             }
         }
     }

@@ -176,10 +176,7 @@ pub(crate) fn busy(now: Timestamp) -> Arc<Board> {
     for run in 0..70 {
         round(&board, run, start + SignedDuration::from_secs(30 * (run + 1)));
     }
-    board.update_daemon(|daemon| {
-        daemon.reload_successful = true;
-        daemon.reloaded_at = start.as_second() as f64;
-    });
+    board.update_daemon(|daemon| daemon.record_reload(start.as_second() as f64));
     board
 }
 

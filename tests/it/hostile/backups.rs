@@ -24,7 +24,7 @@ fn no_backup_holds_up_the_daemon_however_much_it_unpacks_to() {
         - name: sums
           backups: {files: \"${HOME_FOLDER}/sums/*.gz\", stable_for: 1ms}
           interval: 1s
-          timeout: 400ms
+          timeout: 1s
           checks: [integrity: {}]
         ",
         "

@@ -67,7 +67,7 @@ impl Freshness {
         }
         let only_future = !set.backups.is_empty() && set.backups.iter().all(|backup| backup.state == State::Future);
         let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };
-        Verdict::new(outcome, set.emptiness())
+        Verdict::new(outcome, set.no_backup_reason())
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Integrity {
     /// Number of newest backups to read. A backup that was read is not read again until it changes.
-    #[serde(default = "one")]
+    #[serde(default = "default_newest")]
     pub newest: usize,
     /// Whether each backup must have a checksum file (`.sha256` or `.sha512`) beside it.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub struct Integrity {
 /// Seconds of the longest time that is told: ten years.
 const MAX_ESTIMATE: f64 = 10.0 * 365.0 * 86_400.0;
 
-fn one() -> usize {
+fn default_newest() -> usize {
     1
 }
 
@@ -67,7 +67,7 @@ impl Check<BackupFacts> for Integrity {
 fn judge_set(set: &Set, timing: &Timing) -> Verdict {
     let worst = set.verified.iter().reduce(|a, b| if outcome(&b.finding) > outcome(&a.finding) { b } else { a });
     let Some(worst) = worst else {
-        return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+        return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
     };
     let name = worst.id.rsplit('/').next().unwrap_or(&worst.id);
     let reading = set.verified.iter().find_map(|v: &Verified| match v.finding {

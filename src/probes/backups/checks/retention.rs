@@ -72,7 +72,7 @@ impl Check<BackupFacts> for Retention {
 impl Retention {
     fn judge_set(&self, set: &Set, now: f64) -> Verdict {
         let Some((oldest, _)) = set.complete().next() else {
-            return Verdict::new(Outcome::Fail(Reason::Empty), set.emptiness());
+            return Verdict::new(Outcome::Fail(Reason::Empty), set.no_backup_reason());
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);

@@ -90,7 +90,7 @@ impl Schedule {
         let start = start.unwrap_or(Timestamp::MIN);
         let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
         if times.len() < 2 {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+            return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
         }
         let gaps = times.windows(2).filter_map(|pair| match pair {
             [from, to] if *to > start => Some((*from.max(&start), *to)),

@@ -8,7 +8,7 @@ use crate::{
     model::{
         check::Check,
         failure::Invalid,
-        limit::{Max, Min},
+        limit::{Max, Min, Range},
         measure::{Measure, MeasureInfo},
         observation::{Observation, Timing},
         units::{Ratio, Size, Unit},
@@ -56,15 +56,13 @@ impl CheckKind<BackupFacts> for BackupSize {
     const RENAMED: &'static [(&'static str, &'static str)] = &[("previous", "baseline")];
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
-        if self.min.is_none() && self.max.is_none() && self.max_shrink.is_none() && self.max_growth.is_none() {
+        if self.range().is_unbounded() && self.max_shrink.is_none() && self.max_growth.is_none() {
             return Err(Invalid {
                 key: None,
                 message: "set at least one of `min`, `max`, `max_shrink` and `max_growth`".into(),
             });
         }
-        if let (Some(min), Some(max)) = (&self.min, &self.max)
-            && min.end() > max.end()
-        {
+        if self.range().is_crossed() {
             return Err(Invalid::at("max", "no size can be met: `max` is below `min`"));
         }
         if self.max_growth.is_some_and(|limit| !limit.levels().all(|(_, at)| at >= 1.0)) {
@@ -94,7 +92,7 @@ impl BackupSize {
     fn judge_set(&self, set: &Set) -> Verdict {
         let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
         let Some(newest) = sizes.next() else {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), set.emptiness());
+            return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
         };
         let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.baseline).collect()) {
@@ -109,9 +107,11 @@ impl BackupSize {
 
 impl BackupSize {
     fn absolute(&self, size: f64) -> Vec<Measure> {
-        let min = self.min.map(|limit| limit.measure("size", size));
-        let max = self.max.map(|limit| limit.measure("size", size));
-        [min, max].into_iter().flatten().collect()
+        self.range().measures("size", size)
+    }
+
+    fn range(&self) -> Range<Size> {
+        Range { min: self.min, max: self.max }
     }
 
     fn relative(&self, shrink: f64, growth: f64) -> Vec<Measure> {

@@ -43,7 +43,7 @@ pub(crate) struct File {
 }
 
 /// `**` goes this deep.
-const DEEPEST: usize = 16;
+const MAX_DEPTH: usize = 16;
 /// What tools call a file that they are still writing.
 const UNFINISHED: [&str; 6] = ["part", "partial", "tmp", "temp", "incomplete", "filepart"];
 /// What stands beside a backup and isn't one.
@@ -176,7 +176,7 @@ impl Glob {
             text: text.to_owned(),
             folder: folder.iter().collect(),
             below: below.map(|glob| glob.compile_matcher()),
-            depth: if deep { DEEPEST } else { rest.len() },
+            depth: if deep { MAX_DEPTH } else { rest.len() },
         })
     }
 }

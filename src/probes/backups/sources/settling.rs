@@ -26,7 +26,7 @@ struct Sighting {
 
 impl Settling {
     /// Takes in what one run found; what is gone is forgotten.
-    pub(crate) fn sight(&mut self, files: &[File], now: Instant) {
+    pub(crate) fn observe_files(&mut self, files: &[File], now: Instant) {
         let mut before = std::mem::take(&mut self.0);
         for file in files {
             let sighting = match before.remove(&file.path) {

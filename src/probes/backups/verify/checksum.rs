@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{Defect, refused};
-use crate::io::bounded_file;
+use crate::{io::bounded_file, model::text::to_hex};
 
 /// A sum in the making and the one that it must become.
 #[derive(Debug)]
@@ -64,8 +64,8 @@ impl Checksum {
     /// The name of the sum, if it is the right one.
     pub(super) fn finish(self) -> Result<&'static str, Defect> {
         let (name, sum) = match self.sum {
-            Sum::Sha256(sum) => ("sha256", hex(&sum.finalize())),
-            Sum::Sha512(sum) => ("sha512", hex(&sum.finalize())),
+            Sum::Sha256(sum) => ("sha256", to_hex(&sum.finalize())),
+            Sum::Sha512(sum) => ("sha512", to_hex(&sum.finalize())),
         };
         if sum != self.expected {
             return Err(Defect::Damaged(format!("its {name} is {sum}, its checksum file says {}", self.expected)));
@@ -89,10 +89,6 @@ fn expected(line: &str, file: &str, digits: usize) -> Option<String> {
     let is_hash = hash.len() == digits && hash.chars().all(|c| c.is_ascii_hexdigit());
     let is_name = Path::new(name).file_name().is_some_and(|name| name.to_string_lossy() == file);
     (is_hash && is_name).then(|| hash.to_ascii_lowercase())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ struct Reading {
 }
 
 /// Bytes that are read from a file at once. What they decompress to is bounded by the steps of [`Stream`].
-const PIECE: usize = 128 << 10;
+const CHUNK_BYTES: usize = 128 << 10;
 
 impl Verifier {
     /// Reads the newest of `files` (which are the complete ones, newest first) until there is no time left.
@@ -190,7 +190,7 @@ impl Reading {
             file: handle,
             checksum,
             stream: None,
-            piece: Vec::with_capacity(PIECE),
+            piece: Vec::with_capacity(CHUNK_BYTES),
             consumed: 0,
             filled: false,
             done: 0,
@@ -209,7 +209,7 @@ impl Reading {
         }
         (self.consumed, self.filled) = (0, false);
         self.piece.clear();
-        let read = Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut self.piece);
+        let read = Read::by_ref(&mut self.file).take(CHUNK_BYTES as u64).read_to_end(&mut self.piece);
         read.map_err(|error| cant_read(&self.path.display().to_string(), self.done, &error))?;
         if self.piece.is_empty() {
             return Ok(false);

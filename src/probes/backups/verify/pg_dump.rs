@@ -51,7 +51,7 @@ enum Stop {
 }
 
 /// Larger than any schema; what claims more is no table of contents.
-const LARGEST_CONTENTS: usize = 64 << 20;
+const MAX_CONTENTS_BYTES: usize = 64 << 20;
 const TABLE_DATA: u8 = 1;
 const LARGE_OBJECTS: u8 = 3;
 
@@ -117,7 +117,7 @@ impl Archive {
     }
 
     fn read_contents(&mut self, bytes: &mut Bytes<'_>) -> Result<Contents, Stop> {
-        if bytes.left() < self.enough.min(LARGEST_CONTENTS + 1) {
+        if bytes.left() < self.enough.min(MAX_CONTENTS_BYTES + 1) {
             return Err(Stop::Short);
         }
         let contents = Contents::read(bytes);
@@ -132,7 +132,7 @@ impl Archive {
 
 impl Contents {
     fn read(bytes: &mut Bytes<'_>) -> Result<Self, Stop> {
-        if bytes.all.len() > LARGEST_CONTENTS {
+        if bytes.all.len() > MAX_CONTENTS_BYTES {
             return Err(unverifiable("its table of contents is larger than 64MiB"));
         }
         bytes.take(5)?;
@@ -277,7 +277,7 @@ impl<'a> Bytes<'a> {
     fn text(&mut self, int: usize) -> Result<bool, Stop> {
         let length = self.int(int)?;
         let Ok(length) = usize::try_from(length) else { return Ok(false) };
-        if length > LARGEST_CONTENTS {
+        if length > MAX_CONTENTS_BYTES {
             return Err(damaged("an impossible length in its table of contents"));
         }
         self.take(length)?;

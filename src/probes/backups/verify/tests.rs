@@ -289,10 +289,10 @@ fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
 #[test]
 fn a_compressed_file_that_ends_with_a_piece_is_whole() {
     for (name, pack) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("zstd", zstd)] {
-        let overhead = pack(&noise(PIECE)).len() - PIECE;
-        for size in PIECE - overhead - 3..PIECE - overhead + 4 {
+        let overhead = pack(&noise(CHUNK_BYTES)).len() - CHUNK_BYTES;
+        for size in CHUNK_BYTES - overhead - 3..CHUNK_BYTES - overhead + 4 {
             let packed = pack(&noise(size));
-            assert!(packed.len().abs_diff(PIECE) < 8, "{} is not near a piece", packed.len());
+            assert!(packed.len().abs_diff(CHUNK_BYTES) < 8, "{} is not near a piece", packed.len());
             assert_eq!(verify(&packed, None, WANT), sound(&[name]), "{name} of {} bytes", packed.len());
         }
     }

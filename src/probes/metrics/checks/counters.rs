@@ -177,7 +177,7 @@ mod tests {
     }
 
     /// Scrapes ten seconds apart of one series `a`; NaN stands for itself, a negative number for no series at all.
-    fn gained(values: &[f64]) -> Option<f64> {
+    fn increase(values: &[f64]) -> Option<f64> {
         let mut gains = Increases::default();
         for (at, value) in (0..).step_by(10).zip(values) {
             let page = [("a", *value)];
@@ -201,7 +201,7 @@ mod tests {
             ("infinite", &[5.0, f64::INFINITY, 8.0], Some(3.0)),
             ("the window moves on", &[0.0, 100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0], Some(5.0)),
         ] {
-            assert_eq!(gained(values), expected, "{case}");
+            assert_eq!(increase(values), expected, "{case}");
         }
         let mut gains = Increases::default();
         scrape(&mut gains, 100, &[("a", 5.0)]);

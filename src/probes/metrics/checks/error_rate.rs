@@ -12,7 +12,7 @@ use super::{
 use crate::{
     checks::{
         error_rate::{Runs, judge_ratio, limits, validate_limit},
-        window::{self, five_minutes, one},
+        window::{self, default_min_samples, five_minutes},
     },
     kind::CheckKind,
     model::{
@@ -46,7 +46,7 @@ pub struct ErrorRate {
     #[serde(default = "five_minutes")]
     window: Period,
     /// Minimum number of events in the window. The check is pending while there are fewer.
-    #[serde(default = "one")]
+    #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
     /// Verdict if there are fewer events than `min_samples`. If absent, the check is unknown without events and pending
     /// with too few.
@@ -86,7 +86,7 @@ impl Check<Page> for ErrorRate {
         let (Some(errors), Some(total)) = (&self.errors, &self.total) else {
             return self.runs.judge(seen, &self.max, self.window, self.min_samples);
         };
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
@@ -110,7 +110,7 @@ impl Check<Page> for ErrorRate {
 
     fn constants(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the counters.
-        let window = self.total.is_none().then(|| window::shown(self.window));
+        let window = self.total.is_none().then(|| window::window_sample(self.window));
         limits(&self.max).into_iter().chain(window).collect()
     }
 

@@ -65,7 +65,7 @@ impl CheckKind<Page> for Pool {
 
 impl Check<Page> for Pool {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
@@ -108,7 +108,7 @@ impl Pool {
             )
         });
         let count = sizes.iter().filter(|(labels, _)| of_used.contains_key(labels.as_slice())).count();
-        if count > judging::MOST {
+        if count > judging::MAX_POOLS {
             return (Err(count), odd);
         }
         let mut pools = Vec::new();
@@ -146,7 +146,7 @@ fn labels<'a>(series: &'a Series, selector: &Selector) -> Labels<'a> {
 
 fn labels_of<'a>(series: &'a Series, selector: &Selector) -> impl Iterator<Item = (&'a str, &'a str)> {
     let all = series.labels.iter().map(|(label, value)| (&**label, &**value));
-    all.filter(|(label, _)| !selector.pins(label))
+    all.filter(|(label, _)| !selector.fixes_label(label))
 }
 
 /// A name for each pool: its label `pool` or `name` where that tells them apart, else all its labels' values.

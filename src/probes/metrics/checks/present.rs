@@ -60,7 +60,7 @@ impl CheckKind<Page> for Present {
 
 impl Check<Page> for Present {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
@@ -72,7 +72,7 @@ impl Check<Page> for Present {
             if outcome != Outcome::Pass {
                 missing.push(format!("`{selector}`"));
             }
-            if outcome.badness() > worst.badness() {
+            if outcome.severity_order() > worst.severity_order() {
                 worst = outcome;
             }
         }

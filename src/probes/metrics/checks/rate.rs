@@ -16,7 +16,7 @@ impl Rate {
     /// # Errors
     /// The verdict where there is none: the scrape failed, no such series, or not two scrapes yet.
     pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
-        let page = seen.page()?;
+        let page = seen.facts_or_verdict()?;
         let (mut gained, mut there) = (0.0, false);
         self.0.begin(seen.at, window);
         self.0.of(0, series.of(&page.series), |_, gain| {

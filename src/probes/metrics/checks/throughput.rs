@@ -10,7 +10,7 @@ use crate::{
     model::{
         check::Check,
         failure::Invalid,
-        limit::{Max, Min},
+        limit::{Max, Min, Range},
         measure::{Measure, MeasureInfo},
         metric::{Sample, THROUGHPUT},
         observation::{Observation, Timing},
@@ -53,16 +53,14 @@ impl CheckKind<Page> for Throughput {
     const DOC: &'static str = include_str!("throughput.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
-        if self.min.is_none() && self.max.is_none() {
+        if self.range().is_unbounded() {
             let message = "`throughput` needs a limit: `min` or `max`, in events a second".to_owned();
             return Err(Invalid { key: None, message });
         }
         if self.min.is_some_and(|min| min.levels().any(|(_, at)| at <= 0.0)) {
             return Err(Invalid::at("min", "no rate is below 0: raise the limit"));
         }
-        if let (Some(min), Some(max)) = (self.min, self.max)
-            && min.end() > max.end()
-        {
+        if self.range().is_crossed() {
             return Err(Invalid::at("min", "no rate is above `min` and below `max`: they are the wrong way round"));
         }
         window::validate(self.window, 2, timing)
@@ -92,7 +90,7 @@ impl Check<Page> for Throughput {
 
     fn constants(&self) -> Vec<Sample> {
         // After an outage there were fewer events for as long as the window sees it.
-        self.min.map(|_| window::shown(self.window)).into_iter().collect()
+        self.min.map(|_| window::window_sample(self.window)).into_iter().collect()
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -106,9 +104,11 @@ impl Check<Page> for Throughput {
 
 impl Throughput {
     fn measures(&self, rate: f64) -> Vec<Measure> {
-        let min = self.min.map(|min| min.measure_as("throughput", rate, Unit::PerSecond));
-        let max = self.max.map(|max| max.measure_as("throughput", rate, Unit::PerSecond));
-        [min, max].into_iter().flatten().collect()
+        self.range().measures_as("throughput", rate, Unit::PerSecond)
+    }
+
+    fn range(&self) -> Range<f64> {
+        Range { min: self.min, max: self.max }
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
         let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
         assert_eq!(steps(&check), ["throughput min fail 1", "throughput max warn 4", "throughput max fail 8"]);
-        assert_eq!(check.constants(), [window::shown(check.window)]);
+        assert_eq!(check.constants(), [window::window_sample(check.window)]);
         assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 

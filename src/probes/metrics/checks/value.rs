@@ -10,7 +10,7 @@ use crate::{
     model::{
         check::Check,
         failure::Invalid,
-        limit::{Max, Min},
+        limit::{Max, Min, Range},
         measure::{Bound, Measure, MeasureInfo},
         metric::Sample,
         observation::{Observation, Timing},
@@ -76,7 +76,7 @@ impl CheckKind<Page> for Value {
     const DOC: &'static str = include_str!("value.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
-        let has_bounds = self.min.is_some() || self.max.is_some();
+        let has_bounds = !self.range().is_unbounded();
         if !has_bounds && self.equals.is_none() {
             let message = "`value` needs a limit: `min`, `max` or `equals`".to_owned();
             return Err(Invalid { key: None, message });
@@ -84,9 +84,7 @@ impl CheckKind<Page> for Value {
         if has_bounds && self.equals.is_some() {
             return Err(Invalid::at("equals", "a value that must equal one number needs no `min` or `max`"));
         }
-        if let (Some(min), Some(max)) = (self.min, self.max)
-            && min.end() > max.end()
-        {
+        if self.range().is_crossed() {
             return Err(Invalid::at("min", "no value is above `min` and below `max`: they are the wrong way round"));
         }
         if self.rate && self.aggregate.is_some_and(|aggregate| aggregate != Aggregate::Sum) {
@@ -102,7 +100,7 @@ impl Check<Page> for Value {
             let rate = self.gains.scrape(seen, &self.series, self.window);
             return rate.map_or_else(|verdict| verdict, |rate| self.verdict(rate, None));
         }
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
@@ -118,7 +116,7 @@ impl Check<Page> for Value {
             verdict.measures.iter().filter_map(crate::model::measure::Measure::headroom).fold(f64::INFINITY, f64::min)
         };
         let worse = |a: &Verdict, b: &Verdict| {
-            a.outcome.badness().cmp(&b.outcome.badness()).then_with(|| left(b).total_cmp(&left(a)))
+            a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
         };
         verdicts.max_by(worse).unwrap_or_else(|| no_data::missing(&self.series))
     }
@@ -133,7 +131,7 @@ impl Check<Page> for Value {
 
     fn constants(&self) -> Vec<Sample> {
         // After an outage the series have gained less for as long as the window sees it.
-        if self.rate && self.min.is_some() { vec![window::shown(self.window)] } else { Vec::new() }
+        if self.rate && self.min.is_some() { vec![window::window_sample(self.window)] } else { Vec::new() }
     }
 
     fn save(&self) -> Option<serde_json::Value> {
@@ -166,9 +164,13 @@ impl Value {
             warn: None,
             fail: Some(equals),
         });
-        let min = self.min.map(|min| min.measure_as(name, value, unit));
-        let max = self.max.map(|max| max.measure_as(name, value, unit));
-        [min, max, equals].into_iter().flatten().collect()
+        let mut measures = self.range().measures_as(name, value, unit);
+        measures.extend(equals);
+        measures
+    }
+
+    fn range(&self) -> Range<f64> {
+        Range { min: self.min, max: self.max }
     }
 }
 

@@ -3,11 +3,7 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{selector::Selector, series::Series};
-use crate::model::{
-    observation::{Facts, Observation},
-    verdict::Verdict,
-    words::{Outcome, Reason},
-};
+use crate::model::observation::Facts;
 
 /// What was seen on a page: how much there was, and the series that checks have asked for.
 #[derive(Debug, Default, Serialize)]
@@ -46,20 +42,6 @@ impl Facts for Page {
 
     fn is_heavy(&self) -> bool {
         self.series.len() > MAX_LIGHT_SERIES
-    }
-}
-
-impl Observation<Page> {
-    /// The page, or the verdict where there is none.
-    ///
-    /// # Errors
-    /// `unknown` for the reason for which the scrape failed.
-    pub fn page(&self) -> Result<&Page, Verdict> {
-        match (&self.failure, &self.facts) {
-            (None, Some(page)) => Ok(page),
-            (Some(failure), _) => Err(Verdict::not_measured(failure)),
-            (None, None) => Err(Verdict::new(Outcome::Unknown(Reason::Internal), "a scrape that worked has no page")),
-        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct ParseError {
 }
 
 /// More labels on one sample than anyone has.
-const MOST_LABELS: usize = 128;
+const MAX_LABELS: usize = 128;
 
 /// Reads a sample; `label` is told each label and its value, still escaped.
 pub(crate) fn sample<'a>(
@@ -121,7 +121,7 @@ impl<'a> Cursor<'a> {
             }
             self.skip_blanks();
             count += 1;
-            if count > MOST_LABELS {
+            if count > MAX_LABELS {
                 return Err(self.wrong("more than 128 labels"));
             }
         }

@@ -27,7 +27,7 @@ pub(super) fn of(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
                 Reason::Protocol,
                 format!("{what}: the other end closed the connection; is it PostgreSQL, and does its log say why?"),
             ),
-            _ => dial::broken(what, error),
+            _ => dial::io_failure(what, error),
         };
     }
     // The driver keeps its kinds to itself; what it says is fixed.

@@ -123,7 +123,7 @@ async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &
         stream.write_all(&SSL_REQUEST).await?;
         stream.read_exact(&mut answer).await
     };
-    asked.await.map_err(|error| dial::broken(&what, &error))?;
+    asked.await.map_err(|error| dial::io_failure(&what, &error))?;
     match (answer, target.sslmode) {
         ([b'S'], _) => Ok(true),
         ([b'N'], SslMode::Prefer) => Ok(false),

@@ -61,10 +61,10 @@ impl CheckKind<HttpFacts> for Response {
 
 impl Check<HttpFacts> for Response {
     fn judge(&mut self, seen: &Observation<HttpFacts>) -> Verdict {
-        match (&seen.failure, seen.facts.as_ref().and_then(|facts| facts.response.as_ref())) {
-            (Some(failure), _) => Verdict::not_measured(failure),
-            (None, Some(answered)) => self.verdict(answered),
-            (None, None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no answer"),
+        match seen.facts_or_verdict().map(|facts| &facts.response) {
+            Ok(Some(response)) => self.verdict(response),
+            Ok(None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no response"),
+            Err(verdict) => verdict,
         }
     }
 
@@ -81,12 +81,12 @@ impl Response {
         let mut findings = Vec::new();
         let mut measures = Vec::new();
         for expectation in &self.expect {
-            let found = expectation.hold(answered, body, document.as_ref());
+            let found = expectation.evaluate(answered, body, document.as_ref());
             measures.extend(found.measure);
             findings.extend(found.finding.map(|finding| (expectation.name(), finding)));
         }
         // The first of the worst: what warns is a finding too, but only where nothing is worse.
-        let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.badness()));
+        let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.severity_order()));
         let verdict = match worst {
             Some((name, Finding { outcome, text })) => Verdict::new(*outcome, format!("{name}: {text}")),
             None if self.expect.len() == 1 => Verdict::new(Outcome::Pass, "the expectation is met"),

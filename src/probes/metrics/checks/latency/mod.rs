@@ -13,7 +13,7 @@ use super::{
 use crate::{
     checks::{
         latency::{Quantiles, Runs},
-        window::{self, five_minutes, one},
+        window::{self, default_min_samples, five_minutes},
     },
     kind::CheckKind,
     model::{
@@ -60,7 +60,7 @@ pub struct Latency {
     #[serde(default = "five_minutes")]
     window: Period,
     /// Minimum number of observations in the window. The check is pending while there are fewer.
-    #[serde(default = "one")]
+    #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
     /// Verdict if the histogram has fewer new observations than `min_samples`. If absent, the check is unknown without
     /// observations and pending with too few.
@@ -104,7 +104,7 @@ impl Check<Page> for Latency {
         let Some(histogram) = &self.histogram else {
             return self.runs.judge(seen, &limits, self.window, self.min_samples);
         };
-        let page = match seen.page() {
+        let page = match seen.facts_or_verdict() {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
@@ -115,8 +115,8 @@ impl Check<Page> for Latency {
             let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
             return Verdict::new(Outcome::Unknown(Reason::Empty), message);
         }
-        if self.buckets.bounds.len() > MOST_BOUNDS {
-            let message = format!("`{histogram}` has more than {MOST_BOUNDS} buckets: select fewer");
+        if self.buckets.bounds.len() > MAX_BOUNDS {
+            let message = format!("`{histogram}` has more than {MAX_BOUNDS} buckets: select fewer");
             return Verdict::new(Outcome::Unknown(Reason::Limit), message);
         }
         let Some(counts) = self.buckets.counts() else { return no_data::one_scrape() };
@@ -133,7 +133,7 @@ impl Check<Page> for Latency {
 
     fn constants(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the buckets.
-        let window = self.histogram.is_none().then(|| window::shown(self.window));
+        let window = self.histogram.is_none().then(|| window::window_sample(self.window));
         self.quantiles().limits().into_iter().chain(window).collect()
     }
 
@@ -187,7 +187,7 @@ impl Latency {
 }
 
 /// More buckets than a histogram has.
-const MOST_BOUNDS: usize = 500;
+const MAX_BOUNDS: usize = 500;
 
 /// The gains of the buckets of a histogram, added up over its series.
 #[derive(Debug, Default)]
@@ -215,7 +215,7 @@ impl Buckets {
             there = true;
             let place = bounds.iter().position(|known| *known == bound).unwrap_or_else(|| {
                 // One more than allowed is remembered, and that is noticed.
-                if bounds.len() <= MOST_BOUNDS {
+                if bounds.len() <= MAX_BOUNDS {
                     bounds.push(bound);
                 }
                 bounds.len() - 1

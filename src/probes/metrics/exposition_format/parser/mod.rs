@@ -25,7 +25,7 @@ pub struct Limits {
 }
 
 /// Longer than any line of a page that is one.
-const LONGEST_LINE: usize = 64 << 10;
+const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// Memory for the series of one page: `body_limit` and `sample_limit` may be raised, and a selector may take all of them.
 const MAX_KEPT_BYTES: usize = 64 << 20;
@@ -105,10 +105,10 @@ impl<'w> Parser<'w> {
             rest = after.get(1..).unwrap_or_default();
         }
         self.begun.extend_from_slice(rest);
-        if self.begun.len() > LONGEST_LINE {
+        if self.begun.len() > MAX_LINE_BYTES {
             self.page.lines += 1;
             return Err(
-                self.wrong(&self.begun, &ParseError { at: LONGEST_LINE, what: "this line is longer than 64KiB" })
+                self.wrong(&self.begun, &ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" })
             );
         }
         Ok(())
@@ -133,8 +133,8 @@ impl<'w> Parser<'w> {
     fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.page.lines += 1;
         let mistake = match std::str::from_utf8(bytes) {
-            Ok(_) if bytes.len() > LONGEST_LINE => {
-                ParseError { at: LONGEST_LINE, what: "this line is longer than 64KiB" }
+            Ok(_) if bytes.len() > MAX_LINE_BYTES => {
+                ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" }
             }
             Ok(_) if self.ended => ParseError { at: 0, what: "nothing may follow the line `# EOF`" },
             Ok(line) => match self.checked(line) {

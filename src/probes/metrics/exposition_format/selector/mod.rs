@@ -69,7 +69,7 @@ impl Selector {
 
     /// Whether the selector itself says what the value of a label is, as `{state="used"}` does.
     #[must_use]
-    pub fn pins(&self, label: &str) -> bool {
+    pub fn fixes_label(&self, label: &str) -> bool {
         self.matchers.iter().any(|matcher| *matcher.label == *label && matches!(matcher.test, Test::Is(_)))
     }
 

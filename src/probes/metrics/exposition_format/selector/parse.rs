@@ -7,13 +7,13 @@ use regex::{Regex, RegexBuilder};
 use super::{Matcher, NAME, Selector, Test};
 
 /// Longer than any selector that a person writes.
-const LONGEST: usize = 4 << 10;
+const MAX_SELECTOR_BYTES: usize = 4 << 10;
 /// Memory of one compiled regular expression, in bytes.
-const REGEX_SIZE: usize = 1 << 20;
+const MAX_REGEX_BYTES: usize = 1 << 20;
 
 pub(crate) fn selector(text: &str) -> Result<Selector, String> {
-    if text.len() > LONGEST {
-        return Err(format!("a selector of {} bytes is longer than the most, {LONGEST}", text.len()));
+    if text.len() > MAX_SELECTOR_BYTES {
+        return Err(format!("a selector of {} bytes is longer than the most, {MAX_SELECTOR_BYTES}", text.len()));
     }
     let mut scan = Scan { text, rest: text.char_indices().peekable() };
     let (name, matchers) = scan.selector().map_err(|(at, what)| {
@@ -167,7 +167,7 @@ enum Item {
 
 /// A regular expression that must match all of a value.
 fn whole(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(REGEX_SIZE).build().map_err(|error| match error {
+    RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(MAX_REGEX_BYTES).build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
         error => {
             let text = error.to_string();

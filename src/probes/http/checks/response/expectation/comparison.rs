@@ -139,7 +139,8 @@ impl Expectation {
 impl Evaluation {
     /// The first of the worst findings stays; of several values of one path the measure with the least headroom.
     fn worsen(&mut self, finding: Option<Finding>, measure: Option<Measure>) {
-        let badness = |finding: &Option<Finding>| finding.as_ref().map_or(0, |finding| finding.outcome.badness());
+        let badness =
+            |finding: &Option<Finding>| finding.as_ref().map_or(0, |finding| finding.outcome.severity_order());
         if badness(&finding) > badness(&self.finding) {
             self.finding = finding;
         }

@@ -13,7 +13,7 @@ use super::{MAX_JSON_VALUES, Unreadable};
 use crate::{
     io::http::body::excerpt,
     model::{
-        limit::{Max, Min},
+        limit::{Max, Min, Range},
         measure::Measure,
         pattern::{Pattern, nesting},
         words::{Outcome, Reason},
@@ -210,7 +210,7 @@ impl Expectation {
         if self.one_of.as_ref().is_some_and(Vec::is_empty) {
             return Err("`one_of: []` can never be met".to_owned());
         }
-        if self.min.zip(self.max).is_some_and(|(min, max)| min.end() > max.end()) {
+        if (Range { min: self.min, max: self.max }).is_crossed() {
             return Err("`min` is above `max`: that can never be met".to_owned());
         }
         match (self.min_length, self.max_length) {
@@ -223,7 +223,7 @@ impl Expectation {
     }
 
     /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
-    pub(crate) fn hold(
+    pub(crate) fn evaluate(
         &self,
         answered: &HttpResponse,
         body: &[u8],
