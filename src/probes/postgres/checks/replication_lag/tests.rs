@@ -60,7 +60,7 @@ fn the_primary_judges_each_standby() {
         (vec![("a", 5_000_001, None)], Outcome::Pass, "lag of a is 0s, within the limit of 10s"),
         (vec![("a", 4_999_999, Some(12.0))], Outcome::Warn, "lag of a is 12s, above the limit of 10s"),
         (vec![("a", 5_000_000, None), ("b", 4_999_000, Some(40.0))], FAIL, "lag of b is 40s, above the limit of 30s"),
-        (vec![("a", 1_000_000, Some(0.5))], FAIL, "lag_bytes of a is 3.81MiB, above the limit of 1MiB"),
+        (vec![("a", 805_696, Some(0.5))], FAIL, "lag_bytes of a is 4MiB, above the limit of 1MiB"),
         (
             vec![],
             Outcome::Unknown(Reason::Empty),
