@@ -25,14 +25,14 @@ const NOT_HERE: [&str; 8] = ["docker", "podman", "kubectl", "kustomize", "system
 const ELSEWHERE: [(&str, &str); 1] = [("tests/run", "this very run")];
 
 /// Commands that go on until Ctrl-C, and what they have said by then.
-const GO_ON: [(&str, &str); 2] = [("cargo run --release -- demo", "status page"), ("SERVICE_URL=", "started")];
+const GO_ON: [(&str, &str); 2] = [("cargo run -- demo", "status page"), ("SERVICE_URL=", "started")];
 
 /// `cargo` as a newcomer calls it, without building anything anew: the program that is under test is there already.
 const CARGO: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 case "$*" in
-  "run --release -- "*) shift 3; exec readiness-exporter "$@" ;;
-  "run --release --") exec readiness-exporter ;;
+  "run -- "*) shift 2; exec readiness-exporter "$@" ;;
+  "run --") exec readiness-exporter ;;
   "install --path .") grep -q '^name = "readiness-exporter"$' Cargo.toml ;;
   "bench") test -f tests/bench/main.rs ;;
   "bench -- "*) grep -q "(\"$3\", " tests/bench/main.rs ;;
