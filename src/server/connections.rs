@@ -44,6 +44,8 @@ struct ConnectionTable {
     /// Connections that wait for a place.
     waiting: usize,
     entries: HashMap<u64, ConnectionEntry>,
+    /// Places of each network that has any.
+    held: HashMap<PeerNetwork, usize>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,9 @@ struct ConnectionEntry {
     network: PeerNetwork,
     activity: Arc<Activity>,
     close: CancellationToken,
+    is_closing: bool,
     finish: CancellationToken,
+    is_ending: bool,
 }
 
 /// What counts as one client: an IPv4 address, or the IPv6 network of a customer or machine, of 64 bits.
@@ -124,6 +128,7 @@ impl Connections {
         let entry =
             ConnectionEntry { network, activity: Arc::clone(&activity), close: close.clone(), finish: finish.clone() };
         table.entries.insert(id, entry);
+        *table.held.entry(network).or_default() += 1;
         Some(ConnectionGuard { id, activity, close, finish, connections: Arc::clone(self) })
     }
 
@@ -144,37 +149,59 @@ impl Connections {
 
 impl ConnectionTable {
     fn count(&self, network: PeerNetwork) -> usize {
-        self.entries.values().filter(|entry| entry.network == network).count()
+        self.held.get(&network).copied().unwrap_or_default()
     }
 
     /// Closes the connection that costs least, of one network or of all, or lets one end after its answer.
     fn make_room(&self, network: Option<PeerNetwork>) {
         let now = Instant::now();
-        let mut held: HashMap<PeerNetwork, usize> = HashMap::new();
-        for entry in self.entries.values() {
-            *held.entry(entry.network).or_default() += 1;
-        }
-        let held = |entry: &ConnectionEntry| held.get(&entry.network).copied().unwrap_or_default();
-        let candidates = || self.entries.iter().filter(|(_, entry)| network.is_none_or(|only| entry.network == only));
-        if candidates().any(|(_, entry)| entry.close.is_cancelled()) {
-            return;
-        }
-        let closable = candidates().filter_map(|(_, entry)| {
+        let (mut cheapest, mut busiest, mut ending) = (None, None, 0);
+        let mut counted = None;
+        for (id, entry) in &mut self.entries {
+            if network.is_some_and(|only| entry.network != only) {
+                continue;
+            }
+            if entry.is_closing {
+                return;
+            }
+            // Mostly the network of the entry before.
+            let held = match counted {
+                Some((network, held)) if network == entry.network => held,
+                _ => self.held.get(&entry.network).copied().unwrap_or_default(),
+            };
+            counted = Some((entry.network, held));
             let (closable, since) = entry.activity.closable(now);
-            (closable > Closable::No).then_some((closable, held(entry), now - since, entry))
-        });
-        if let Some((.., entry)) = closable.max_by_key(|(closable, held, age, _)| (*closable, *held, *age)) {
-            entry.close.cancel();
-            return;
+            if closable > Closable::No {
+                let cost = (closable, held, now - since);
+                if cheapest.as_ref().is_none_or(|(other, _)| cost > *other) {
+                    cheapest = Some((cost, entry));
+                }
+            } else if entry.is_ending {
+                ending += 1;
+            } else if entry.activity.is_answering() {
+                // The oldest one, so that a client which asks on and on gives way to others that wait.
+                let rank = (held, std::cmp::Reverse(*id));
+                if busiest.as_ref().is_none_or(|(other, _)| rank > *other) {
+                    busiest = Some((rank, entry));
+                }
+            }
         }
-        // The oldest ones, so that a client which asks on and on gives way to those which wait.
-        let ending = candidates().filter(|(_, entry)| entry.finish.is_cancelled()).count();
-        let busy = candidates().filter(|(_, entry)| !entry.finish.is_cancelled() && entry.activity.is_answering());
-        if ending < self.waiting
-            && let Some((_, entry)) = busy.max_by_key(|(id, entry)| (held(entry), std::cmp::Reverse(**id)))
-        {
+        if let Some((_, entry)) = cheapest {
+            entry.is_closing = true;
+            entry.close.cancel();
+        } else if let Some((_, entry)) = busiest.filter(|_| ending < self.waiting) {
+            entry.is_ending = true;
             entry.finish.cancel();
         }
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        let held = self.count(entry.network).saturating_sub(1);
+        match held {
+            0 => self.held.remove(&entry.network),
+            held => self.held.insert(entry.network, held),
+        };
     }
 }
 
@@ -208,7 +235,7 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.connections.lock().entries.remove(&self.id);
+        self.connections.lock().remove(self.id);
         self.connections.changed.notify_waiters();
     }
 }
