@@ -8,10 +8,11 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until, timeout},
@@ -125,8 +126,14 @@ impl Connections {
         let id = table.last;
         let (activity, close, finish) =
             (Activity::new(Arc::clone(&self.changed)), CancellationToken::new(), CancellationToken::new());
-        let entry =
-            ConnectionEntry { network, activity: Arc::clone(&activity), close: close.clone(), finish: finish.clone() };
+        let entry = ConnectionEntry {
+            network,
+            activity: Arc::clone(&activity),
+            close: close.clone(),
+            is_closing: false,
+            finish: finish.clone(),
+            is_ending: false,
+        };
         table.entries.insert(id, entry);
         *table.held.entry(network).or_default() += 1;
         Some(ConnectionGuard { id, activity, close, finish, connections: Arc::clone(self) })
@@ -143,7 +150,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 
@@ -153,9 +160,9 @@ impl ConnectionTable {
     }
 
     /// Closes the connection that costs least, of one network or of all, or lets one end after its answer.
-    fn make_room(&self, network: Option<PeerNetwork>) {
+    fn make_room(&mut self, network: Option<PeerNetwork>) {
         let now = Instant::now();
-        let (mut cheapest, mut busiest, mut ending) = (None, None, 0);
+        let (mut cheapest, mut busiest, mut ending, waiting) = (None, None, 0, self.waiting);
         let mut counted = None;
         for (id, entry) in &mut self.entries {
             if network.is_some_and(|only| entry.network != only) {
@@ -189,7 +196,7 @@ impl ConnectionTable {
         if let Some((_, entry)) = cheapest {
             entry.is_closing = true;
             entry.close.cancel();
-        } else if let Some((_, entry)) = busiest.filter(|_| ending < self.waiting) {
+        } else if let Some((_, entry)) = busiest.filter(|_| ending < waiting) {
             entry.is_ending = true;
             entry.finish.cancel();
         }
