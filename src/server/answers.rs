@@ -112,7 +112,7 @@ mod tests {
             assert!(answers.iter().all(Option::is_some));
             assert!(ask(AnswerKey::Runbooks(None)).await.is_some());
             assert_eq!(made.load(Ordering::Relaxed), round + 1);
-            board.update_daemon(|daemon| daemon.reload_successful = false);
+            board.update_daemon(|daemon| daemon.panics.inc());
         }
     }
 
