@@ -42,6 +42,10 @@ const STATE_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for current runs to finish after a signal. The whole shutdown takes less than five seconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Requests for a reload that may wait for the one under way to end, more than clients have connections. All of them
+/// share the next one.
+const MAX_WAITING_RELOADS: usize = 256;
+
 /// Shortest stall of the probe thread that is logged.
 const MIN_LOGGED_STALL: Duration = Duration::from_secs(2);
 
@@ -101,7 +105,16 @@ impl App {
             restore_state(store, &board, &generation);
         }
         let probes = ProbeThread::start().map_err(BuildError::Thread)?;
-        Ok(Self { load, generation, listeners, store, board, shared, probes, reloads: mpsc::channel(4) })
+        Ok(Self {
+            load,
+            generation,
+            listeners,
+            store,
+            board,
+            shared,
+            probes,
+            reloads: mpsc::channel(MAX_WAITING_RELOADS),
+        })
     }
 
     /// The listening addresses, with the ports that the system assigned.
@@ -167,13 +180,19 @@ impl App {
                     shutdown.cancel();
                     break;
                 }
-                Some(reply) = requests.recv(), if pending.is_none() => pending = Some(daemon.start_reload(reply)),
+                Some(reply) = requests.recv(), if pending.is_none() => {
+                    let waiting = (0..MAX_WAITING_RELOADS).map_while(|_| requests.try_recv().ok());
+                    pending = Some(daemon.start_reload(std::iter::once(reply).chain(waiting).collect()));
+                }
                 // Loading runs in parallel: a configuration on a hanging mount must delay neither the expiry of results
                 // nor the shutdown.
                 Some(read) = reload_result(&mut pending) => {
-                    if let Some(PendingReload { reply, .. }) = pending.take() {
-                        // The requester may have disconnected.
-                        let _ = reply.send(daemon.finish_reload(read));
+                    if let Some(PendingReload { replies, .. }) = pending.take() {
+                        let result = daemon.finish_reload(read);
+                        for reply in replies {
+                            // The requester may have disconnected.
+                            let _ = reply.send(result.clone());
+                        }
                     }
                 }
                 now = tick.tick() => {
@@ -216,10 +235,10 @@ fn restore_state(store: &StateStore, board: &Board, generation: &Generation) {
     }
 }
 
-/// A reload in progress and the channel for its result.
+/// A reload in progress and the channels for its result.
 struct PendingReload {
     next: JoinHandle<Result<Generation, Diagnostics>>,
-    reply: ReloadRequest,
+    replies: Vec<ReloadRequest>,
 }
 
 /// Waits for the result of the reload; returns `None` if no reload is in progress.
@@ -254,10 +273,10 @@ impl Daemon {
     }
 
     /// Starts loading on a blocking thread, because building ten thousand probes would delay the server.
-    fn start_reload(&self, reply: ReloadRequest) -> PendingReload {
+    fn start_reload(&self, replies: Vec<ReloadRequest>) -> PendingReload {
         let (load, before, shared) = (Arc::clone(&self.load), Arc::clone(&self.generation), Arc::clone(&self.shared));
         let next = move || load().and_then(|settings| Generation::build(settings, Some(&before), &shared));
-        PendingReload { next: tokio::task::spawn_blocking(next), reply }
+        PendingReload { next: tokio::task::spawn_blocking(next), replies }
     }
 
     /// Activates the next generation, or keeps the current one if loading failed.

@@ -3,6 +3,8 @@
 //! No request waits for a probe. Headers, bodies, connections and connection times are bounded, so that slow clients
 //! neither exhaust memory nor delay other clients.
 
+mod activity;
+mod answers;
 mod api;
 mod connections;
 mod host;
@@ -23,11 +25,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    activity::TrackedStream,
     connections::{ConnectionGuard, Connections},
     routes::Router,
 };
@@ -109,31 +113,29 @@ impl Acceptor {
     async fn accept(&self, listener: TcpListener) {
         let mut last_warning: Option<Instant> = None;
         loop {
-            // The slot comes first: a connection that is not accepted costs no memory of this process.
-            let accepted = async {
-                let guard = self.connections.acquire().await;
-                (listener.accept().await, guard)
-            };
-            let (stream, guard) = tokio::select! {
-                (accepted, guard) = accepted => match accepted {
-                    Ok((stream, _)) => (stream, guard),
-                    Err(error) => {
-                        // The usual cause is a lack of file descriptors. Accepting would fail again until a connection
-                        // closes.
-                        self.connections.close_idle();
-                        if last_warning.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
-                            last_warning = Some(Instant::now());
-                            tracing::warn!(%error, "can't accept a connection; closing an idle one");
-                        }
-                        sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
                 () = self.stop.cancelled() => return,
             };
-            // The connection must be registered before the next one waits for a slot, because only registered
-            // connections can be closed.
-            guard.register();
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // The usual cause is a lack of file descriptors. Accepting would fail again until a connection
+                    // closes.
+                    self.connections.make_room();
+                    if last_warning.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
+                        last_warning = Some(Instant::now());
+                        tracing::warn!(%error, "can't accept a connection; closing an idle one");
+                    }
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            // One accepted connection waits for its place, all after it wait in the queue of the kernel.
+            let guard = tokio::select! {
+                guard = self.connections.acquire(peer.ip()) => guard,
+                () = self.stop.cancelled() => return,
+            };
             self.tasks.spawn(serve_connection(stream, guard, Arc::clone(&self.router), self.stop.clone()));
         }
     }
@@ -145,10 +147,17 @@ async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc
     let _ = stream.set_nodelay(true);
     // The address comes from the socket, because a client controls its `Host` header.
     let local = stream.local_addr().ok();
+    let stream = TrackedStream::new(stream, Arc::clone(guard.activity()));
     let service = service_fn(|request: Request<Incoming>| {
-        guard.record_request();
+        let under_way = guard.activity().begin_answer();
         let router = Arc::clone(&router);
-        async move { Ok::<_, Infallible>(router.respond(request, local).await) }
+        async move {
+            // Requests that came together take turns with those of other connections, with signals and with reloads.
+            yield_now().await;
+            let mut response = router.respond(request, local).await;
+            response.body_mut().keep_until_sent(under_way);
+            Ok::<_, Infallible>(response)
+        }
     });
     // The timeouts of the guard replace hyper's header timeout, which doesn't cover slow readers.
     let connection = http1::Builder::new()
@@ -170,6 +179,7 @@ async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc
             }
             () = guard.wait_until_closed() => return,
             () = stop.cancelled(), if !is_ending => {}
+            () = guard.wait_until_ending(), if !is_ending => {}
             () = sleep_until(until), if !is_ending => {}
         }
         is_ending = true;

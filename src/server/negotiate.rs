@@ -8,6 +8,10 @@ use crate::exposition::{Escaping, ExpositionFormat};
 const OPEN_METRICS: &[(&str, &str)] = &[("version", "1.0.0"), ("charset", "utf-8"), ("escaping", ANY)];
 /// Matches every value of a parameter.
 const ANY: &str = "*";
+/// Entries of a header that are looked at. Prometheus and browsers send less than ten.
+const MAX_ENTRIES: usize = 50;
+/// Bytes of an entry that is looked at; a longer one is left out.
+const MAX_ENTRY_BYTES: usize = 512;
 
 /// Returns the metrics format that the client prefers; `None` if it accepts neither.
 pub(super) fn metrics_format(headers: &HeaderMap) -> Option<ExpositionFormat> {
@@ -84,7 +88,8 @@ fn best_range<'a>(headers: &'a HeaderMap, kind: &str, subtype: &str, parameters:
 }
 
 fn header_items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
-    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','))
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).take(MAX_ENTRIES).filter(|entry| entry.len() <= MAX_ENTRY_BYTES)
 }
 
 /// Parses the parameter `q` in thousandths; 1000 if it is missing, 0 if it is invalid.
@@ -167,6 +172,20 @@ mod tests {
         ] {
             assert_eq!(escaping(&accept(value)), scheme, "{value}");
         }
+    }
+
+    #[test]
+    fn a_bounded_part_of_a_header_is_looked_at() {
+        for (others, format) in [(MAX_ENTRIES - 1, Some(ExpositionFormat::OpenMetrics)), (MAX_ENTRIES, None)] {
+            let mut headers = HeaderMap::new();
+            let value = "image/png,".repeat(others) + "application/openmetrics-text";
+            headers.insert(header::ACCEPT, value.parse().unwrap());
+            assert_eq!(metrics_format(&headers), format, "{others}");
+        }
+        let mut headers = HeaderMap::new();
+        let value = format!("text/plain{},image/png", ";version=0.0.4".repeat(100));
+        headers.insert(header::ACCEPT, value.parse().unwrap());
+        assert_eq!(metrics_format(&headers), None);
     }
 
     #[test]

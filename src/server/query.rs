@@ -18,29 +18,40 @@ pub(super) struct CheckFilter {
     pub(super) severities: Vec<Severity>,
     /// Text to find in names, service, owner or finding, ignoring case.
     pub(super) text: String,
+    /// The text in lower case.
+    wanted: String,
 }
 
-/// An unknown value of a filter.
+/// Most characters of the text, as in the search field of the page.
+const MAX_TEXT_CHARS: usize = 200;
+
+/// A filter that can't be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
-#[error("`{word}` is not a {key}; valid values: {known}")]
-pub(super) struct UnknownFilterValue {
-    key: &'static str,
-    word: String,
-    known: String,
+pub(super) enum InvalidFilter {
+    /// A value that doesn't exist.
+    #[error("`{word}` is not a {key}; valid values: {known}")]
+    UnknownValue { key: &'static str, word: String, known: String },
+    /// A text that is too long.
+    #[error("the text q is longer than {MAX_TEXT_CHARS} characters")]
+    TextTooLong,
 }
 
-impl UnknownFilterValue {
+impl InvalidFilter {
     /// The error without the value, so that all unknown values share one page.
     pub(super) fn note(&self) -> String {
-        let Self { key, known, .. } = self;
-        format!("the address contains an unknown {key}; valid values: {known}")
+        match self {
+            Self::UnknownValue { key, known, .. } => {
+                format!("the address contains an unknown {key}; valid values: {known}")
+            }
+            Self::TextTooLong => self.to_string(),
+        }
     }
 }
 
 impl FromStr for CheckFilter {
-    type Err = UnknownFilterValue;
+    type Err = InvalidFilter;
 
-    fn from_str(query: &str) -> Result<Self, UnknownFilterValue> {
+    fn from_str(query: &str) -> Result<Self, InvalidFilter> {
         let mut filter = Self::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -52,6 +63,10 @@ impl FromStr for CheckFilter {
                 _ => {}
             }
         }
+        if filter.text.chars().nth(MAX_TEXT_CHARS).is_some() {
+            return Err(InvalidFilter::TextTooLong);
+        }
+        filter.wanted = filter.text.to_lowercase();
         normalize(&mut filter.statuses);
         normalize(&mut filter.categories);
         normalize(&mut filter.severities);
@@ -68,11 +83,11 @@ fn parse_words<'a, T: Copy + fmt::Display>(
     key: &'static str,
     words: impl Iterator<Item = &'a str>,
     all: &[T],
-) -> Result<Vec<T>, UnknownFilterValue> {
+) -> Result<Vec<T>, InvalidFilter> {
     let find = |word: &str| all.iter().copied().find(|one| one.to_string() == word);
     let list = || all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
     words
-        .map(|word| find(word).ok_or_else(|| UnknownFilterValue { key, word: word.to_owned(), known: list() }))
+        .map(|word| find(word).ok_or_else(|| InvalidFilter::UnknownValue { key, word: word.to_owned(), known: list() }))
         .collect()
 }
 
@@ -86,10 +101,12 @@ impl CheckFilter {
     }
 
     fn matches_text(&self, probe: &ProbeState, check: &CheckState) -> bool {
+        if self.wanted.is_empty() {
+            return true;
+        }
         let id = format!("{}/{}", probe.info.name, check.info.name);
         let texts = [&*id, &*probe.info.service, &*check.info.owner, check.info.kind, check.summary()];
-        let wanted = self.text.to_lowercase();
-        wanted.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(&wanted))
+        texts.iter().any(|text| text.to_lowercase().contains(&self.wanted))
     }
 }
 
@@ -113,5 +130,7 @@ mod tests {
             error.to_string(),
             "`failed` is not a status; valid values: pass, warn, fail, unknown, pending, skipped"
         );
+        let text = |length: usize| format!("q={}", "%C3%A4".repeat(length)).parse::<CheckFilter>();
+        assert!(text(200).is_ok() && text(201) == Err(InvalidFilter::TextTooLong));
     }
 }

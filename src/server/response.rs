@@ -14,6 +14,7 @@ use hyper::{
 };
 use serde::Serialize;
 
+use super::activity::AnswerUnderWay;
 use crate::{exposition::MetricsPage, outgoing::PageStream};
 
 pub(super) type ServerResponse = Response<ResponseBody>;
@@ -23,6 +24,10 @@ pub(super) type ServerResponse = Response<ResponseBody>;
 pub(super) struct ResponseBody {
     shared: Option<PageStream>,
     tail: VecDeque<Bytes>,
+    /// Whether the task of the connection lets others go first before the next piece.
+    must_yield: bool,
+    /// Counted as long as there is a body.
+    under_way: Option<AnswerUnderWay>,
 }
 
 /// The rest of the page was withdrawn to make room for newer pages.
@@ -32,23 +37,29 @@ pub(super) struct PageWithdrawn;
 
 impl<const N: usize> From<[Bytes; N]> for ResponseBody {
     fn from(parts: [Bytes; N]) -> Self {
-        Self { shared: None, tail: parts.into_iter().filter(|part| !part.is_empty()).collect() }
+        Self { tail: parts.into_iter().filter(|part| !part.is_empty()).collect(), ..Self::default() }
     }
 }
 
 impl From<PageStream> for ResponseBody {
     fn from(shared: PageStream) -> Self {
-        Self { shared: Some(shared), tail: VecDeque::new() }
+        Self { shared: Some(shared), ..Self::default() }
     }
 }
 
 impl From<MetricsPage> for ResponseBody {
     fn from(page: MetricsPage) -> Self {
-        Self { shared: page.main, tail: page.tail }
+        Self { shared: page.main, tail: page.tail, ..Self::default() }
     }
 }
 
 impl ResponseBody {
+    /// The answer is made, and under way until its body is dropped.
+    pub(super) fn keep_until_sent(&mut self, under_way: AnswerUnderWay) {
+        under_way.record_made();
+        self.under_way = Some(under_way);
+    }
+
     fn len(&self) -> u64 {
         let tail: u64 = self.tail.iter().map(|part| part.len() as u64).sum();
         self.shared.as_ref().map_or(0, PageStream::remaining) + tail
@@ -59,7 +70,13 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = PageWithdrawn;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
+        if std::mem::take(&mut self.must_yield) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // Each piece that is decompressed takes a while.
+        self.must_yield = matches!(self.shared, Some(PageStream::Decompressed(_))) && self.len() > 0;
         let part = match self.shared.as_mut().filter(|shared| shared.remaining() > 0) {
             Some(shared) => shared.next().ok_or(PageWithdrawn).map(Some),
             None => Ok(self.tail.pop_front()),
@@ -113,6 +130,15 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> ServerResponse
 /// Creates a JSON error response.
 pub(super) fn json_error(status: StatusCode, error: &str) -> ServerResponse {
     json(status, &serde_json::json!({ "error": error }))
+}
+
+/// Another copy of an answer whose body is not shared with other clients.
+pub(super) fn duplicate(response: &ServerResponse) -> ServerResponse {
+    let tail = response.body().tail.clone();
+    let mut copy = Response::new(ResponseBody { tail, ..ResponseBody::default() });
+    *copy.status_mut() = response.status();
+    *copy.headers_mut() = response.headers().clone();
+    copy
 }
 
 /// Sets the content length, and removes the body for HEAD requests.

@@ -16,10 +16,12 @@ use parking_lot::Mutex;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    ServerContext, api, host, negotiate,
+    ServerContext,
+    answers::{AnswerCache, AnswerKey},
+    api, host, negotiate,
     page::{self, runbook::ReachedAddress},
     page_cache::{PageCache, PageKey},
-    query::CheckFilter,
+    query::{CheckFilter, InvalidFilter},
     response::{self, ServerResponse},
     runbooks,
 };
@@ -37,6 +39,9 @@ pub(super) struct Router {
     context: ServerContext,
     metrics: MetricsRenderer,
     pages: PageCache,
+    /// Pages with a filter: no other page waits for these.
+    filtered: PageCache,
+    answers: AnswerCache,
     /// Pages in transfer except metrics pages, so that their readers never displace a scrape.
     outgoing: Arc<Outgoing>,
     config: Mutex<SentConfig>,
@@ -80,8 +85,10 @@ impl Router {
         let metrics =
             MetricsRenderer::new(Arc::clone(&context.board), Arc::clone(&renderer), Arc::clone(&context.heartbeat));
         let outgoing = Arc::<Outgoing>::default();
-        let pages = PageCache::new(Arc::clone(&context.board), renderer, Arc::clone(&outgoing));
-        Self { metrics, pages, outgoing, config: Mutex::default(), context }
+        let pages = |renderer| PageCache::new(Arc::clone(&context.board), renderer, Arc::clone(&outgoing));
+        let (pages, filtered) = (pages(renderer), pages(Arc::default()));
+        let answers = AnswerCache::new(Arc::clone(&context.board));
+        Self { metrics, pages, filtered, answers, outgoing, config: Mutex::default(), context }
     }
 
     /// Responds to any request. `local` is the server's address on the connection.
@@ -133,33 +140,61 @@ impl Router {
         {
             return response::text(StatusCode::FORBIDDEN, why);
         }
-        let reached = ReachedAddress { external_url: self.context.settings.external_url.as_deref(), address: local };
         match route {
             Route::Metrics => self.metrics(headers).await,
             Route::Page => self.page(headers, query).await,
             Route::Asset(asset) => asset.response(),
             Route::Healthy => self.healthy(),
-            Route::Started if self.snapshot().all_probes_attempted() => response::text(StatusCode::OK, "ready"),
-            Route::Started => response::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
-            Route::Ready => api::ready_response(&self.snapshot()),
+            Route::Started => self.answer(AnswerKey::Started, started_response).await,
+            Route::Ready => self.answer(AnswerKey::Ready, api::ready_response).await,
             Route::Reload => self.reload(headers).await,
             Route::Config => self.config(),
-            Route::Status => api::status_response(&self.snapshot()),
+            Route::Status => self.answer(AnswerKey::Status, api::status_response).await,
             Route::Checks => match query.parse::<CheckFilter>() {
                 Ok(filter) => {
                     let key = PageKey { path: "/api/v1/checks", filter, note: None };
                     self.render_shared(key, headers, |all, key| api::checks_json(all, &key.filter)).await
                 }
-                Err(unknown) => response::json_error(StatusCode::BAD_REQUEST, &unknown.to_string()),
+                Err(invalid) => response::json_error(StatusCode::BAD_REQUEST, &invalid.to_string()),
             },
-            Route::Check(probe, check) => api::check_response(&self.snapshot(), probe, check),
+            Route::Check(probe, check) => {
+                let (probe, check) = (probe.to_owned(), check.to_owned());
+                let made = self.answers.make(move |all| api::check_response(all, &probe, &check)).await;
+                made.unwrap_or_else(render_failed)
+            }
             Route::Redirect(to) => redirect(to),
-            Route::Runbooks => page::runbook::overview_page(reached),
-            Route::Runbook(name) => match runbooks::find_runbook(name) {
-                Some(runbook) => page::runbook::runbook_page(runbook, &self.snapshot(), query, reached),
-                None => page::runbook::missing_page(name, reached),
-            },
+            Route::Runbooks | Route::Runbook(_) => self.runbook(route, query, local).await,
         }
+    }
+
+    async fn answer(&self, key: AnswerKey, make: fn(&Snapshot) -> ServerResponse) -> ServerResponse {
+        self.answers.get_or_make(key, make).await.unwrap_or_else(render_failed)
+    }
+
+    async fn runbook(&self, route: Route<'_>, query: &str, local: Option<SocketAddr>) -> ServerResponse {
+        let (external_url, query) = (self.context.settings.external_url.clone(), query.to_owned());
+        let found = match route {
+            Route::Runbook(name) => runbooks::find_runbook(name).ok_or_else(|| name.to_owned()).map(Some),
+            _ => Ok(None),
+        };
+        let key = match &found {
+            Ok(None) => Some(AnswerKey::Runbooks(local)),
+            Ok(Some(runbook)) => query.is_empty().then_some(AnswerKey::Runbook(runbook.name, local)),
+            Err(_) => None,
+        };
+        let make = move |all: &Snapshot| {
+            let reached = ReachedAddress { external_url: external_url.as_deref(), address: local };
+            match found {
+                Ok(None) => page::runbook::overview_page(reached),
+                Ok(Some(runbook)) => page::runbook::runbook_page(runbook, all, &query, reached),
+                Err(name) => page::runbook::missing_page(&name, reached),
+            }
+        };
+        let made = match key {
+            Some(key) => self.answers.get_or_make(key, make).await,
+            None => self.answers.make(make).await,
+        };
+        made.unwrap_or_else(render_failed)
     }
 
     /// Reports whether the probe thread is responsive: the server itself responds even if no probe runs.
@@ -174,10 +209,6 @@ impl Router {
             stalled_for.as_secs()
         );
         response::text(StatusCode::SERVICE_UNAVAILABLE, text)
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        self.context.board.snapshot()
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> ServerResponse {
@@ -197,6 +228,9 @@ impl Router {
         // People edit the address, so the page shows a note instead of a plain-text error.
         let (filter, note) = match query.parse::<CheckFilter>() {
             Ok(filter) => (filter, None),
+            Err(too_long @ InvalidFilter::TextTooLong) => {
+                return response::text(StatusCode::BAD_REQUEST, too_long.to_string());
+            }
             Err(unknown) => (CheckFilter::default(), Some(unknown.note())),
         };
         let key = PageKey { path: "/", filter, note };
@@ -211,7 +245,8 @@ impl Router {
         make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
     ) -> ServerResponse {
         let gzip = negotiate::accepts_gzip(headers);
-        let Some((media, source)) = self.pages.get_or_render(key, gzip, make).await else { return render_failed() };
+        let pages = if key.filter == CheckFilter::default() { &self.pages } else { &self.filtered };
+        let Some((media, source)) = pages.get_or_render(key, gzip, make).await else { return render_failed() };
         let mut response = response::with_media_type(StatusCode::OK, media, source);
         set_negotiation_headers(&mut response, gzip, "accept-encoding");
         page::add_security_headers(&mut response);
@@ -245,7 +280,7 @@ impl Router {
         if self.context.reload.try_send(ask).is_err() {
             return response::text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "another reload is in progress, or the daemon is stopping",
+                "too many requests wait for a reload, or the daemon is stopping",
             );
         }
         match timeout(RELOAD_TIMEOUT, answered).await {
@@ -329,6 +364,14 @@ fn set_negotiation_headers(response: &mut ServerResponse, gzip: bool, on: &'stat
     response.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+/// `/-/ready`.
+fn started_response(all: &Snapshot) -> ServerResponse {
+    match all.all_probes_attempted() {
+        true => response::text(StatusCode::OK, "ready"),
+        false => response::text(StatusCode::SERVICE_UNAVAILABLE, "not every probe has run once"),
     }
 }
 

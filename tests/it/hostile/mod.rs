@@ -15,6 +15,7 @@ mod http2;
 mod malformed;
 mod metrics_page;
 mod nesting;
+mod overload;
 mod postgres;
 mod raw;
 mod readers;

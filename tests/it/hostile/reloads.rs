@@ -52,8 +52,8 @@ fn a_thousand_reloads_and_storms_from_several_clients_leave_no_trace() {
     let statuses: Vec<u16> = storm.collect::<Vec<_>>().into_iter().flat_map(|client| client.join().unwrap()).collect();
     let done = statuses.iter().filter(|status| **status == 200).count();
     println!("a storm of {} reloads, {done} done", statuses.len());
-    // A reload that finds too many waiting is refused, and nothing else happens to it.
-    assert!(done > 0 && statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
+    // Requests that wait share the next reload.
+    assert_eq!(done, statuses.len(), "{statuses:?}");
     let signs = vitals.end();
     signs.assert_alive("reloads");
     signs.assert_memory_below(96);
