@@ -31,7 +31,8 @@ pub trait Check<F: Facts>: Send + Sync {
         Vec::new()
     }
 
-    /// What must survive a restart, if anything.
+    /// What must survive a restart, if anything. It contains no text of the target: it is written without redaction,
+    /// which takes seconds for a large window and would hold up the probes.
     fn save(&self) -> Option<serde_json::Value> {
         None
     }

@@ -15,23 +15,47 @@
 //! | the clock went back | counting starts anew |
 //! | scrapes failed, or the daemon was away, for less than the window | the difference, once |
 //! | the same for longer | counting starts anew |
+//! | more than [`MAX_SERIES`] series in the window | nothing for a window: the verdict is unknown |
+//!
+//! A series is known by a hash of its identity. So every series takes the same memory however long its labels are, and
+//! a saved window contains no text of the target.
 
 use std::{collections::HashMap, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
-use crate::{checks::window::Window, model::units::Period, probes::metrics::exposition_format::series::Series};
+use crate::{
+    checks::window::Window,
+    model::{
+        units::Period,
+        verdict::Verdict,
+        words::{Outcome, Reason},
+    },
+    probes::metrics::exposition_format::series::Series,
+};
+
+/// Maximum number of series of one check in its window: about 4 MiB.
+pub const MAX_SERIES: usize = 100_000;
+
+/// The first 128 bits of the SHA-256 of a series' identity: nobody can find two series with the same.
+type Identity = u128;
 
 /// The gains of counters over a window. `T` is what is kept of one scrape; counters are told apart by the set that
 /// they belong to, as one series may be among the errors and in the total.
 #[derive(Debug)]
 pub struct Increases<T> {
-    sets: Vec<HashMap<Box<str>, Reading>>,
+    sets: Vec<HashMap<Identity, Reading>>,
     scrapes: Window<T>,
     /// Whether an earlier scrape lies in the window.
     earlier: bool,
     at: Timestamp,
+    /// Whether this scrape exceeds a limit.
+    exceeded: bool,
+    /// The last scrape that exceeded a limit.
+    exceeded_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,17 +65,27 @@ struct Reading {
     at: i64,
 }
 
-/// On disk: the last readings by set, as series, bits of the value (for a number that is one rounding off would look
-/// like a reset) and time.
+/// The serialized form.
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    readings: Vec<Vec<(Box<str>, u64, i64)>>,
+    /// Time of the newest reading, in milliseconds since the epoch.
+    newest: i64,
+    /// The last readings of each set, in base64: identity, bits of the value, milliseconds before the newest reading. A
+    /// rounded value would look like a reset.
+    readings: Vec<String>,
     scrapes: serde_json::Value,
 }
 
 impl<T> Default for Increases<T> {
     fn default() -> Self {
-        Self { sets: Vec::new(), scrapes: Window::default(), earlier: false, at: Timestamp::UNIX_EPOCH }
+        Self {
+            sets: Vec::new(),
+            scrapes: Window::default(),
+            earlier: false,
+            at: Timestamp::UNIX_EPOCH,
+            exceeded: false,
+            exceeded_at: None,
+        }
     }
 }
 
@@ -64,6 +98,7 @@ impl<T> Increases<T> {
         self.scrapes.advance(at, window);
         self.earlier = !self.scrapes.is_empty();
         self.at = at;
+        self.exceeded = false;
         if !self.earlier {
             self.sets.clear();
         }
@@ -79,18 +114,25 @@ impl<T> Increases<T> {
         if self.sets.len() <= set {
             self.sets.resize_with(set + 1, HashMap::new);
         }
+        let others: usize = self.sets.iter().enumerate().filter(|(at, _)| *at != set).map(|(_, set)| set.len()).sum();
         let (at, earlier) = (self.at.as_millisecond(), self.earlier);
         let Some(readings) = self.sets.get_mut(set) else { return };
         for series in page {
             let value = if series.value.is_finite() { series.value } else { f64::NAN };
-            match readings.get_mut(&series.id) {
+            let identity = identity(&series.id);
+            let is_full = others + readings.len() >= MAX_SERIES;
+            match readings.get_mut(&identity) {
                 Some(reading) => {
                     gain(series, reading.advance(value));
                     reading.at = at;
                 }
+                None if is_full => {
+                    self.exceeded = true;
+                    return;
+                }
                 None => {
                     gain(series, if earlier && !value.is_nan() { value.max(0.0) } else { 0.0 });
-                    readings.insert(series.id.clone(), Reading { value, at });
+                    readings.insert(identity, Reading { value, at });
                 }
             }
         }
@@ -98,11 +140,35 @@ impl<T> Increases<T> {
 
     /// Ends with what is to be kept of this scrape, and forgets series that were not seen for a whole window.
     pub fn end(&mut self, window: Period, kept: T) {
+        if self.exceeded {
+            self.give_up();
+            return;
+        }
         self.scrapes.push(self.at, window, kept);
         let oldest = self.at.as_millisecond().saturating_sub(i64::try_from(window.0.as_millis()).unwrap_or(i64::MAX));
         for readings in &mut self.sets {
             readings.retain(|_, reading| reading.at > oldest);
         }
+    }
+
+    /// Forgets everything, because this scrape exceeds a limit. Counting starts anew, but a part of the window is not
+    /// judged: see [`Increases::exceeded`].
+    pub fn give_up(&mut self) {
+        *self = Self { exceeded_at: Some(self.at), at: self.at, ..Self::default() };
+    }
+
+    /// The verdict for a window after a scrape that exceeded a limit: until then the gains are incomplete.
+    #[must_use]
+    pub fn exceeded(&self, window: Period) -> Option<Verdict> {
+        let since = self.at.duration_since(self.exceeded_at?);
+        if since.is_negative() || since.unsigned_abs() >= window.0 {
+            return None;
+        }
+        let text = format!(
+            "the series selected within {window} exceed the limit of {MAX_SERIES}, as they do when label values keep \
+             changing: select fewer with label matchers, or shorten `window`"
+        );
+        Some(Verdict::new(Outcome::Unknown(Reason::Limit), text))
     }
 
     /// What was kept of each scrape but the first, where counting starts; None until there are two.
@@ -131,24 +197,59 @@ impl Reading {
     }
 }
 
+fn identity(id: &str) -> Identity {
+    Sha256::digest(id).first_chunk().copied().map_or(0, u128::from_le_bytes)
+}
+
+impl Reading {
+    /// Length of a saved reading.
+    const SAVED_BYTES: usize = 28;
+
+    fn write(self, identity: Identity, newest: i64, bytes: &mut Vec<u8>) {
+        let age = u32::try_from(newest.saturating_sub(self.at)).unwrap_or(u32::MAX);
+        bytes.extend(identity.to_le_bytes());
+        bytes.extend(self.value.to_bits().to_le_bytes());
+        bytes.extend(age.to_le_bytes());
+    }
+
+    fn read(bytes: &[u8], newest: i64) -> Option<(Identity, Self)> {
+        let (identity, bytes) = bytes.split_first_chunk()?;
+        let (value, bytes) = bytes.split_first_chunk()?;
+        let age = u32::from_le_bytes(*bytes.first_chunk()?);
+        let value = f64::from_bits(u64::from_le_bytes(*value));
+        Some((u128::from_le_bytes(*identity), Self { value, at: newest.saturating_sub(i64::from(age)) }))
+    }
+}
+
 impl<T: Clone + Serialize + DeserializeOwned> Increases<T> {
     /// For [`crate::model::check::Check::save`].
     #[must_use]
     pub fn save(&self) -> Option<serde_json::Value> {
-        let of_set = |set: &HashMap<Box<str>, Reading>| {
-            set.iter().map(|(id, reading)| (id.clone(), reading.value.to_bits(), reading.at)).collect()
+        let newest = self.sets.iter().flat_map(HashMap::values).map(|reading| reading.at).max().unwrap_or_default();
+        let of_set = |set: &HashMap<Identity, Reading>| {
+            let mut bytes = Vec::with_capacity(set.len() * Reading::SAVED_BYTES);
+            set.iter().for_each(|(identity, reading)| reading.write(*identity, newest, &mut bytes));
+            BASE64_STANDARD_NO_PAD.encode(bytes)
         };
-        serde_json::to_value(Saved { readings: self.sets.iter().map(of_set).collect(), scrapes: self.scrapes.save()? })
-            .ok()
+        let readings = self.sets.iter().map(of_set).collect();
+        serde_json::to_value(Saved { newest, readings, scrapes: self.scrapes.save()? }).ok()
     }
 
     /// What was saved, or nothing if it can't be read.
     #[must_use]
     pub fn restored(saved: serde_json::Value) -> Self {
-        let Ok(Saved { readings, scrapes }) = serde_json::from_value::<Saved>(saved) else { return Self::default() };
-        let reading = |(id, bits, at)| (id, Reading { value: f64::from_bits(bits), at });
-        let sets = readings.into_iter().map(|set| set.into_iter().map(reading).collect()).collect();
-        Self { sets, scrapes: Window::restored(scrapes), ..Self::default() }
+        Self::read(saved).unwrap_or_default()
+    }
+
+    fn read(saved: serde_json::Value) -> Option<Self> {
+        let Saved { newest, readings, scrapes } = serde_json::from_value(saved).ok()?;
+        let of_set = |text: &String| {
+            let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
+            bytes.chunks(Reading::SAVED_BYTES).map(|reading| Reading::read(reading, newest)).collect()
+        };
+        let sets: Vec<HashMap<_, _>> = readings.iter().map(of_set).collect::<Option<_>>()?;
+        let fits = sets.iter().map(HashMap::len).sum::<usize>() <= MAX_SERIES;
+        fits.then(|| Self { sets, scrapes: Window::restored(scrapes), ..Self::default() })
     }
 }
 
@@ -225,9 +326,45 @@ mod tests {
         let mut after = Increases::restored(serde_json::from_str(&text).unwrap());
         scrape(&mut after, 30, &[("a", 1.1 + 2.2), ("b", 7.0)]);
         assert!((total(&after).unwrap() - 3.0).abs() < 1e-9);
-        for bad in ["null", "{}", r#"{"readings":[[["a",-1,0]]],"scrapes":null}"#] {
+        for bad in ["null", "{}", r#"{"newest":0,"readings":["AA"],"scrapes":null}"#] {
             assert!(total(&Increases::<f64>::restored(serde_json::from_str(bad).unwrap())).is_none());
         }
+    }
+
+    fn churn(gains: &mut Increases<f64>, at: i64, series: usize) -> Option<Verdict> {
+        let page: Vec<_> = (0..series).map(|n| self::series(&format!("a{at}_{n}"), 1.0)).collect();
+        gains.begin(Timestamp::from_second(at).unwrap(), WINDOW);
+        gains.of(0, page.iter(), |_, _| {});
+        gains.end(WINDOW, 0.0);
+        gains.exceeded(WINDOW)
+    }
+
+    #[test]
+    fn series_beyond_the_limit_make_the_verdict_unknown_until_a_window_is_without() {
+        let mut gains = Increases::default();
+        assert!(churn(&mut gains, 0, 60_000).is_none());
+        for at in [10, 20, 30, 40] {
+            let verdict = churn(&mut gains, at, 60_000);
+            assert!(gains.sets.iter().map(HashMap::len).sum::<usize>() <= MAX_SERIES);
+            if let Some(verdict) = verdict {
+                assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Limit));
+                assert!(verdict.summary.contains("shorten `window`"), "{}", verdict.summary);
+            } else {
+                panic!("not noticed at {at}");
+            }
+        }
+        for at in [50, 60, 70] {
+            assert!(churn(&mut gains, at, 1).is_some(), "{at}");
+        }
+        assert!(churn(&mut gains, 101, 1).is_none());
+    }
+
+    #[test]
+    fn what_is_saved_contains_no_text_of_the_target() {
+        let mut gains = Increases::default();
+        scrape(&mut gains, 0, &[("correct-horse-battery", 1.0)]);
+        let saved = gains.save().unwrap().to_string();
+        assert!(!saved.contains("horse"), "{saved}");
     }
 
     proptest! {

@@ -98,6 +98,9 @@ impl Check<Page> for ErrorRate {
             there = true;
         });
         self.gains.end(self.window, gained);
+        if let Some(verdict) = self.gains.exceeded(self.window) {
+            return verdict;
+        }
         if !there {
             return no_data::missing(total);
         }

@@ -14,7 +14,7 @@ impl Rate {
     /// Takes in a scrape and gives the rate.
     ///
     /// # Errors
-    /// The verdict where there is none: the scrape failed, no such series, or not two scrapes yet.
+    /// The verdict where there is none: the scrape failed, no such series, too many series, or not two scrapes yet.
     pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
         let page = seen.facts_or_verdict()?;
         let (mut gained, mut there) = (0.0, false);
@@ -24,6 +24,9 @@ impl Rate {
             there = true;
         });
         self.0.end(window, gained);
+        if let Some(verdict) = self.0.exceeded(window) {
+            return Err(verdict);
+        }
         if !there {
             return Err(no_data::missing(series));
         }

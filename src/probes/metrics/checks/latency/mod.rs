@@ -111,6 +111,9 @@ impl Check<Page> for Latency {
         // Settings without a name for the histogram are refused.
         let Ok(selector) = histogram.buckets() else { return no_data::missing(histogram) };
         let there = self.buckets.scrape(seen, self.window, selector.of(&page.series));
+        if let Some(verdict) = self.buckets.gains.exceeded(self.window) {
+            return verdict;
+        }
         if !there {
             let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
             return Verdict::new(Outcome::Unknown(Reason::Empty), message);
@@ -189,6 +192,9 @@ impl Latency {
 /// More buckets than a histogram has.
 const MAX_BOUNDS: usize = 500;
 
+/// Maximum number of gains of buckets in a window: 32 MiB.
+const MAX_GAINS: usize = 2_000_000;
+
 /// The gains of the buckets of a histogram, added up over its series.
 #[derive(Debug, Default)]
 struct Buckets {
@@ -226,6 +232,9 @@ impl Buckets {
         });
         gained.retain(|_, gain| *gain != 0.0);
         gains.end(window, gained.into_iter().collect());
+        if gains.kept().is_some_and(|kept| kept.map(Vec::len).sum::<usize>() > MAX_GAINS) {
+            gains.give_up();
+        }
         there
     }
 
