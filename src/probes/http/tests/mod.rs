@@ -207,14 +207,14 @@ async fn a_timeout_is_met_in_each_phase() {
         queued.push(stream.unwrap());
         assert!(queued.len() < 10, "the queue never gets full");
     }
-    assert_eq!(phase_at_timeout(json!({"url": format!("http://{address}/")})).await, Phase::Connect);
+    let connecting = phase_at_timeout(json!({"url": format!("http://{address}/")}));
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let insecure = json!({"insecure_skip_verify": true});
     let url = format!("https://{address}/");
-    assert_eq!(phase_at_timeout(json!({"url": url, "tls": insecure})).await, Phase::Tls);
-    assert_eq!(phase_at_timeout(json!({"url": format!("http://{address}/")})).await, Phase::Request);
+    let encrypting = phase_at_timeout(json!({"url": url, "tls": insecure}));
+    let requesting = phase_at_timeout(json!({"url": format!("http://{address}/")}));
 
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", slow.local_addr().unwrap());
@@ -225,8 +225,14 @@ async fn a_timeout_is_met_in_each_phase() {
         // Endless heads and bodies that trickle are the same to a timeout.
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "the connection is closed after the timeout");
     };
-    let (phase, ()) = tokio::join!(phase_at_timeout(json!({"url": url})), serving);
-    assert_eq!(phase, Phase::Response);
+    let reading = phase_at_timeout(json!({"url": url}));
+    // All at once: each waits for its timeout.
+    let (connecting, encrypting, requesting, reading, ()) =
+        tokio::join!(connecting, encrypting, requesting, reading, serving);
+    assert_eq!(
+        [connecting, encrypting, requesting, reading],
+        [Phase::Connect, Phase::Tls, Phase::Request, Phase::Response]
+    );
 }
 
 #[test]
