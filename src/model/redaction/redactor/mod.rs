@@ -1,7 +1,6 @@
 //! Takes secrets out of a text, in whatever common encoding they stand there.
 
 use std::{
-    borrow::Cow,
     cell::Cell,
     collections::{HashSet, VecDeque},
     ops::Range,
@@ -79,14 +78,6 @@ impl<'a> Redactor<'a> {
         }
         *text = replaced(text, places);
         true
-    }
-
-    /// The same in a text that is only borrowed if nobody outside has written it.
-    pub(crate) fn hide_in(&self, text: &mut Cow<'static, str>) -> bool {
-        match text {
-            Cow::Owned(text) => self.hide(text),
-            Cow::Borrowed(_) => false,
-        }
     }
 
     /// The same in every text of a document, names included. Documents are made for one reader, or to be saved, so only

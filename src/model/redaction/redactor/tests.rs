@@ -61,6 +61,16 @@ fn the_beginning_of_a_secret_is_hidden_where_an_excerpt_ends() {
 }
 
 #[test]
+fn of_a_secret_that_was_encoded_twice_no_remainder_stays() {
+    for secret in ["hunter2-a", "hunter2-ab", "hunter2-abc", "hunter2-abcd", "hunter2-abcde"] {
+        let twice = STANDARD.encode(STANDARD.encode(secret));
+        for text in [twice.clone(), utf8_percent_encode(&twice, NON_ALPHANUMERIC).to_string()] {
+            assert_eq!(hidden(|it| it.secret(secret), &format!("is \"{text}\"")), "is \"<hidden>\"", "{secret}");
+        }
+    }
+}
+
+#[test]
 fn every_text_of_a_document_is_looked_at() {
     let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
     hidden.secret("hunter2");
