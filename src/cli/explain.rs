@@ -9,7 +9,7 @@ use crate::{
     app::OneShot,
     document::to_yaml,
     kind::RunReport,
-    model::{units::Unit, verdict::Verdict},
+    model::{text, units::Unit, verdict::Verdict},
     settings::{Flags, ProbeInfo},
 };
 
@@ -25,7 +25,8 @@ impl ExplainArgs {
         let settings = common.load(Flags::default())()?;
         if !settings.probes.iter().any(|probe| probe.info.name == self.probe) {
             let names: Vec<_> = settings.probes.iter().map(|probe| &*probe.info.name).collect();
-            let text = format!("there is no probe `{}`; there are: {}", self.probe, names.join(", "));
+            let text =
+                format!("there is no probe `{}`; there are: {}", self.probe, text::without_middle(names.join(", ")));
             return Ok(print_error(&text));
         }
         let one_shot = OneShot::new(settings, |info, _| info.name == self.probe)?;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{Location, Node, NodeValue};
-use crate::model::failure::Invalid;
+use crate::model::{failure::Invalid, text};
 
 /// Number of errors that are listed; further errors are only counted.
 const MAX_DIAGNOSTICS: usize = 100;
@@ -94,7 +94,7 @@ impl Diagnostics {
             file: source.map(|source| source.name.clone()).unwrap_or_default(),
             line: location.line,
             column: location.column.into(),
-            message: message.into(),
+            message: text::without_middle(message),
             suggestion,
             shown,
         };

@@ -1,6 +1,6 @@
 //! Runs a probe and its checks once: applies the timeout, catches panics and redacts secrets.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
@@ -16,12 +16,12 @@ use crate::{
         metric::Sample,
         observation::{Facts, Incomplete, Observation, Timing},
         redaction::{Held, Redactor},
+        text,
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
     },
     probe::Probe,
 };
-use std::collections::HashSet;
 
 type SharedChecks<F> = Mutex<Vec<Box<dyn Check<F>>>>;
 
@@ -72,7 +72,7 @@ impl<P: Probe> Job for Runner<P> {
                 panics,
                 facts,
             };
-            self.redact(|redactor| report.redact(redactor));
+            self.redact(|redactor| report.finish(redactor));
             report
         })
     }
@@ -164,31 +164,44 @@ impl<P: Probe> Runner<P> {
 }
 
 impl RunReport {
-    /// Redacts every string of the report that may quote the target. All reports pass through here.
-    fn redact(&mut self, redactor: &Redactor<'_>) {
+    /// Bounds and redacts every string of the report that may quote the target. All reports pass through here.
+    fn finish(&mut self, redactor: &Redactor<'_>) {
         let Self { failure, samples, verdicts, facts, .. } = self;
+        for verdict in &mut *verdicts {
+            verdict.summary = text::one_line(std::mem::take(&mut verdict.summary));
+        }
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
         let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
         details.chain(summaries).for_each(|text| _ = redactor.hide(text));
-        redact_labels(samples, redactor);
+        finish_labels(samples, redactor);
         for verdict in verdicts {
-            redact_labels(&mut verdict.samples, redactor);
+            finish_labels(&mut verdict.samples, redactor);
             for subject in verdict.measures.iter_mut().filter_map(|measure| measure.subject.as_mut()) {
                 let mut text = std::mem::take(subject).into_string();
                 redactor.hide(&mut text);
                 *subject = text.into();
             }
         }
-        facts.iter_mut().for_each(|facts| redactor.hide_all(facts));
+        if let Some(facts) = facts {
+            redactor.hide_all(facts);
+            text::make_visible(facts);
+        }
     }
 }
 
-/// Redacts labels. Series that differ only in a secret become duplicates, and duplicates are removed, because
-/// Prometheus rejects a page with duplicate series.
-fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
-    let labels = samples.iter_mut().flat_map(|sample| &mut sample.labels);
-    let hidden = labels.filter_map(|label| redactor.hide_in(label).then_some(())).count();
-    if hidden > 0 {
+/// Bounds and redacts labels. Series that differ only in a secret become duplicates, and a target may choose names whose
+/// hashes are the same. Duplicates are removed, because Prometheus rejects a page with duplicate series.
+fn finish_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
+    let mut is_foreign = false;
+    for label in samples.iter_mut().flat_map(|sample| &mut sample.labels) {
+        if let Cow::Owned(text) = label {
+            *text = text::name(std::mem::take(text));
+            redactor.hide(text);
+            is_foreign = true;
+        }
+    }
+    let mut seen = HashSet::new();
+    if is_foreign && !samples.iter().all(|sample| seen.insert((sample.family.name, &sample.labels))) {
         let mut seen = HashSet::new();
         samples.retain(|sample| seen.insert((sample.family.name, sample.labels.clone())));
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     metric::Family,
+    text,
     units::Unit,
     words::{Outcome, Reason},
 };
@@ -31,10 +32,10 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// The same measure, of one of several things.
+    /// The same measure, of one of several things. A long subject is cut.
     #[must_use]
-    pub fn of(mut self, subject: impl Into<Box<str>>) -> Self {
-        self.subject = Some(subject.into());
+    pub fn of(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(text::name(subject).into());
         self
     }
 

@@ -1,19 +1,24 @@
 //! Vocabulary of findings: sentences for people, in which a target may be quoted.
 //!
 //! What a target says is foreign: it may be endless, forge further lines of a log, or steer the terminal on which it
-//! is read. A sentence is one bounded line of what can be seen.
+//! is read. A sentence is one bounded line of visible characters, and so is a name.
+
+use sha2::{Digest, Sha256};
 
 /// Characters of a sentence; enough for an explanation, and ten thousand of them are no burden.
 const MAX_CHARS: usize = 1_000;
+/// Characters of a name that a target chose.
+const MAX_NAME_CHARS: usize = 128;
+/// Characters at the end of a cut name: the mark of the cut and eight digits of a hash.
+const NAME_END_CHARS: usize = 9;
+/// Characters at the beginning and at the end of a long error message.
+const MAX_MESSAGE_START: usize = 1_500;
+const MAX_MESSAGE_END: usize = 500;
 
 /// The text as one line: blanks for line ends, visible escapes for what can't be seen, cut where it is too long.
 pub(crate) fn one_line(text: impl Into<String>) -> String {
     let text = text.into();
-    // Most are plain.
-    if text.len() <= MAX_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text;
-    }
-    if text.len() <= MAX_CHARS && !text.chars().any(is_unseen) {
+    if is_plain(&text, MAX_CHARS) {
         return text;
     }
     let mut out = String::with_capacity(MAX_CHARS.min(text.len()));
@@ -31,14 +36,98 @@ pub(crate) fn one_line(text: impl Into<String>) -> String {
     out
 }
 
+/// A name that a target chose: at most 128 visible characters. A name that had to be changed ends with a hash of the
+/// whole, so that different names stay different. A name that passed before stays as it is.
+pub(crate) fn name(text: impl Into<String>) -> String {
+    let text = text.into();
+    if is_plain(&text, MAX_NAME_CHARS) {
+        return text;
+    }
+    let (mut out, mut count, mut changed) = (String::new(), 0, false);
+    // The end of `out` before which a cut leaves room for the hash.
+    let mut end = 0;
+    for c in text.chars() {
+        let escape = is_unseen(c).then(|| c.escape_default());
+        changed |= escape.is_some();
+        count += escape.as_ref().map_or(1, ExactSizeIterator::len);
+        if count > MAX_NAME_CHARS {
+            changed = true;
+            break;
+        }
+        match escape {
+            Some(escape) => out.extend(escape),
+            None => out.push(c),
+        }
+        if count <= MAX_NAME_CHARS - NAME_END_CHARS {
+            end = out.len();
+        }
+    }
+    if changed {
+        out.truncate(end);
+        out.push('…');
+        out.extend(to_hex(&Sha256::digest(&text)).chars().take(NAME_END_CHARS - 1));
+    }
+    out
+}
+
+/// A document of facts for display: every text is visible and bounded, names included.
+pub(crate) fn make_visible(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    let visible = |text: &mut String| {
+        // Line ends and tabs stay: the writer of the document quotes them.
+        if text.len() > MAX_CHARS || text.chars().any(|c| is_unseen(c) && !matches!(c, '\n' | '\t')) {
+            *text = one_line(std::mem::take(text));
+        }
+    };
+    match value {
+        Value::String(text) => visible(text),
+        Value::Array(list) => list.iter_mut().for_each(make_visible),
+        Value::Object(map) => {
+            for (key, mut value) in std::mem::take(map) {
+                make_visible(&mut value);
+                map.insert(name(key), value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// An error message without its middle where it is too long: the beginning names the place, and the end often the
+/// reason.
+pub(crate) fn without_middle(text: impl Into<String>) -> String {
+    let text = text.into();
+    let at = |(at, _): (usize, char)| at;
+    let (Some(start), Some(end)) =
+        (text.char_indices().nth(MAX_MESSAGE_START).map(at), text.char_indices().nth_back(MAX_MESSAGE_END - 1).map(at))
+    else {
+        return text;
+    };
+    match (text.get(..start), text.get(end..)) {
+        (Some(first), Some(last)) if start < end => format!("{first} [...] {last}"),
+        _ => text,
+    }
+}
+
+/// Whether a text has no more characters than these and nothing that can't be seen. Most are plain ASCII.
+fn is_plain(text: &str, most: usize) -> bool {
+    let is_ascii = || text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    text.len() <= most && (is_ascii() || !text.chars().any(is_unseen))
+}
+
 /// Lower-case hexadecimal digits of bytes.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Control characters, and those that end a line or turn the direction of what follows.
+/// Control characters, characters without width, and those that end a line or turn the direction of what follows.
 fn is_unseen(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -59,5 +148,50 @@ mod tests {
         let long = one_line("ä".repeat(1_000_000));
         assert!(long.chars().count() == MAX_CHARS + 1 && long.ends_with("ä…"), "{}", long.len());
         assert!(one_line("\u{1b}".repeat(1_000_000)).len() < 10_000);
+    }
+
+    #[test]
+    fn a_name_is_bounded_visible_and_as_distinct_as_before() {
+        for plain in ["orders", "müde/Größe", "a{b=\"c\"}", &*"x".repeat(MAX_NAME_CHARS)] {
+            assert_eq!(name(plain), plain);
+        }
+        let long = "ä".repeat(62_000);
+        let names: Vec<_> = [
+            "a\u{1b}[2J".to_owned(),
+            "a\\u{1b}[2J".to_owned(),
+            "a\u{202e}b".to_owned(),
+            "a\nb".to_owned(),
+            "a\rb".to_owned(),
+            "a b".to_owned(),
+            "\u{1b}".repeat(128),
+            long.clone() + "1",
+            long + "2",
+            "x".repeat(MAX_NAME_CHARS + 1),
+        ]
+        .map(name)
+        .into();
+        for (at, one) in names.iter().enumerate() {
+            assert!(one.chars().count() <= MAX_NAME_CHARS && !one.chars().any(is_unseen), "{one}");
+            assert!(!names[..at].contains(one), "{one}");
+            assert_eq!(&name(one.clone()), one);
+        }
+        assert!(names[0].starts_with("a\\u{1b}[2J…"), "{}", names[0]);
+    }
+
+    #[test]
+    fn a_long_message_keeps_its_beginning_and_its_end() {
+        let long = without_middle(format!("begin{}end", "ö".repeat(400_000)));
+        assert!(long.starts_with("begin") && long.ends_with("end") && long.len() < 5_000, "{}", long.len());
+        let short = "x".repeat(MAX_MESSAGE_START + MAX_MESSAGE_END);
+        assert_eq!(without_middle(&*short), short);
+    }
+
+    #[test]
+    fn a_document_is_visible_too() {
+        let mut facts = serde_json::json!({"a\u{1b}": ["b\u{202e}", "two\nlines", 1, {"c": "x".repeat(20_000)}]});
+        make_visible(&mut facts);
+        let text = facts.to_string();
+        assert!(text.len() < 1_500 && text.contains("two\\nlines"), "{text}");
+        assert!(!text.contains("\\u001b") && !text.contains('\u{202e}'), "{text}");
     }
 }

@@ -6,7 +6,6 @@ use super::{
     failure::Failure,
     measure::Measure,
     metric::Sample,
-    text::one_line,
     words::{Outcome, Reason},
 };
 
@@ -15,7 +14,8 @@ use super::{
 pub struct Verdict {
     /// The status, before thresholds.
     pub outcome: Outcome,
-    /// One sentence for people: what was found and, if that is not good, what was expected.
+    /// One sentence for people: what was found and, if that is not good, what was expected. The runner makes it one
+    /// bounded line (`model::text::one_line`).
     pub summary: String,
     /// What was measured, against its limits.
     pub measures: Vec<Measure>,
@@ -26,7 +26,7 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict without numbers.
     pub fn new(outcome: Outcome, summary: impl Into<String>) -> Self {
-        Self { outcome, summary: one_line(summary), measures: Vec::new(), samples: Vec::new() }
+        Self { outcome, summary: summary.into(), measures: Vec::new(), samples: Vec::new() }
     }
 
     /// It can't be told, because the run failed.

@@ -35,6 +35,7 @@ struct KnownSecrets {
 pub(crate) struct Held {
     registry: Arc<Registry>,
     credentials: Vec<Secret>,
+    /// All texts that the probe sends, credentials included: its target knows them.
     own: Needles,
 }
 
@@ -43,7 +44,7 @@ impl Registry {
     pub(crate) fn hold(self: &Arc<Self>, hidden: SentSecrets) -> Held {
         let SentSecrets { credentials, own: texts } = hidden;
         let mut own = Needles::default();
-        texts.iter().flat_map(forms).for_each(|form| own.add(form));
+        texts.iter().chain(&credentials).flat_map(forms).for_each(|form| own.add(form));
         if !credentials.is_empty() {
             let mut known = self.0.write();
             known.purge(Instant::now());
@@ -60,7 +61,7 @@ impl Registry {
     ) -> T {
         let known = self.0.read();
         let own = own.into_iter().map(|held| &held.own);
-        work(&Redactor::new(own.chain([&known.credentials])))
+        work(&Redactor::new(own, &known.credentials))
     }
 }
 
@@ -119,7 +120,7 @@ impl fmt::Debug for Registry {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} secrets", self.credentials.len() + self.own.len())
+        write!(f, "{} secrets", self.own.len())
     }
 }
 

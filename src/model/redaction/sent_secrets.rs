@@ -1,7 +1,8 @@
 //! What a probe says to its target and the target may say back: collected by each kind, hidden wherever a target is
 //! quoted.
 //!
-//! Credentials are hidden from the findings of every probe, for a target may tell them to another. Other texts that are
+//! Credentials are hidden from the findings of every probe, for a target may tell them to another. Their beginnings,
+//! where a text was cut, are hidden from the findings of their own probe only (see `Redactor`). Other texts that are
 //! sent, such as the value of a header `X-Tenant`, are hidden from the findings of their own probe only: they are
 //! ordinary words, and findings of others would not be readable without them.
 

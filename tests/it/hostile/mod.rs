@@ -14,6 +14,7 @@ mod http;
 mod http2;
 mod malformed;
 mod metrics_page;
+mod names;
 mod nesting;
 mod overload;
 mod postgres;

@@ -1,7 +1,6 @@
 //! Takes secrets out of a text, in whatever common encoding they stand there.
 
 use std::{
-    borrow::Cow,
     cell::Cell,
     collections::{HashSet, VecDeque},
     ops::Range,
@@ -29,16 +28,27 @@ const MIN_WORK: usize = 64 << 10;
 const MAX_WORK: usize = 1 << 20;
 
 /// The secrets that are looked for in what one run brought.
+///
+/// Beginnings of secrets, where a text was cut, are looked for only among the probe's own secrets, which its target
+/// knows. If beginnings of all secrets were hidden, a target could guess the secret of another probe letter by letter: it
+/// would send guesses that look cut, and a reader of the findings would see which of them are hidden.
 pub(crate) struct Redactor<'a> {
-    sets: Vec<&'a Needles>,
+    /// Secrets that the probe sends.
+    own: Vec<&'a Needles>,
+    /// Secrets of all probes, hidden only whole.
+    all: Option<&'a Needles>,
     /// Bytes that may still be looked at.
     left: Cell<usize>,
 }
 
 impl<'a> Redactor<'a> {
-    pub(super) fn new(sets: impl IntoIterator<Item = &'a Needles>) -> Self {
-        let sets = sets.into_iter().filter(|needles| !needles.is_empty()).collect();
-        Self { sets, left: Cell::new(MAX_WORK) }
+    pub(super) fn new(own: impl IntoIterator<Item = &'a Needles>, all: &'a Needles) -> Self {
+        let own = own.into_iter().filter(|needles| !needles.is_empty()).collect();
+        Self { own, all: Some(all).filter(|all| !all.is_empty()), left: Cell::new(MAX_WORK) }
+    }
+
+    fn sets(&self) -> impl Iterator<Item = &'a Needles> {
+        self.own.iter().copied().chain(self.all)
     }
 
     /// Hides every secret in a text; tells whether there was one.
@@ -47,7 +57,7 @@ impl<'a> Redactor<'a> {
     }
 
     fn hide_within(&self, text: &mut String, most: usize) -> bool {
-        if self.sets.is_empty() || text.len() < MIN_LENGTH {
+        if self.sets().next().is_none() || text.len() < MIN_LENGTH {
             return false;
         }
         let most = most.min(text.len().saturating_mul(MAX_WORK_RATIO).max(MIN_WORK));
@@ -68,14 +78,6 @@ impl<'a> Redactor<'a> {
         }
         *text = replaced(text, places);
         true
-    }
-
-    /// The same in a text that is only borrowed if nobody outside has written it.
-    pub(crate) fn hide_in(&self, text: &mut Cow<'static, str>) -> bool {
-        match text {
-            Cow::Owned(text) => self.hide(text),
-            Cow::Borrowed(_) => false,
-        }
     }
 
     /// The same in every text of a document, names included. Documents are made for one reader, or to be saved, so only
@@ -119,18 +121,21 @@ impl<'a> Redactor<'a> {
     fn search_form(&self, view: &View, places: &mut Vec<Range<usize>>) {
         let folded = view.folded();
         for (at, first) in folded.windows(MIN_LENGTH).enumerate() {
-            if !self.sets.iter().any(|needles| needles.may_begin(first)) {
+            if !self.sets().any(|needles| needles.may_begin(first)) {
                 continue;
             }
             let rest = folded.get(at..).unwrap_or_default();
-            let longest = self.sets.iter().filter_map(|needles| needles.longest(rest)).max();
+            let longest = self.sets().filter_map(|needles| needles.longest(rest)).max();
             places.extend(longest.map(|length| view.place(at..at + length)));
         }
         self.search_cuts(view, &folded, places);
     }
 
-    /// Finds beginnings of secrets where the text was cut.
+    /// Finds beginnings of the probe's own secrets where the text was cut.
     fn search_cuts(&self, view: &View, folded: &[u8], places: &mut Vec<Range<usize>>) {
+        if self.own.is_empty() {
+            return;
+        }
         let (mut from, mut at) = (0, 0);
         while let Some(rest) = folded.get(at..).filter(|rest| !rest.is_empty()) {
             let Some(cut) = CUTS.iter().find(|cut| rest.starts_with(cut)) else {
@@ -142,7 +147,7 @@ impl<'a> Redactor<'a> {
             let first = from.max(head.len().saturating_sub(MAX_PIECE));
             let piece = (first..(head.len() + 1).saturating_sub(MIN_LENGTH)).find(|start| {
                 let piece = head.get(*start..).unwrap_or_default();
-                self.sets.iter().any(|needles| needles.begins(piece))
+                self.own.iter().any(|needles| needles.begins(piece))
             });
             places.extend(piece.map(|start| view.place(start..head.len())));
             at += cut.len();

@@ -61,6 +61,16 @@ fn the_beginning_of_a_secret_is_hidden_where_an_excerpt_ends() {
 }
 
 #[test]
+fn of_a_secret_that_was_encoded_twice_no_remainder_stays() {
+    for secret in ["hunter2-a", "hunter2-ab", "hunter2-abc", "hunter2-abcd", "hunter2-abcde"] {
+        let twice = STANDARD.encode(STANDARD.encode(secret));
+        for text in [twice.clone(), utf8_percent_encode(&twice, NON_ALPHANUMERIC).to_string()] {
+            assert_eq!(hidden(|it| it.secret(secret), &format!("is \"{text}\"")), "is \"<hidden>\"", "{secret}");
+        }
+    }
+}
+
+#[test]
 fn every_text_of_a_document_is_looked_at() {
     let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
     hidden.secret("hunter2");
@@ -85,6 +95,44 @@ fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
     };
     assert_eq!(said(&first), "<hidden> <hidden> <hidden>");
     assert_eq!(said(&second), "shop PING <hidden>");
+}
+
+/// A right guess must look like a wrong one: in each encoding, before each mark of a cut, at each length.
+#[test]
+fn beginnings_of_the_secret_of_another_probe_are_no_oracle() {
+    let (registry, mut neighbour, mut own) =
+        (Arc::<Registry>::default(), SentSecrets::default(), SentSecrets::default());
+    let secret = "hvs.caesij7xq93lk0pq-vault";
+    neighbour.secret(secret);
+    own.secret("another-password");
+    let _neighbour = registry.hold(neighbour);
+    let own = registry.hold(own);
+    let said = |text: &str| {
+        let mut text = text.to_owned();
+        registry.redact([&own], |redactor| redactor.hide(&mut text));
+        text
+    };
+    let hex = |text: &str| text.bytes().fold(String::new(), |out, byte| out + &format!("{byte:02x}"));
+    let encodings: [&dyn Fn(&str) -> String; 5] = [
+        &str::to_owned,
+        &|text| STANDARD_NO_PAD.encode(text),
+        &hex,
+        &|text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+        &|text| format!("{text}%7"),
+    ];
+    for length in MIN_LENGTH..secret.len() {
+        let right = &secret[..length];
+        for guess in [right.to_owned(), format!("{}?", &right[..length - 1])] {
+            for encode in encodings {
+                for cut in ["...", "\u{2026}", "\"...", "\u{fffd}..."] {
+                    let text = format!("[1]{}{cut} [2]", encode(&guess));
+                    assert_eq!(said(&text), text);
+                }
+            }
+        }
+    }
+    assert_eq!(said(&format!("it is {secret}...")), "it is <hidden>...", "whole, it is hidden");
+    assert_eq!(said("it is another-pass..."), "it is <hidden>...", "the target knows the probe's own secret");
 }
 
 #[test]

@@ -3,22 +3,56 @@
 
 use super::View;
 
-/// Longest escape that is known: `&#x0010ffff;`.
-const MAX_ESCAPE: usize = 12;
-/// Entities of HTML that servers write for what they escape.
-const ENTITIES: [(&[u8], char); 12] = [
+/// Longest escape that is known: `&DiacriticalGrave;`.
+const MAX_ESCAPE: usize = 20;
+/// Named characters of HTML5 that stand for ASCII punctuation and blanks, and those that look like it.
+const ENTITIES: [(&[u8], char); 46] = [
     (b"amp;", '&'),
     (b"lt;", '<'),
     (b"gt;", '>'),
     (b"quot;", '"'),
     (b"apos;", '\''),
-    (b"sol;", '/'),
-    (b"bsol;", '\\'),
+    (b"excl;", '!'),
+    (b"num;", '#'),
+    (b"dollar;", '$'),
+    (b"percnt;", '%'),
+    (b"lpar;", '('),
+    (b"rpar;", ')'),
+    (b"ast;", '*'),
+    (b"midast;", '*'),
     (b"plus;", '+'),
-    (b"equals;", '='),
+    (b"comma;", ','),
+    (b"hyphen;", '-'),
+    (b"dash;", '-'),
+    (b"period;", '.'),
+    (b"sol;", '/'),
     (b"colon;", ':'),
-    (b"nbsp;", ' '),
+    (b"semi;", ';'),
+    (b"equals;", '='),
+    (b"quest;", '?'),
     (b"commat;", '@'),
+    (b"lsqb;", '['),
+    (b"lbrack;", '['),
+    (b"bsol;", '\\'),
+    (b"rsqb;", ']'),
+    (b"rbrack;", ']'),
+    (b"hat;", '^'),
+    (b"lowbar;", '_'),
+    (b"underbar;", '_'),
+    (b"grave;", '`'),
+    (b"diacriticalgrave;", '`'),
+    (b"lcub;", '{'),
+    (b"lbrace;", '{'),
+    (b"verbar;", '|'),
+    (b"vert;", '|'),
+    (b"verticalline;", '|'),
+    (b"rcub;", '}'),
+    (b"rbrace;", '}'),
+    (b"tilde;", '~'),
+    (b"tab;", '\t'),
+    (b"newline;", '\n'),
+    (b"nbsp;", ' '),
+    (b"nonbreakingspace;", ' '),
 ];
 
 /// Escapes of one language. They are taken off one after the other, for what begins an escape of one language may be
@@ -171,6 +205,9 @@ mod tests {
             ("\\u0068\\x65\\/\\\"\\u{79}", "he/\"y"),
             ("\\ud83d\\ude00", "\u{1f600}"),
             ("&#104;&#x65;&#121&amp;&LT;", "hey&<"),
+            ("&excl;&num;&dollar;&percnt;&lpar;&rpar;&ast;&plus;&comma;&hyphen;&period;&sol;", "!#$%()*+,-./"),
+            ("&colon;&semi;&equals;&quest;&commat;&lsqb;&bsol;&rsqb;&Hat;&lowbar;&grave;", ":;=?@[\\]^_`"),
+            ("&lcub;&verbar;&rcub;&dash;&DiacriticalGrave;&Tab;&NewLine;&nbsp;", "{|}-`\t\n "),
             ("100% \\q & co &#; \\ud83d", "-"),
             ("%C3%A4", "\u{e4}"),
             ("hun%7...", "hun..."),

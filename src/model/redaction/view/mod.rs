@@ -163,6 +163,12 @@ impl View {
                 }
                 CUTS.iter().take(1).copied().flatten().for_each(|byte| view.push(*byte, place.end..place.end));
             }
+            // The padding of base64 belongs to the last byte, in an inner layer too.
+            let is_padding = |byte: &&u8| bits == 6 && **byte == b'=';
+            let padding = self.bytes.get(end..).unwrap_or_default().iter().take(2).take_while(is_padding).count();
+            if let Some(last) = view.places.last_mut().filter(|_| padding > 0) {
+                last.end = u32::try_from(self.place(end..end + padding).end).unwrap_or(u32::MAX);
+            }
             view.push(BREAK, place.end..place.end);
         }
         view

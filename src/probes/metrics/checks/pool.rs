@@ -18,6 +18,7 @@ use crate::{
         limit::Max,
         measure::MeasureInfo,
         observation::{Observation, Timing},
+        text,
         units::Ratio,
         verdict::Verdict,
         words::{Alert, Category, Outcome, Reason, Severity},
@@ -104,7 +105,7 @@ impl Pool {
         let odd = used.iter().chain(&sizes).find(is_odd).map(|(_, series)| {
             format!(
                 "`{}` has no single counterpart with the same labels: a pool needs one of `used` and one of `size`",
-                series.id
+                text::name(&*series.id)
             )
         });
         let count = sizes.iter().filter(|(labels, _)| of_used.contains_key(labels.as_slice())).count();
@@ -120,7 +121,7 @@ impl Pool {
                 selector.of(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
             };
             let (idle, waiting) = (other(&self.idle), other(&self.waiting));
-            pools.push(judging::Pool { name, used: used.value, idle, waiting, max: size.value });
+            pools.push(judging::Pool { name: text::name(name), used: used.value, idle, waiting, max: size.value });
         }
         (Ok(pools), odd)
     }

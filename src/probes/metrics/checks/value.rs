@@ -14,6 +14,7 @@ use crate::{
         measure::{Bound, Measure, MeasureInfo},
         metric::Sample,
         observation::{Observation, Timing},
+        text,
         units::{Period, Unit},
         verdict::Verdict,
         words::{Alert, Category, Severity, words},
@@ -147,7 +148,7 @@ impl Value {
     fn verdict(&self, value: f64, of: Option<&str>) -> Verdict {
         let mut verdict = Verdict::of(self.measures(value));
         if let Some(series) = of {
-            verdict.summary.push_str(&format!(" (`{series}`)"));
+            verdict.summary.push_str(&format!(" (`{}`)", text::name(series)));
         }
         verdict
     }

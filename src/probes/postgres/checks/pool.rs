@@ -11,6 +11,7 @@ use crate::{
         limit::Max,
         measure::MeasureInfo,
         observation::Observation,
+        text,
         units::Ratio,
         verdict::Verdict,
         words::{Alert, Category, Outcome, Reason, Severity},
@@ -53,7 +54,7 @@ impl Check<PostgresFacts> for PostgresPool {
     fn judge(&mut self, seen: &Observation<PostgresFacts>) -> Verdict {
         PostgresFacts::judge(seen, |connections: &Connections| {
             if !connections.sees_all {
-                let role = &connections.role;
+                let role = text::name(&*connections.role);
                 return Verdict::new(
                     Outcome::Unknown(Reason::Permission),
                     format!(
@@ -81,14 +82,60 @@ impl PostgresPool {
             max: facts.room.usable() as f64,
         };
         let limited = |kind: &'static str, of: &ConnectionLimit| Pool {
-            name: format!("{kind} {}", of.name),
+            name: text::name(format!("{kind} {}", of.name)),
             used: of.used as f64,
             idle: None,
             waiting: None,
-            max: of.limit as f64,
+            max: of.usable() as f64,
         };
         let databases = facts.databases.iter().filter(|_| self.databases).map(|of| limited("database", of));
         let roles = facts.roles.iter().filter(|_| self.roles).map(|of| limited("role", of));
         std::iter::once(server).chain(databases).chain(roles).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::postgres::facts::{connections::Room, fixture::seen};
+
+    fn verdict(room: [i64; 3], roles: Vec<ConnectionLimit>) -> Verdict {
+        let [max_connections, superuser_reserved, reserved] = room;
+        let connections = Connections {
+            role: "monitor".into(),
+            sees_all: true,
+            room: Room { max_connections, superuser_reserved, reserved },
+            used: 5,
+            idle: Some(2),
+            groups: Vec::new(),
+            databases: Vec::new(),
+            roles,
+        };
+        let mut check: PostgresPool = serde_json::from_value(serde_json::json!({})).unwrap();
+        check.judge(&seen(jiff::Timestamp::UNIX_EPOCH, connections))
+    }
+
+    #[test]
+    fn limits_at_the_ends_of_the_range_make_no_check_pass() {
+        let unknown = Outcome::Unknown(Reason::Empty);
+        assert_eq!(verdict([100, 3, 2], Vec::new()).outcome, Outcome::Pass);
+        for room in [[i64::MIN, 1, 1], [i64::MAX, i64::MIN, i64::MIN], [i64::MAX, 0, 0], [100, i64::MIN, 0]] {
+            assert_eq!(verdict(room, Vec::new()).outcome, unknown, "{room:?}");
+        }
+        for (limit, used) in [(i64::MIN, 1), (i64::MAX, 1), (i64::MAX, i64::MIN), (10, i64::MIN)] {
+            let role = ConnectionLimit { name: "r".into(), limit, used };
+            assert_eq!(verdict([100, 3, 2], vec![role]).outcome, unknown, "{limit} {used}");
+        }
+    }
+
+    #[test]
+    fn names_of_roles_are_bounded_and_stay_different() {
+        let role = |n| ConnectionLimit { name: format!("r\n\u{1b}[31m{}{n}", "x".repeat(20_000)), limit: 10, used: 10 };
+        let verdict = verdict([100, 3, 2], (0..18).map(role).collect());
+        let of_pool = verdict.samples.iter().filter_map(|sample| sample.labels.first());
+        let names: std::collections::BTreeSet<_> = of_pool.collect();
+        assert_eq!(names.len(), 19);
+        assert!(names.iter().all(|name| name.chars().count() <= 128 && !name.contains(char::is_control)), "{names:?}");
+        assert!(verdict.summary.chars().count() < 300, "{}", verdict.summary);
     }
 }

@@ -64,11 +64,29 @@ pub struct ConnectionLimit {
 }
 
 impl Room {
-    /// The connections that are not reserved.
+    /// The connections that are not reserved; 0 where the server reports limits that no server has.
     #[must_use]
     pub fn usable(&self) -> i64 {
-        self.max_connections - self.superuser_reserved - self.reserved
+        let parts = [self.max_connections, self.superuser_reserved, self.reserved];
+        if !parts.into_iter().all(is_limit) {
+            return 0;
+        }
+        self.max_connections.saturating_sub(self.superuser_reserved).saturating_sub(self.reserved)
     }
+}
+
+impl ConnectionLimit {
+    /// The limit; 0 where the server reports a limit that no server has.
+    #[must_use]
+    pub fn usable(&self) -> i64 {
+        if is_limit(self.limit) { self.limit } else { 0 }
+    }
+}
+
+/// Whether a number can be a limit on connections: settings and columns of a server are 32 bits wide. A pool of the size
+/// `i64::MAX` would never be full.
+fn is_limit(number: i64) -> bool {
+    (0..=i64::from(i32::MAX)).contains(&number)
 }
 
 impl Section for Connections {
@@ -128,3 +146,24 @@ SELECT
       (SELECT count(*) FROM client WHERE client.usesysid = r.oid) AS used
     FROM pg_catalog.pg_roles r WHERE r.rolconnlimit > 0 AND r.rolname <> current_user ORDER BY 1 LIMIT 100
   ) l) AS roles";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_no_server_has_are_no_limits() {
+        let usable = |max_connections, superuser_reserved, reserved| {
+            Room { max_connections, superuser_reserved, reserved }.usable()
+        };
+        assert_eq!(usable(100, 3, 2), 95);
+        assert_eq!(usable(1, 3, 0), -2);
+        for (max, superuser, reserved) in
+            [(i64::MIN, 1, 1), (i64::MAX, i64::MIN, i64::MIN), (i64::MAX, 0, 0), (100, i64::MIN, 0), (100, 3, i64::MAX)]
+        {
+            assert_eq!(usable(max, superuser, reserved), 0, "{max} {superuser} {reserved}");
+        }
+        let limit = |limit| ConnectionLimit { name: "a".into(), limit, used: 1 }.usable();
+        assert_eq!([5, -1, i64::MIN, i64::MAX].map(limit), [5, 0, 0, 0]);
+    }
+}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use super::{Section, SectionSpec, Statement, column, json_list};
-use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
+use crate::model::{failure::Failure, privilege::Privilege, text, words::Reason};
 
 /// Physical replication from and to a server. WAL positions are in bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -75,7 +75,7 @@ impl Section for Replication {
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
         let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
         if !column::<bool>(row, "sees_all")? {
-            let role: String = column(row, "role")?;
+            let role = text::name(column::<String>(row, "role")?);
             let text = format!(
                 "role {role} can't see the state of replication: GRANT pg_read_all_stats TO {role}, or pg_monitor"
             );

@@ -17,7 +17,7 @@ use crate::{
         limit::{Max, Min},
         measure::{Measure, MeasureInfo},
         observation::{Observation, Timing},
-        text::one_line,
+        text,
         units::{Period, Size, Unit},
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
@@ -98,7 +98,7 @@ impl Check<PostgresFacts> for ReplicationLag {
 
 impl ReplicationLag {
     fn judge_primary(&mut self, replication: &Replication, at: Timestamp) -> Verdict {
-        let Some(position) = replication.position else {
+        let Some(position) = replication.position.filter(|position| *position >= 0) else {
             return Verdict::new(Outcome::Unknown(Reason::Empty), "the server reports no WAL position");
         };
         self.history.record(position, at);
@@ -115,7 +115,7 @@ impl ReplicationLag {
                 _ => self.history.lag(standby.replayed, standby.replay_lag, at),
             };
             let bytes = position.saturating_sub(standby.replayed).max(0) as f64;
-            measures.extend(self.measures(lag, Some(bytes)).map(|measure| measure.of(one_line(&*standby.name))));
+            measures.extend(self.measures(lag, Some(bytes)).map(|measure| measure.of(&*standby.name)));
         }
         self.history.forget(standbys.iter().map(|standby| standby.replayed).min().unwrap_or(position));
         if measures.is_empty() {
@@ -147,7 +147,7 @@ impl ReplicationLag {
             Some(Receiver { status, message_age: Some(age), .. }) if status == "streaming" => {
                 Some(format!("the WAL receiver has received nothing for {}", Unit::Seconds.show(age.round())))
             }
-            Some(receiver) => Some(format!("the WAL receiver is in state `{}`", receiver.status)),
+            Some(receiver) => Some(format!("the WAL receiver is in state `{}`", text::name(&*receiver.status))),
         };
         let measures: Vec<_> = self.measures(lag, bytes).collect();
         let mut verdict = if measures.is_empty() {
