@@ -251,7 +251,7 @@ fn without_a_configuration_both_usual_places_are_named() {
     };
     for arguments in [&[][..], &["serve", "--config.check"], &["validate"], &["check"]] {
         let expected = format!(
-            "no configuration at config/readiness.yaml nor at {usual}: write one there, or name it with --config.file\n"
+            "no configuration at config/readiness.yaml nor at {usual}: create one there, or specify it with --config.file\n"
         );
         assert_eq!(says(arguments), expected, "{arguments:?}");
     }

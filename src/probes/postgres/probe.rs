@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Postgres,
-    facts::{PostgresFacts, Reading, Section, SectionEntry, server::Server},
+    facts::{PostgresFacts, Reading, Section, SectionEntry, server::ServerFacts},
     session::Session,
 };
 use crate::{
@@ -39,7 +39,7 @@ struct Link {
 
 impl PostgresProbe {
     pub(super) fn new(settings: Postgres, host: Option<String>, wants: Vec<SectionEntry>) -> Self {
-        let mut sections = vec![Server::ENTRY];
+        let mut sections = vec![ServerFacts::ENTRY];
         for section in wants {
             if sections.iter().all(|known| known.spec.name != section.spec.name) {
                 sections.push(section);
@@ -122,9 +122,10 @@ impl Latest {
     /// that each run proves that the server answers; on a new session, `server` has proved it.
     fn due(&self, sections: &[SectionEntry], is_new: bool) -> Vec<SectionEntry> {
         let mut due: Vec<_> = sections.iter().copied().filter(|section| self.is_due(section)).collect();
-        let is_proof = |section: &SectionEntry| section.spec.every.is_none() || section.spec.name == Server::SPEC.name;
+        let is_proof =
+            |section: &SectionEntry| section.spec.every.is_none() || section.spec.name == ServerFacts::SPEC.name;
         if !is_new && !due.iter().any(is_proof) {
-            due.push(Server::ENTRY);
+            due.push(ServerFacts::ENTRY);
         }
         due.sort_by_key(|section| section.spec.every);
         due
@@ -159,9 +160,9 @@ impl Latest {
 
     /// Reads the section `server` and returns the server's version.
     async fn read_server(&mut self, cx: &Context, session: &mut Session) -> Result<i32, Failure> {
-        self.read(cx, session, &[Server::ENTRY]).await?;
-        let facts = PostgresFacts { encrypted: session.is_encrypted(), sections: self.readings(&[Server::ENTRY]) };
-        facts.section::<Server>().map(|(server, _)| server.version_number)
+        self.read(cx, session, &[ServerFacts::ENTRY]).await?;
+        let facts = PostgresFacts { encrypted: session.is_encrypted(), sections: self.readings(&[ServerFacts::ENTRY]) };
+        facts.section::<ServerFacts>().map(|(server, _)| server.version_number)
     }
 
     fn readings(&self, sections: &[SectionEntry]) -> Vec<Reading> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     checks::pool::PostgresPool,
-    facts::connections::{Connections, Room},
+    facts::connections::{ConnectionFacts, Room},
     *,
 };
 use crate::model::{check::Check, observation::Observation};
@@ -45,7 +45,7 @@ fn parts_beside_a_dsn_win_and_nothing_shows_the_secret() {
 fn facts(value: Value) -> Observation<PostgresFacts> {
     let number = |key: &str, or: i64| value[key].as_i64().unwrap_or(or);
     let limited = |key: &str| from_value(value.get(key).cloned().unwrap_or(json!([]))).unwrap();
-    let connections = Connections {
+    let connections = ConnectionFacts {
         role: "monitor".into(),
         sees_all: value["sees_all"].as_bool().unwrap_or(true),
         room: Room { max_connections: number("max", 100), superuser_reserved: 3, reserved: number("reserved", 0) },

@@ -18,7 +18,7 @@ use crate::{
     },
     probes::postgres::facts::{
         PostgresFacts, Section, SectionEntry,
-        connections::{ConnectionLimit, Connections},
+        connections::{ConnectionFacts, ConnectionLimit},
     },
 };
 
@@ -52,7 +52,7 @@ impl CheckKind<PostgresFacts> for PostgresPool {
 
 impl Check<PostgresFacts> for PostgresPool {
     fn judge(&mut self, seen: &Observation<PostgresFacts>) -> Verdict {
-        PostgresFacts::judge(seen, |connections: &Connections| {
+        PostgresFacts::judge(seen, |connections: &ConnectionFacts| {
             if !connections.sees_all {
                 let role = text::name(&*connections.role);
                 return Verdict::new(
@@ -68,12 +68,12 @@ impl Check<PostgresFacts> for PostgresPool {
     }
 
     fn wants(&self) -> Vec<SectionEntry> {
-        vec![Connections::ENTRY]
+        vec![ConnectionFacts::ENTRY]
     }
 }
 
 impl PostgresPool {
-    fn pools(&self, facts: &Connections) -> Vec<Pool> {
+    fn pools(&self, facts: &ConnectionFacts) -> Vec<Pool> {
         let server = Pool {
             name: "server".to_owned(),
             used: facts.used as f64,
@@ -101,7 +101,7 @@ mod tests {
 
     fn verdict(room: [i64; 3], roles: Vec<ConnectionLimit>) -> Verdict {
         let [max_connections, superuser_reserved, reserved] = room;
-        let connections = Connections {
+        let connections = ConnectionFacts {
             role: "monitor".into(),
             sees_all: true,
             room: Room { max_connections, superuser_reserved, reserved },

@@ -8,7 +8,7 @@ use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
 
 /// The connections of clients to a server, and the limits on them.
 #[derive(Debug, Clone, Serialize)]
-pub struct Connections {
+pub struct ConnectionFacts {
     /// The role that is logged in.
     #[serde(skip)]
     pub role: String,
@@ -89,7 +89,7 @@ fn is_limit(number: i64) -> bool {
     (0..=i64::from(i32::MAX)).contains(&number)
 }
 
-impl Section for Connections {
+impl Section for ConnectionFacts {
     const SPEC: SectionSpec = SectionSpec {
         name: "connections",
         statements: &[Statement { since: 100_000, sql: SQL }],

@@ -132,13 +132,13 @@ pub(super) mod fixture {
 mod tests {
     use super::{
         fixture::{observation, seen},
-        server::Server,
+        server::ServerFacts,
         *,
     };
     use crate::model::words::Outcome;
 
-    fn server() -> Server {
-        Server {
+    fn server() -> ServerFacts {
+        ServerFacts {
             version: "15.1".into(),
             version_number: 150_001,
             in_recovery: false,
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    fn pass(_: &Server) -> Verdict {
+    fn pass(_: &ServerFacts) -> Verdict {
         Verdict::new(Outcome::Pass, "good")
     }
 

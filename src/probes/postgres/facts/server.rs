@@ -11,7 +11,7 @@ use crate::model::{failure::Failure, words::Reason};
 /// The server and the role of the session. The probe reads it at each login, because the version selects the
 /// statements of the other sections, and whenever a run has no other section to read.
 #[derive(Debug, Clone, Serialize)]
-pub struct Server {
+pub struct ServerFacts {
     /// The version in the server's own form: `15.20 (Debian 15.20-0+deb12u1)`.
     pub version: String,
     /// The version as a number: 150020.
@@ -41,7 +41,7 @@ pub struct Role {
     pub connection_limit: Option<i64>,
 }
 
-impl Section for Server {
+impl Section for ServerFacts {
     const SPEC: SectionSpec = SectionSpec {
         name: "server",
         statements: &[Statement { since: 0, sql: SQL }],

@@ -22,7 +22,7 @@ use self::{
     dsn::Target,
     transport::{Established, Transport},
 };
-use super::facts::{Section, SectionData, SectionEntry, server::Server};
+use super::facts::{Section, SectionData, SectionEntry, server::ServerFacts};
 use crate::{
     io::{context::Context, resources::Resources},
     model::{
@@ -79,14 +79,14 @@ impl Session {
             });
             // From here on the driver must end with this future.
             let guard = Guard(Some(driver));
-            let statement = client.prepare(Server::SPEC.sql(0)?).await;
+            let statement = client.prepare(ServerFacts::SPEC.sql(0)?).await;
             let statement = statement.map_err(|error| failure::of("preparing the query", &error, &allowance))?;
             Ok((client, statement, guard, leave))
         });
         let (client, statement, driver, leave) = login.await?;
         Ok(Self {
             client,
-            statements: HashMap::from([(Server::SPEC.name, statement)]),
+            statements: HashMap::from([(ServerFacts::SPEC.name, statement)]),
             version: None,
             target,
             encrypted,
@@ -149,7 +149,7 @@ impl Session {
             self.client.query(statement, &[]).await.map_err(|error| self.broken(section, &error))
         };
         // An expensive statement that takes too long fails alone. Without `server`, the run fails anyway.
-        let result = if section.spec.every.is_some() && section.spec.name != Server::SPEC.name {
+        let result = if section.spec.every.is_some() && section.spec.name != ServerFacts::SPEC.name {
             let limit = remaining.mul_f64(EXPENSIVE_SHARE);
             timeout(limit, execution).await.unwrap_or_else(|_| {
                 let (name, limit) = (section.spec.name, Period(Duration::from_millis(limit.as_millis() as u64)));

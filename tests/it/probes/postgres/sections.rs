@@ -13,7 +13,7 @@ use readiness_exporter::{
     probe::Probe,
     probes::postgres::{
         Postgres as Settings, PostgresProbe,
-        facts::{PostgresFacts, Section, SectionEntry, SectionSpec, Statement, connections::Connections},
+        facts::{PostgresFacts, Section, SectionEntry, SectionSpec, Statement, connections::ConnectionFacts},
     },
 };
 use serde_json::json;
@@ -90,7 +90,7 @@ async fn each_section_fails_alone_and_with_its_own_reason() {
         Misspelt::ENTRY,
         Mistyped::ENTRY,
         One::ENTRY,
-        Connections::ENTRY,
+        ConnectionFacts::ENTRY,
         One::ENTRY,
     ];
     let probe = probe(postgres.port, wants);
@@ -116,7 +116,7 @@ async fn each_section_fails_alone_and_with_its_own_reason() {
             assert!(failure.detail.contains(words), "{failure}");
         }
         facts.section::<One>().unwrap();
-        assert_eq!(facts.section::<Connections>().unwrap().0.idle, None);
+        assert_eq!(facts.section::<ConnectionFacts>().unwrap().0.idle, None);
         assert_eq!(facts.section::<Two>().unwrap_err().reason, Reason::Internal, "a section that was not requested");
     }
     let sessions = postgres.sql("select count(*) from pg_stat_activity where usename = 'monitor'");
@@ -206,7 +206,7 @@ async fn a_run_on_the_kept_connection_is_one_round_trip() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "");
     let port = distant(SocketAddr::from(([127, 0, 0, 1], postgres.port))).await;
-    let wants = vec![Connections::ENTRY, One::ENTRY, Two::ENTRY, Three::ENTRY];
+    let wants = vec![ConnectionFacts::ENTRY, One::ENTRY, Two::ENTRY, Three::ENTRY];
     let probe = probe(port, wants);
     run(&probe, TIMEOUT).await;
     let start = Instant::now();
