@@ -116,7 +116,7 @@ impl Member {
         let ProbeSettings { info, config, fingerprint, identity } = probe;
         match config.build(shared) {
             Ok(job) => {
-                let running = RunningProbe { info: Arc::clone(&info), identity, job };
+                let running = RunningProbe { info: Arc::clone(&info), identity, job, left_out: Arc::default() };
                 Some(Self { info, running, fingerprint })
             }
             Err(invalid) => {

@@ -18,6 +18,9 @@ use crate::{
 /// Number of recent runs kept for each check.
 pub const MAX_RECENT_RUNS: usize = 60;
 
+/// Maximum number of retained samples of a check or of the facts of a probe.
+pub const MAX_RETAINED_SAMPLES: usize = 256;
+
 /// The state of one check.
 #[derive(Debug, Clone)]
 pub struct CheckState {
@@ -117,8 +120,10 @@ impl CheckState {
             self.last_pass = Some(at);
         }
         for sample in verdict.samples.iter().filter(|sample| sample.family.retained) {
+            let is_full = self.retained.len() >= MAX_RETAINED_SAMPLES;
             match self.retained.iter_mut().find(|kept| kept.family == sample.family && kept.labels == sample.labels) {
                 Some(kept) => kept.value = sample.value,
+                None if is_full => {}
                 None => self.retained.push(sample.clone()),
             }
         }
@@ -152,7 +157,7 @@ impl CheckState {
 
     fn count_result(&mut self, status: Status) {
         if let Some(count) = self.results.get_mut(status as usize) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
         if self.recent.len() == MAX_RECENT_RUNS {
             self.recent.pop_front();

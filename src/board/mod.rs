@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 pub use self::{
-    check::{CheckState, MAX_RECENT_RUNS, Resume},
+    check::{CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, Resume},
     probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
@@ -105,7 +105,7 @@ impl Board {
             probe,
             |_| true,
             |state, _| {
-                state.overruns += runs;
+                state.overruns = state.overruns.saturating_add(runs);
                 Vec::new()
             },
         );

@@ -131,7 +131,7 @@ impl ProbeState {
 
     fn record(&mut self, report: RunReport, lateness: f64) -> Vec<StatusChange> {
         let at = report.at;
-        self.runs += 1;
+        self.runs = self.runs.saturating_add(1);
         if let Some(count) = report.failure.as_ref().and_then(|failure| self.failures.get_mut(failure.reason as usize))
         {
             *count = count.saturating_add(1);

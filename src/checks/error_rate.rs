@@ -4,12 +4,13 @@ use std::{fmt::Write, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     checks::window::{self, Window, default_min_samples, five_minutes},
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::MeasureInfo,
@@ -66,26 +67,20 @@ impl<F: Facts> Check<F> for ErrorRate {
         limits(&self.max).into_iter().chain([window::window_sample(self.window)]).collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        self.runs.0.save()
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.runs)
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        self.runs = Runs::restored(saved);
+    fn restore(&mut self, saved: &RawValue) {
+        self.runs = from_saved(saved);
     }
 }
 
 /// Which runs of a window failed: 1 for a failure, 0 for none.
-#[derive(Debug, Default)]
-pub struct Runs(pub Window<u8>);
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Runs(Window<u8>);
 
 impl Runs {
-    /// As they were saved.
-    #[must_use]
-    pub fn restored(saved: serde_json::Value) -> Self {
-        Self(Window::restored(saved))
-    }
-
     /// Takes in one more run and judges all of them.
     pub fn judge<F>(
         &mut self,
@@ -202,7 +197,7 @@ mod tests {
         let mut before = check(settings.clone());
         last(&mut before, "xxx");
         let mut after = check(settings);
-        Check::<Nothing>::restore(&mut after, Check::<Nothing>::save(&before).unwrap());
+        Check::<Nothing>::restore(&mut after, &Check::<Nothing>::save(&before).unwrap());
         assert_eq!(after.judge(&worked(60, 1)).samples[0].value, 0.75);
     }
 }

@@ -4,12 +4,13 @@ use std::{fmt::Write, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     checks::window::{self, Window, default_min_samples, five_minutes},
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::MeasureInfo,
@@ -78,12 +79,12 @@ impl<F: Facts> Check<F> for Latency {
         self.quantiles().limits().into_iter().chain([window::window_sample(self.window)]).collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        self.runs.0.save()
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.runs)
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        self.runs = Runs::restored(saved);
+    fn restore(&mut self, saved: &RawValue) {
+        self.runs = from_saved(saved);
     }
 }
 
@@ -179,16 +180,10 @@ impl Quantiles {
 }
 
 /// The latencies of a probe's runs, in microseconds (71 minutes at most), over a window.
-#[derive(Debug, Default)]
-pub struct Runs(pub Window<u32>);
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Runs(Window<u32>);
 
 impl Runs {
-    /// As they were saved.
-    #[must_use]
-    pub fn restored(saved: serde_json::Value) -> Self {
-        Self(Window::restored(saved))
-    }
-
     /// Takes in one more run and judges all of them.
     pub fn judge<F>(
         &mut self,
@@ -302,7 +297,7 @@ mod tests {
         last(&mut before, [worked(0, 10), worked(10, 20)]);
         let saved = Check::<Nothing>::save(&before).unwrap();
         let mut after = check(settings);
-        Check::<Nothing>::restore(&mut after, saved);
+        Check::<Nothing>::restore(&mut after, &saved);
         assert_eq!(last(&mut after, [worked(60, 30)]).samples[0].value, 0.02);
     }
 

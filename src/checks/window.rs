@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{
     failure::Invalid,
@@ -25,7 +25,8 @@ pub const MAX_RUNS: usize = 100_000;
 const MAX_WINDOW: Duration = Duration::from_secs(31 * 86_400);
 
 /// Values of the runs of the last while.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Saved<T>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Window<T> {
     /// The last run, in milliseconds since the epoch.
     newest: i64,
@@ -106,33 +107,31 @@ impl<T> Window<T> {
     }
 }
 
-impl<T: Clone + Serialize + DeserializeOwned> Window<T> {
-    /// The window for [`crate::model::check::Check::save`].
-    #[must_use]
-    pub fn save(&self) -> Option<serde_json::Value> {
+impl<T: Serialize> Serialize for Window<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let first = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));
         let mut before = low(first);
         let mut since = |at: u32| at.wrapping_sub(std::mem::replace(&mut before, at));
-        let runs = self.entries.iter().map(|(at, value)| (since(*at), value.clone())).collect();
-        serde_json::to_value(Saved { newest: self.newest, first, runs }).ok()
+        let runs = self.entries.iter().map(|(at, value)| (since(*at), value)).collect();
+        Saved { newest: self.newest, first, runs }.serialize(serializer)
     }
+}
 
-    /// A window that was saved, or an empty one if that can't be read. Runs too old by now go with the next one.
-    #[must_use]
-    pub fn restored(saved: serde_json::Value) -> Self {
-        Self::read(saved).unwrap_or_default()
-    }
+/// Runs that are too old by now are dropped with the next one.
+impl<T> TryFrom<Saved<T>> for Window<T> {
+    type Error = &'static str;
 
-    fn read(saved: serde_json::Value) -> Option<Self> {
-        let Saved { newest, first, runs } = serde_json::from_value::<Saved<T>>(saved).ok()?;
+    fn try_from(saved: Saved<T>) -> Result<Self, Self::Error> {
+        let Saved { newest, first, runs } = saved;
         let mut at = first;
         let mut entries = VecDeque::with_capacity(runs.len().min(MAX_RUNS));
         for (since, value) in runs {
-            at = at.checked_add(i64::from(since))?;
+            at = at.checked_add(i64::from(since)).ok_or("a time is out of range")?;
             entries.push_back((low(at), value));
         }
-        let fits = at <= newest && newest.checked_sub(first)? <= i64::from(u32::MAX) && entries.len() <= MAX_RUNS;
-        fits.then_some(Self { newest, entries })
+        let is_recent = newest.checked_sub(first).is_some_and(|span| span <= i64::from(u32::MAX));
+        let fits = at <= newest && is_recent && entries.len() <= MAX_RUNS;
+        fits.then_some(Self { newest, entries }).ok_or("the runs don't fit in a window")
     }
 }
 
@@ -196,6 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::check::{from_saved, to_saved};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millisecond(millis).unwrap()
@@ -250,7 +250,7 @@ mod tests {
             json!({"newest": 9_000_000_000_000_i64, "first": 0, "runs": [[0, 1]]}),
             json!({"newest": 5, "first": i64::MAX, "runs": [[1, 1]]}),
         ] {
-            assert!(Window::<u32>::restored(bad.clone()).is_empty(), "{bad}");
+            assert!(serde_json::from_value::<Window<u32>>(bad.clone()).is_err(), "{bad}");
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
         fn a_window_survives_a_restart(start in -1_000_000_000_000_i64..4_000_000_000_000, steps in prop::collection::vec(0_i64..3_000, 0..50)) {
             let times: Vec<_> = steps.iter().scan(start, |at, step| { *at += step; Some(*at) }).collect();
             let window = filled(&times);
-            let back = Window::<u32>::restored(window.save().unwrap());
+            let back: Window<u32> = from_saved(&to_saved(&window).unwrap());
             prop_assert_eq!(left(&back), left(&window));
             prop_assert_eq!(back.span(), window.span());
         }

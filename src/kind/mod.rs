@@ -109,9 +109,9 @@ pub trait Job: Send + Sync {
     /// Runs once: observes within the timeout, then lets every check judge. Panics are caught and counted.
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport>;
     /// Returns the state of each check that should survive a restart.
-    fn save(&self) -> Vec<Option<serde_json::Value>>;
+    fn save(&self) -> Vec<Option<Box<serde_json::value::RawValue>>>;
     /// Restores the saved state of the check at a position.
-    fn restore(&self, check: usize, saved: serde_json::Value);
+    fn restore(&self, check: usize, saved: &serde_json::value::RawValue);
 }
 
 /// Amount of detail in a run report.

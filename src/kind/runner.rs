@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc,
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{Detail, Job, RunReport};
@@ -77,11 +78,11 @@ impl<P: Probe> Job for Runner<P> {
         })
     }
 
-    fn save(&self) -> Vec<Option<serde_json::Value>> {
+    fn save(&self) -> Vec<Option<Box<RawValue>>> {
         self.checks().iter().map(|check| check.save()).collect()
     }
 
-    fn restore(&self, check: usize, saved: serde_json::Value) {
+    fn restore(&self, check: usize, saved: &RawValue) {
         if let Some(check) = self.checks().get_mut(check) {
             check.restore(saved);
         }

@@ -3,6 +3,9 @@
 //! A check is pure: facts in, verdict out. It may keep a window of what it saw, and knows no clock but the
 //! observation's.
 
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
 use super::{
     metric::Sample,
     observation::{Facts, Observation},
@@ -33,15 +36,27 @@ pub trait Check<F: Facts>: Send + Sync {
 
     /// What must survive a restart, if anything. It contains no text of the target: it is written without redaction,
     /// which takes seconds for a large window and would hold up the probes.
-    fn save(&self) -> Option<serde_json::Value> {
+    fn save(&self) -> Option<Box<RawValue>> {
         None
     }
 
     /// Takes back what [`Check::save`] gave, perhaps long ago and from an older version: what doesn't fit is
     /// dropped, and nothing is claimed about the time in between.
-    fn restore(&mut self, saved: serde_json::Value) {
+    fn restore(&mut self, saved: &RawValue) {
         let _ = saved;
     }
+}
+
+/// A window as [`Check::save`] returns it.
+#[must_use]
+pub fn to_saved<T: Serialize>(window: &T) -> Option<Box<RawValue>> {
+    serde_json::value::to_raw_value(window).ok()
+}
+
+/// A saved window, or an empty one if the saved one can't be read.
+#[must_use]
+pub fn from_saved<T: DeserializeOwned + Default>(saved: &RawValue) -> T {
+    serde_json::from_str(saved.get()).unwrap_or_default()
 }
 
 /// Everything that a check exposes before it has judged anything.

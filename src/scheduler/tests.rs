@@ -50,10 +50,10 @@ impl Job for Script {
     fn limits(&self) -> Vec<CheckLimits> {
         Vec::new()
     }
-    fn save(&self) -> Vec<Option<serde_json::Value>> {
+    fn save(&self) -> Vec<Option<Box<serde_json::value::RawValue>>> {
         Vec::new()
     }
-    fn restore(&self, _: usize, _: serde_json::Value) {}
+    fn restore(&self, _: usize, _: &serde_json::value::RawValue) {}
     fn run(&self, _: Detail) -> BoxFuture<'_, RunReport> {
         Box::pin(async {
             let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
@@ -263,10 +263,10 @@ impl Job for Busy {
     fn limits(&self) -> Vec<CheckLimits> {
         Vec::new()
     }
-    fn save(&self) -> Vec<Option<serde_json::Value>> {
+    fn save(&self) -> Vec<Option<Box<serde_json::value::RawValue>>> {
         Vec::new()
     }
-    fn restore(&self, _: usize, _: serde_json::Value) {}
+    fn restore(&self, _: usize, _: &serde_json::value::RawValue) {}
     fn run(&self, _: Detail) -> BoxFuture<'_, RunReport> {
         let ends = self.0.lock().unwrap();
         ends.0.send(()).unwrap();

@@ -1,26 +1,41 @@
 //! The serialized form of the state, and conversion from and to the board.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    borrow::Cow,
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use parking_lot::Mutex;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use super::last::Last;
 use crate::{
-    board::{Board, CheckState, PastRun, ProbeState, Resume, Snapshot},
+    board::{Board, CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, PastRun, ProbeState, Resume, Snapshot},
     kind::Job,
     model::{
         metric::{self, Sample},
         text,
+        units::Size,
         words::{Reason, Status},
     },
     settings::ProbeInfo,
 };
 
+/// Maximum size of the window of one check: 2 MiB with the rest of the check. A larger window is left out.
+pub(super) const MAX_WINDOW_BYTES: usize = (2 << 20) - (64 << 10);
+/// Maximum size of all windows, which keeps the file below the largest size that is read.
+const MAX_WINDOWS_BYTES: usize = 768 << 20;
+/// More labels than a family has.
+const MAX_LABELS: usize = 16;
+/// Maximum length of the value of a label.
+const MAX_LABEL_BYTES: usize = 1 << 10;
+
 /// The content of a state file.
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct SavedState {
     /// Time of the write.
     pub saved_at: Timestamp,
@@ -41,6 +56,8 @@ pub struct StateSnapshot<'a> {
 struct ProbeRecords<'a> {
     snapshot: &'a Snapshot,
     jobs: HashMap<&'a str, &'a RunningProbe>,
+    /// Size that is left for windows.
+    left: Cell<usize>,
 }
 
 /// A running probe, with an identity that tells after a restart whether its configuration is the same.
@@ -52,43 +69,54 @@ pub struct RunningProbe {
     pub identity: [u8; 16],
     /// The job that runs the probe.
     pub job: Arc<dyn Job>,
+    /// Checks whose windows were left out of the state, each of which is logged once.
+    pub left_out: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// State of one probe.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SavedProbe {
     identity: String,
     runs: u64,
     failures: BTreeMap<Reason, u64>,
     overruns: u64,
-    recent: Vec<(u32, f32)>,
+    recent: Last<(u32, f32), MAX_RECENT_RUNS>,
     #[serde(rename = "lasting")]
-    retained: Vec<SavedSample>,
+    retained: SavedSamples,
     checks: BTreeMap<String, SavedCheck>,
 }
 
 /// State of one check.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedCheck {
     status: Status,
     since: Timestamp,
     last_pass: Option<Timestamp>,
     streak: i32,
     results: BTreeMap<Status, u64>,
-    recent: Vec<Status>,
+    recent: Last<Status, MAX_RECENT_RUNS>,
     #[serde(rename = "lasting")]
-    retained: Vec<SavedSample>,
-    window: Option<serde_json::Value>,
+    retained: SavedSamples,
+    /// Not parsed before the check restores it: parsed into values it would take many times its size.
+    #[serde(deserialize_with = "read_window")]
+    window: Option<Box<RawValue>>,
 }
 
-type SavedSample = (String, Vec<String>, f64);
+type SavedSample = (String, Last<String, MAX_LABELS>, f64);
+type SavedSamples = Last<SavedSample, MAX_RETAINED_SAMPLES>;
+
+/// Reads a window; one that exceeds the limit is dropped.
+fn read_window<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    let window = Option::<Box<RawValue>>::deserialize(deserializer)?;
+    Ok(window.filter(|window| window.get().len() <= MAX_WINDOW_BYTES))
+}
 
 impl<'a> StateSnapshot<'a> {
     /// Combines a snapshot of the board with the windows of the checks.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, jobs: &'a [RunningProbe], now: Timestamp) -> Self {
         let jobs = jobs.iter().map(|kept| (&*kept.info.name, kept)).collect();
-        Self { saved_at: now, probes: ProbeRecords { snapshot, jobs } }
+        Self { saved_at: now, probes: ProbeRecords { snapshot, jobs, left: Cell::new(MAX_WINDOWS_BYTES) } }
     }
 }
 
@@ -96,7 +124,7 @@ impl Serialize for ProbeRecords<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.snapshot.probes.iter().filter_map(|state| {
             let name = &*state.info.name;
-            Some((name, SavedProbe::capture(state, self.jobs.get(name)?)))
+            Some((name, SavedProbe::capture(state, self.jobs.get(name)?, &self.left)))
         }))
     }
 }
@@ -119,11 +147,35 @@ impl RunningProbe {
     fn identity_text(&self) -> String {
         text::to_hex(&self.identity)
     }
+
+    /// The window if it fits; otherwise it is left out, with a warning the first time.
+    fn limit_window(&self, check: &str, window: Box<RawValue>, left: &Cell<usize>) -> Option<Box<RawValue>> {
+        let size = window.get().len();
+        if fits(size, left) {
+            return Some(window);
+        }
+        if self.left_out.lock().insert(check.to_owned()) {
+            let size = Size(size as u64);
+            let text = "the window of a check is too large for the state and is left out: after a restart this check \
+                        starts with an empty window; select fewer series or shorten its `window`";
+            tracing::warn!(probe = %self.info.name, check, %size, "{text}");
+        }
+        None
+    }
+}
+
+/// Whether a window fits in the limits of one check and of all; takes its size from what is left.
+fn fits(size: usize, left: &Cell<usize>) -> bool {
+    let rest = left.get().checked_sub(size).filter(|_| size <= MAX_WINDOW_BYTES);
+    left.set(rest.unwrap_or(left.get()));
+    rest.is_some()
 }
 
 impl SavedProbe {
-    fn capture(state: &ProbeState, kept: &RunningProbe) -> Self {
+    fn capture(state: &ProbeState, kept: &RunningProbe, left: &Cell<usize>) -> Self {
         let mut windows = kept.job.save().into_iter();
+        let mut window_of =
+            |check: &str| windows.next().flatten().and_then(|window| kept.limit_window(check, window, left));
         let failures = Reason::ALL.iter().map(|reason| (*reason, state.failures(*reason)));
         Self {
             identity: kept.identity_text(),
@@ -135,7 +187,7 @@ impl SavedProbe {
             checks: state
                 .checks
                 .iter()
-                .map(|check| (check.info.name.clone(), SavedCheck::capture(check, windows.next().flatten())))
+                .map(|check| (check.info.name.clone(), SavedCheck::capture(check, window_of(&check.info.name))))
                 .collect(),
         }
     }
@@ -153,14 +205,14 @@ impl SavedProbe {
         for (at, check) in state.checks.iter_mut().enumerate().filter(|(_, check)| check.info.enabled) {
             let Some(saved) = self.checks.remove(&check.info.name) else { continue };
             if let Some(window) = saved.restore(check) {
-                job.restore(at, window);
+                job.restore(at, &window);
             }
         }
     }
 }
 
 impl SavedCheck {
-    fn capture(check: &CheckState, window: Option<serde_json::Value>) -> Self {
+    fn capture(check: &CheckState, window: Option<Box<RawValue>>) -> Self {
         // Before the first result after a restart, the state from before the restart remains current.
         let now = Resume { status: check.status, since: check.since, streak: check.streak };
         let Resume { status, since, streak } = check.resume.unwrap_or(now);
@@ -177,7 +229,7 @@ impl SavedCheck {
         }
     }
 
-    fn restore(self, check: &mut CheckState) -> Option<serde_json::Value> {
+    fn restore(self, check: &mut CheckState) -> Option<Box<RawValue>> {
         if !matches!(self.status, Status::Pending | Status::Skipped) {
             check.resume = Some(Resume { status: self.status, since: self.since, streak: self.streak });
             check.note = "not run since the restart".to_owned();
@@ -188,13 +240,13 @@ impl SavedCheck {
                 *total = count;
             }
         }
-        check.recent = self.recent.into();
+        check.recent = self.recent.into_iter().collect();
         check.retained = restore_samples(self.retained);
         self.window
     }
 }
 
-fn save_samples(samples: &[Sample]) -> Vec<SavedSample> {
+fn save_samples(samples: &[Sample]) -> SavedSamples {
     samples
         .iter()
         .map(|sample| {
@@ -204,12 +256,67 @@ fn save_samples(samples: &[Sample]) -> Vec<SavedSample> {
         .collect()
 }
 
-/// Restores samples, except samples of families that this version lacks.
-fn restore_samples(samples: Vec<SavedSample>) -> Vec<Sample> {
+/// Restores samples of retained families, each series once. Drops samples of families that this version lacks or that
+/// the board computes.
+fn restore_samples(samples: SavedSamples) -> Vec<Sample> {
+    let mut seen = HashSet::new();
     let restore = |(name, labels, value): SavedSample| {
-        let family = metric::ALL.iter().find(|family| family.name == name)?;
+        let is_known = |family: &&&metric::Family| family.name == name && family.retained;
+        let family = metric::ALL.iter().find(is_known).filter(|family| **family != &metric::PROBE_LAST_RUN)?;
         let own = family.labels.iter().filter(|label| !matches!(**label, "probe" | "check")).count();
-        (own == labels.len()).then(|| Sample { family, labels: labels.into_iter().map(Into::into).collect(), value })
+        let labels: Box<[_]> = labels.into_iter().map(Into::into).collect();
+        let fits = own == labels.len() && labels.iter().all(|label: &Cow<'_, str>| label.len() <= MAX_LABEL_BYTES);
+        (fits && seen.insert((family.name, labels.clone()))).then_some(Sample { family, labels, value })
     };
     samples.into_iter().filter_map(restore).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::metric::{BACKUP_LAST_SUCCESS, CERTIFICATE_NOT_AFTER};
+
+    #[test]
+    fn windows_beyond_the_limits_are_left_out_and_leave_room_for_others() {
+        let left = Cell::new(2 * MAX_WINDOW_BYTES);
+        let sizes = [MAX_WINDOW_BYTES + 1, MAX_WINDOW_BYTES, 1, MAX_WINDOW_BYTES, MAX_WINDOW_BYTES - 1, 1];
+        assert_eq!(sizes.map(|size| fits(size, &left)), [false, true, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_window_that_is_too_large_is_dropped_and_the_rest_is_read() {
+        let saved = |window: String| {
+            let mut check = json!({"status": "pass", "since": "2026-01-01T00:00:00Z", "last_pass": null, "streak": 0,
+                "results": {"pass": u64::MAX}, "recent": vec!["pass"; 1_000], "lasting": []});
+            check["window"] = json!(window);
+            serde_json::from_reader::<_, SavedCheck>(check.to_string().as_bytes()).unwrap()
+        };
+        assert_eq!(saved("a".repeat(9)).window.unwrap().get(), "\"aaaaaaaaa\"");
+        let large = saved("a".repeat(MAX_WINDOW_BYTES));
+        assert!(large.window.is_none());
+        assert_eq!(large.recent.into_iter().count(), MAX_RECENT_RUNS);
+    }
+
+    #[test]
+    fn only_samples_of_retained_families_are_restored_and_each_series_once() {
+        let text = json!([
+            [CERTIFICATE_NOT_AFTER.name, ["leaf", "true"], 1.0],
+            [CERTIFICATE_NOT_AFTER.name, ["leaf", "true"], 2.0],
+            [CERTIFICATE_NOT_AFTER.name, ["leaf"], 1.0],
+            [CERTIFICATE_NOT_AFTER.name, ["leaf", "x".repeat(2_000)], 1.0],
+            [metric::PROBE_LAST_RUN.name, [], 1.0],
+            [metric::READY.name, [], 1.0],
+            ["readiness_of_another_version", [], 1.0],
+            [BACKUP_LAST_SUCCESS.name, ["local", "full"], 3.0],
+        ]);
+        let restored = restore_samples(serde_json::from_value(text).unwrap());
+        let expected = [
+            Sample::new(&CERTIFICATE_NOT_AFTER, ["leaf".into(), "true".into()], 1.0),
+            Sample::new(&BACKUP_LAST_SUCCESS, ["local".into(), "full".into()], 3.0),
+        ];
+        assert_eq!(restored, expected);
+        assert_eq!(restore_samples(save_samples(&expected)), expected);
+    }
 }

@@ -68,11 +68,11 @@ impl Job for Busy {
         })
     }
 
-    fn save(&self) -> Vec<Option<serde_json::Value>> {
+    fn save(&self) -> Vec<Option<Box<serde_json::value::RawValue>>> {
         Vec::new()
     }
 
-    fn restore(&self, _: usize, _: serde_json::Value) {}
+    fn restore(&self, _: usize, _: &serde_json::value::RawValue) {}
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod backups;
 mod busy;
+mod churn;
 mod clients;
 mod files;
 mod flood;

@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
 use super::vitals::peak_bytes;
 use crate::harness::{daemon::Home, service::Service};
 
@@ -126,4 +129,62 @@ fn the_state_of_an_older_version_is_taken_up_and_becomes_private() {
     assert!(!daemon.log().contains("not safe"), "0755 is no risk: {}", daemon.log());
     daemon.terminate();
     assert_eq!((mode(&home, "state/state.json"), mode(&home, "state/lock")), (0o600, 0o600));
+}
+
+/// Changes the content of the state file, with a valid checksum.
+fn forge(home: &Home, change: impl FnOnce(&mut Value)) {
+    let path = home.path("state/state.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut state = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    change(&mut state);
+    let body = state.to_string();
+    let sum: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(path, format!("readiness-exporter state 1 sha256:{sum}\n{body}")).unwrap();
+}
+
+#[test]
+fn a_forged_state_takes_neither_memory_nor_the_counters_past_their_end() {
+    let service = Service::start();
+    let home = Home::new(&["
+    - name: shop
+      http: {url: \"${SHOP}\"}
+      interval: 300ms
+      timeout: 200ms
+      checks:
+        - health
+        - latency: {p95: 200ms, window: 1m}
+    "])
+    .with("SHOP", service.url());
+    let daemon = home.serve();
+    let since = daemon.wait_for("shop/latency", "pass").since;
+    let honest = peak_bytes(daemon.pid());
+    daemon.terminate();
+    forge(&home, |state| {
+        let probe = &mut state["probes"]["shop"];
+        probe["runs"] = json!(u64::MAX);
+        probe["overruns"] = json!(u64::MAX);
+        probe["recent"] = json!(vec![(1, 1.0); 200_000]);
+        let leaf = |n| json!(["readiness_certificate_not_after_timestamp_seconds", [format!("leaf{n}"), "true"], 9e9]);
+        probe["lasting"] = (0..20_000).map(leaf).chain([json!(["readiness_probe_success", [], 1])]).collect();
+        probe["checks"]["health"]["results"] = json!({"pass": u64::MAX});
+        probe["checks"]["health"]["recent"] = json!(vec!["pass"; 200_000]);
+        probe["checks"]["health"]["lasting"] = json!([["readiness_probe_last_run_timestamp_seconds", [], 7]]);
+        probe["checks"]["latency"]["window"] = json!(vec![json!([]); 8_000_000]);
+    });
+    let daemon = home.serve();
+    daemon.wait_for_log(&["restored the state from before the restart"]);
+    assert_eq!(daemon.wait_for("shop/latency", "pass").since, since);
+    assert_eq!(daemon.value("readiness_panics_total"), Some(0.0));
+    let largest = u64::MAX as f64;
+    assert_eq!(daemon.runs("shop"), largest);
+    let results = "readiness_check_results_total{probe=\"shop\",check=\"health\",status=\"pass\"}";
+    assert_eq!(daemon.value(results), Some(largest));
+    let page = daemon.get("/metrics").text();
+    let count = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(count("readiness_certificate_not_after_timestamp_seconds{"), 256);
+    assert_eq!((count("readiness_probe_success{"), count("readiness_probe_last_run_timestamp_seconds{")), (1, 1));
+    let peak = peak_bytes(daemon.pid());
+    println!("{} KiB at most, {} KiB with an honest state", peak >> 10, honest >> 10);
+    assert!(peak < honest + (90 << 20), "{} MiB resident", peak >> 20);
+    daemon.terminate();
 }

@@ -24,7 +24,7 @@ use std::{collections::HashMap, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -45,7 +45,8 @@ type Identity = u128;
 
 /// The gains of counters over a window. `T` is what is kept of one scrape; counters are told apart by the set that
 /// they belong to, as one series may be among the errors and in the total.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Saved<Window<T>>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Increases<T> {
     sets: Vec<HashMap<Identity, Reading>>,
     scrapes: Window<T>,
@@ -67,13 +68,13 @@ struct Reading {
 
 /// The serialized form.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct Saved<W> {
     /// Time of the newest reading, in milliseconds since the epoch.
     newest: i64,
     /// The last readings of each set, in base64: identity, bits of the value, milliseconds before the newest reading. A
     /// rounded value would look like a reset.
     readings: Vec<String>,
-    scrapes: serde_json::Value,
+    scrapes: W,
 }
 
 impl<T> Default for Increases<T> {
@@ -221,35 +222,31 @@ impl Reading {
     }
 }
 
-impl<T: Clone + Serialize + DeserializeOwned> Increases<T> {
-    /// For [`crate::model::check::Check::save`].
-    #[must_use]
-    pub fn save(&self) -> Option<serde_json::Value> {
+impl<T: Serialize> Serialize for Increases<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let newest = self.sets.iter().flat_map(HashMap::values).map(|reading| reading.at).max().unwrap_or_default();
         let of_set = |set: &HashMap<Identity, Reading>| {
             let mut bytes = Vec::with_capacity(set.len() * Reading::SAVED_BYTES);
             set.iter().for_each(|(identity, reading)| reading.write(*identity, newest, &mut bytes));
             BASE64_STANDARD_NO_PAD.encode(bytes)
         };
-        let readings = self.sets.iter().map(of_set).collect();
-        serde_json::to_value(Saved { newest, readings, scrapes: self.scrapes.save()? }).ok()
+        Saved { newest, readings: self.sets.iter().map(of_set).collect(), scrapes: &self.scrapes }.serialize(serializer)
     }
+}
 
-    /// What was saved, or nothing if it can't be read.
-    #[must_use]
-    pub fn restored(saved: serde_json::Value) -> Self {
-        Self::read(saved).unwrap_or_default()
-    }
+impl<T> TryFrom<Saved<Window<T>>> for Increases<T> {
+    type Error = &'static str;
 
-    fn read(saved: serde_json::Value) -> Option<Self> {
-        let Saved { newest, readings, scrapes } = serde_json::from_value(saved).ok()?;
+    fn try_from(saved: Saved<Window<T>>) -> Result<Self, Self::Error> {
+        let Saved { newest, readings, scrapes } = saved;
         let of_set = |text: &String| {
             let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
             bytes.chunks(Reading::SAVED_BYTES).map(|reading| Reading::read(reading, newest)).collect()
         };
-        let sets: Vec<HashMap<_, _>> = readings.iter().map(of_set).collect::<Option<_>>()?;
+        let sets: Vec<HashMap<_, _>> =
+            readings.iter().map(of_set).collect::<Option<_>>().ok_or("the readings are damaged")?;
         let fits = sets.iter().map(HashMap::len).sum::<usize>() <= MAX_SERIES;
-        fits.then(|| Self { sets, scrapes: Window::restored(scrapes), ..Self::default() })
+        fits.then(|| Self { sets, scrapes, ..Self::default() }).ok_or("the readings are too many")
     }
 }
 
@@ -258,6 +255,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::check::{from_saved, to_saved};
 
     const WINDOW: Period = Period(Duration::from_secs(60));
 
@@ -322,12 +320,11 @@ mod tests {
         let mut before = Increases::default();
         scrape(&mut before, 0, &[("a", 0.1 + 0.2)]);
         scrape(&mut before, 10, &[("a", 1.1 + 2.2), ("b", f64::NAN)]);
-        let text = before.save().unwrap().to_string();
-        let mut after = Increases::restored(serde_json::from_str(&text).unwrap());
+        let mut after = from_saved(&to_saved(&before).unwrap());
         scrape(&mut after, 30, &[("a", 1.1 + 2.2), ("b", 7.0)]);
         assert!((total(&after).unwrap() - 3.0).abs() < 1e-9);
         for bad in ["null", "{}", r#"{"newest":0,"readings":["AA"],"scrapes":null}"#] {
-            assert!(total(&Increases::<f64>::restored(serde_json::from_str(bad).unwrap())).is_none());
+            assert!(serde_json::from_str::<Increases<f64>>(bad).is_err());
         }
     }
 
@@ -363,7 +360,7 @@ mod tests {
     fn what_is_saved_contains_no_text_of_the_target() {
         let mut gains = Increases::default();
         scrape(&mut gains, 0, &[("correct-horse-battery", 1.0)]);
-        let saved = gains.save().unwrap().to_string();
+        let saved = to_saved(&gains).unwrap().to_string();
         assert!(!saved.contains("horse"), "{saved}");
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
     counters::Increases,
@@ -16,7 +17,7 @@ use crate::{
     },
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::MeasureInfo,
@@ -117,15 +118,15 @@ impl Check<Page> for ErrorRate {
         limits(&self.max).into_iter().chain(window).collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        if self.total.is_some() { self.gains.save() } else { self.runs.0.save() }
+    fn save(&self) -> Option<Box<RawValue>> {
+        if self.total.is_some() { to_saved(&self.gains) } else { to_saved(&self.runs) }
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
+    fn restore(&mut self, saved: &RawValue) {
         if self.total.is_some() {
-            self.gains = Increases::restored(saved);
+            self.gains = from_saved(saved);
         } else {
-            self.runs = Runs::restored(saved);
+            self.runs = from_saved(saved);
         }
     }
 }
@@ -251,7 +252,7 @@ mod tests {
         let mut before = check(json!({}));
         last(&mut before, scrapes(&pages(&[(0.0, 0.0), (9.0, 1.0)])));
         let mut after = check(json!({}));
-        after.restore(before.save().unwrap());
+        after.restore(&before.save().unwrap());
         let verdict = after.judge(&scrape(60, &page(10.0, 10.0)));
         assert_eq!(verdict.summary, "error_rate is 50%, above the limit of 10% (10 of 20 events in 5m)");
     }

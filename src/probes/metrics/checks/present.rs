@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         observation::{Observation, Timing},
         units::Period,
@@ -92,12 +93,12 @@ impl Check<Page> for Present {
         self.series.clone()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(&self.absences).ok()
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.absences)
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        let absences: Vec<Absence> = serde_json::from_value(saved).unwrap_or_default();
+    fn restore(&mut self, saved: &RawValue) {
+        let absences: Vec<Absence> = from_saved(saved);
         // Of another number of selectors: then nothing says which is which.
         self.absences = if absences.len() == self.series.len() { absences } else { Vec::new() };
     }
@@ -171,9 +172,9 @@ mod tests {
         let mut before = check();
         before.judge(&scrape(0, "a 1\n"));
         let mut after = check();
-        after.restore(before.save().unwrap());
+        after.restore(&before.save().unwrap());
         assert_eq!(after.judge(&scrape(20, "a 1\n")).outcome, Outcome::Fail(Reason::NotFound));
-        after.restore(json!([1]));
+        after.restore(&to_saved(&[1]).unwrap());
         assert_eq!(after.judge(&scrape(30, "a 1\n")).outcome, Outcome::Pending);
     }
 

@@ -1,5 +1,7 @@
 //! How much counters gain in a second, added up over the series of a selector: what `throughput` and `value` share.
 
+use serde::{Deserialize, Serialize};
+
 use super::{counters::Increases, no_data};
 use crate::{
     model::{observation::Observation, units::Period, verdict::Verdict},
@@ -7,7 +9,7 @@ use crate::{
 };
 
 /// A rate over a window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Rate(Increases<f64>);
 
 impl Rate {
@@ -35,17 +37,5 @@ impl Rate {
             Some(gains) if span > 0.0 => Ok(gains.sum::<f64>() / span),
             _ => Err(no_data::one_scrape()),
         }
-    }
-
-    /// For [`crate::model::check::Check::save`].
-    #[must_use]
-    pub fn save(&self) -> Option<serde_json::Value> {
-        self.0.save()
-    }
-
-    /// What was saved, or nothing if it can't be read.
-    #[must_use]
-    pub fn restored(saved: serde_json::Value) -> Self {
-        Self(Increases::restored(saved))
     }
 }

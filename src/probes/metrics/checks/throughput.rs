@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{no_data::WhenIdle, rate::Rate};
 use crate::{
     checks::window::{self, five_minutes},
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::{Max, Min, Range},
         measure::{Measure, MeasureInfo},
@@ -93,12 +94,12 @@ impl Check<Page> for Throughput {
         self.min.map(|_| window::window_sample(self.window)).into_iter().collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        self.rate.save()
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.rate)
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        self.rate = Rate::restored(saved);
+    fn restore(&mut self, saved: &RawValue) {
+        self.rate = from_saved(saved);
     }
 }
 

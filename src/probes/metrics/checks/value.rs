@@ -2,13 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{no_data, rate::Rate};
 use crate::{
     checks::window::{self, five_minutes},
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::{Max, Min, Range},
         measure::{Bound, Measure, MeasureInfo},
@@ -135,12 +136,12 @@ impl Check<Page> for Value {
         if self.rate && self.min.is_some() { vec![window::window_sample(self.window)] } else { Vec::new() }
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        if self.rate { self.gains.save() } else { None }
+    fn save(&self) -> Option<Box<RawValue>> {
+        if self.rate { to_saved(&self.gains) } else { None }
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        self.gains = Rate::restored(saved);
+    fn restore(&mut self, saved: &RawValue) {
+        self.gains = from_saved(saved);
     }
 }
 
@@ -256,7 +257,7 @@ mod tests {
         let mut before = check(settings.clone());
         last(&mut before, scrapes(&["x 0"]));
         let mut after = check(settings);
-        after.restore(before.save().unwrap());
+        after.restore(&before.save().unwrap());
         assert_eq!(after.judge(&scrape(10, "x 15")).measures[0].value, 1.5);
     }
 

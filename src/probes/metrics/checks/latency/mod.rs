@@ -4,6 +4,7 @@ use std::{collections::HashMap, num::NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
     counters::Increases,
@@ -17,7 +18,7 @@ use crate::{
     },
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::{Measure, MeasureInfo},
@@ -140,15 +141,15 @@ impl Check<Page> for Latency {
         self.quantiles().limits().into_iter().chain(window).collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        if self.histogram.is_some() { self.buckets.save() } else { self.runs.0.save() }
+    fn save(&self) -> Option<Box<RawValue>> {
+        if self.histogram.is_some() { self.buckets.save() } else { to_saved(&self.runs) }
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
+    fn restore(&mut self, saved: &RawValue) {
         if self.histogram.is_some() {
             self.buckets = Buckets::restored(saved);
         } else {
-            self.runs = Runs::restored(saved);
+            self.runs = from_saved(saved);
         }
     }
 }
@@ -192,8 +193,8 @@ impl Latency {
 /// More buckets than a histogram has.
 const MAX_BOUNDS: usize = 500;
 
-/// Maximum number of gains of buckets in a window: 32 MiB.
-const MAX_GAINS: usize = 2_000_000;
+/// Maximum number of gains of buckets in a window: 16 MiB.
+const MAX_GAINS: usize = 1_000_000;
 
 /// The gains of the buckets of a histogram, added up over its series.
 #[derive(Debug, Default)]
@@ -249,15 +250,19 @@ impl Buckets {
         Some(counts)
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
+    fn save(&self) -> Option<Box<RawValue>> {
         // As bits, for JSON has no infinity.
         let bounds: Vec<u64> = self.bounds.iter().map(|bound| bound.to_bits()).collect();
-        serde_json::to_value((bounds, self.gains.save()?)).ok()
+        to_saved(&(bounds, &self.gains))
     }
 
-    fn restored(saved: serde_json::Value) -> Self {
-        let Ok((bounds, gains)) = serde_json::from_value::<(Vec<u64>, _)>(saved) else { return Self::default() };
-        Self { bounds: bounds.into_iter().map(f64::from_bits).collect(), gains: Increases::restored(gains) }
+    fn restored(saved: &RawValue) -> Self {
+        let (bounds, gains): (Vec<u64>, _) = from_saved(saved);
+        // An unknown number of bounds would slow every scrape down.
+        if bounds.len() > MAX_BOUNDS + 1 {
+            return Self::default();
+        }
+        Self { bounds: bounds.into_iter().map(f64::from_bits).collect(), gains }
     }
 }
 

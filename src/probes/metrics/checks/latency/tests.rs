@@ -113,7 +113,7 @@ fn without_a_histogram_the_scrapes_are_judged() {
     assert_eq!(bare.judge(&scrape(0, "")).samples[0].value, 0.005);
     assert_eq!(bare.judge(&failed(10, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
     let mut after: Latency = from_value(json!({"p50": "1s", "min_samples": 3})).unwrap();
-    after.restore(bare.save().unwrap());
+    after.restore(&bare.save().unwrap());
     assert_ne!(after.judge(&scrape(20, "")).outcome, Outcome::Pending);
     let sees =
         |check: &Latency| check.constants().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW);

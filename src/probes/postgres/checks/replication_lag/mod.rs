@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use self::history::History;
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::{Max, Min},
         measure::{Measure, MeasureInfo},
@@ -87,12 +88,12 @@ impl Check<PostgresFacts> for ReplicationLag {
         .collect()
     }
 
-    fn save(&self) -> Option<serde_json::Value> {
-        serde_json::to_value(&self.history).ok()
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.history)
     }
 
-    fn restore(&mut self, saved: serde_json::Value) {
-        self.history = serde_json::from_value(saved).unwrap_or_default();
+    fn restore(&mut self, saved: &RawValue) {
+        self.history = from_saved(saved);
     }
 }
 

@@ -91,7 +91,7 @@ fn a_standby_that_stops_to_replay_falls_behind_whatever_replay_lag_keeps() {
     assert_eq!(stalled, (FAIL, "lag of a is 40s, above the limit of 30s".into()));
     // A restart of the daemon forgets nothing.
     let mut restarted = self::check(json!({"max": "30s"}));
-    restarted.restore(check.save().unwrap());
+    restarted.restore(&check.save().unwrap());
     assert_eq!(
         judge(&mut restarted, 55, primary(300, &[("a", 100, Some(0.1))])).1,
         "lag of a is 45s, above the limit of 30s"
