@@ -11,3 +11,4 @@ pub mod resources;
 pub mod secret_file;
 pub(crate) mod single_flight;
 pub mod tls;
+pub(crate) mod turn;

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-pub(crate) use super::{lane::Lane, single_flight::SingleFlight};
+pub(crate) use super::{lane::Lane, single_flight::SingleFlight, turn::Turns};
 use crate::{
     io::{exposed_secrets::ExposedSecrets, tls},
     model::{redaction::Registry, secret::Secret},
@@ -39,6 +39,8 @@ pub struct Resources {
     /// Files with secrets that everybody can read.
     pub(crate) exposed: Arc<ExposedSecrets>,
     pub(crate) backups: Arc<Semaphore>,
+    /// Turns at a decompressor with a large window, which takes 128 MiB.
+    pub(crate) large_windows: Turns,
     pub(crate) judging: Arc<Semaphore>,
     /// TLS clients, the authorities that they trust, and the lane of their handshakes.
     pub(crate) tls: Arc<tls::Cache>,
@@ -59,6 +61,7 @@ impl Default for Resources {
             registry: Arc::default(),
             exposed: Arc::clone(&exposed),
             backups: room(MAX_BACKUP_READS),
+            large_windows: Turns::default(),
             judging: room(MAX_JUDGING),
             tls: Arc::new(tls::Cache::new(files, exposed)),
             light_logins: Lane::default(),

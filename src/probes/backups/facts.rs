@@ -86,6 +86,8 @@ pub enum Finding {
     Unverifiable(String),
     /// So many bytes have been read so far.
     Reading(u64),
+    /// It needs a decompressor with a large window, of which there is one, and waits for its turn.
+    Waiting,
 }
 
 impl Set {

@@ -119,7 +119,7 @@ pub struct BackupsProbe {
     memory: Arc<Mutex<Memory>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
     growth: Settling,
     verifier: Verifier,
@@ -145,12 +145,14 @@ impl Kind for Backups {
         Ok(())
     }
 
-    fn build(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
+    fn build(self, wants: Vec<Want>, shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
         let want = wants.into_iter().reduce(|a, b| Want {
             newest: a.newest.max(b.newest),
             require_checksum: a.require_checksum || b.require_checksum,
         });
-        Ok(BackupsProbe { settings: Arc::new(self), want, memory: Arc::default() })
+        let verifier = Verifier::new(shared.large_windows.clone());
+        let memory = Memory { growth: Settling::default(), verifier };
+        Ok(BackupsProbe { settings: Arc::new(self), want, memory: Arc::new(Mutex::new(memory)) })
     }
 }
 

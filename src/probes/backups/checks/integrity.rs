@@ -78,7 +78,7 @@ fn judge_set(set: &Set, timing: &Timing) -> Verdict {
         Finding::Sound(by) => format!("{name} is whole by {}", by.join(", ")),
         Finding::Damaged(why) => format!("{name} is damaged: {why}"),
         Finding::Unverifiable(why) => format!("{name} can't be verified: {why}"),
-        Finding::Reading(_) => "nothing has been verified yet".to_owned(),
+        Finding::Reading(_) | Finding::Waiting => "nothing has been verified yet".to_owned(),
     };
     if let Some((verified, done)) = reading {
         let id = verified.id.rsplit('/').next().unwrap_or_default();
@@ -87,11 +87,18 @@ fn judge_set(set: &Set, timing: &Timing) -> Verdict {
         let slow = size.zip(set.read_each_run).and_then(|(size, each)| too_slow(size, each, timing));
         summary = format!("{summary}; {id} is being read: {}{total}{}", Size(done), slow.unwrap_or_default());
     }
+    if let Some(waiting) = set.verified.iter().find(|verified| verified.finding == Finding::Waiting) {
+        let id = waiting.id.rsplit('/').next().unwrap_or_default();
+        summary.push_str(&format!(
+            "; {id} waits for its turn: its zstd window is larger than 8MiB (--long or --ultra), and one such backup is \
+             read at a time"
+        ));
+    }
     let outcome = match &worst.finding {
         Finding::Sound(_) => Outcome::Pass,
         Finding::Damaged(_) => Outcome::Fail(Reason::Body),
         Finding::Unverifiable(_) => Outcome::Unknown(Reason::NotFound),
-        Finding::Reading(_) => Outcome::Pending,
+        Finding::Reading(_) | Finding::Waiting => Outcome::Pending,
     };
     Verdict::new(outcome, summary)
 }
@@ -120,7 +127,7 @@ fn too_slow(size: u64, each: u64, timing: &Timing) -> Option<String> {
 /// How much a finding weighs: one that is still being read says least.
 fn outcome(finding: &Finding) -> u8 {
     match finding {
-        Finding::Reading(_) => 0,
+        Finding::Reading(_) | Finding::Waiting => 0,
         Finding::Sound(_) => 1,
         Finding::Unverifiable(_) => 2,
         Finding::Damaged(_) => 3,
@@ -153,6 +160,12 @@ mod tests {
                 vec![Finding::Reading(50), sound()],
                 Outcome::Pass,
                 "1 is whole by sha256, gzip; 0 is being read: 50B of 100B",
+            ),
+            (
+                vec![Finding::Waiting],
+                Outcome::Pending,
+                "nothing has been verified yet; 0 waits for its turn: its zstd window is larger than 8MiB (--long or \
+                 --ultra), and one such backup is read at a time",
             ),
             (vec![], Outcome::Unknown(Reason::Empty), "there is no backup"),
         ] {

@@ -17,14 +17,20 @@ use std::{
     time::Instant,
 };
 
-use self::{checksum::Checksum, stream::Stream};
+use self::{
+    checksum::Checksum,
+    stream::{Stream, Window},
+};
 use super::{
     CancelFlag, Want,
     facts::{Finding, Verified},
     sources::files::{File, metadata},
 };
 use crate::{
-    io::bounded_file::{self, Links, Refusal},
+    io::{
+        bounded_file::{self, Links, Refusal},
+        turn::{Turn, Turns},
+    },
     model::{failure::Failure, words::Reason},
 };
 use jiff::Timestamp;
@@ -34,6 +40,9 @@ use jiff::Timestamp;
 pub(super) struct Verifier {
     known: HashMap<PathBuf, (Identity, Finding)>,
     reading: Option<Reading>,
+    /// A file that needs a large window: in the queue for its turn, or in the middle of being read.
+    large: Option<Reading>,
+    turns: Turns,
     /// Bytes that the last run read that had too little time.
     read_each_run: Option<u64>,
 }
@@ -53,6 +62,8 @@ struct Identity {
 enum Defect {
     Damaged(String),
     Unverifiable(String),
+    /// Not known yet: the decoder accepts a smaller window only.
+    LargeWindow,
 }
 
 impl From<Defect> for Finding {
@@ -60,6 +71,7 @@ impl From<Defect> for Finding {
         match flaw {
             Defect::Damaged(why) => Self::Damaged(why),
             Defect::Unverifiable(why) => Self::Unverifiable(why),
+            Defect::LargeWindow => Self::Waiting,
         }
     }
 }
@@ -72,6 +84,8 @@ struct Reading {
     file: fs::File,
     checksum: Option<Checksum>,
     stream: Option<Stream>,
+    /// Present for a file that needs a large window. The decoder is dropped before it.
+    turn: Option<Turn>,
     /// The piece of the file that is being decompressed, and how much of it is done.
     piece: Vec<u8>,
     consumed: usize,
@@ -85,6 +99,10 @@ struct Reading {
 const CHUNK_BYTES: usize = 128 << 10;
 
 impl Verifier {
+    pub(super) fn new(turns: Turns) -> Self {
+        Self { turns, ..Self::default() }
+    }
+
     /// Reads the newest of `files` (which are the complete ones, newest first) until there is no time left.
     pub(super) fn verify(
         &mut self,
@@ -94,13 +112,17 @@ impl Verifier {
         halted: &CancelFlag,
     ) -> Result<Vec<Verified>, Failure> {
         self.known.retain(|path, _| files.iter().any(|file| file.path == *path));
+        for slot in [&mut self.reading, &mut self.large] {
+            // A file that is gone, or not asked for any more, holds neither memory nor a turn.
+            slot.take_if(|reading| !files.iter().take(want.newest).any(|file| file.path == reading.path));
+        }
         let mut verified = Vec::new();
-        for file in files.iter().take(want.newest) {
-            let finding = self.look(file, want, until, halted)?;
+        for (n, file) in files.iter().enumerate().take(want.newest) {
+            let finding = self.look(file, files.get(..n).unwrap_or_default(), want, until, halted)?;
             verified.push(Verified { id: file.path.to_string_lossy().into_owned(), finding });
         }
         // While new ones are being read, the newest one before them still says something.
-        if verified.iter().all(|v| matches!(v.finding, Finding::Reading(_))) {
+        if verified.iter().all(|v| matches!(v.finding, Finding::Reading(_) | Finding::Waiting)) {
             let older = files.iter().skip(want.newest).find_map(|file| Some((file, self.known.get(&file.path)?)));
             verified.extend(older.map(|(file, (_, finding))| Verified {
                 id: file.path.to_string_lossy().into_owned(),
@@ -115,7 +137,14 @@ impl Verifier {
         self.read_each_run
     }
 
-    fn look(&mut self, file: &File, want: Want, until: Instant, halted: &CancelFlag) -> Result<Finding, Failure> {
+    fn look(
+        &mut self,
+        file: &File,
+        newer: &[File],
+        want: Want,
+        until: Instant,
+        halted: &CancelFlag,
+    ) -> Result<Finding, Failure> {
         let identity = Identity::of(file, want)?;
         if let Some((known, finding)) = self.known.get(&file.path)
             && *known == identity
@@ -123,20 +152,22 @@ impl Verifier {
             return Ok(finding.clone());
         }
         let same = |reading: &Reading| reading.path == file.path && reading.identity == identity;
-        // One file after the other, the newest first: one that comes while another is half read takes its place.
-        if self.reading.as_ref().is_some_and(|reading| !same(reading)) && Instant::now() >= until {
-            return Ok(Finding::Reading(0));
-        }
-        let mut reading = match self.reading.take().filter(same) {
+        let large = self.large.take_if(|reading| same(reading));
+        let mut reading = match large.or_else(|| self.reading.take_if(|reading| same(reading))) {
             Some(reading) => reading,
+            // One file after the other, the newest first: one that comes while another is half read takes its place.
+            None if Instant::now() >= until => return Ok(Finding::Reading(0)),
             None => match Reading::open(file, identity.clone()) {
                 Ok(reading) => reading,
                 Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
             },
         };
-        let before = reading.done;
+        let mut before = reading.done;
         while Instant::now() < until {
             halted.check()?;
+            if reading.is_queued() {
+                break;
+            }
             match reading.step() {
                 Ok(true) => {}
                 Ok(false) => {
@@ -147,13 +178,43 @@ impl Verifier {
                     let finding = reading.finish(want);
                     return Ok(self.remember(file, identity, finding));
                 }
+                Err(Defect::LargeWindow) => {
+                    let Some(turn) = self.turn(newer) else { return Ok(Finding::Waiting) };
+                    match reading.start_over(file, turn) {
+                        Ok(started) => (reading, before) = (started, 0),
+                        Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
+                    }
+                }
                 Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
             }
         }
         let done = reading.done;
         self.read_each_run = Some(done - before).filter(|read| *read > 0).or(self.read_each_run);
-        self.reading = Some(reading);
-        Ok(Finding::Reading(done))
+        if reading.turn.is_none() {
+            self.reading = Some(reading);
+            return Ok(Finding::Reading(done));
+        }
+        if let Some(mut turn) = reading.turn.take() {
+            let is_over = turn.pass_on();
+            reading = match is_over {
+                true => match reading.start_over(file, turn) {
+                    Ok(started) => started,
+                    Err(flaw) => return Ok(self.remember(file, identity, flaw.into())),
+                },
+                false => Reading { turn: Some(turn), ..reading },
+            };
+        }
+        let finding = if reading.is_queued() { Finding::Waiting } else { Finding::Reading(done) };
+        self.large = Some(reading);
+        Ok(finding)
+    }
+
+    /// The turn for a file that needs a large window. A newer file keeps its own, an older one hands it over.
+    fn turn(&mut self, newer: &[File]) -> Option<Turn> {
+        if self.large.as_ref().is_some_and(|large| newer.iter().any(|file| file.path == large.path)) {
+            return None;
+        }
+        Some(self.large.take().and_then(|large| large.turn).unwrap_or_else(|| self.turns.join()))
     }
 
     fn remember(&mut self, file: &File, identity: Identity, finding: Finding) -> Finding {
@@ -190,11 +251,25 @@ impl Reading {
             file: handle,
             checksum,
             stream: None,
+            turn: None,
             piece: Vec::with_capacity(CHUNK_BYTES),
             consumed: 0,
             filled: false,
             done: 0,
         })
+    }
+
+    /// The same file from its beginning, with a large window in its turn.
+    fn start_over(self, file: &File, turn: Turn) -> Result<Self, Defect> {
+        // Its decoder goes first.
+        let identity = self.identity.clone();
+        drop(self);
+        Ok(Self { turn: Some(turn), ..Self::open(file, identity)? })
+    }
+
+    /// Whether its turn has yet to come.
+    fn is_queued(&mut self) -> bool {
+        self.turn.as_mut().is_some_and(|turn| !turn.has_come())
     }
 
     /// Reads a piece, or decompresses some more of the last one; `false` at the end.
@@ -219,7 +294,8 @@ impl Reading {
             checksum.feed(&self.piece);
         }
         if self.stream.is_none() {
-            self.stream = Some(Stream::of(&self.piece)?);
+            let window = if self.turn.is_some() { Window::Large } else { Window::Usual };
+            self.stream = Some(Stream::of(&self.piece, window)?);
         }
         Ok(true)
     }

@@ -5,7 +5,7 @@
 
 use std::{fmt, io};
 
-use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use super::{Defect, content::Content};
 use crate::compress::GzipDecoder;
@@ -23,9 +23,19 @@ enum Packing {
     Gzip(Box<GzipDecoder>),
     Zstd {
         decoder: Decoder<'static>,
+        window: Window,
         /// Bytes that the decoder still waits for; 0 at the end of a frame.
         wanting: usize,
     },
+}
+
+/// The largest window that a decoder of zstd accepts. It allocates as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Window {
+    /// 8 MiB, for all levels up to 19.
+    Usual,
+    /// 128 MiB, for `--ultra` and `--long`.
+    Large,
 }
 
 /// What a step has done.
@@ -42,12 +52,12 @@ pub(super) const MAX_OUTPUT: usize = 128 << 10;
 
 impl Stream {
     /// By the first bytes of a file: the name may say anything.
-    pub(super) fn of(head: &[u8]) -> Result<Self, Defect> {
+    pub(super) fn of(head: &[u8], window: Window) -> Result<Self, Defect> {
         let packing = match head {
             [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let decoder = Decoder::new().map_err(|error| Defect::Unverifiable(format!("zstd: {error}")))?;
-                Packing::Zstd { decoder, wanting: 0 }
+                let decoder = decoder(window).map_err(|error| Defect::Unverifiable(format!("zstd: {error}")))?;
+                Packing::Zstd { decoder, window, wanting: 0 }
             }
             _ => Packing::Plain,
         };
@@ -64,7 +74,9 @@ impl Stream {
                 return Ok(Step { consumed: input.len(), filled: false });
             }
             Packing::Gzip(members) => members.step(input, &mut self.output).map_err(|error| damaged("gzip", &error))?,
-            Packing::Zstd { decoder, wanting } => zstd_step(decoder, wanting, input, &mut self.output)?,
+            Packing::Zstd { decoder, window, wanting } => {
+                zstd_step(decoder, wanting, input, &mut self.output).map_err(|error| zstd_flaw(&error, *window))?
+            }
         };
         self.content.feed(&self.output);
         Ok(Step { consumed, filled: self.output.len() == self.output.capacity() })
@@ -85,15 +97,25 @@ impl Stream {
     }
 }
 
+fn decoder(window: Window) -> io::Result<Decoder<'static>> {
+    let mut decoder = Decoder::new()?;
+    let log = match window {
+        Window::Usual => 23,
+        Window::Large => 27,
+    };
+    decoder.set_parameter(DParameter::WindowLogMax(log))?;
+    Ok(decoder)
+}
+
 fn zstd_step(
     decoder: &mut Decoder<'static>,
     wanting: &mut usize,
     input: &[u8],
     output: &mut Vec<u8>,
-) -> Result<usize, Defect> {
+) -> io::Result<usize> {
     let mut input = InBuffer::around(input);
     let mut output = OutBuffer::around(output);
-    let hint = decoder.run(&mut input, &mut output).map_err(|error| zstd_flaw(&error))?;
+    let hint = decoder.run(&mut input, &mut output)?;
     // Without input and output, anything but the end of a frame is a hint about the next frame, which need not come:
     // where a frame ends and fills the output at once, the call after it tells how long a frame's header is.
     if input.pos() > 0 || output.pos() > 0 || hint == 0 {
@@ -102,12 +124,18 @@ fn zstd_step(
     Ok(input.pos())
 }
 
-/// `zstd --long` may need more memory than this program allows: that is no damage.
-fn zstd_flaw(error: &io::Error) -> Defect {
-    if error.to_string().contains("memory") {
-        return Defect::Unverifiable("zstd: made with a window above 128MiB, which is not read here".to_owned());
+/// A frame may need more memory than the decoder has, or than there is: that is no damage.
+fn zstd_flaw(error: &io::Error, window: Window) -> Defect {
+    // The texts of `ZSTD_error_frameParameter_windowTooLarge` and `ZSTD_error_memory_allocation`; the crate has no codes.
+    let text = error.to_string();
+    match window {
+        Window::Usual if text.contains("too much memory") => Defect::LargeWindow,
+        Window::Large if text.contains("too much memory") => {
+            Defect::Unverifiable("zstd: made with a window above 128MiB, which is not read here".to_owned())
+        }
+        _ if text.contains("not enough memory") => Defect::Unverifiable(format!("zstd: {text}")),
+        _ => damaged("zstd", error),
     }
-    damaged("zstd", error)
 }
 
 fn damaged(packing: &str, error: &io::Error) -> Defect {

@@ -1,0 +1,123 @@
+//! Turns at something of which the process can afford one, over several runs of a probe.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+/// Hands out one turn after the other, in the order in which they were asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    permit: Arc<Semaphore>,
+    first: Duration,
+}
+
+/// A turn, or a place in the queue for it; dropping it gives it back.
+pub(crate) struct Turn {
+    turns: Turns,
+    state: State,
+    /// How long the turn lasts while others wait.
+    length: Duration,
+}
+
+enum State {
+    Queued(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
+    Held { since: Instant, _permit: OwnedSemaphorePermit },
+}
+
+/// Length of a first turn.
+const FIRST_TURN: Duration = Duration::from_secs(15 * 60);
+/// Work that a turn was too short for starts over in a turn twice as long, up to this length.
+const LONGEST_TURN: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { permit: Arc::new(Semaphore::new(1)), first: FIRST_TURN }
+    }
+}
+
+impl Turns {
+    /// Joins the queue.
+    pub(crate) fn join(&self) -> Turn {
+        Turn { turns: self.clone(), state: self.queued(), length: self.first }
+    }
+
+    fn queued(&self) -> State {
+        State::Queued(Arc::clone(&self.permit).acquire_owned().boxed())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(first: Duration) -> Self {
+        Self { first, ..Self::default() }
+    }
+}
+
+impl Turn {
+    /// Whether the turn has come; otherwise it keeps its place in the queue.
+    pub(crate) fn has_come(&mut self) -> bool {
+        if let State::Queued(queued) = &mut self.state
+            && let Some(Ok(permit)) = queued.now_or_never()
+        {
+            self.state = State::Held { since: Instant::now(), _permit: permit };
+        }
+        matches!(self.state, State::Held { .. })
+    }
+
+    /// Gives the turn to the next in the queue once it has lasted its time, and joins the queue again; returns whether
+    /// it did.
+    pub(crate) fn pass_on(&mut self) -> bool {
+        if !matches!(self.state, State::Held { since, .. } if since.elapsed() >= self.length) {
+            return false;
+        }
+        // The order counts: the permit that is given back goes to the head of the queue, and only an empty queue
+        // leaves it to the request that follows.
+        self.state = self.turns.queued();
+        if self.has_come() {
+            return false;
+        }
+        self.length = (self.length * 2).min(LONGEST_TURN);
+        true
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.state {
+            State::Queued(_) => "queued",
+            State::Held { .. } => "held",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_go_round_in_the_order_of_the_queue() {
+        let turns = Turns::of(Duration::ZERO);
+        let [mut a, mut b, mut c] = std::array::from_fn(|_| turns.join());
+        assert!(a.has_come() && !b.has_come() && !c.has_come());
+        assert!(a.pass_on() && !a.has_come());
+        assert!(!c.has_come() && b.has_come(), "first come, first served");
+        drop(b);
+        assert!(!a.has_come() && c.has_come());
+        drop(c);
+        assert!(a.has_come());
+        assert!(!a.pass_on() && a.has_come(), "nobody waits");
+    }
+
+    #[test]
+    fn a_turn_lasts_its_time_and_one_that_was_too_short_is_followed_by_a_longer_one() {
+        let turns = Turns::of(Duration::from_millis(20));
+        let (mut a, mut b) = (turns.join(), turns.join());
+        assert!(a.has_come() && !b.has_come() && !a.pass_on());
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(a.pass_on() && b.has_come());
+        assert_eq!((a.length, b.length), (Duration::from_millis(40), Duration::from_millis(20)));
+    }
+}
