@@ -129,7 +129,7 @@ async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
         let listed = answer["blockers"].as_array().unwrap();
         assert_eq!((listed.len(), &answer["blocking"]), (100, &probes.into()), "{path}");
         assert_eq!((&listed[0]["check"], &listed[0]["status"]), (&"service-7777/health".into(), &"fail".into()));
-        assert_eq!(answer["more"], "and 9900 more: /api/v1/checks has them all", "{path}");
+        assert_eq!(answer["more"], "and 9900 more: /api/v1/checks lists all of them", "{path}");
     }
 }
 
