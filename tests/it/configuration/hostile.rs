@@ -72,6 +72,34 @@ fn hostile_documents_end_in_a_clear_error_within_a_second() {
 }
 
 #[test]
+fn what_is_said_about_a_long_pattern_and_a_long_cycle_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    let pattern = format!(
+        "service: a\nprobes:\n- name: a\n  http: {{url: \"http://a\"}}\n  checks:\n  - response: {{expect: [{{json: $.a, \
+         matches: \"{}\"}}]}}\n",
+        "(".repeat(100_000)
+    );
+    let probe = |n: u32| {
+        let next = (n + 1) % 8_000;
+        format!("- {{name: probe-{n}, tcp: {{address: \"a:1\"}}, depends_on: [probe-{next}], checks: [health]}}\n")
+    };
+    let cycle = format!("service: a\nprobes:\n{}", (0..8_000).map(probe).collect::<String>());
+    for (text, expected) in [
+        (pattern, &["regex parse error", "error: "][..]),
+        (cycle, &["in a cycle: probe-0 -> probe-1 ->", "-> probe-7999 -> probe-0"]),
+    ] {
+        fs::write(&path, text).unwrap();
+        let said = load(&path, &[]).err().unwrap();
+        println!("{} bytes", said.len());
+        assert!(said.len() < 5_000, "{} bytes", said.len());
+        for words in expected {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}
+
+#[test]
 fn thousands_of_probes_load_quickly() {
     let (count, limit) = if cfg!(debug_assertions) { (2_000, 20) } else { (10_000, 2) };
     let folder = tempfile::tempdir().unwrap();

@@ -10,6 +10,8 @@ use crate::harness::{
 const POOLS: &str = "
     - name: pools
       metrics: {url: \"${TARGET}\"}
+      interval: 10s
+      timeout: 10s
       checks:
         - pool: {used: used, size: size}
         - value: {series: used, max: 1}
@@ -61,16 +63,20 @@ fn names_from_a_target_are_bounded_and_steer_no_terminal() {
 fn a_target_that_guesses_the_token_of_another_probe_learns_nothing() {
     const TOKEN: &str = "hvs.CAESIJ7xq93Lk0pQ-vault";
     const LENGTHS: std::ops::Range<usize> = 4..TOKEN.len();
+    // The same beginning, and one with another last character.
     let guesses = |length: usize| {
         let (right, wrong) = (&TOKEN[..length], format!("{}?", &TOKEN[..length - 1]));
-        format!("[1]{right}... [2]{wrong}... [3]{right}\u{2026}")
+        [
+            (format!("right{length}"), format!("{right}... {right}\u{2026}")),
+            (format!("wrong{length}"), format!("{wrong}...")),
+        ]
     };
     let mut answer = serde_json::Map::from_iter([("whole".to_owned(), TOKEN.into())]);
-    answer.extend(LENGTHS.map(|length| (format!("g{length}"), guesses(length).into())));
+    answer.extend(LENGTHS.flat_map(guesses).map(|(name, text)| (name, text.into())));
     let (guessing, victim) = (Service::start(), Service::start());
     let body = serde_json::Value::Object(answer).to_string();
     guessing.set_response(http_response("200 OK", "Content-Type: application/json\r\n", body.as_bytes()));
-    let names = LENGTHS.map(|length| format!("g{length}")).chain(["whole".to_owned()]);
+    let names = LENGTHS.flat_map(guesses).map(|(name, _)| name).chain(["whole".to_owned()]);
     let checks = names.fold(String::new(), |mut text, name| {
         let _ = writeln!(text, "        - {{name: {name}, response: {{expect: [{{json: $.{name}, equals: ok}}]}}}}");
         text
@@ -89,9 +95,9 @@ fn a_target_that_guesses_the_token_of_another_probe_learns_nothing() {
     let home = Home::new(&[&probes]).with("VICTIM", victim.url()).with("GUESSING", guessing.url());
     let daemon = home.serve();
     daemon.wait_for("victim/health", "pass");
-    for length in LENGTHS {
-        let summary = daemon.wait_for(&format!("guessing/g{length}"), "fail body").summary;
-        assert!(summary.contains(&guesses(length)), "{length}: {summary}");
+    for (name, text) in LENGTHS.flat_map(guesses) {
+        let summary = daemon.wait_for(&format!("guessing/{name}"), "fail body").summary;
+        assert!(summary.contains(&text), "{name}: {summary}");
     }
     let summary = daemon.check("guessing/whole").summary;
     assert!(summary.contains("<hidden>") && !summary.contains(TOKEN), "{summary}");
