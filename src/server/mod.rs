@@ -41,6 +41,9 @@ use crate::{
     settings::{self, EffectiveConfig},
 };
 
+/// The body of `/-/healthy` while the daemon is healthy, by which `healthcheck` tells it from another server.
+pub(crate) const HEALTHY: &str = "readiness-exporter is healthy";
+
 /// Dependencies of the server.
 #[derive(Debug)]
 pub struct ServerContext {

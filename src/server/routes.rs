@@ -201,7 +201,7 @@ impl Router {
     fn healthy(&self) -> ServerResponse {
         let stalled_for = self.context.heartbeat.stalled_for();
         if stalled_for < MAX_STALL {
-            return response::text(StatusCode::OK, "healthy");
+            return response::text(StatusCode::OK, super::HEALTHY);
         }
         let text = format!(
             "no probe has run for {} seconds: one of them blocks the probe thread, which is a bug; restart the daemon, \
@@ -269,6 +269,12 @@ impl Router {
     }
 
     async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
+        if let Some(repeated) = repeated_origin(headers) {
+            return response::text(
+                StatusCode::BAD_REQUEST,
+                format!("a request must have at most one header {repeated}"),
+            );
+        }
         if !self.context.settings.lifecycle {
             let text = "reloading over HTTP is disabled; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
@@ -358,6 +364,12 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     };
     headers.get("sec-fetch-site").is_some_and(|router| router != "same-origin" && router != "none")
         || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
+}
+
+/// A header of those that [`is_cross_site`] reads that is there more than once: a proxy may go by another than this
+/// server.
+fn repeated_origin(headers: &HeaderMap) -> Option<&'static str> {
+    ["origin", "sec-fetch-site"].into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
 fn set_negotiation_headers(response: &mut ServerResponse, gzip: bool, on: &'static str) {

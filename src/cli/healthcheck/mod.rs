@@ -16,7 +16,10 @@ use reqwest::{Client, StatusCode, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::{Exit, GlobalArgs, print_error};
-use crate::settings::{self, Flags};
+use crate::{
+    server::HEALTHY,
+    settings::{self, Flags},
+};
 
 /// Arguments of `healthcheck`.
 #[derive(Debug, Args)]
@@ -92,11 +95,11 @@ fn connect_address(address: SocketAddr) -> SocketAddr {
 }
 
 /// Sends one request over plain HTTP on a single-threaded runtime, because container engines run this every few
-/// seconds. Only the status matters; the body is not read.
+/// seconds. The first line of the body tells the daemon from another server at its address.
 fn request_health(address: SocketAddr) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let answer = http_client()?.get(format!("http://{address}/-/healthy")).send().await.map_err(|error| {
+        let mut answer = http_client()?.get(format!("http://{address}/-/healthy")).send().await.map_err(|error| {
             if error.is_timeout() {
                 return anyhow!("no answer within {} seconds", REQUEST_TIMEOUT.as_secs());
             }
@@ -104,6 +107,14 @@ fn request_health(address: SocketAddr) -> anyhow::Result<()> {
         })?;
         let status = answer.status();
         ensure!(status == StatusCode::OK, "expected status 200 from /-/healthy, got {status}");
+        let mut body = Vec::new();
+        while body.len() <= HEALTHY.len()
+            && let Some(piece) = answer.chunk().await.map_err(reqwest::Error::without_url)?
+        {
+            body.extend_from_slice(&piece);
+        }
+        let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+        ensure!(line == HEALTHY.as_bytes(), "another server answers there: expected `{HEALTHY}` from /-/healthy");
         Ok(())
     })
 }

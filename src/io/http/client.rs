@@ -86,6 +86,7 @@ impl Client {
 
     /// Keeps a connection for the next run.
     pub(crate) fn keep(&self, connection: Connection) {
+        connection.sender.rest();
         *self.kept() = Some(connection);
     }
 

@@ -26,7 +26,7 @@ use tokio_util::either::Either;
 
 use super::{
     body::{Body, Collector},
-    wire::{Interim, Paced, ambiguous, refuse_ambiguous_end},
+    wire::{Interim, Paced, Rest, ambiguous, refuse_ambiguous_end},
 };
 use crate::{
     io::{context::Context, dial, tls},
@@ -62,6 +62,7 @@ pub(crate) struct Reading {
 #[derive(Debug)]
 pub(crate) struct Sender {
     dispatch: Dispatch,
+    rest: Rest,
     /// The failure by which the connection ended; closed without a value when it ended without one.
     connection_failure: watch::Receiver<Option<Failure>>,
 }
@@ -81,7 +82,8 @@ pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
 /// Starts HTTP on a fresh connection.
 pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
-    let stream = TokioIo::new(Paced::new(stream));
+    let rest = Rest::default();
+    let stream = TokioIo::new(Paced::new(stream, rest.clone()));
     let (report, connection_failure) = watch::channel(None);
     // An error of the connection reaches the exchange only if a request is under way. A connection that breaks before,
     // for example because the server refuses the client certificate, merely closes the channel of requests.
@@ -95,7 +97,7 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
         let builder = http2::Builder::new(executor.clone()).max_header_list_size(MAX_HEAD_BYTES as u32).to_owned();
         let (sender, connection) = builder.handshake(stream).await.map_err(|error| hyper_failure(&error))?;
         let driver = Box::pin(async move { report(executor.drive(connection).await) });
-        return Ok((Sender { dispatch: Dispatch::Http2(sender), connection_failure }, driver));
+        return Ok((Sender { dispatch: Dispatch::Http2(sender), rest, connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
@@ -109,7 +111,7 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
         false => connection.poll_without_shutdown(cx),
     });
     let driver = Box::pin(async move { report(drive.await) });
-    Ok((Sender { dispatch: Dispatch::Http1(sender), connection_failure }, driver))
+    Ok((Sender { dispatch: Dispatch::Http1(sender), rest, connection_failure }, driver))
 }
 
 /// Sends a request and reads its answer to the end, in the phases `request` and `response`.
@@ -134,11 +136,17 @@ impl Sender {
         }
     }
 
+    /// To be called when the connection is kept for the next run: until then it may receive only a little.
+    pub(crate) fn rest(&self) {
+        self.rest.begin();
+    }
+
     /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
     /// `protocol` or `too_large`; `protocol` also for a response whose end depends on the reader.
     pub(crate) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        self.rest.end();
         let interim = Interim::count(&mut request);
         let answered = async {
             match &mut self.dispatch {

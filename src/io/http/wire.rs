@@ -31,10 +31,21 @@ use crate::model::{failure::Failure, words::Reason};
 pub(crate) struct Paced<S> {
     stream: S,
     read: usize,
+    rest: Rest,
 }
 
 /// Bytes that are read in one go: a frame of a dozen bytes takes microseconds.
 const MAX_READ: usize = 16 << 10;
+
+/// Bounds the bytes that a connection receives between two runs. hyper reads and answers them (PING, SETTINGS, frames of
+/// unknown kinds) for as long as the connection lasts, and no timeout of a run ends that.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest(Arc<AtomicUsize>);
+
+/// Bytes that a connection may receive between two runs: more than 3,000 PING, one in 30 seconds for a day.
+const MAX_READ_AT_REST: usize = 64 << 10;
+/// For a connection that a run uses.
+const UNLIMITED: usize = usize::MAX;
 
 /// Counts the interim (1xx) responses to one request. hyper skips them without a limit.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +61,8 @@ struct Count {
 const MAX_INTERIM_RESPONSES: usize = 32;
 
 impl<S> Paced<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0 }
+    pub(crate) fn new(stream: S, rest: Rest) -> Self {
+        Self { stream, read: 0, rest }
     }
 }
 
@@ -64,7 +75,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.read = if read.is_pending() { 0 } else { self.read + (buf.filled().len() - before) };
+        let count = buf.filled().len() - before;
+        self.read = if read.is_pending() { 0 } else { self.read + count };
+        if !self.rest.admits(count) {
+            let text = format!("the other end sent more than {}KiB between two runs", MAX_READ_AT_REST >> 10);
+            return Poll::Ready(Err(io::Error::other(text)));
+        }
         read
     }
 }
@@ -92,6 +108,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(UNLIMITED)))
+    }
+}
+
+impl Rest {
+    /// Begins the time between two runs.
+    pub(crate) fn begin(&self) {
+        self.0.store(MAX_READ_AT_REST, Ordering::Relaxed);
+    }
+
+    /// Ends it: a run uses the connection.
+    pub(crate) fn end(&self) {
+        self.0.store(UNLIMITED, Ordering::Relaxed);
+    }
+
+    fn admits(&self, count: usize) -> bool {
+        let left = |left| if left == UNLIMITED { Some(left) } else { usize::checked_sub(left, count) };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
     }
 }
 
@@ -143,4 +182,28 @@ pub(crate) fn ambiguous(what: &str) -> Failure {
          proxy (RFC 9112, section 6.3): correct the server, or the proxy in front of it"
     );
     Failure::new(Reason::Protocol, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_between_two_runs_are_bounded_and_a_run_begins_anew() {
+        let rest = Rest::default();
+        let mut stream = Paced::new(tokio::io::repeat(0), rest.clone());
+        let mut bytes = vec![0; MAX_READ_AT_REST];
+        for _ in 0..3 {
+            rest.begin();
+            stream.read_exact(&mut bytes).await.unwrap();
+            rest.end();
+            stream.read_exact(&mut bytes).await.unwrap();
+        }
+        rest.begin();
+        stream.read_exact(&mut bytes).await.unwrap();
+        let error = stream.read_exact(&mut [0]).await.unwrap_err();
+        assert_eq!(error.to_string(), "the other end sent more than 64KiB between two runs");
+    }
 }

@@ -164,7 +164,7 @@ impl HttpProbe {
             let request = self.settings.request(hop, kept.form, authorization)?;
             match exchange::ask(cx, &mut kept.sender, request, reading).await {
                 Ok(answer) => {
-                    *self.kept() = Some(kept);
+                    self.keep(kept);
                     return Ok(answer);
                 }
                 // The other end may have closed it just now, which says nothing about the service.
@@ -181,7 +181,7 @@ impl HttpProbe {
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let answer = exchange::ask(cx, &mut sender, request, reading).await?;
         let seen = HttpFacts { remote: facts.remote, certificates: facts.certificates.clone(), ..HttpFacts::default() };
-        *self.kept() = Some(Box::new(Kept { sender, form: link.form, seen, _driver: driver }));
+        self.keep(Box::new(Kept { sender, form: link.form, seen, _driver: driver }));
         Ok(answer)
     }
 
@@ -244,6 +244,11 @@ impl HttpProbe {
             _ => Form::Direct,
         };
         Ok((stream, form))
+    }
+
+    fn keep(&self, kept: Box<Kept>) {
+        kept.sender.rest();
+        *self.kept() = Some(kept);
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {

@@ -129,7 +129,15 @@ fn what_is_not_our_daemon_is_not_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let home = Home::new(&[SHOP]);
-    for answer in ["HTTP/1.1 503 Service Unavailable\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", ""] {
+    let answers = [
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\nAnother Server Server is Healthy.\n",
+        "HTTP/1.1 200 OK\r\n\r\nreadiness-exporter is healthy, too\n",
+    ];
+    for answer in answers {
         let asking = home.command(&["healthcheck", "--web.listen-address", &address]).spawn().unwrap();
         let (mut stream, _) = listener.accept().unwrap();
         std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();

@@ -16,7 +16,7 @@ const STATUS_200: &[u8] = &[0x88];
 const STATUS_103: &[u8] = b"\x08\x03103";
 
 /// A frame (RFC 9113, section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -25,7 +25,7 @@ fn start() -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[])
 }
 
-fn well() -> Vec<u8> {
+pub(super) fn well() -> Vec<u8> {
     [start(), frame(1, 4, STREAM, STATUS_200), frame(0, 1, STREAM, b"ok")].concat()
 }
 

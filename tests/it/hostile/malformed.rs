@@ -239,3 +239,24 @@ fn heads_and_bodies_without_an_end_are_cut_off() {
     signs.assert_alive("endless requests");
     signs.assert_memory_below(96);
 }
+
+#[test]
+fn a_request_that_changes_state_names_one_origin() {
+    let (_service, _home, daemon) = daemon();
+    let (origin, site) = (format!("Origin: http://{}\r\n", daemon.address), "Sec-Fetch-Site: same-origin\r\n");
+    for (headers, status) in [
+        (format!("{origin}{site}"), 200),
+        (format!("{origin}{origin}"), 400),
+        (format!("{origin}Origin: http://evil.example\r\n"), 400),
+        (format!("{site}{site}"), 400),
+        (format!("{site}Sec-Fetch-Site: cross-site\r\n"), 400),
+    ] {
+        let request =
+            format!("POST /-/reload HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", daemon.address);
+        let end = converse(daemon.address, request.as_bytes(), Duration::from_secs(5));
+        assert_eq!(end.statuses(), [status], "{headers}: {end:?}");
+    }
+    let hostless = b"GET /config HTTP/1.1\r\nConnection: close\r\n\r\n";
+    let end = converse(daemon.address, hostless, Duration::from_secs(5));
+    assert_eq!(end.statuses(), [403], "without Host, as under an unknown name: {end:?}");
+}

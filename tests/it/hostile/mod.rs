@@ -13,6 +13,7 @@ mod frames;
 mod handshakes;
 mod http;
 mod http2;
+mod kept;
 mod malformed;
 mod metrics_page;
 mod names;

@@ -137,6 +137,9 @@ impl ErrorRate {
         let (errors, total) = kept.fold((0.0, 0.0), |(errors, total), (e, t)| (errors + e, total + t));
         // A page is not of one moment: an error may be counted before its event is.
         let total = f64::max(total, errors);
+        if !total.is_finite() {
+            return no_data::not_finite("the number of events");
+        }
         let window = self.window;
         if total < f64::from(self.min_samples.get()) {
             return no_data::too_few(total, self.min_samples.get(), self.when_idle, &window.to_string());
@@ -188,6 +191,7 @@ mod tests {
             ("the first error", vec![good_only(1.0), page(1.0, 3.0)], Outcome::Fail(Reason::Limit)),
             ("one scrape", pages(&[(5.0, 5.0)]), Outcome::Pending),
             ("no event", pages(&[(5.0, 5.0), (5.0, 5.0)]), empty),
+            ("not finite", pages(&[(0.0, 0.0), (1.7e308, 1.7e308)]), Outcome::Unknown(Reason::Parse)),
             ("a reset of both", pages(&[(500.0, 500.0), (19.0, 1.0)]), Outcome::Pass),
         ];
         for (case, pages, outcome) in cases {

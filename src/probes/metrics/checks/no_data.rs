@@ -51,6 +51,12 @@ pub fn one_scrape() -> Verdict {
     Verdict::new(Outcome::Pending, "counters tell by rising: pending until the window holds two scrapes")
 }
 
+/// The verdict where numbers on the page have no finite sum or ratio.
+#[must_use]
+pub fn not_finite(what: &str) -> Verdict {
+    Verdict::new(Outcome::Unknown(Reason::Parse), format!("{what} is not finite: correct the numbers on the page"))
+}
+
 /// The verdict where the page has no series that a selector chooses.
 #[must_use]
 pub fn missing(selector: &crate::probes::metrics::exposition_format::selector::Selector) -> Verdict {

@@ -34,7 +34,10 @@ impl Rate {
         }
         let span = self.0.span().as_secs_f64();
         match self.0.kept() {
-            Some(gains) if span > 0.0 => Ok(gains.sum::<f64>() / span),
+            Some(gains) if span > 0.0 => match gains.sum::<f64>() / span {
+                rate if rate.is_finite() => Ok(rate),
+                _ => Err(no_data::not_finite(&format!("the rate of `{series}`"))),
+            },
             _ => Err(no_data::one_scrape()),
         }
     }

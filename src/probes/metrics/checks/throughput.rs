@@ -141,6 +141,7 @@ mod tests {
             ("one scrape", &["x 7"], Outcome::Pending),
             ("NaN", &["x 7", "x NaN"], Outcome::Fail(Reason::Limit)),
             ("a reset", &["x 1000", "x 30"], Outcome::Pass),
+            ("not finite", &["x -1e308", "x 1.7e308"], Outcome::Unknown(Reason::Parse)),
         ] {
             assert_eq!(last(&mut check(limits.clone()), scrapes(pages)).outcome, outcome, "{case}");
         }

@@ -115,6 +115,10 @@ impl Check<Page> for Latency {
         if let Some(verdict) = self.buckets.gains.exceeded(self.window) {
             return verdict;
         }
+        let mut bounds = selector.of(&page.series).map(|series| series.label("le").parse::<f64>());
+        if bounds.any(|bound| bound.is_ok_and(f64::is_nan)) {
+            return no_data::not_finite(&format!("a bound (`le`) of `{histogram}`"));
+        }
         if !there {
             let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
             return Verdict::new(Outcome::Unknown(Reason::Empty), message);
@@ -164,12 +168,19 @@ impl Latency {
         if observations < f64::from(self.min_samples.get()) {
             return no_data::too_few(observations, self.min_samples.get(), self.when_idle, &window.to_string());
         }
-        let mut beyond = Vec::new();
+        let (mut beyond, mut is_finite) = (Vec::new(), true);
         let mut verdict = limits.verdict(|share| {
             let quantile = gained.quantile(share);
             beyond.push(matches!(quantile, Some(Quantile::AtLeast(_))));
-            quantile.map_or(f64::NAN, |(Quantile::At(value) | Quantile::AtLeast(value))| value)
+            let value = quantile.map_or(f64::NAN, |(Quantile::At(value) | Quantile::AtLeast(value))| value);
+            is_finite &= value.is_finite();
+            if value.is_finite() { value } else { f64::NAN }
         });
+        if !is_finite && !matches!(verdict.outcome, Outcome::Fail(_)) {
+            let not_finite = no_data::not_finite("a percentile, from buckets such as le=\"-Inf\",");
+            (verdict.outcome, verdict.summary) = (not_finite.outcome, not_finite.summary);
+            return verdict;
+        }
         // The last bound stands for all that is slower: it may be beyond a limit, but is never known to be within one.
         let is_open = |measure: &Measure| match measure.outcome() {
             Outcome::Fail(_) => false,

@@ -39,7 +39,7 @@ fn the_table_of_the_module() {
         ("one scrape", pages(&[[1, 1, 1]]), Outcome::Pending),
         ("no observation", pages(&[[1, 1, 1], [1, 1, 1]]), empty),
         ("a reset", pages(&[[0, 900, 900], [10, 10, 10]]), Outcome::Pass),
-        ("NaN as a bound", bare("x_seconds_bucket{le=\"x\"} 1\n"), empty),
+        ("a word as a bound", bare("x_seconds_bucket{le=\"x\"} 1\n"), empty),
     ];
     for (case, pages, outcome) in cases {
         assert_eq!(last(&mut check(json!({})), pages).outcome, outcome, "{case}");
@@ -118,4 +118,26 @@ fn without_a_histogram_the_scrapes_are_judged() {
     let sees =
         |check: &Latency| check.constants().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW);
     assert!(sees(&bare) && !sees(&check(json!({}))), "only scrapes go on seeing an outage");
+}
+
+#[test]
+fn a_percentile_that_is_not_finite_is_unknown() {
+    let pages = |bounds: [&str; 3], counts: [u32; 3]| {
+        let page = |counts: [u32; 3]| {
+            let lines = bounds.iter().zip(counts).map(|(le, n)| format!("x_seconds_bucket{{le=\"{le}\"}} {n}\n"));
+            lines.collect::<String>()
+        };
+        scrapes(&[page([0; 3]), page(counts)])
+    };
+    for (case, bounds, counts) in [
+        ("all below -Inf", ["-Inf", "1", "+Inf"], [10, 10, 10]),
+        ("between -Inf and the next bound", ["-Inf", "1", "+Inf"], [0, 10, 10]),
+        ("beyond -Inf, the last bound", ["-Inf", "-inf", "+Inf"], [0, 0, 10]),
+        ("NaN as a bound", ["0.1", "NaN", "+Inf"], [10, 10, 10]),
+    ] {
+        let verdict = last(&mut check(json!({})), pages(bounds, counts));
+        assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Parse), "{case}: {}", verdict.summary);
+    }
+    let finite = last(&mut check(json!({})), pages(["-Inf", "0.01", "+Inf"], [0, 0, 10]));
+    assert_eq!(finite.outcome, Outcome::Unknown(Reason::Limit), "{}", finite.summary);
 }
