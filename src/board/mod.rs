@@ -138,7 +138,7 @@ impl Board {
         &self.daemon
     }
 
-    /// Replaces a probe's state by what survived a restart.
+    /// Replaces a probe's state by the state that survived a restart.
     pub fn restore(&self, probe: &str, restore: impl FnOnce(&mut ProbeState)) {
         self.update(
             probe,

@@ -19,12 +19,12 @@ pub(crate) struct Turns {
 /// A turn, or a place in the queue for it; dropping it gives it back.
 pub(crate) struct Turn {
     turns: Turns,
-    state: State,
+    state: TurnState,
     /// How long the turn lasts while others wait.
     length: Duration,
 }
 
-enum State {
+enum TurnState {
     Queued(BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>),
     Held { since: Instant, _permit: OwnedSemaphorePermit },
 }
@@ -46,8 +46,8 @@ impl Turns {
         Turn { turns: self.clone(), state: self.queued(), length: self.first }
     }
 
-    fn queued(&self) -> State {
-        State::Queued(Arc::clone(&self.permit).acquire_owned().boxed())
+    fn queued(&self) -> TurnState {
+        TurnState::Queued(Arc::clone(&self.permit).acquire_owned().boxed())
     }
 
     #[cfg(test)]
@@ -59,18 +59,18 @@ impl Turns {
 impl Turn {
     /// Whether the turn has come; otherwise it keeps its place in the queue.
     pub(crate) fn has_come(&mut self) -> bool {
-        if let State::Queued(queued) = &mut self.state
+        if let TurnState::Queued(queued) = &mut self.state
             && let Some(Ok(permit)) = queued.now_or_never()
         {
-            self.state = State::Held { since: Instant::now(), _permit: permit };
+            self.state = TurnState::Held { since: Instant::now(), _permit: permit };
         }
-        matches!(self.state, State::Held { .. })
+        matches!(self.state, TurnState::Held { .. })
     }
 
     /// Gives the turn to the next in the queue once it has lasted its time, and joins the queue again; returns whether
     /// it did.
     pub(crate) fn pass_on(&mut self) -> bool {
-        if !matches!(self.state, State::Held { since, .. } if since.elapsed() >= self.length) {
+        if !matches!(self.state, TurnState::Held { since, .. } if since.elapsed() >= self.length) {
             return false;
         }
         // The order counts: the permit that is given back goes to the head of the queue, and only an empty queue
@@ -87,8 +87,8 @@ impl Turn {
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.state {
-            State::Queued(_) => "queued",
-            State::Held { .. } => "held",
+            TurnState::Queued(_) => "queued",
+            TurnState::Held { .. } => "held",
         })
     }
 }

@@ -44,8 +44,8 @@ struct Running {
     handle: tokio::task::AbortHandle,
 }
 
-/// How soon a probe that is skipped notices that what it depends on has recovered: the time over which those that
-/// wait for one dependency are spread, too.
+/// Interval at which a skipped probe rechecks its dependencies. The runs of probes that wait for one dependency are spread
+/// over the same time.
 const DEPENDENCY_RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Scheduler {
@@ -65,7 +65,7 @@ impl Scheduler {
         let name = info.name.clone();
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
         let task = Task { info, job, limiter, board, stop };
-        // Lent to its run: what is handed over to an `async fn` is kept in there twice.
+        // Lent to its run: an argument of an `async fn` is kept twice in its future.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
         self.running.insert(name, Running { id: handle.id(), handle });
@@ -144,7 +144,7 @@ impl Task {
         let start = Instant::now();
         let report = self.job.run(Detail::Verdicts).await;
         let failed = report.failure.is_some();
-        // Aborting a task doesn't stop what it does at that moment: a reload may have replaced its probe meanwhile.
+        // Aborting a task doesn't stop its current step: a reload may have replaced its probe meanwhile.
         log_changes(name, self.board.record_if_current(&self.info, report, (start - planned).as_secs_f64()));
         let missed = plan.complete_run(Instant::now(), failed);
         if missed > 0 {

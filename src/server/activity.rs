@@ -39,7 +39,7 @@ pub(super) struct Activity {
 
 #[derive(Debug)]
 struct ActivityState {
-    /// Answers whose future or body is alive.
+    /// Answers with a live future or body.
     answers: u32,
     /// Whether bytes of an answer may still be in a buffer of this process.
     is_unflushed: bool,
@@ -91,12 +91,12 @@ impl Activity {
         AnswerUnderWay(Arc::clone(self))
     }
 
-    /// When the connection has to go, whoever else is there.
+    /// When the connection has to be closed, whatever the other connections do.
     pub(super) fn deadline(&self) -> Instant {
         self.lock().deadline
     }
 
-    /// Whether the connection can make room for another one, and since when it does what it does.
+    /// Whether the connection can make room for another one, and since when it has been in this state.
     pub(super) fn closable(&self, now: Instant) -> (Closable, Instant) {
         let state = self.lock();
         match state.idle_since {

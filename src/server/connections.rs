@@ -1,6 +1,6 @@
 //! The places for connections: a bounded number, each for a bounded time.
 //!
-//! When no place is free, an idle connection is closed, and the connection whose answer is stalled if none is idle.
+//! When no place is free, an idle connection is closed, or the connection with a stalled answer if none is idle.
 //! Connections of the network that holds most places go first. A connection that makes progress with an answer is let
 //! finish: one of them is told to end after its answer, and the new connection waits. So idle and slow clients keep
 //! their places only while nobody else wants them, and a crowd shares the places by turns.
@@ -267,7 +267,7 @@ mod tests {
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    /// A stream of a connection, to record what happens on it, and the client's end.
+    /// A stream of a connection, to record its activity, and the client's end.
     async fn stream(guard: &ConnectionGuard) -> (TrackedStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Uri, header};
 
 use crate::settings::Server;
 
-/// Returns the reason to refuse a request whose host is not known to be this daemon.
+/// Returns the reason to refuse a request for a host that is not known to be this daemon.
 pub(super) fn refusal_reason(uri: &Uri, headers: &HeaderMap, settings: &Server) -> Option<String> {
     // Some servers prefer the authority of an absolute request target over the header, so both must be allowed.
     let of_header = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());

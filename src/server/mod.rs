@@ -155,7 +155,7 @@ async fn serve_connection(stream: TcpStream, guard: ConnectionGuard, router: Arc
         let under_way = guard.activity().begin_answer();
         let router = Arc::clone(&router);
         async move {
-            // Requests that came together take turns with those of other connections, with signals and with reloads.
+            // Requests that came together take turns with the requests of other connections, with signals and with reloads.
             yield_now().await;
             let mut response = router.respond(request, local).await;
             response.body_mut().keep_until_sent(under_way);

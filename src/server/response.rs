@@ -132,7 +132,7 @@ pub(super) fn json_error(status: StatusCode, error: &str) -> ServerResponse {
     json(status, &serde_json::json!({ "error": error }))
 }
 
-/// Another copy of an answer whose body is not shared with other clients.
+/// Another copy of an answer with a body that is not shared with other clients.
 pub(super) fn duplicate(response: &ServerResponse) -> ServerResponse {
     let tail = response.body().tail.clone();
     let mut copy = Response::new(ResponseBody { tail, ..ResponseBody::default() });

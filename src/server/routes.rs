@@ -366,7 +366,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
         || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
 }
 
-/// A header of those that [`is_cross_site`] reads that is there more than once: a proxy may go by another than this
+/// A header that [`is_cross_site`] reads and that is present more than once: a proxy may go by another than this
 /// server.
 fn repeated_origin(headers: &HeaderMap) -> Option<&'static str> {
     ["origin", "sec-fetch-site"].into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())

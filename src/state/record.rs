@@ -69,7 +69,7 @@ pub struct RunningProbe {
     pub identity: [u8; 16],
     /// The job that runs the probe.
     pub job: Arc<dyn Job>,
-    /// Checks whose windows were left out of the state, each of which is logged once.
+    /// Checks with windows that were left out of the state, each of which is logged once.
     pub left_out: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -130,7 +130,7 @@ impl Serialize for ProbeRecords<'_> {
 }
 
 impl SavedState {
-    /// Restores the state of the probes whose configuration is the same.
+    /// Restores the state of the probes with an unchanged configuration.
     pub fn restore(self, board: &Board, jobs: &[RunningProbe]) {
         let mut probes = self.probes;
         for kept in jobs {
@@ -164,7 +164,7 @@ impl RunningProbe {
     }
 }
 
-/// Whether a window fits in the limits of one check and of all; takes its size from what is left.
+/// Whether a window fits in the limits of one check and of all; subtracts its size from the rest.
 fn fits(size: usize, left: &Cell<usize>) -> bool {
     let rest = left.get().checked_sub(size).filter(|_| size <= MAX_WINDOW_BYTES);
     left.set(rest.unwrap_or(left.get()));

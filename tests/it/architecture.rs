@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "io/single_flight",
     "io/exposed_secrets",
     "io/lane",
+    "io/turn",
     "io/tls",
     "io/resources",
     "io/secret_file",

@@ -19,7 +19,7 @@ use std::{
 
 use self::{
     checksum::Checksum,
-    stream::{Stream, Window},
+    stream::{Stream, WindowLimit},
 };
 use super::{
     CancelFlag, Want,
@@ -38,7 +38,7 @@ use jiff::Timestamp;
 /// What reading found so far.
 #[derive(Debug, Default)]
 pub(super) struct Verifier {
-    known: HashMap<PathBuf, (Identity, Finding)>,
+    known: HashMap<PathBuf, (FileIdentity, Finding)>,
     reading: Option<Reading>,
     /// A file that needs a large window: in the queue for its turn, or in the middle of being read.
     large: Option<Reading>,
@@ -49,7 +49,7 @@ pub(super) struct Verifier {
 
 /// What must be the same for a finding to hold on.
 #[derive(Debug, Clone, PartialEq)]
-struct Identity {
+struct FileIdentity {
     size: u64,
     modified: Option<Timestamp>,
     /// Path, size and time of the checksum file.
@@ -80,7 +80,7 @@ impl From<Defect> for Finding {
 #[derive(Debug)]
 struct Reading {
     path: PathBuf,
-    identity: Identity,
+    identity: FileIdentity,
     file: fs::File,
     checksum: Option<Checksum>,
     stream: Option<Stream>,
@@ -145,7 +145,7 @@ impl Verifier {
         until: Instant,
         halted: &CancelFlag,
     ) -> Result<Finding, Failure> {
-        let identity = Identity::of(file, want)?;
+        let identity = FileIdentity::of(file, want)?;
         if let Some((known, finding)) = self.known.get(&file.path)
             && *known == identity
         {
@@ -172,7 +172,7 @@ impl Verifier {
                 Ok(true) => {}
                 Ok(false) => {
                     // What was written to while it was read is not what was listed: look again at the next run.
-                    if Identity::of(file, want)? != identity || metadata(&file.path)?.len() != file.size {
+                    if FileIdentity::of(file, want)? != identity || metadata(&file.path)?.len() != file.size {
                         return Ok(Finding::Reading(0));
                     }
                     let finding = reading.finish(want);
@@ -217,13 +217,13 @@ impl Verifier {
         Some(self.large.take().and_then(|large| large.turn).unwrap_or_else(|| self.turns.join()))
     }
 
-    fn remember(&mut self, file: &File, identity: Identity, finding: Finding) -> Finding {
+    fn remember(&mut self, file: &File, identity: FileIdentity, finding: Finding) -> Finding {
         self.known.insert(file.path.clone(), (identity, finding.clone()));
         finding
     }
 }
 
-impl Identity {
+impl FileIdentity {
     fn of(file: &File, want: Want) -> Result<Self, Failure> {
         let checksum = match checksum::beside(&file.path) {
             Some(path) => match metadata(&path) {
@@ -238,7 +238,7 @@ impl Identity {
 }
 
 impl Reading {
-    fn open(file: &File, identity: Identity) -> Result<Self, Defect> {
+    fn open(file: &File, identity: FileIdentity) -> Result<Self, Defect> {
         let checksum = match &identity.checksum {
             Some((path, ..)) => Some(Checksum::read(path, &file.path)?),
             None => None,
@@ -294,7 +294,7 @@ impl Reading {
             checksum.feed(&self.piece);
         }
         if self.stream.is_none() {
-            let window = if self.turn.is_some() { Window::Large } else { Window::Usual };
+            let window = if self.turn.is_some() { WindowLimit::Large } else { WindowLimit::Usual };
             self.stream = Some(Stream::of(&self.piece, window)?);
         }
         Ok(true)

@@ -23,7 +23,7 @@ enum Packing {
     Gzip(Box<GzipDecoder>),
     Zstd {
         decoder: Decoder<'static>,
-        window: Window,
+        window: WindowLimit,
         /// Bytes that the decoder still waits for; 0 at the end of a frame.
         wanting: usize,
     },
@@ -31,7 +31,7 @@ enum Packing {
 
 /// The largest window that a decoder of zstd accepts. It allocates as much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Window {
+pub(super) enum WindowLimit {
     /// 8 MiB, for all levels up to 19.
     Usual,
     /// 128 MiB, for `--ultra` and `--long`.
@@ -52,7 +52,7 @@ pub(super) const MAX_OUTPUT: usize = 128 << 10;
 
 impl Stream {
     /// By the first bytes of a file: the name may say anything.
-    pub(super) fn of(head: &[u8], window: Window) -> Result<Self, Defect> {
+    pub(super) fn of(head: &[u8], window: WindowLimit) -> Result<Self, Defect> {
         let packing = match head {
             [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
@@ -97,11 +97,11 @@ impl Stream {
     }
 }
 
-fn decoder(window: Window) -> io::Result<Decoder<'static>> {
+fn decoder(window: WindowLimit) -> io::Result<Decoder<'static>> {
     let mut decoder = Decoder::new()?;
     let log = match window {
-        Window::Usual => 23,
-        Window::Large => 27,
+        WindowLimit::Usual => 23,
+        WindowLimit::Large => 27,
     };
     decoder.set_parameter(DParameter::WindowLogMax(log))?;
     Ok(decoder)
@@ -125,12 +125,12 @@ fn zstd_step(
 }
 
 /// A frame may need more memory than the decoder has, or than there is: that is no damage.
-fn zstd_flaw(error: &io::Error, window: Window) -> Defect {
+fn zstd_flaw(error: &io::Error, window: WindowLimit) -> Defect {
     // The texts of `ZSTD_error_frameParameter_windowTooLarge` and `ZSTD_error_memory_allocation`; the crate has no codes.
     let text = error.to_string();
     match window {
-        Window::Usual if text.contains("too much memory") => Defect::LargeWindow,
-        Window::Large if text.contains("too much memory") => {
+        WindowLimit::Usual if text.contains("too much memory") => Defect::LargeWindow,
+        WindowLimit::Large if text.contains("too much memory") => {
             Defect::Unverifiable("zstd: made with a window above 128MiB, which is not read here".to_owned())
         }
         _ if text.contains("not enough memory") => Defect::Unverifiable(format!("zstd: {text}")),

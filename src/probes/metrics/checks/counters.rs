@@ -41,14 +41,14 @@ use crate::{
 pub const MAX_SERIES: usize = 100_000;
 
 /// The first 128 bits of the SHA-256 of a series' identity: nobody can find two series with the same.
-type Identity = u128;
+type SeriesHash = u128;
 
 /// The gains of counters over a window. `T` is what is kept of one scrape; counters are told apart by the set that
 /// they belong to, as one series may be among the errors and in the total.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Saved<Window<T>>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Increases<T> {
-    sets: Vec<HashMap<Identity, Reading>>,
+    sets: Vec<HashMap<SeriesHash, Reading>>,
     scrapes: Window<T>,
     /// Whether an earlier scrape lies in the window.
     earlier: bool,
@@ -198,7 +198,7 @@ impl Reading {
     }
 }
 
-fn identity(id: &str) -> Identity {
+fn identity(id: &str) -> SeriesHash {
     Sha256::digest(id).first_chunk().copied().map_or(0, u128::from_le_bytes)
 }
 
@@ -206,14 +206,14 @@ impl Reading {
     /// Length of a saved reading.
     const SAVED_BYTES: usize = 28;
 
-    fn write(self, identity: Identity, newest: i64, bytes: &mut Vec<u8>) {
+    fn write(self, identity: SeriesHash, newest: i64, bytes: &mut Vec<u8>) {
         let age = u32::try_from(newest.saturating_sub(self.at)).unwrap_or(u32::MAX);
         bytes.extend(identity.to_le_bytes());
         bytes.extend(self.value.to_bits().to_le_bytes());
         bytes.extend(age.to_le_bytes());
     }
 
-    fn read(bytes: &[u8], newest: i64) -> Option<(Identity, Self)> {
+    fn read(bytes: &[u8], newest: i64) -> Option<(SeriesHash, Self)> {
         let (identity, bytes) = bytes.split_first_chunk()?;
         let (value, bytes) = bytes.split_first_chunk()?;
         let age = u32::from_le_bytes(*bytes.first_chunk()?);
@@ -225,7 +225,7 @@ impl Reading {
 impl<T: Serialize> Serialize for Increases<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let newest = self.sets.iter().flat_map(HashMap::values).map(|reading| reading.at).max().unwrap_or_default();
-        let of_set = |set: &HashMap<Identity, Reading>| {
+        let of_set = |set: &HashMap<SeriesHash, Reading>| {
             let mut bytes = Vec::with_capacity(set.len() * Reading::SAVED_BYTES);
             set.iter().for_each(|(identity, reading)| reading.write(*identity, newest, &mut bytes));
             BASE64_STANDARD_NO_PAD.encode(bytes)
