@@ -37,7 +37,7 @@
 //! | [`server`] | HTTP server: metrics, status page, API, runbooks, reload |
 //! | `outgoing` | pages in transfer to clients, bounded in memory |
 //! | [`app`] | assembly, main loop, reload and shutdown of the daemon |
-//! | [`reference`] | reference pages of kinds, checks and metrics |
+//! | `reference` | reference pages of kinds, checks and metrics |
 //! | [`cli`] | command line, one module for each command |
 //! | [`telemetry`] | logging |
 //!

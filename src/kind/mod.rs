@@ -260,7 +260,7 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     }
 
     /// Returns the secrets in the settings that a run sends to its target. They are redacted in every text that quotes
-    /// the target. Secrets from files are registered with [`Context::hide`] when they are read.
+    /// the target. Secrets from files are registered with `Context::hide` when they are read.
     fn sent_secrets(&self) -> SentSecrets {
         SentSecrets::default()
     }

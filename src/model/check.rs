@@ -14,7 +14,7 @@ use super::{
 use crate::model::measure::Measure;
 
 /// Judges facts of the type `F`; to add one, write one file and add one line to the list of each probe kind that
-/// can feed it ([`crate::kind::Kind::checks`]).
+/// can feed it (`Kind::CHECKS`).
 pub trait Check<F: Facts>: Send + Sync {
     /// The verdict on one run. Every run is shown to every check, failed runs too.
     fn judge(&mut self, seen: &Observation<F>) -> Verdict;
