@@ -47,7 +47,9 @@ async fn the_page_tells_all_without_a_script_and_filters_by_its_address() {
     let found = door.get("/?q=LATENCY+&status=warn").await.text();
     assert_eq!(found.matches("class=\"past\"").count(), 1);
     let odd = door.get("/?status=nonsense").await;
-    assert!(odd.status == 200 && odd.text().contains("a status that there is not; there are pass, warn"));
+    assert!(
+        odd.status == 200 && odd.text().contains("the address contains an unknown status; valid values: pass, warn")
+    );
     assert!(door.get("/?q=nowhere").await.text().contains("No check matches."));
 }
 

@@ -194,7 +194,8 @@ async fn error_rates_and_quantiles_over_a_reset_are_those_of_prometheus() {
     let (latency, rate) = last.unwrap();
     assert_eq!(latency.samples.len(), 5, "{latency:?}");
     for sample in &latency.samples {
-        let share = &sample.labels[0];
+        // `p99.9` is the quantile 0.999.
+        let share = sample.labels[0].trim_start_matches('p').parse::<f64>().unwrap() / 100.0;
         let expression = format!("histogram_quantile({share}, sum by (le) (increase(x_seconds_bucket[10m])))");
         let theirs = prometheus.number(&expression).await.unwrap();
         assert!((sample.value - theirs).abs() < 1e-9, "{share}: {} here, {theirs} for Prometheus", sample.value);
