@@ -1,7 +1,7 @@
 //! Bodies of responses on their way in: bounded in received and in decompressed bytes, and in the time that they may
 //! take from everything else.
 //!
-//! All probes and the server share one thread. A body of which every byte arrives quickly is never waited for, so that
+//! All probes share one thread. A body of which every byte arrives quickly is never waited for, so that
 //! nothing else would run until its end; and compressed input can be endless without any output (empty blocks, empty
 //! members) or produce a thousand times its size. So both sides count against a limit, and after a fixed amount of
 //! work the others get their turn.
