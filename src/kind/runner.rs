@@ -16,7 +16,7 @@ use crate::{
         failure::Failure,
         metric::Sample,
         observation::{Facts, Incomplete, Observation, Timing},
-        redaction::{Held, Redactor},
+        redaction::{Held, Quoting, Redactor},
         text,
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
@@ -73,7 +73,8 @@ impl<P: Probe> Job for Runner<P> {
                 panics,
                 facts,
             };
-            self.redact(|redactor| report.finish(redactor));
+            self.quoting().sync_scope(|| report.bound_labels());
+            self.redact(|redactor| report.redact(redactor));
             report
         })
     }
@@ -100,6 +101,11 @@ impl<P: Probe> Runner<P> {
         self.shared.registry.redact(read.iter().chain([&self.configured_secrets]), work);
     }
 
+    /// The secrets that must not show in part where a text of the target is cut.
+    fn quoting(&self) -> Quoting {
+        Quoting::new(Arc::clone(&self.shared.registry))
+    }
+
     /// Judges the observation; expensive facts are judged on a blocking thread.
     async fn judge_observation(
         &self,
@@ -107,15 +113,16 @@ impl<P: Probe> Runner<P> {
         panics: &mut u32,
     ) -> (Observation<P::Facts>, Vec<Verdict>) {
         if !observation.facts.as_ref().is_some_and(Facts::is_heavy) {
-            let verdicts = judge_all(&self.checks, &observation, panics);
+            let verdicts = self.quoting().sync_scope(|| judge_all(&self.checks, &observation, panics));
             return (observation, verdicts);
         }
         let permit = Arc::clone(&self.shared.judging).acquire_owned().await;
         let checks = Arc::clone(&self.checks);
+        let quoting = self.quoting();
         let work = move || {
             let _permit = permit;
             let mut panics = 0;
-            let verdicts = judge_all(&checks, &observation, &mut panics);
+            let verdicts = quoting.sync_scope(|| judge_all(&checks, &observation, &mut panics));
             (observation, verdicts, panics)
         };
         match tokio::task::spawn_blocking(work).await {
@@ -135,7 +142,8 @@ impl<P: Probe> Runner<P> {
         let cx = Context::new(self.timing.timeout, Arc::clone(&self.shared));
         let (at, start) = (Timestamp::now(), Instant::now());
         // A probe's future can be large. It is boxed, so that idle probes don't hold its memory.
-        let run = AssertUnwindSafe(Box::pin(self.probe.observe(&cx))).catch_unwind();
+        let run = self.quoting().scope(Box::pin(self.probe.observe(&cx)));
+        let run = AssertUnwindSafe(run).catch_unwind();
         let outcome = tokio::time::timeout(self.timing.timeout, run).await;
         let elapsed = start.elapsed();
         let phases = cx.phases();
@@ -165,18 +173,25 @@ impl<P: Probe> Runner<P> {
 }
 
 impl RunReport {
-    /// Bounds and redacts every string of the report that may quote the target. All reports pass through here.
-    fn finish(&mut self, redactor: &Redactor<'_>) {
-        let Self { failure, samples, verdicts, facts, .. } = self;
-        for verdict in &mut *verdicts {
-            verdict.summary = text::one_line(std::mem::take(&mut verdict.summary));
+    /// Bounds the labels that a target chose.
+    fn bound_labels(&mut self) {
+        let samples = self.samples.iter_mut().chain(self.verdicts.iter_mut().flat_map(|verdict| &mut verdict.samples));
+        for label in samples.flat_map(|sample| &mut sample.labels) {
+            if let Cow::Owned(text) = label {
+                *text = text::name(std::mem::take(text));
+            }
         }
+    }
+
+    /// Redacts every string of the report that may quote the target. All reports pass through here.
+    fn redact(&mut self, redactor: &Redactor<'_>) {
+        let Self { failure, samples, verdicts, facts, .. } = self;
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
         let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
         details.chain(summaries).for_each(|text| _ = redactor.hide(text));
-        finish_labels(samples, redactor);
+        redact_labels(samples, redactor);
         for verdict in verdicts {
-            finish_labels(&mut verdict.samples, redactor);
+            redact_labels(&mut verdict.samples, redactor);
             for subject in verdict.measures.iter_mut().filter_map(|measure| measure.subject.as_mut()) {
                 let mut text = std::mem::take(subject).into_string();
                 redactor.hide(&mut text);
@@ -190,13 +205,12 @@ impl RunReport {
     }
 }
 
-/// Bounds and redacts labels. Series that differ only in a secret become duplicates, and a target may choose names whose
+/// Redacts labels. Series that differ only in a secret become duplicates, and a target may choose names whose
 /// hashes are the same. Duplicates are removed, because Prometheus rejects a page with duplicate series.
-fn finish_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
+fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
     let mut is_foreign = false;
     for label in samples.iter_mut().flat_map(|sample| &mut sample.labels) {
         if let Cow::Owned(text) = label {
-            *text = text::name(std::mem::take(text));
             redactor.hide(text);
             is_foreign = true;
         }
@@ -222,10 +236,13 @@ fn judge_all<F: Facts>(checks: &SharedChecks<F>, observation: &Observation<F>, p
 }
 
 fn judge<F: Facts>(check: &mut dyn Check<F>, observation: &Observation<F>, panics: &mut u32) -> Verdict {
-    std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(observation))).unwrap_or_else(|panic| {
+    let judged = std::panic::catch_unwind(AssertUnwindSafe(|| check.judge(observation)));
+    let mut verdict = judged.unwrap_or_else(|panic| {
         *panics += 1;
         Verdict::new(Outcome::Unknown(Reason::Internal), format!("the check panicked: {}", panic_text(&*panic)))
-    })
+    });
+    verdict.summary = text::one_line(verdict.summary);
+    verdict
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -5,6 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::redaction::before_cut;
+
 /// Characters of a sentence; enough for an explanation, and ten thousand of them are no burden.
 const MAX_CHARS: usize = 1_000;
 /// Characters of a name that a target chose.
@@ -21,6 +23,7 @@ pub(crate) fn one_line(text: impl Into<String>) -> String {
     if is_plain(&text, MAX_CHARS) {
         return text;
     }
+    let text = if text.len() > MAX_CHARS { before_cut(&text, MAX_CHARS).into_owned() } else { text };
     let mut out = String::with_capacity(MAX_CHARS.min(text.len()));
     for (at, c) in text.chars().enumerate() {
         match c {
@@ -36,6 +39,17 @@ pub(crate) fn one_line(text: impl Into<String>) -> String {
     out
 }
 
+/// The beginning of a text of a target on one line, for a quotation in a sentence.
+pub(crate) fn excerpt(text: &str, longest: usize) -> String {
+    let is_cut = |text: &str| text.chars().nth(longest).is_some();
+    let text = if is_cut(text) { before_cut(text, longest) } else { text.into() };
+    let mut shown: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if is_cut(&text) {
+        shown.push_str("...");
+    }
+    shown
+}
+
 /// A name that a target chose: at most 128 visible characters. A name that had to be changed ends with a hash of the
 /// whole, so that different names stay different. A name that passed before stays as it is.
 pub(crate) fn name(text: impl Into<String>) -> String {
@@ -46,7 +60,7 @@ pub(crate) fn name(text: impl Into<String>) -> String {
     let (mut out, mut count, mut changed) = (String::new(), 0, false);
     // The end of `out` before which a cut leaves room for the hash.
     let mut end = 0;
-    for c in text.chars() {
+    for c in before_cut(&text, MAX_NAME_CHARS).chars() {
         let escape = is_unseen(c).then(|| c.escape_default());
         changed |= escape.is_some();
         count += escape.as_ref().map_or(1, ExactSizeIterator::len);

@@ -3,7 +3,7 @@
 use hyper::body::Bytes;
 
 use super::inflow::{BodyKind, Inflow};
-use crate::model::{failure::Failure, units::Size, words::Reason};
+use crate::model::{failure::Failure, text::excerpt, units::Size, words::Reason};
 
 /// Takes in a body, piece by piece.
 pub(crate) struct Collector {
@@ -55,15 +55,6 @@ impl Collector {
         self.inflow.finish()?;
         Ok(Body { size: self.inflow.produced(), kept: self.kept.map(Bytes::from) })
     }
-}
-
-/// The start of a foreign text on one line, for a sentence.
-pub(crate) fn excerpt(text: &str, longest: usize) -> String {
-    let mut shown: String = text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(longest).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }
 
 #[cfg(test)]

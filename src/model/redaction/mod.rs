@@ -1,6 +1,7 @@
 //! Redaction: the secrets of all probes, taken out of every text that quotes a target.
 
 mod needles;
+mod quoting;
 mod redactor;
 mod registry;
 mod sent_secrets;
@@ -10,6 +11,7 @@ mod view;
 pub(crate) use self::redactor::tests::{WAYS, encoded};
 pub use self::sent_secrets::SentSecrets;
 pub(crate) use self::{
+    quoting::{Quoting, before_cut},
     redactor::Redactor,
     registry::{Held, Registry},
 };

@@ -11,9 +11,9 @@ use url::Url;
 use crate::{
     io::{
         dial,
-        http::{auth::basic, body::excerpt, url::Target},
+        http::{auth::basic, url::Target},
     },
-    model::{failure::Failure, redaction::SentSecrets, secret::Secret, words::Reason},
+    model::{failure::Failure, redaction::SentSecrets, secret::Secret, text::excerpt, words::Reason},
 };
 
 /// An `http://` proxy; its user and password are used, but never shown.

@@ -26,7 +26,7 @@ use crate::{
         metric::Sample,
         observation::{Facts, Incomplete, Timing},
         pattern::Pattern,
-        redaction::SentSecrets,
+        redaction::{SentSecrets, before_cut},
         secret::Secret,
         words::{Phase, Reason},
     },
@@ -141,6 +141,9 @@ impl Probe for TcpProbe {
 
 /// So much of an answer is looked at.
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
+/// Bytes of the answer that are searched for secrets before it is quoted, and characters that are quoted.
+const MAX_QUOTED_BYTES: usize = 4 << 10;
+const MAX_SHOWN_CHARS: usize = 60;
 
 impl TcpProbe {
     async fn run(&self, cx: &Context, facts: &mut TcpFacts) -> Result<(), Failure> {
@@ -183,7 +186,7 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
         if found.map_err(|error| Failure::new(Reason::TooLarge, format!("`{expect}` on the answer: {error}")))? {
             return Ok(());
         }
-        let text = || excerpt(&heard);
+        let text = || quoted(&heard);
         match read {
             0 if heard.is_empty() => {
                 return Err(Failure::new(Reason::Body, "the other end closed the connection without a word"));
@@ -206,11 +209,15 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
     }
 }
 
-/// The start of the answer, fit to be shown.
-fn excerpt(bytes: &[u8]) -> String {
-    let start = bytes.get(..60).unwrap_or(bytes);
-    let more = if bytes.len() > start.len() { "..." } else { "" };
-    format!("{:?}{more}", String::from_utf8_lossy(start))
+/// The start of the answer in quotes, with visible escapes.
+fn quoted(bytes: &[u8]) -> String {
+    let start = bytes.get(..MAX_QUOTED_BYTES).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(start);
+    // `before_cut` must see the text as it came: escapes of ours would only add work.
+    let shown = before_cut(&text, MAX_SHOWN_CHARS);
+    let cut: String = shown.chars().take(MAX_SHOWN_CHARS).collect();
+    let more = if cut.len() < shown.len() || bytes.len() > start.len() { "..." } else { "" };
+    format!("{cut:?}{more}")
 }
 
 #[cfg(test)]

@@ -56,6 +56,12 @@ impl<'a> Redactor<'a> {
         self.hide_within(text, self.left.get())
     }
 
+    /// The same, with a budget of bytes that may be searched; returns what is left of it, too.
+    pub(super) fn hide_with_budget(&self, text: &mut String, budget: usize) -> (bool, usize) {
+        self.left.set(budget);
+        (self.hide(text), self.left.get())
+    }
+
     fn hide_within(&self, text: &mut String, most: usize) -> bool {
         if self.sets().next().is_none() || text.len() < MIN_LENGTH {
             return false;

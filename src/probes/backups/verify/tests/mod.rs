@@ -184,6 +184,31 @@ fn no_archive_however_wrong_makes_the_parser_panic() {
     }
 }
 
+/// Entries and dependencies are the only lists of the format. The parser reads them in loops, in pieces of any size.
+#[test]
+fn a_table_of_contents_of_a_hundred_thousand_parts_is_read_without_recursion() {
+    let int = |n: i32| [&[u8::from(n < 0)][..], &n.unsigned_abs().to_le_bytes()].concat();
+    let text = |t: &str| [int(t.len() as i32), t.as_bytes().to_vec()].concat();
+    let head = [b"PGDMP".to_vec(), vec![1, 15, 0, 4, 8, 1, 1], int(1).repeat(7), text("x").repeat(3)].concat();
+    let entry = |dependencies: usize| {
+        let fixed = [int(1), int(0), text("x").repeat(4), int(3), text("x").repeat(6), text("x").repeat(2)].concat();
+        [fixed, text("6").repeat(dependencies), int(-1), vec![3], vec![0; 8]].concat()
+    };
+    let deep = [&*head, &int(1), &entry(100_000)].concat();
+    let wide = [&*head, &int(100_000), &entry(1).repeat(100_000)].concat();
+    let endless = [&*head, &int(i32::MAX), &entry(1).repeat(100_000)].concat();
+    for (content, is_whole) in [(deep, true), (wide, true), (endless, false)] {
+        let stack = std::thread::Builder::new().stack_size(128 << 10);
+        let read = move || {
+            let mut archive = pg_dump::Archive::default();
+            content.chunks(64 << 10).for_each(|piece| archive.feed(piece));
+            archive.finish()
+        };
+        let outcome = stack.spawn(read).unwrap().join().unwrap();
+        assert_eq!(outcome.is_ok(), is_whole, "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_large_file_is_read_over_several_runs_and_then_never_again() {
     let folder = tempfile::tempdir().unwrap();

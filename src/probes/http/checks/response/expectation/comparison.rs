@@ -5,12 +5,10 @@ use std::{borrow::Cow, fmt::Display};
 use serde_json::Value;
 
 use super::{Evaluation, Expectation, Finding, wrong};
-use crate::{
-    io::http::body::excerpt,
-    model::{
-        measure::Measure,
-        words::{Outcome, Reason},
-    },
+use crate::model::{
+    measure::Measure,
+    text::excerpt,
+    words::{Outcome, Reason},
 };
 
 impl Expectation {

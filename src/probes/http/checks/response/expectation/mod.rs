@@ -11,11 +11,11 @@ use serde_json_path::JsonPath;
 
 use super::{MAX_JSON_VALUES, Unreadable};
 use crate::{
-    io::http::body::excerpt,
     model::{
         limit::{Max, Min, Range},
         measure::Measure,
         pattern::{Pattern, nesting},
+        text::excerpt,
         words::{Outcome, Reason},
     },
     probes::http::{HttpResponse, Statuses, facts::SENSITIVE_HEADERS},
