@@ -13,11 +13,11 @@ use crate::{
 #[must_use]
 pub fn all() -> Vec<KindEntry> {
     vec![
-        KindEntry::of::<http::Http>(),
-        KindEntry::of::<tcp::Tcp>(),
-        KindEntry::of::<backups::Backups>(),
-        KindEntry::of::<postgres::Postgres>(),
-        KindEntry::of::<metrics::Metrics>(),
+        KindEntry::new::<http::Http>(),
+        KindEntry::new::<tcp::Tcp>(),
+        KindEntry::new::<backups::Backups>(),
+        KindEntry::new::<postgres::Postgres>(),
+        KindEntry::new::<metrics::Metrics>(),
     ]
 }
 

@@ -51,10 +51,10 @@
 //! 1. `src/probes/KIND/checks/NAME.rs`: a struct with the settings (`Serialize`, `Deserialize`, `JsonSchema`,
 //!    `deny_unknown_fields`; the doc comment of each field is its description in the schema), `impl CheckKind` with
 //!    `NAME`, `CATEGORY`, `SEVERITY`, `MEASURES`, `DOC` and, for an alert of its own, `ALERT`, and `impl Check` with
-//!    `judge`, which is pure. `wants` requests facts, and `limits` returns the configured limits.
+//!    `judge`, which is pure. `requested_facts` requests facts, and `limits` returns the configured limits.
 //! 2. `src/probes/KIND/checks/NAME.md`: the reference page, included by `DOC`: purpose, table of situations and
 //!    verdicts, minimal and realistic example, privileges, remediation. A test loads the examples.
-//! 3. `src/probes/KIND/checks/mod.rs`: `pub mod NAME;`, a `use` and one entry `CheckEntry::of::<Name>()` in `CHECKS`.
+//! 3. `src/probes/KIND/checks/mod.rs`: `pub mod NAME;`, a `use` and one entry `CheckEntry::new::<Name>()` in `CHECKS`.
 //!
 //! Settings, error messages, schema, reference, metrics (`readiness_check_value*`, `readiness_check_limit*`),
 //! dashboards, alert and runbook link follow from the declarations. `UPDATE=1 cargo test --test it documents` renews
@@ -68,7 +68,7 @@
 //! line in [`catalogue::all`].
 //!
 //! **A new fact** goes to the facts of its kind; it is serialized for `explain`. If it is expensive, it becomes a
-//! section that a check requests with `wants`, so that a run collects only requested facts.
+//! section that a check requests with `requested_facts`, so that a run collects only requested facts.
 //!
 //! **A new metric family** goes to [`model::metric`], with an entry in `exposition/families.rs` if it is computed from
 //! the board. A check rarely needs one: the generic families serve its measures.

@@ -1,6 +1,6 @@
-//! Vocabulary of observing: what a probe is, what one run of it brings back and the reasons why it may not.
+//! Trait `Probe`: observes a target.
 //!
-//! All I/O of the program's purpose happens behind [`Probe::observe`]. A probe never judges: that is `check`'s work.
+//! All I/O with targets happens in [`Probe::observe`]. A probe never judges; its checks do.
 
 use std::future::Future;
 
@@ -12,22 +12,22 @@ use crate::{
     },
 };
 
-/// Something that observes one thing, again and again.
+/// A probe: collects the facts of one target in each run.
 pub trait Probe: Send + Sync + 'static {
-    /// What one run brings back.
+    /// Facts of a run.
     type Facts: Facts;
 
-    /// The host it talks to: runs against one host are bounded together. `None` for local work.
+    /// Host of the target. The number of concurrent runs against one host is bounded. `None` for local targets.
     fn host(&self) -> Option<&str> {
         None
     }
 
-    /// Fills in the labels of a check's limit that only the probe knows, such as where its backups are.
-    fn label_limit(&self, limit: &mut Sample) {
+    /// Adds the labels that only the probe knows, such as the location of backups, to the limit of a check.
+    fn add_probe_labels(&self, limit: &mut Sample) {
         let _ = limit;
     }
 
-    /// One run. It changes nothing at the other end and may be dropped at any await: dropping is cancellation,
-    /// and nothing of it goes on afterwards.
+    /// Runs once. A run changes nothing at the target. Dropping the future cancels the run, and no work continues
+    /// afterwards.
     fn observe(&self, cx: &Context) -> impl Future<Output = Result<Self::Facts, Incomplete<Self::Facts>>> + Send;
 }

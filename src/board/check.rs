@@ -319,10 +319,10 @@ mod tests {
         let mut check = check(1, 1);
         let labels = || ["local".into(), "full".into()];
         let made = |value| Sample::new(&BACKUP_LAST_SUCCESS, labels(), value);
-        check.record(verdict('p').with([made(7.0), Sample::new(&BACKUP_AGE, labels(), 3.0)]), at(1));
+        check.record(verdict('p').with_samples([made(7.0), Sample::new(&BACKUP_AGE, labels(), 3.0)]), at(1));
         check.record(verdict('u'), at(2));
         assert_eq!(check.retained, [made(7.0)]);
-        check.record(verdict('p').with([made(9.0)]), at(3));
+        check.record(verdict('p').with_samples([made(9.0)]), at(3));
         assert_eq!(check.retained, [made(9.0)]);
     }
 }

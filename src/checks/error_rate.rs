@@ -35,10 +35,10 @@ pub struct ErrorRate {
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
     #[serde(skip)]
-    runs: Runs,
+    runs: FailedRuns,
 }
 
-/// The measure of every `error_rate` check.
+/// Measures of all `error_rate` checks.
 pub const MEASURES: &[MeasureInfo] =
     &[MeasureInfo::new("error_rate", Unit::Ratio, "Ratio of errors to all events over the window.")
         .valued_by(&ERROR_RATIO)
@@ -63,8 +63,8 @@ impl<F: Facts> Check<F> for ErrorRate {
         self.runs.judge(seen, &self.max, self.window, self.min_samples)
     }
 
-    fn constants(&self) -> Vec<Sample> {
-        limits(&self.max).into_iter().chain([window::window_sample(self.window)]).collect()
+    fn constant_samples(&self) -> Vec<Sample> {
+        limit_samples(&self.max).into_iter().chain([window::window_sample(self.window)]).collect()
     }
 
     fn save(&self) -> Option<Box<RawValue>> {
@@ -76,12 +76,12 @@ impl<F: Facts> Check<F> for ErrorRate {
     }
 }
 
-/// Which runs of a window failed: 1 for a failure, 0 for none.
+/// Runs of a window: 1 for a failed run, 0 for a successful run.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Runs(Window<u8>);
+pub struct FailedRuns(Window<u8>);
 
-impl Runs {
-    /// Takes in one more run and judges all of them.
+impl FailedRuns {
+    /// Adds a run and judges all runs of the window.
     pub fn judge<F>(
         &mut self,
         seen: &Observation<F>,
@@ -92,32 +92,31 @@ impl Runs {
         self.0.push(seen.at, span, u8::from(seen.failure.is_some()));
         let runs = self.0.len();
         if runs < min_samples.get() as usize {
-            return window::too_few(runs, min_samples);
+            return window::too_few_runs(runs, min_samples);
         }
         let failed = self.0.values().filter(|failed| **failed > 0).count();
         let mut verdict = judge_ratio(max, failed as f64 / runs as f64);
-        // Writing to a String never fails.
         let _ = write!(verdict.summary, " ({failed} of {runs} run{} in {span})", if runs == 1 { "" } else { "s" });
         verdict
     }
 }
 
-/// Sets a share of errors against its limit.
+/// Judges a ratio of errors.
 #[must_use]
 pub fn judge_ratio(max: &Max<Ratio>, ratio: f64) -> Verdict {
-    Verdict::of(vec![max.measure("error_rate", ratio)]).with([Sample::new(&ERROR_RATIO, [], ratio)])
+    Verdict::from_measures(vec![max.measure("error_rate", ratio)]).with_samples([Sample::new(&ERROR_RATIO, [], ratio)])
 }
 
-/// The limit as samples.
+/// Samples of the limit.
 #[must_use]
-pub fn limits(max: &Max<Ratio>) -> Vec<Sample> {
+pub fn limit_samples(max: &Max<Ratio>) -> Vec<Sample> {
     max.levels().map(|(level, at)| Sample::new(&ERROR_LIMIT, [level.into()], at)).collect()
 }
 
-/// Refuses a limit that no share can exceed.
+/// Rejects a limit that no ratio can exceed.
 ///
 /// # Errors
-/// At the key `max`.
+/// An error at the key `max`.
 pub fn validate_limit(max: &Max<Ratio>) -> Result<(), Invalid> {
     if max.levels().any(|(_, at)| at >= 1.0) {
         return Err(Invalid::at("max", "a share of errors can never exceed 100%: lower the limit"));

@@ -16,7 +16,7 @@ use crate::model::{
 pub(crate) struct Nothing;
 
 impl Facts for Nothing {
-    type Want = ();
+    type Request = ();
 }
 
 /// Every 10 s, at most 2 s.

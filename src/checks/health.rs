@@ -17,7 +17,7 @@ use crate::{
 /// Name of the check kind that every probe has.
 pub const NAME: &str = "health";
 
-/// Settings of `health`: none of its own.
+/// Settings of `health`: only the common ones.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {}
@@ -34,7 +34,7 @@ impl<F: Facts> Check<F> for Health {
     fn judge(&mut self, seen: &Observation<F>) -> Verdict {
         match &seen.failure {
             None => {
-                let took = Unit::Seconds.shown(seen.duration.as_secs_f64());
+                let took = Unit::Seconds.display_value(seen.duration.as_secs_f64());
                 Verdict::new(Outcome::Pass, format!("worked in {took}"))
             }
             Some(failure) => Verdict::new(Outcome::Fail(failure.reason), failure.to_string()),

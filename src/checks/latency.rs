@@ -75,7 +75,7 @@ impl<F: Facts> Check<F> for Latency {
         self.runs.judge(seen, &self.quantiles(), self.window, self.min_samples)
     }
 
-    fn constants(&self) -> Vec<Sample> {
+    fn constant_samples(&self) -> Vec<Sample> {
         self.quantiles().limits().into_iter().chain([window::window_sample(self.window)]).collect()
     }
 
@@ -140,7 +140,7 @@ impl Quantiles {
             measures.push(limit.measure(name, value));
             samples.push(Sample::new(&LATENCY, [name.into()], value));
         }
-        Verdict::of(measures).with(samples)
+        Verdict::from_measures(measures).with_samples(samples)
     }
 
     /// Refuses an empty set, and limits that nothing can keep.
@@ -165,7 +165,7 @@ impl Quantiles {
     pub fn validate_timeout(&self, timing: &Timing) -> Result<(), Invalid> {
         let timeout = Period(timing.timeout);
         for (key, _, _, limit) in self.set() {
-            if limit.levels().any(|(_, at)| at > timeout.seconds()) {
+            if limit.levels().any(|(_, at)| at > timeout.as_seconds()) {
                 let message = format!("`{key}` can never be exceeded: runs are cut off at the timeout of {timeout}");
                 return Err(Invalid::at(key, format!("{message}; lower the limit or raise the probe's `timeout`")));
             }
@@ -199,7 +199,7 @@ impl Runs {
         }
         let runs = self.0.len();
         if runs < min_samples.get() as usize {
-            return window::too_few(runs, min_samples);
+            return window::too_few_runs(runs, min_samples);
         }
         let mut sorted: Vec<u32> = self.0.values().copied().collect();
         sorted.sort_unstable();

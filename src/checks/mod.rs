@@ -1,4 +1,4 @@
-//! The checks that any probe can feed, one a file. Those that need one kind's facts live under that kind.
+//! Checks on the facts of several probe kinds, one file each. Checks on the facts of one kind are in the folder of the kind.
 
 pub mod certificate;
 pub mod error_rate;

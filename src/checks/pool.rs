@@ -1,14 +1,13 @@
-//! The judging core of `pool`: how full connection pools are and whether somebody waits for a connection.
+//! Common part of the `pool` checks: judges the utilization of connection pools and the number of waiting callers.
 //!
-//! The kinds that can see pools (series of a `metrics` probe, a database server) have a check of their own that makes
-//! [`Pool`]s of their facts; what a full pool is, is said once, here.
+//! Each kind with facts about pools (`metrics`, `postgres`) has its own check, which converts the facts to [`Pool`]s.
 //!
 //! | situation | verdict |
 //! |---|---|
 //! | every pool within the limits | pass |
-//! | a pool beyond a step of a limit; more in use than there are, too | warn or fail (`limit`) |
+//! | a pool beyond a step of a limit, also with more connections in use than its size | warn or fail (`limit`) |
 //! | no pool | unknown (`empty`) |
-//! | more than 20 pools | unknown (`limit`): each becomes a label value; the selector is to be narrowed |
+//! | more than 20 pools | unknown (`limit`): each pool becomes a label value, so the selector must be narrowed |
 //! | size 0, negative or infinite: no upper limit (0/0 too) | unknown (`empty`), unless another pool fails |
 //! | a number is NaN, or negative | unknown (`empty`), unless another pool fails |
 
@@ -24,48 +23,48 @@ use crate::model::{
 };
 use crate::model::{measure::MeasureInfo, units::Unit};
 
-/// The most pools that one check judges.
+/// Maximum number of pools of one check.
 pub const MAX_POOLS: usize = 20;
 
-/// A connection pool as it is at one moment, in connections.
+/// State of a connection pool at one time, in connections.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool {
     /// Value of the label `pool`.
     pub name: String,
-    /// In use.
+    /// Connections in use.
     pub used: f64,
-    /// Open and free, where that is known.
+    /// Open connections that are not in use, if known.
     pub idle: Option<f64>,
-    /// Callers that wait for a connection, where that is known.
+    /// Callers that wait for a connection, if known.
     pub waiting: Option<f64>,
-    /// How many there can be.
+    /// Maximum number of connections.
     pub max: f64,
 }
 
 /// Limits on a pool.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// On the share of connections in use.
+pub struct PoolLimits {
+    /// Limit on the ratio of connections in use.
     pub utilization: Max<Ratio>,
-    /// On the callers that wait.
+    /// Limit on the number of waiting callers.
     pub waiting: Option<Max<u32>>,
 }
 
-/// Warns at 80 %, fails at 95 %: what the limit on the utilization is unless the settings say otherwise.
+/// Default limit on the utilization: warns at 80 %, fails at 95 %.
 #[must_use]
 pub fn standard_utilization() -> Max<Ratio> {
-    let (warn, fail) = (Ratio::percent(80), Ratio::percent(95));
-    Max::steps(warn, fail).unwrap_or(Max::fail(fail))
+    let (warn, fail) = (Ratio::from_percent(80), Ratio::from_percent(95));
+    Max::two_steps(warn, fail).unwrap_or(Max::single(fail))
 }
 
-/// Judges every pool; the worst speaks for all.
+/// Judges all pools. The verdict is that of the worst pool.
 #[must_use]
-pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
+pub fn judge(pools: &[Pool], limits: &PoolLimits) -> Verdict {
     if pools.is_empty() {
         return Verdict::new(Outcome::Unknown(Reason::Empty), "there is no pool to judge");
     }
     if pools.len() > MAX_POOLS {
-        return too_many(pools.len());
+        return too_many_pools(pools.len());
     }
     let alone = pools.len() == 1;
     let mut measures = Vec::new();
@@ -76,7 +75,7 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
             Err(why) => unclear = unclear.or(Some(why)),
         }
     }
-    let mut verdict = Verdict::of(measures);
+    let mut verdict = Verdict::from_measures(measures);
     let unknown = Outcome::Unknown(Reason::Empty);
     match unclear {
         Some(why) if verdict.outcome.severity_order() <= unknown.severity_order() => {
@@ -88,10 +87,10 @@ pub fn judge(pools: &[Pool], limits: &Limits) -> Verdict {
         }
         _ => {}
     }
-    verdict.with(pools.iter().flat_map(|pool| pool.samples(limits)))
+    verdict.with_samples(pools.iter().flat_map(|pool| pool.samples(limits)))
 }
 
-/// The measures of every `pool` check.
+/// Measures of all `pool` checks.
 pub const MEASURES: &[MeasureInfo] = &[
     MeasureInfo::new("utilization", Unit::Ratio, "Ratio of connections in use to the size of the pool.")
         .valued_by(&POOL_UTILIZATION)
@@ -99,16 +98,16 @@ pub const MEASURES: &[MeasureInfo] = &[
     MeasureInfo::new("waiting", Unit::Number, "Callers that wait for a connection of the pool."),
 ];
 
-/// What is said of more pools than one check judges.
+/// Verdict on more than [`MAX_POOLS`] pools.
 #[must_use]
-pub fn too_many(count: usize) -> Verdict {
+pub fn too_many_pools(count: usize) -> Verdict {
     let message = format!("there are {count} pools, more than {MAX_POOLS}: narrow what this check selects");
     Verdict::new(Outcome::Unknown(Reason::Limit), message)
 }
 
 impl Pool {
-    fn measures(&self, limits: &Limits, alone: bool) -> Result<Vec<Measure>, String> {
-        let of = |measure: Measure| if alone { measure } else { measure.of(&*self.name) };
+    fn measures(&self, limits: &PoolLimits, alone: bool) -> Result<Vec<Measure>, String> {
+        let of = |measure: Measure| if alone { measure } else { measure.with_subject(&*self.name) };
         if !(self.max > 0.0 && self.max.is_finite()) {
             let max = self.max;
             let message = format!("the size of pool {} is {max}: without an upper limit there is no", self.name);
@@ -124,7 +123,7 @@ impl Pool {
         Ok([Some(utilization), waiting].into_iter().flatten().map(of).collect())
     }
 
-    fn samples(&self, limits: &Limits) -> Vec<Sample> {
+    fn samples(&self, limits: &PoolLimits) -> Vec<Sample> {
         let pool = || Cow::from(self.name.clone());
         let states =
             [("used", Some(self.used)), ("idle", self.idle), ("waiting", self.waiting), ("max", Some(self.max))];
@@ -148,8 +147,8 @@ mod tests {
         Pool { name: name.to_owned(), used, idle: None, waiting: None, max }
     }
 
-    fn limits() -> Limits {
-        Limits { utilization: standard_utilization(), waiting: Some(Max::fail(2)) }
+    fn limits() -> PoolLimits {
+        PoolLimits { utilization: standard_utilization(), waiting: Some(Max::single(2)) }
     }
 
     #[test]
@@ -189,7 +188,7 @@ mod tests {
         assert_eq!(one.summary, "utilization is 100%, above the limit of 95% (10 of 10 in use)");
         let two = judge(&[pool("a", 1.0, 10.0), pool("b", 9.0, 10.0)], &limits());
         assert_eq!(two.summary, "utilization of b is 90%, above the limit of 80%");
-        let measures: Vec<_> = two.measures.iter().map(|measure| measure.label()).collect();
+        let measures: Vec<_> = two.measures.iter().map(|measure| measure.display_name()).collect();
         assert_eq!(measures, ["utilization of a", "utilization of b"]);
     }
 

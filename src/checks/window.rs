@@ -1,8 +1,8 @@
-//! What a check remembers: values with the time of the run that brought them, no further back than the check's window.
+//! Windows of checks: values of the latest runs with their times.
 //!
-//! The window ends at the run being judged and is open at its start, as Prometheus' range selectors are. It knows no
-//! clock of its own. What lies in the future after the clock went back is dropped, for it may come again; a jump
-//! forward ages the rest out.
+//! A window ends at the judged run and excludes its start, like a range selector of Prometheus. Its only clock is the time
+//! of the runs. After the clock was set back, entries in the future are dropped, because their times will occur again. After
+//! the clock was set forward, old entries leave the window.
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
@@ -18,25 +18,25 @@ use crate::model::{
     words::Outcome,
 };
 
-/// The most runs that one window holds; at 8 bytes a run for latencies that is less than a megabyte.
+/// Maximum number of runs in a window. A latency takes 8 bytes, so that a window takes less than a megabyte.
 pub const MAX_RUNS: usize = 100_000;
 
-/// The longest window. Longer ones belong to the metrics store; and times are kept modulo 2^32 ms, which is 49 days.
+/// Maximum length of a window. Times are stored modulo 2^32 ms, which is 49 days. Longer windows are a task of Prometheus.
 const MAX_WINDOW: Duration = Duration::from_secs(31 * 86_400);
 
-/// Values of the runs of the last while.
+/// Values of the runs in a window.
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Saved<T>", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(try_from = "SavedWindow<T>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Window<T> {
-    /// The last run, in milliseconds since the epoch.
+    /// Time of the last run in milliseconds since the epoch.
     newest: i64,
-    /// Milliseconds since the epoch modulo 2^32 (no run is older than [`MAX_WINDOW`]), oldest first.
+    /// Times in milliseconds since the epoch modulo 2^32, and values; oldest first. No run is older than [`MAX_WINDOW`].
     entries: VecDeque<(u32, T)>,
 }
 
-/// A window on disk: the time of the last run, and each value with the milliseconds since the one before it.
+/// Serialized window: the times of the first and last run, and each value with the milliseconds since the previous run.
 #[derive(Serialize, Deserialize)]
-struct Saved<T> {
+struct SavedWindow<T> {
     newest: i64,
     first: i64,
     runs: Vec<(u32, T)>,
@@ -49,85 +49,85 @@ impl<T> Default for Window<T> {
 }
 
 impl<T> Window<T> {
-    /// Moves the end of the window to `at` and forgets what is outside of it then.
+    /// Moves the end of the window to `at` and drops all entries outside.
     pub fn advance(&mut self, at: Timestamp, span: Period) {
         let now = at.as_millisecond();
         let start = now.saturating_sub(i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX));
-        while self.entries.back().is_some_and(|(at, _)| self.whole(*at) > now) {
+        while self.entries.back().is_some_and(|(at, _)| self.full_millis(*at) > now) {
             self.entries.pop_back();
         }
-        while self.entries.front().is_some_and(|(at, _)| self.whole(*at) <= start) {
+        while self.entries.front().is_some_and(|(at, _)| self.full_millis(*at) <= start) {
             self.entries.pop_front();
         }
         self.newest = now;
     }
 
-    /// Adds the value of a run that ends the window now.
+    /// Moves the end of the window to a run and adds its value.
     pub fn push(&mut self, at: Timestamp, span: Period, value: T) {
         self.advance(at, span);
-        // Settings don't allow it to come to this; a clock that stands still would.
+        // The settings prevent so many runs, but a clock that stands still does not.
         if self.entries.len() == MAX_RUNS {
             self.entries.pop_front();
         }
-        self.entries.push_back((low(self.newest), value));
+        self.entries.push_back((truncate_millis(self.newest), value));
     }
 
-    /// The values, oldest first.
+    /// Values, oldest first.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
         self.entries.iter().map(|(_, value)| value)
     }
 
-    /// How many runs the window holds.
+    /// Number of runs in the window.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether the window holds no run.
+    /// Whether the window contains no run.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// From the oldest run in the window to its end; zero where there are fewer than two.
+    /// Time from the oldest run to the end of the window; zero for fewer than two runs.
     #[must_use]
     pub fn span(&self) -> Duration {
-        let oldest = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));
+        let oldest = self.entries.front().map_or(self.newest, |(at, _)| self.full_millis(*at));
         Duration::from_millis(self.newest.abs_diff(oldest))
     }
 
-    /// Whether it holds a run later than `at`, which is when the clock went back.
+    /// Whether the window contains a run later than `at`, which means that the clock was set back.
     #[must_use]
     pub fn is_ahead_of(&self, at: Timestamp) -> bool {
         !self.is_empty() && self.newest > at.as_millisecond()
     }
 
-    fn whole(&self, at: u32) -> i64 {
-        self.newest - i64::from(low(self.newest).wrapping_sub(at))
+    fn full_millis(&self, at: u32) -> i64 {
+        self.newest - i64::from(truncate_millis(self.newest).wrapping_sub(at))
     }
 }
 
 impl<T: Serialize> Serialize for Window<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let first = self.entries.front().map_or(self.newest, |(at, _)| self.whole(*at));
-        let mut before = low(first);
+        let first = self.entries.front().map_or(self.newest, |(at, _)| self.full_millis(*at));
+        let mut before = truncate_millis(first);
         let mut since = |at: u32| at.wrapping_sub(std::mem::replace(&mut before, at));
         let runs = self.entries.iter().map(|(at, value)| (since(*at), value)).collect();
-        Saved { newest: self.newest, first, runs }.serialize(serializer)
+        SavedWindow { newest: self.newest, first, runs }.serialize(serializer)
     }
 }
 
-/// Runs that are too old by now are dropped with the next one.
-impl<T> TryFrom<Saved<T>> for Window<T> {
+/// Runs that are too old are dropped when the next run is added.
+impl<T> TryFrom<SavedWindow<T>> for Window<T> {
     type Error = &'static str;
 
-    fn try_from(saved: Saved<T>) -> Result<Self, Self::Error> {
-        let Saved { newest, first, runs } = saved;
+    fn try_from(saved: SavedWindow<T>) -> Result<Self, Self::Error> {
+        let SavedWindow { newest, first, runs } = saved;
         let mut at = first;
         let mut entries = VecDeque::with_capacity(runs.len().min(MAX_RUNS));
         for (since, value) in runs {
             at = at.checked_add(i64::from(since)).ok_or("a time is out of range")?;
-            entries.push_back((low(at), value));
+            entries.push_back((truncate_millis(at), value));
         }
         let is_recent = newest.checked_sub(first).is_some_and(|span| span <= i64::from(u32::MAX));
         let fits = at <= newest && is_recent && entries.len() <= MAX_RUNS;
@@ -135,37 +135,37 @@ impl<T> TryFrom<Saved<T>> for Window<T> {
     }
 }
 
-/// The part of a time that is kept.
+/// Time modulo 2^32 ms, as stored in a window.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "modulo 2^32 is what is wanted")]
-fn low(millis: i64) -> u32 {
+fn truncate_millis(millis: i64) -> u32 {
     millis as u32
 }
 
-/// Five minutes: what a window is unless the settings say otherwise.
+/// Default length of a window.
 pub(crate) fn five_minutes() -> Period {
     Period(Duration::from_secs(300))
 }
 
-/// One: how many samples a verdict needs unless the settings say otherwise.
+/// Default of `min_samples`.
 pub(crate) fn default_min_samples() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// The length of a window as a sample, for a check in whose eyes an outage of its probe looks bad: so long does it go on
-/// being seen.
+/// Sample with the length of a window, for checks that count the failed runs of their probe. Such a check may fail for this
+/// time after the probe has recovered.
 pub(crate) fn window_sample(window: Period) -> Sample {
-    Sample::new(&CHECK_WINDOW, [], window.seconds())
+    Sample::new(&CHECK_WINDOW, [], window.as_seconds())
 }
 
-/// The verdict while a window holds fewer runs than are needed.
-pub(crate) fn too_few(runs: usize, needed: NonZeroU32) -> Verdict {
+/// Verdict on a window with too few runs.
+pub(crate) fn too_few_runs(runs: usize, needed: NonZeroU32) -> Verdict {
     Verdict::new(Outcome::Pending, format!("runs in the window: {runs}, needed: {needed}"))
 }
 
-/// Refuses a window that can't hold the `least` runs that a verdict needs, or that would hold too many.
+/// Rejects a window that can't contain the `least` runs that a verdict needs, or that would contain too many runs.
 ///
 /// # Errors
-/// At the key `window`, or at `min_samples` where that is what doesn't fit.
+/// An error at the key `window` or `min_samples`.
 pub fn validate(window: Period, least: u32, timing: &Timing) -> Result<(), Invalid> {
     let interval = Period(timing.interval);
     if window < interval {

@@ -38,7 +38,7 @@ impl ExplainArgs {
 }
 
 fn describe(info: &ProbeInfo, report: &RunReport) -> String {
-    let seconds = |duration: std::time::Duration| Unit::Seconds.show(duration.as_secs_f64());
+    let seconds = |duration: std::time::Duration| Unit::Seconds.format_value(duration.as_secs_f64());
     let outcome = match &report.failure {
         None => "worked".to_owned(),
         Some(failure) => format!("failed: {} ({failure})", failure.reason),
@@ -63,7 +63,7 @@ fn describe(info: &ProbeInfo, report: &RunReport) -> String {
 fn describe_verdict(name: &str, verdict: &Verdict) -> String {
     let mut text = format!("  {:<8} {name}: {}\n", verdict.outcome.status().as_str(), verdict.summary);
     for measure in &verdict.measures {
-        let headroom = measure.headroom().map(|share| format!(", headroom {}", Unit::Ratio.show(share)));
+        let headroom = measure.headroom().map(|share| format!(", headroom {}", Unit::Ratio.format_value(share)));
         text.push_str(&format!("           {measure}{}\n", headroom.unwrap_or_default()));
     }
     text

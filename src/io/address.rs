@@ -1,4 +1,4 @@
-//! `host:port`, taken apart once.
+//! Addresses of the form `host:port`.
 
 use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
 
@@ -13,13 +13,13 @@ pub struct Address {
 }
 
 impl Address {
-    /// The host, without brackets.
+    /// Host without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, never 0.
+    /// Port; never 0.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

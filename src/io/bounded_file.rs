@@ -1,8 +1,8 @@
-//! Reads of files whose path, kind and size somebody else may have chosen: configuration, secrets, certificates,
-//! checksums, backups, saved state.
+//! Safe access to files of the user: configuration, secrets, certificates, checksums, backups, saved state. The path, the
+//! type and the size of such a file are not under the control of this program.
 //!
-//! No read hangs and none fills the memory. Only regular files are opened: a FIFO would block until a writer comes, a
-//! device may act when it is opened. Every module that opens a file of the user does so here.
+//! No read blocks forever or fills the memory. Only regular files are opened: a FIFO would block until a writer opens it,
+//! and a device may act when it is opened. Every module that opens a file of the user does so here.
 
 use std::{
     fmt,
@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 
 use crate::model::units::Size;
 
-/// Mode of a file that only this user may read and write.
+/// Mode of a file that only its owner may read and write.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 /// UTF-8 byte order mark, which editors on Windows put at the start of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -28,13 +28,14 @@ const OTHERS_ENTER: u32 = 0o001;
 pub(crate) enum Refusal {
     /// An error of the system.
     Io(io::Error),
-    /// The path leads to something else than a regular file, named here with its article.
+    /// The path leads to a file of another type, named with its article.
     NotRegular(&'static str),
     /// The file is larger than this many bytes.
     TooLarge(u64),
 }
 
-/// Identity of a file's content: replaced (also behind a symbolic link), written again, or given another mode.
+/// Version of a file. It differs after the file was replaced (also behind a symbolic link), written, or given another
+/// mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FileVersion {
     inode: u64,
@@ -48,22 +49,22 @@ pub(crate) struct FileVersion {
 pub(crate) enum Links {
     /// The link is followed: Kubernetes mounts secrets and configuration through links.
     Follow,
-    /// The link is refused: nobody but this program has a reason to put anything there.
+    /// The link is refused: only this program creates files at the path.
     Refuse,
 }
 
-/// Opens a regular file to read it.
+/// Opens a regular file for reading.
 ///
 /// # Errors
-/// The file can't be opened, or is no regular file.
-pub(crate) fn open(path: &Path, links: Links) -> Result<(File, Metadata), Refusal> {
+/// The file can't be opened or is not a regular file.
+pub(crate) fn open_regular(path: &Path, links: Links) -> Result<(File, Metadata), Refusal> {
     open_with(path, links, File::options().read(true))
 }
 
-/// Opens a file of this program, made with a private mode if it is not there; links are refused.
+/// Opens a file of this program for writing, and creates it with a private mode if it does not exist. Links are refused.
 ///
 /// # Errors
-/// The file can't be opened or made, or is no regular file.
+/// The file can't be opened or created, or is not a regular file.
 pub(crate) fn open_private(path: &Path) -> Result<File, Refusal> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(PRIVATE_FILE);
@@ -72,11 +73,11 @@ pub(crate) fn open_private(path: &Path) -> Result<File, Refusal> {
     Ok(file)
 }
 
-/// Creates a file of this program with a private mode in the place of whatever has its name. The new file is created
-/// exclusively, so no link is followed and no file of somebody else is written to.
+/// Creates a file of this program with a private mode, after removing any file at the path. The file is created
+/// exclusively, so that no link is followed and no other file is written.
 ///
 /// # Errors
-/// The file before can't be removed, or the new one can't be created.
+/// The existing file can't be removed, or the new file can't be created.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -84,32 +85,32 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Takes the rights of group and others away. Only the owner may do so: for a file of somebody else nothing changes.
+/// Removes the permissions of group and others. Without ownership of the file, this has no effect.
 pub(crate) fn make_private(file: &File, found: &Metadata) {
     if found.mode() & 0o077 != 0 {
         let _ = file.set_permissions(Permissions::from_mode(PRIVATE_FILE));
     }
 }
 
-/// Reads a regular file of at most `max` bytes, without a byte order mark at its start.
+/// Reads a regular file of at most `max` bytes and removes a byte order mark at its start.
 ///
 /// # Errors
-/// The file can't be read, is no regular file, or is larger.
-pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>, Refusal> {
-    read_found(path, max).map(|(bytes, _)| bytes)
+/// The file can't be read, is not a regular file, or is larger than `max` bytes.
+pub(crate) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, Refusal> {
+    read_with_metadata(path, max).map(|(bytes, _)| bytes)
 }
 
-/// The same, with the metadata of the file that was read.
+/// Reads a file like [`read_bounded`] and returns its metadata, too.
 ///
 /// # Errors
-/// As [`read`].
-pub(crate) fn read_found(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), Refusal> {
-    let (file, found) = open(path, Links::Follow)?;
+/// As [`read_bounded`].
+pub(crate) fn read_with_metadata(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), Refusal> {
+    let (file, found) = open_regular(path, Links::Follow)?;
     if found.len() > max {
         return Err(Refusal::TooLarge(max));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
-    // The file may grow while it is read, and files of /proc have no size at all.
+    // The file may grow during the read, and files in /proc report the size 0.
     file.take(max + 1).read_to_end(&mut bytes).map_err(Refusal::Io)?;
     if bytes.len() as u64 > max {
         return Err(Refusal::TooLarge(max));
@@ -121,7 +122,7 @@ pub(crate) fn read_found(path: &Path, max: u64) -> Result<(Vec<u8>, Metadata), R
 }
 
 impl FileVersion {
-    pub(crate) fn of(found: &Metadata) -> Self {
+    pub(crate) fn from_metadata(found: &Metadata) -> Self {
         Self {
             inode: found.ino(),
             size: found.len(),
@@ -131,23 +132,23 @@ impl FileVersion {
     }
 }
 
-/// Stamp of a regular file, without opening it.
+/// Version of a regular file. The file is not opened.
 ///
 /// # Errors
-/// The path leads nowhere, or not to a regular file.
-pub(crate) fn stamp(path: &Path) -> Result<FileVersion, Refusal> {
+/// No file exists at the path, or it is not a regular file.
+pub(crate) fn file_version(path: &Path) -> Result<FileVersion, Refusal> {
     let found = fs::metadata(path).map_err(Refusal::Io)?;
-    regular(&found)?;
-    Ok(FileVersion::of(&found))
+    require_regular(&found)?;
+    Ok(FileVersion::from_metadata(&found))
 }
 
-/// Advice for a file with a secret that every user of the machine can read. A file below a folder that others can't
-/// enter is safe whatever its own mode is.
-pub(crate) fn exposure(path: &Path, found: &Metadata) -> Option<String> {
+/// Advice about a file with a secret that every user of the machine can read; `None` for a protected file. A folder that
+/// others can't enter protects the files in it.
+pub(crate) fn exposure_advice(path: &Path, found: &Metadata) -> Option<String> {
     if found.mode() & OTHERS_READ == 0 {
         return None;
     }
-    // Links are resolved: the folders on the way to the file itself are the ones that count.
+    // Links are resolved, because the folders of the file itself protect it, not the folders of a link.
     let whole = path.canonicalize().ok()?;
     let closed = |folder: &Path| fs::metadata(folder).is_ok_and(|found| found.mode() & OTHERS_ENTER == 0);
     if whole.ancestors().skip(1).any(closed) {
@@ -161,35 +162,34 @@ pub(crate) fn exposure(path: &Path, found: &Metadata) -> Option<String> {
 }
 
 fn open_with(path: &Path, links: Links, options: &mut OpenOptions) -> Result<(File, Metadata), Refusal> {
-    // Looked at before it is opened, for a device may act on being opened; and again afterwards, on the open file,
-    // for somebody may have put another in its place.
+    // The type is checked before the file is opened, because a device may act when it is opened. It is checked again on
+    // the open file, because the file may have been replaced meanwhile.
     let look = if links == Links::Follow { fs::metadata } else { fs::symlink_metadata };
     match look(path) {
-        Ok(found) => regular(&found)?,
-        // A file that is to be made isn't there yet; where it must be there, opening it fails.
+        Ok(found) => require_regular(&found)?,
+        // The file may be created below. Otherwise, opening it fails.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(Refusal::Io(error)),
     }
-    // Without blocking: a FIFO that was put there just now would wait for its other end. For a regular file it means
-    // nothing.
+    // Opening a FIFO that has just replaced the file would block. The flag has no effect on regular files.
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }
     let file = options.custom_flags(flags.bits().cast_signed()).open(path).map_err(Refusal::Io)?;
     let found = file.metadata().map_err(Refusal::Io)?;
-    regular(&found)?;
+    require_regular(&found)?;
     Ok((file, found))
 }
 
-fn regular(found: &Metadata) -> Result<(), Refusal> {
+fn require_regular(found: &Metadata) -> Result<(), Refusal> {
     match found.file_type() {
         kind if kind.is_file() => Ok(()),
-        kind => Err(Refusal::NotRegular(name(kind))),
+        kind => Err(Refusal::NotRegular(file_type_name(kind))),
     }
 }
 
-fn name(kind: FileType) -> &'static str {
+fn file_type_name(kind: FileType) -> &'static str {
     match kind {
         kind if kind.is_dir() => "a folder",
         kind if kind.is_fifo() => "a FIFO",
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn said(path: &Path, links: Links) -> String {
-        open(path, links).map_or_else(|refusal| refusal.to_string(), |_| "opened".to_owned())
+        open_regular(path, links).map_or_else(|refusal| refusal.to_string(), |_| "opened".to_owned())
     }
 
     #[test]
@@ -255,10 +255,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, b"\xef\xbb\xbfabc").unwrap();
-        assert_eq!(read(&path, 6).unwrap(), b"abc");
-        assert_eq!(read(&path, 5).unwrap_err().to_string(), "is larger than 5B");
+        assert_eq!(read_bounded(&path, 6).unwrap(), b"abc");
+        assert_eq!(read_bounded(&path, 5).unwrap_err().to_string(), "is larger than 5B");
         // A file of the kernel says that it is empty.
-        assert!(matches!(read(Path::new("/proc/self/maps"), 10), Err(Refusal::TooLarge(10))));
+        assert!(matches!(read_bounded(Path::new("/proc/self/maps"), 10), Err(Refusal::TooLarge(10))));
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         let with = |file, above| {
             fs::set_permissions(&path, Permissions::from_mode(file)).unwrap();
             fs::set_permissions(folder.path(), Permissions::from_mode(above)).unwrap();
-            exposure(&path, &fs::metadata(&path).unwrap())
+            exposure_advice(&path, &fs::metadata(&path).unwrap())
         };
         assert!(with(0o644, 0o755).is_some_and(|text| text.contains("mode 0644") && text.contains("defaultMode")));
         assert_eq!(with(0o640, 0o755), None);

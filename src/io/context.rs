@@ -1,4 +1,4 @@
-//! The context of one run: its time budget, the resources that probes share, and the secrets that it has read.
+//! The context of one run: its timeout, the shared resources, its phases, and the secrets that it has read from files.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -6,49 +6,49 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::resources::Resources;
-use crate::model::redaction::Held;
+use crate::model::redaction::RegisteredSecrets;
 use crate::model::{redaction::SentSecrets, words::Phase};
 
-/// What a run is given, beside its own settings.
+/// Context of one run.
 pub struct Context {
-    /// How long the whole run may take; the scheduler drops it then.
+    /// Timeout of the whole run. The runner drops the run at the timeout.
     pub timeout: Duration,
-    /// What is shared between probes: TLS roots, resolver.
+    /// Resources that all probes share.
     pub shared: Arc<Resources>,
     start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
-    held: Mutex<Vec<Held>>,
+    held: Mutex<Vec<RegisteredSecrets>>,
 }
 
 impl Context {
-    /// A context for one run.
+    /// Creates the context of a run that starts now.
     #[must_use]
     pub fn new(timeout: Duration, shared: Arc<Resources>) -> Self {
         Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
     }
 
-    /// Keeps what was read just now out of everything that any run brings back from now on, until it is read again
-    /// and for a while after that. To be called before it is sent anywhere.
-    pub fn hide(&self, add: impl FnOnce(&mut SentSecrets)) {
-        let mut hidden = SentSecrets::default();
-        add(&mut hidden);
-        let held = self.shared.registry.hold(hidden);
+    /// Registers secrets that the run has read from files, so that they are redacted in the findings of all probes until
+    /// the next run reads them again, and for an hour afterwards. Must be called before a secret is sent.
+    pub fn register_secrets(&self, add: impl FnOnce(&mut SentSecrets)) {
+        let mut secrets = SentSecrets::default();
+        add(&mut secrets);
+        let held = self.shared.registry.register(secrets);
         self.held.lock().push(held);
     }
 
-    /// What was told to [`Context::hide`], to be held until the next run.
-    pub(crate) fn take_held(&self) -> Vec<Held> {
+    /// Takes the registered secrets. The caller keeps them until the next run.
+    pub(crate) fn take_registered_secrets(&self) -> Vec<RegisteredSecrets> {
         std::mem::take(&mut self.held.lock())
     }
 
-    /// How much of the timeout is left: for a probe that has several tries to share out.
+    /// Remaining time until the timeout, for probes that divide it among several attempts.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.timeout.saturating_sub(self.start.elapsed())
     }
 
-    /// Times a part of the run. A phase that is cut short by the timeout counts with the time it had; one that is
-    /// entered twice (a redirect) adds up.
+    /// Measures a phase of the run. The duration of an interrupted phase is the time until the interruption. The durations
+    /// of a phase that is entered several times (after a redirect) add up.
     pub async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
         struct Clock<'a>(&'a Context, Phase, Instant);
         impl Drop for Clock<'_> {
@@ -65,7 +65,7 @@ impl Context {
         work.await
     }
 
-    /// The phases so far, in the order in which they were entered.
+    /// Phases until now, in the order in which they were first entered.
     #[must_use]
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         self.phases.lock().clone()

@@ -1,7 +1,7 @@
-//! From a host and a port to a connection that stands, phase by phase, for every kind that talks TCP.
+//! Name resolution and TCP connections, for all probe kinds.
 //!
-//! Addresses are tried one after the other, as the system orders them: a probe measures one way to its target, not
-//! the fastest of several.
+//! Addresses are tried one after the other in the order of the system resolver: a probe measures one path to its target,
+//! not the fastest of several.
 
 use std::{
     io,
@@ -34,11 +34,12 @@ pub enum AddressFamily {
     Ip6,
 }
 
-/// Resolves and connects, in the phases `resolve` (not entered for an IP address) and `connect`; tells which address
-/// it was that accepted.
+/// Resolves a host and connects to it, in the phases `resolve` (not entered for an IP address) and `connect`. Returns the
+/// connection and its remote address.
 ///
 /// # Errors
-/// `resolve`, `refused`, `unreachable`, `timeout` or, when this process is out of file descriptors, `limit`, naming every address that was tried.
+/// `resolve`, `refused`, `unreachable`, `timeout` or, if this process is out of file descriptors, `limit`. The text names
+/// every address that was tried.
 pub async fn connect(
     cx: &Context,
     host: &str,
@@ -48,11 +49,11 @@ pub async fn connect(
     connect_unless(cx, host, port, family, |_| None).await
 }
 
-/// As [`connect`], and refuses the whole name if any of its addresses is forbidden: a name that has a forbidden address
-/// beside a good one was made to lead there. Nothing is sent to any of them then.
+/// Like [`connect`], but refuses a name if any of its addresses is forbidden: an attacker controls a name with a forbidden
+/// and an allowed address. Then no connection is opened.
 ///
 /// # Errors
-/// As [`connect`], and `status` for a forbidden address.
+/// As [`connect`], and the failure of a forbidden address.
 pub(crate) async fn connect_unless(
     cx: &Context,
     host: &str,
@@ -63,19 +64,19 @@ pub(crate) async fn connect_unless(
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let found = match bare.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
-        Err(_) => cx.phase(Phase::Resolve, resolve(bare, port, &cx.shared)).await?,
+        Err(_) => cx.phase(Phase::Resolve, resolve_host(bare, port, &cx.shared)).await?,
     };
     if let Some(failure) = found.iter().find_map(|address| forbidden(address.ip())) {
         return Err(failure);
     }
-    let addresses: Vec<_> = found.into_iter().filter(|address| family.accepts(*address)).collect();
+    let addresses: Vec<_> = found.into_iter().filter(|address| family.includes(*address)).collect();
     if addresses.is_empty() {
         return Err(Failure::new(Reason::Resolve, format!("{host} has no {family} address")));
     }
     cx.phase(Phase::Connect, connect_first(cx, host, &addresses)).await
 }
 
-/// The failure behind an I/O error of a connection that stood already.
+/// Converts an I/O error of an established connection.
 #[must_use]
 pub fn io_failure(what: &str, error: &io::Error) -> Failure {
     let reason = match error.kind() {
@@ -86,12 +87,11 @@ pub fn io_failure(what: &str, error: &io::Error) -> Failure {
     Failure::from_error(reason, what, error)
 }
 
-/// The addresses of a name, as the system's resolver gives them. Runs that want the same name at the same time look it
-/// up once.
+/// Addresses of a name from the system resolver. Concurrent runs share one lookup of a name.
 ///
 /// # Errors
 /// `resolve`.
-pub(crate) async fn resolve(host: &str, port: u16, shared: &Resources) -> Result<Vec<SocketAddr>, Failure> {
+pub(crate) async fn resolve_host(host: &str, port: u16, shared: &Resources) -> Result<Vec<SocketAddr>, Failure> {
     let name = host.to_owned();
     let lookup = move || {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
@@ -106,14 +106,14 @@ pub(crate) async fn resolve(host: &str, port: u16, shared: &Resources) -> Result
     Ok(found)
 }
 
-/// Out of file descriptors: the machine, and this process. The numbers are those of Linux, macOS and the BSDs.
+/// Error numbers of Linux, macOS and the BSDs for a lack of file descriptors: of the system, and of this process.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
 async fn connect_first(cx: &Context, host: &str, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut failures = Vec::new();
     for (at, address) in addresses.iter().enumerate() {
-        // Each gets an even share of the time that is left, so that a dead one can't use up that of the next.
+        // Each address gets an equal share of the remaining time, so that an unreachable one leaves time for the next.
         let share = cx.remaining() / u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
         match connect_one(*address, share).await {
             Ok(stream) => return Ok((stream, *address)),
@@ -128,7 +128,7 @@ async fn connect_one(address: SocketAddr, share: Duration) -> Result<TcpStream, 
         .await
         .map_err(|_| Failure::new(Reason::Timeout, "no answer"))?
         .map_err(|error| connect_failure(&error))?;
-    // Without it, a request in two packets waits for an acknowledgement of the first.
+    // Otherwise, the second packet of a request waits for the acknowledgement of the first.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
@@ -143,17 +143,17 @@ fn connect_failure(error: &io::Error) -> Failure {
             let advice = "the exporter itself has too many files open: raise its limit (`ulimit -n`, LimitNOFILE)";
             (Reason::Limit, advice.to_owned())
         }
-        // What is left are ways that don't exist: no route, no such network, forbidden by a firewall here.
+        // The remaining errors mean that no path exists: no route, no such network, a local firewall rule.
         _ => (Reason::Unreachable, error.to_string()),
     };
     Failure::new(reason, text)
 }
 
-/// Combines the failures of all addresses into one. A response, even a refusal, says more about the target than a
-/// timeout, and a timeout more than an address family that this machine does not have.
+/// Combines the failures of all addresses. A refusal tells more about the target than a timeout, and a timeout tells more
+/// than an address family that this machine does not have.
 fn summarize_failures(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
     let telling = |reason| match reason {
-        // Nothing was tried.
+        // The exporter could not try any address.
         Reason::Limit => 3,
         Reason::Refused => 2,
         Reason::Timeout => 1,
@@ -165,7 +165,7 @@ fn summarize_failures(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failu
 }
 
 impl AddressFamily {
-    fn accepts(self, address: SocketAddr) -> bool {
+    fn includes(self, address: SocketAddr) -> bool {
         match self {
             Self::Any => true,
             Self::Ip4 => address.is_ipv4(),

@@ -1,4 +1,4 @@
-//! Warnings about files with secrets that every user of the machine can read.
+//! Warnings about secret files that every user of the machine can read.
 
 use std::{
     collections::HashMap,
@@ -10,19 +10,19 @@ use parking_lot::Mutex;
 
 use super::bounded_file::{self, FileVersion};
 
-/// Files with secrets that everybody can read, each warned of once until it changes.
+/// Versions of the secret files that a warning was logged for. The next warning follows after a change of the file.
 #[derive(Debug, Default)]
 pub(crate) struct ExposedSecrets(Mutex<HashMap<PathBuf, FileVersion>>);
 
 impl ExposedSecrets {
-    /// Warns in the log of a file that was just read.
-    pub(crate) fn warn(&self, path: &Path, found: &Metadata) {
-        let stamp = FileVersion::of(found);
+    /// Logs a warning if every user can read the file.
+    pub(crate) fn warn_if_exposed(&self, path: &Path, found: &Metadata) {
+        let stamp = FileVersion::from_metadata(found);
         let mut warned = self.0.lock();
         if warned.get(path).is_some_and(|known| *known == stamp) {
             return;
         }
-        match bounded_file::exposure(path, found) {
+        match bounded_file::exposure_advice(path, found) {
             Some(advice) => {
                 warned.insert(path.to_owned(), stamp);
                 drop(warned);

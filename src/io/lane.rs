@@ -1,8 +1,8 @@
-//! CPU-bound work whose amount a peer chooses, such as the key derivation of a login or a TLS handshake.
+//! Lanes for CPU-bound work whose amount a peer chooses, such as the key derivation of a login or a TLS handshake.
 //!
-//! It runs on threads of its own, never on the event loop. A lane does one piece of work at a time, and of each host's
-//! pieces only one waits for its turn together with those of other hosts, so that a host that asks for much is waited
-//! for once and not once for each of its probes.
+//! A lane runs the work on a separate thread, one task at a time. Each host has a queue, and only the first task of each
+//! queue competes for the lane. A host with expensive tasks therefore delays other hosts by one task, not by one task for
+//! each of its probes.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// A thread's worth of such work.
+/// A lane: one task at a time.
 #[derive(Debug)]
 pub(crate) struct Lane {
     turn: Arc<Semaphore>,
@@ -34,31 +34,31 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Runs work on a thread when it is this host's turn. Work that has begun ends, even if its result is no longer
-    /// waited for.
+    /// Runs a task on a thread when it is the turn of the host. A task that has begun runs to its end, even if the caller
+    /// stops waiting.
     ///
     /// # Errors
-    /// `internal`: it panicked.
+    /// `internal`: the task panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         host: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let host = self.host(host).acquire_owned().await;
+        let host = self.host_queue(host).acquire_owned().await;
         let turn = Arc::clone(&self.turn).acquire_owned().await;
         let done = tokio::task::spawn_blocking(move || {
-            // Both held until the work ends, however long ago its run was given up.
+            // Both permits are held until the task ends, even if its run has ended.
             let _permits = (host, turn);
             work()
         });
         done.await.map_err(|error| Failure::from_error(Reason::Internal, "work on another thread broke off", &error))
     }
 
-    /// Drives a future of which any poll may be expensive: each runs in this lane.
+    /// Drives a future with expensive polls: each poll is a task of this lane.
     ///
     /// # Errors
-    /// `internal`: it panicked.
-    pub(crate) async fn drive<F>(&self, host: &str, future: F) -> Result<F::Output, Failure>
+    /// `internal`: the task panicked.
+    pub(crate) async fn drive_future<F>(&self, host: &str, future: F) -> Result<F::Output, Failure>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -75,21 +75,22 @@ impl Lane {
         }
     }
 
-    fn host(&self, name: &str) -> Arc<Semaphore> {
+    fn host_queue(&self, name: &str) -> Arc<Semaphore> {
         let mut hosts = self.hosts.lock();
-        // Permits and waiting runs hold a host's semaphore, too.
+        // Permits and waiting tasks hold references to the semaphore of their host.
         hosts.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(hosts.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(1))))
     }
 }
 
-/// Polls a future once, and gives it back.
+/// Polls a future once and returns it.
 pub(crate) fn poll_once<F: Future + ?Sized>(mut future: Pin<Box<F>>, waker: &Waker) -> (Pin<Box<F>>, Poll<F::Output>) {
     let polled = future.as_mut().poll(&mut Context::from_waker(waker));
     (future, polled)
 }
 
-/// Tells the task that owns a future that it must be polled again. The task itself is woken for other reasons, too.
+/// Waker of a future. It records that the future must be polled again, and wakes the task that owns the future. The task
+/// may also wake for other reasons.
 struct Signal {
     is_woken: AtomicBool,
     task: AtomicWaker,
@@ -152,9 +153,9 @@ mod tests {
             7
         };
         let start = Instant::now();
-        assert_eq!(lane.drive("host", sleepy).await, Ok(7));
+        assert_eq!(lane.drive_future("host", sleepy).await, Ok(7));
         assert!(start.elapsed() >= Duration::from_millis(30));
-        assert_eq!(lane.drive("host", async { panic!("of the work") }).await.unwrap_err().reason, Reason::Internal);
+        assert_eq!(lane.drive_future("host", async { panic!("of the work") }).await.unwrap_err().reason, Reason::Internal);
         assert_eq!(lane.run("host", || 1).await, Ok(1), "a panic leaves the lane free");
     }
 }

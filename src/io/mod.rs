@@ -1,4 +1,4 @@
-//! The resources of a run: connections, TLS, HTTP, secret files, and the threads for calls that block.
+//! Resources of a run: connections, TLS, HTTP, secret files, and threads for blocking calls.
 
 pub mod address;
 pub(crate) mod bounded_file;

@@ -1,7 +1,7 @@
-//! What probes share because it is costly: the system's TLS roots, TLS clients, and threads for what blocks.
+//! Resources that all probes share: TLS clients, and bounded threads for blocking calls.
 //!
-//! What blocks may hang, and nothing can cancel it then: a look-up at a dead nameserver, a file of a dead mount. Each
-//! sort has room of its own, so that none takes the threads of another, nor those that write the state.
+//! A blocking call may hang and can't be cancelled: a lookup at a dead nameserver, a read from a dead mount. Each sort of
+//! call has its own permits, so that hanging calls of one sort leave the threads of the other sorts free.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -10,39 +10,39 @@ use tokio::sync::Semaphore;
 pub(crate) use super::{lane::Lane, single_flight::SingleFlight, turn::Turns};
 use crate::{
     io::{exposed_secrets::ExposedSecrets, tls},
-    model::{redaction::Registry, secret::Secret},
+    model::{redaction::SecretRegistry, secret::Secret},
 };
 
-/// Names being looked up at once: so many less one may have a nameserver that is silent.
+/// Maximum number of concurrent DNS lookups. All but one may hang without blocking the others.
 const MAX_LOOKUPS: usize = 128;
-/// Small files (secrets, certificates) being read at once.
+/// Maximum number of concurrent reads of small files (secrets, certificates).
 const MAX_FILE_READS: usize = 64;
-/// Runs of `backups` probes that list or read at once.
+/// Maximum number of concurrent runs of `backups` probes.
 const MAX_BACKUP_READS: usize = 64;
 
-/// Heavy facts being judged at once: this is computing, so that more threads would only take turns.
+/// Maximum number of threads that judge large facts. Judging is CPU-bound, so that more threads would not help.
 const MAX_JUDGING: usize = 2;
 
-/// So many threads may block: all of the above, and some that write the state and read the configuration.
+/// Maximum number of blocking threads: all of the above, and a reserve for the state file and the configuration.
 pub const THREADS: usize = MAX_LOOKUPS + MAX_FILE_READS + MAX_BACKUP_READS + MAX_JUDGING + LANES + 16;
-/// Lanes of [`Resources`]; each occupies a thread while it has work.
+/// Number of lanes of [`Resources`]. A lane occupies a thread while it has work.
 const LANES: usize = 3;
 
-/// One for the process, handed to every probe.
+/// Shared resources of the process.
 #[derive(Debug)]
 pub struct Resources {
-    /// The addresses of names, with port 0.
+    /// DNS lookups. The addresses have port 0.
     pub(crate) names: SingleFlight<String, Vec<SocketAddr>>,
     pub(crate) secrets: SingleFlight<PathBuf, Secret>,
-    /// Secrets of all probes, hidden wherever a target is quoted.
-    pub(crate) registry: Arc<Registry>,
-    /// Files with secrets that everybody can read.
+    /// Secrets of all probes, for redaction.
+    pub(crate) registry: Arc<SecretRegistry>,
+    /// Warnings about secret files that every user can read.
     pub(crate) exposed: Arc<ExposedSecrets>,
     pub(crate) backups: Arc<Semaphore>,
-    /// Turns at a decompressor with a large window, which takes 128 MiB.
+    /// Turns for the decompressor with a large window, which takes 128 MiB.
     pub(crate) large_windows: Turns,
     pub(crate) judging: Arc<Semaphore>,
-    /// TLS clients, the authorities that they trust, and the lane of their handshakes.
+    /// TLS clients, trusted authorities, and the lane of handshakes.
     pub(crate) tls: Arc<tls::Cache>,
     /// Key derivations of logins with a usual number of iterations.
     pub(crate) light_logins: Lane,
@@ -52,17 +52,17 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        let room = |threads| Arc::new(Semaphore::new(threads));
-        let files = room(MAX_FILE_READS);
+        let permits = |threads| Arc::new(Semaphore::new(threads));
+        let files = permits(MAX_FILE_READS);
         let exposed = Arc::<ExposedSecrets>::default();
         Self {
-            names: SingleFlight::new(room(MAX_LOOKUPS)),
+            names: SingleFlight::new(permits(MAX_LOOKUPS)),
             secrets: SingleFlight::new(Arc::clone(&files)),
             registry: Arc::default(),
             exposed: Arc::clone(&exposed),
-            backups: room(MAX_BACKUP_READS),
+            backups: permits(MAX_BACKUP_READS),
             large_windows: Turns::default(),
-            judging: room(MAX_JUDGING),
+            judging: permits(MAX_JUDGING),
             tls: Arc::new(tls::Cache::new(files, exposed)),
             light_logins: Lane::default(),
             heavy_logins: Lane::default(),

@@ -1,4 +1,4 @@
-//! Secrets in files: read at each use, so that a rotated one is picked up without a restart.
+//! Secret files. They are read at each use, so that a rotated secret takes effect without a restart.
 
 use std::path::{Path, PathBuf};
 
@@ -18,24 +18,23 @@ use std::{io, sync::Arc};
 #[serde(transparent)]
 pub struct SecretFile(pub PathBuf);
 
-/// Larger than any password or token, small enough to never hurt.
+/// Maximum size of a secret file.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 impl SecretFile {
-    /// Reads the secret; one line end at its end is not part of it. Runs that read the same file at the same time
-    /// read it once.
+    /// Reads the secret, without a line break at the end of the file. Concurrent runs share one read of a file.
     ///
     /// # Errors
-    /// `not_found`, `permission`, `too_large` or `auth` (empty, no file or not UTF-8), naming the file.
+    /// `not_found`, `permission`, `too_large` or `auth` (empty, not a regular file or not UTF-8). The text names the file.
     pub async fn read(&self, shared: &Resources) -> Result<Secret, Failure> {
         let (path, warned) = (self.0.clone(), Arc::clone(&shared.exposed));
-        shared.secrets.run(self.0.clone(), move || read(&path, &warned)).await
+        shared.secrets.run(self.0.clone(), move || read_secret_file(&path, &warned)).await
     }
 }
 
-fn read(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Failure> {
+fn read_secret_file(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Failure> {
     let shown = path.display();
-    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| {
+    let (bytes, found) = bounded_file::read_with_metadata(path, MAX_SECRET_BYTES).map_err(|refusal| {
         let reason = match &refusal {
             Refusal::Io(error) if error.kind() == io::ErrorKind::NotFound => Reason::NotFound,
             Refusal::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Reason::Permission,
@@ -44,9 +43,9 @@ fn read(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Failure> {
         };
         Failure::new(reason, format!("secret file {shown} {refusal}"))
     })?;
-    exposed.warn(path, &found);
+    exposed.warn_if_exposed(path, &found);
     let wrong = |why: &str| Failure::new(Reason::Auth, format!("secret file {shown} {why}"));
-    // The error of the conversion holds the bytes: it is not told.
+    // The error of the conversion contains the bytes, so it must not be displayed.
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text: was it saved as UTF-16?"))?;
     let secret = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     if secret.is_empty() {
@@ -55,23 +54,23 @@ fn read(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Failure> {
     Ok(Secret::from(secret.to_owned()))
 }
 
-/// Two keys for one secret: written in place (usually as `${NAME}`) or in a file. At most one is set.
+/// Source of a secret with two keys in the settings: the secret itself (usually as `${NAME}`) or a file.
 #[derive(Clone, Debug)]
 pub enum SecretSource<'a> {
-    /// Written in the configuration.
+    /// Secret in the configuration.
     Inline(&'a Secret),
-    /// In a file.
+    /// Secret in a file.
     File(&'a SecretFile),
 }
 
 impl<'a> SecretSource<'a> {
-    /// The one that is set; kinds refuse two of them when they validate.
+    /// Selects the configured key. Kinds reject settings with both keys.
     #[must_use]
-    pub fn of(inline: Option<&'a Secret>, file: Option<&'a SecretFile>) -> Option<Self> {
+    pub fn from_settings(inline: Option<&'a Secret>, file: Option<&'a SecretFile>) -> Option<Self> {
         inline.map(Self::Inline).or_else(|| file.map(Self::File))
     }
 
-    /// The secret as it is now.
+    /// Reads the current secret.
     ///
     /// # Errors
     /// As [`SecretFile::read`].

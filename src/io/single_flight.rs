@@ -1,8 +1,8 @@
-//! Blocking work that can't be canceled, such as opening a file on a dead mount. Each piece of work has a thread; the
-//! number of threads is bounded, and for each key at most one is busy.
+//! Blocking work that can't be cancelled, such as opening a file on a dead mount. Each task occupies a thread. The number
+//! of threads is bounded, and each key occupies at most one of them.
 //!
-//! A run that asks for a key joins the work that is in flight for it. Work that hangs therefore occupies one thread,
-//! however many runs have given up waiting for it.
+//! A run that requests a key joins the task that is in flight for it. A hanging task therefore occupies one thread,
+//! regardless of the number of runs that have given up waiting for it.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// See the module.
+/// Tasks in flight, one for each key.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<K, T> {
     permits: Arc<Semaphore>,
@@ -21,20 +21,20 @@ pub(crate) struct SingleFlight<K, T> {
 type InFlight<K, T> = HashMap<K, Pending<T>>;
 type Pending<T> = watch::Receiver<Option<Result<T, Failure>>>;
 
-/// Removes the work from the list when it ends, also by a panic.
-struct Entry<K: Eq + Hash, T>(Arc<Mutex<InFlight<K, T>>>, K);
+/// Removes a task from the list when it ends or panics.
+struct InFlightGuard<K: Eq + Hash, T>(Arc<Mutex<InFlight<K, T>>>, K);
 
 impl<K, T> SingleFlight<K, T>
 where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Nothing in flight. The permits bound the busy threads; other instances may share them.
+    /// Creates an empty list. The permits bound the number of threads; other instances may share them.
     pub(crate) fn new(permits: Arc<Semaphore>) -> Self {
         Self { permits, in_flight: Arc::default() }
     }
 
-    /// The result of this work, or of work for the same key that is in flight already.
+    /// Returns the result of the task in flight for the key, or runs this task if there is none.
     pub(crate) async fn run(
         &self,
         key: K,
@@ -45,7 +45,7 @@ where
             Some(pending) => pending,
             None => self.start_work(key, work).await?,
         };
-        // Without a result there was a panic, or the program ends.
+        // A missing result means that the task panicked or the program ends.
         let result = pending.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
         result.unwrap_or_else(|| Err(work_aborted()))
     }
@@ -57,19 +57,19 @@ where
     ) -> Result<Pending<T>, Failure> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| work_aborted())?;
         let mut in_flight = self.in_flight.lock();
-        // Begun by another run while this one waited for permits.
+        // Another run may have begun the task while this one waited for a permit.
         if let Some(pending) = in_flight.get(&key) {
             return Ok(pending.clone());
         }
         let (tell, pending) = watch::channel(None);
         in_flight.insert(key.clone(), pending.clone());
-        let entry = Entry(Arc::clone(&self.in_flight), key);
+        let entry = InFlightGuard(Arc::clone(&self.in_flight), key);
         tokio::task::spawn_blocking(move || {
-            // The permit and the entry are held until the work ends, even if every run has given up waiting for it.
+            // The permit and the entry are held until the task ends, even if every run has given up waiting for it.
             let (permit, entry) = (permit, entry);
             let result = work();
-            // Both are released before the result is sent: a caller that has the result finds a free permit, and its
-            // next request starts new work.
+            // Both are released before the result is sent: a caller with a result finds a free permit, and its next
+            // request starts a new task.
             drop((entry, permit));
             let _ = tell.send(Some(result));
         });
@@ -77,7 +77,7 @@ where
     }
 }
 
-impl<K: Eq + Hash, T> Drop for Entry<K, T> {
+impl<K: Eq + Hash, T> Drop for InFlightGuard<K, T> {
     fn drop(&mut self) {
         self.0.lock().remove(&self.1);
     }

@@ -1,4 +1,4 @@
-//! Turns at something of which the process can afford one, over several runs of a probe.
+//! Turns for a resource that the process can afford only once. A turn may last for several runs of a probe.
 
 use std::{
     fmt,
@@ -9,18 +9,18 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Hands out one turn after the other, in the order in which they were asked for.
+/// Queue of turns. Turns are granted in the order of their requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns {
     permit: Arc<Semaphore>,
     first: Duration,
 }
 
-/// A turn, or a place in the queue for it; dropping it gives it back.
+/// A turn, or a position in the queue. Dropping the value ends the turn or leaves the queue.
 pub(crate) struct Turn {
     turns: Turns,
     state: TurnState,
-    /// How long the turn lasts while others wait.
+    /// Duration of the turn while others wait.
     length: Duration,
 }
 
@@ -29,10 +29,10 @@ enum TurnState {
     Held { since: Instant, _permit: OwnedSemaphorePermit },
 }
 
-/// Length of a first turn.
+/// Duration of the first turn.
 const FIRST_TURN: Duration = Duration::from_secs(15 * 60);
-/// Work that a turn was too short for starts over in a turn twice as long, up to this length.
-const LONGEST_TURN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum duration of a turn. Each turn is twice as long as the one before, because interrupted work starts over.
+const MAX_TURN: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Default for Turns {
     fn default() -> Self {
@@ -41,23 +41,23 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Joins the queue.
-    pub(crate) fn join(&self) -> Turn {
-        Turn { turns: self.clone(), state: self.queued(), length: self.first }
+    /// Requests a turn.
+    pub(crate) fn join_queue(&self) -> Turn {
+        Turn { turns: self.clone(), state: self.enqueue(), length: self.first }
     }
 
-    fn queued(&self) -> TurnState {
+    fn enqueue(&self) -> TurnState {
         TurnState::Queued(Arc::clone(&self.permit).acquire_owned().boxed())
     }
 
     #[cfg(test)]
-    pub(crate) fn of(first: Duration) -> Self {
+    pub(crate) fn with_first_turn(first: Duration) -> Self {
         Self { first, ..Self::default() }
     }
 }
 
 impl Turn {
-    /// Whether the turn has come; otherwise it keeps its place in the queue.
+    /// Whether the turn has come. Otherwise the request keeps its position in the queue.
     pub(crate) fn has_come(&mut self) -> bool {
         if let TurnState::Queued(queued) = &mut self.state
             && let Some(Ok(permit)) = queued.now_or_never()
@@ -67,19 +67,18 @@ impl Turn {
         matches!(self.state, TurnState::Held { .. })
     }
 
-    /// Gives the turn to the next in the queue once it has lasted its time, and joins the queue again; returns whether
-    /// it did.
+    /// Ends the turn once its duration is over, and joins the queue again. Returns whether the turn ended.
     pub(crate) fn pass_on(&mut self) -> bool {
         if !matches!(self.state, TurnState::Held { since, .. } if since.elapsed() >= self.length) {
             return false;
         }
-        // The order counts: the permit that is given back goes to the head of the queue, and only an empty queue
-        // leaves it to the request that follows.
-        self.state = self.turns.queued();
+        // The order matters: the released permit goes to the head of the queue, and only an empty queue leaves it to the
+        // request that follows.
+        self.state = self.turns.enqueue();
         if self.has_come() {
             return false;
         }
-        self.length = (self.length * 2).min(LONGEST_TURN);
+        self.length = (self.length * 2).min(MAX_TURN);
         true
     }
 }
@@ -99,8 +98,8 @@ mod tests {
 
     #[test]
     fn turns_go_round_in_the_order_of_the_queue() {
-        let turns = Turns::of(Duration::ZERO);
-        let [mut a, mut b, mut c] = std::array::from_fn(|_| turns.join());
+        let turns = Turns::with_first_turn(Duration::ZERO);
+        let [mut a, mut b, mut c] = std::array::from_fn(|_| turns.join_queue());
         assert!(a.has_come() && !b.has_come() && !c.has_come());
         assert!(a.pass_on() && !a.has_come());
         assert!(!c.has_come() && b.has_come(), "first come, first served");
@@ -113,8 +112,8 @@ mod tests {
 
     #[test]
     fn a_turn_lasts_its_time_and_one_that_was_too_short_is_followed_by_a_longer_one() {
-        let turns = Turns::of(Duration::from_millis(20));
-        let (mut a, mut b) = (turns.join(), turns.join());
+        let turns = Turns::with_first_turn(Duration::from_millis(20));
+        let (mut a, mut b) = (turns.join_queue(), turns.join_queue());
         assert!(a.has_come() && !b.has_come() && !a.pass_on());
         std::thread::sleep(Duration::from_millis(20));
         assert!(a.pass_on() && b.has_come());

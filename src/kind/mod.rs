@@ -147,7 +147,7 @@ pub struct RunReport {
 impl KindEntry {
     /// Creates the registry entry of a probe kind.
     #[must_use]
-    pub fn of<K: Kind>() -> Self {
+    pub fn new<K: Kind>() -> Self {
         Self {
             name: K::NAME,
             phases: K::PHASES,
@@ -180,8 +180,8 @@ fn read_probe<K: Kind>(
         })
         .collect();
     let kind: K = settings.read_renamed(K::RENAMED, problems)?;
-    let wants: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.wants()).collect();
-    if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_wants(&wants)) {
+    let requests: Vec<_> = ready.iter().flatten().flat_map(|ready| ready.check.requested_facts()).collect();
+    if let Err(invalid) = kind.validate(&timing).and_then(|()| kind.validate_requests(&requests)) {
         problems.push_invalid(settings, invalid);
         return None;
     }
@@ -198,9 +198,9 @@ fn read_probe<K: Kind>(
 
 impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
     fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid> {
-        let wants = self.checks.iter().flat_map(|check| check.wants()).collect();
-        let configured_secrets = shared.registry.hold(self.kind.sent_secrets());
-        let probe = self.kind.build(wants, shared)?;
+        let requests = self.checks.iter().flat_map(|check| check.requested_facts()).collect();
+        let configured_secrets = shared.registry.register(self.kind.sent_secrets());
+        let probe = self.kind.build(requests, shared)?;
         let (checks, file_secrets) = (Arc::new(Mutex::new(self.checks)), Mutex::default());
         Ok(Arc::new(Runner {
             probe,
@@ -213,7 +213,7 @@ impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
     }
 
     fn privileges(&self) -> Vec<Vec<Privilege>> {
-        self.checks.iter().map(|check| K::privileges(&check.wants())).collect()
+        self.checks.iter().map(|check| K::privileges(&check.requested_facts())).collect()
     }
 }
 
@@ -248,37 +248,37 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     ///
     /// # Errors
     /// The invalid key with an explanation.
-    fn validate_wants(&self, wants: &[WantOf<Self>]) -> Result<(), Invalid> {
-        let _ = wants;
+    fn validate_requests(&self, requests: &[RequestOf<Self>]) -> Result<(), Invalid> {
+        let _ = requests;
         Ok(())
     }
 
     /// The privileges that the probe's account needs at its target to fetch these facts.
-    fn privileges(wants: &[WantOf<Self>]) -> Vec<Privilege> {
-        let _ = wants;
+    fn privileges(requests: &[RequestOf<Self>]) -> Vec<Privilege> {
+        let _ = requests;
         Vec::new()
     }
 
     /// Returns the secrets in the settings that a run sends to its target. They are redacted in every text that quotes
-    /// the target. Secrets from files are registered with `Context::hide` when they are read.
+    /// the target. Secrets from files are registered with `Context::register_secrets` when they are read.
     fn sent_secrets(&self) -> SentSecrets {
         SentSecrets::default()
     }
 
-    /// Builds the probe. `wants` lists the facts that the checks need, so that the probe collects no others.
+    /// Builds the probe. `requests` lists the facts that the checks need, so that the probe collects no others.
     ///
     /// Files that may rotate (keys, passwords, CA bundles) are read at each use, not here.
     ///
     /// # Errors
     /// The invalid key with an explanation.
-    fn build(self, wants: Vec<WantOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
+    fn build(self, requests: Vec<RequestOf<Self>>, shared: &Arc<Resources>) -> Result<Self::Probe, Invalid>;
 }
 
 /// Facts of a probe kind.
 pub type FactsOf<K> = <<K as Kind>::Probe as Probe>::Facts;
 
 /// Type of the facts that checks can request from a probe kind.
-pub type WantOf<K> = <FactsOf<K> as Facts>::Want;
+pub type RequestOf<K> = <FactsOf<K> as Facts>::Request;
 
 /// A check kind, with its settings as fields.
 pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSchema + 'static {
@@ -326,7 +326,7 @@ pub struct ParsedCheck<F: Facts> {
 impl<F: Facts> CheckEntry<F> {
     /// Creates the registry entry of a check kind.
     #[must_use]
-    pub const fn of<K: CheckKind<F>>() -> Self {
+    pub const fn new<K: CheckKind<F>>() -> Self {
         Self {
             descriptor: CheckDescriptor {
                 name: K::NAME,

@@ -16,7 +16,7 @@ use crate::{
         failure::Failure,
         metric::Sample,
         observation::{Facts, Incomplete, Observation, Timing},
-        redaction::{Held, Quoting, Redactor},
+        redaction::{Quoting, Redactor, RegisteredSecrets},
         text,
         verdict::Verdict,
         words::{Outcome, Phase, Reason},
@@ -30,9 +30,9 @@ pub(super) struct Runner<P: Probe> {
     pub(super) probe: P,
     pub(super) checks: Arc<SharedChecks<P::Facts>>,
     /// Secrets in the settings, which the target may echo.
-    pub(super) configured_secrets: Held,
+    pub(super) configured_secrets: RegisteredSecrets,
     /// Secrets that the last run read from files.
-    pub(super) file_secrets: Mutex<Vec<Held>>,
+    pub(super) file_secrets: Mutex<Vec<RegisteredSecrets>>,
     pub(super) timing: Timing,
     pub(super) shared: Arc<Resources>,
 }
@@ -44,12 +44,12 @@ impl<P: Probe> Job for Runner<P> {
 
     fn limits(&self) -> Vec<CheckLimits> {
         let label = |mut sample| {
-            self.probe.label_limit(&mut sample);
+            self.probe.add_probe_labels(&mut sample);
             sample
         };
         let of = |check: &dyn Check<P::Facts>| CheckLimits {
             measures: check.limits(),
-            samples: check.constants().into_iter().map(label).collect(),
+            samples: check.constant_samples().into_iter().map(label).collect(),
         };
         self.checks().iter().map(|check| of(&**check)).collect()
     }
@@ -74,7 +74,7 @@ impl<P: Probe> Job for Runner<P> {
                 facts,
             };
             self.quoting().sync_scope(|| report.bound_labels());
-            self.redact(|redactor| report.redact(redactor));
+            self.with_redactor(|redactor| report.redact(redactor));
             report
         })
     }
@@ -96,12 +96,12 @@ impl<P: Probe> Runner<P> {
         self.checks.lock()
     }
 
-    fn redact(&self, work: impl FnOnce(&Redactor<'_>)) {
+    fn with_redactor(&self, work: impl FnOnce(&Redactor<'_>)) {
         let read = self.file_secrets.lock();
-        self.shared.registry.redact(read.iter().chain([&self.configured_secrets]), work);
+        self.shared.registry.with_redactor(read.iter().chain([&self.configured_secrets]), work);
     }
 
-    /// The secrets that must not show in part where a text of the target is cut.
+    /// Secrets to redact before a text of the target is cut.
     fn quoting(&self) -> Quoting {
         Quoting::new(Arc::clone(&self.shared.registry))
     }
@@ -147,7 +147,7 @@ impl<P: Probe> Runner<P> {
         let outcome = tokio::time::timeout(self.timing.timeout, run).await;
         let elapsed = start.elapsed();
         let phases = cx.phases();
-        let read = cx.take_held();
+        let read = cx.take_registered_secrets();
         if !read.is_empty() {
             *self.file_secrets.lock() = read;
         }
@@ -178,7 +178,7 @@ impl RunReport {
         let samples = self.samples.iter_mut().chain(self.verdicts.iter_mut().flat_map(|verdict| &mut verdict.samples));
         for label in samples.flat_map(|sample| &mut sample.labels) {
             if let Cow::Owned(text) = label {
-                *text = text::name(std::mem::take(text));
+                *text = text::bounded_name(std::mem::take(text));
             }
         }
     }
@@ -188,18 +188,18 @@ impl RunReport {
         let Self { failure, samples, verdicts, facts, .. } = self;
         let details = failure.iter_mut().map(|failure| &mut failure.detail);
         let summaries = verdicts.iter_mut().map(|verdict| &mut verdict.summary);
-        details.chain(summaries).for_each(|text| _ = redactor.hide(text));
+        details.chain(summaries).for_each(|text| _ = redactor.redact(text));
         redact_labels(samples, redactor);
         for verdict in verdicts {
             redact_labels(&mut verdict.samples, redactor);
             for subject in verdict.measures.iter_mut().filter_map(|measure| measure.subject.as_mut()) {
                 let mut text = std::mem::take(subject).into_string();
-                redactor.hide(&mut text);
+                redactor.redact(&mut text);
                 *subject = text.into();
             }
         }
         if let Some(facts) = facts {
-            redactor.hide_all(facts);
+            redactor.redact_document(facts);
             text::make_visible(facts);
         }
     }
@@ -211,7 +211,7 @@ fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
     let mut is_foreign = false;
     for label in samples.iter_mut().flat_map(|sample| &mut sample.labels) {
         if let Cow::Owned(text) = label {
-            redactor.hide(text);
+            redactor.redact(text);
             is_foreign = true;
         }
     }

@@ -32,17 +32,17 @@ enum Acts {
 struct Nothing {}
 
 impl Facts for Nothing {
-    type Want = ();
+    type Request = ();
 }
 
 impl Kind for Acts {
     const NAME: &'static str = "acts";
     const PHASES: &'static [Phase] = &[Phase::Connect, Phase::Request];
     const DOC: &'static str = "";
-    const CHECKS: &'static [CheckEntry<Nothing>] = &[CheckEntry::of::<Health>(), CheckEntry::of::<Rash>()];
+    const CHECKS: &'static [CheckEntry<Nothing>] = &[CheckEntry::new::<Health>(), CheckEntry::new::<Rash>()];
     type Probe = Self;
 
-    fn build(self, _wants: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
+    fn build(self, _requests: Vec<()>, _shared: &Arc<Resources>) -> Result<Self, Invalid> {
         Ok(self)
     }
 }
@@ -89,12 +89,12 @@ async fn run(acts: Acts) -> RunReport {
 }
 
 /// Runs a probe while another probe has registered secrets.
-async fn run_beside(acts: Acts, hidden: SentSecrets) -> RunReport {
+async fn run_beside(acts: Acts, secrets: SentSecrets) -> RunReport {
     let second = Duration::from_secs(1);
     let timing = Timing { interval: second * 10, retry_interval: second * 10, timeout: second * 2 };
     let checks: Vec<Box<dyn Check<Nothing>>> = vec![Box::new(Health {}), Box::new(Rash {}), Box::new(Health {})];
     let shared = Arc::<Resources>::default();
-    let (_other, written) = (shared.registry.hold(hidden), shared.registry.hold(SentSecrets::default()));
+    let (_other, written) = (shared.registry.register(secrets), shared.registry.register(SentSecrets::default()));
     let checks = Arc::new(Mutex::new(checks));
     Runner { probe: acts, checks, configured_secrets: written, file_secrets: Mutex::default(), timing, shared }
         .run(Detail::Verdicts)
@@ -147,9 +147,9 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for way in 0..WAYS {
             let echo = encoded(&secret, &user, way, &choices);
-            let mut hidden = SentSecrets::default();
-            hidden.secret(&secret);
-            let report = runtime.block_on(run_beside(Acts::Echo(echo.clone()), hidden));
+            let mut secrets = SentSecrets::default();
+            secrets.add_credential(&secret);
+            let report = runtime.block_on(run_beside(Acts::Echo(echo.clone()), secrets));
             let detail = report.failure.as_ref().unwrap().detail.clone();
             prop_assert!(detail.matches("<hidden>").count() >= 2, "way {way}: {secret:?} in {detail:?}");
             // A short encoding of the secret may be part of the surrounding text.

@@ -1,7 +1,7 @@
-//! Vocabulary of judging: what a check is, what it says and what it needs to say it.
+//! Trait `Check`: judges the facts of a run.
 //!
-//! A check is pure: facts in, verdict out. It may keep a window of what it saw, and knows no clock but the
-//! observation's.
+//! A check is pure: it does no I/O and has no clock. The time of a run comes with the observation. A check may keep a
+//! window of earlier runs.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -13,57 +13,56 @@ use super::{
 };
 use crate::model::measure::Measure;
 
-/// Judges facts of the type `F`; to add one, write one file and add one line to the list of each probe kind that
-/// can feed it (`Kind::CHECKS`).
+/// A check on facts of the type `F`. The list `Kind::CHECKS` of a probe kind contains the checks on its facts.
 pub trait Check<F: Facts>: Send + Sync {
-    /// The verdict on one run. Every run is shown to every check, failed runs too.
+    /// Judges one run. The runner passes every run to every check, including failed runs.
     fn judge(&mut self, seen: &Observation<F>) -> Verdict;
 
-    /// What the probe must bring for this check, beyond what it brings anyway.
-    fn wants(&self) -> Vec<F::Want> {
+    /// Facts that this check needs and a probe fetches only on request.
+    fn requested_facts(&self) -> Vec<F::Request> {
         Vec::new()
     }
 
-    /// The limits as measures without a value (NaN): the generic families serve them from the first scrape.
+    /// Configured limits as measures without a value (NaN). The generic families serve them from the first scrape.
     fn limits(&self) -> Vec<Measure> {
         Vec::new()
     }
 
-    /// Samples of named families that never change: limits that have a family of their own, windows.
-    fn constants(&self) -> Vec<Sample> {
+    /// Constant samples of named families: the length of the window, and limits that have a family of their own.
+    fn constant_samples(&self) -> Vec<Sample> {
         Vec::new()
     }
 
-    /// What must survive a restart, if anything. It contains no text of the target: it is written without redaction,
-    /// which takes seconds for a large window and would hold up the probes.
+    /// State that must survive a restart. It must contain no text of the target, because the state file is written
+    /// without redaction: redaction of a large window takes seconds and would delay the probes.
     fn save(&self) -> Option<Box<RawValue>> {
         None
     }
 
-    /// Takes back what [`Check::save`] gave, perhaps long ago and from an older version: what doesn't fit is
-    /// dropped, and nothing is claimed about the time in between.
+    /// Restores a state that [`Check::save`] returned, perhaps long ago and in an older version of the program. Unreadable
+    /// state is discarded. The check must not assume anything about the time since then.
     fn restore(&mut self, saved: &RawValue) {
         let _ = saved;
     }
 }
 
-/// A window as [`Check::save`] returns it.
+/// Serializes a window for [`Check::save`].
 #[must_use]
 pub fn to_saved<T: Serialize>(window: &T) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(window).ok()
 }
 
-/// A saved window, or an empty one if the saved one can't be read.
+/// Reads a saved window; returns an empty window if the saved one is unreadable.
 #[must_use]
 pub fn from_saved<T: DeserializeOwned + Default>(saved: &RawValue) -> T {
     serde_json::from_str(saved.get()).unwrap_or_default()
 }
 
-/// Everything that a check exposes before it has judged anything.
+/// Limits and constant samples of a check. They are exposed before the first run, too.
 #[derive(Clone, Debug, Default)]
 pub struct CheckLimits {
     /// See [`Check::limits`].
     pub measures: Vec<Measure>,
-    /// See [`Check::constants`].
+    /// See [`Check::constant_samples`].
     pub samples: Vec<Sample>,
 }

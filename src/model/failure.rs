@@ -1,47 +1,47 @@
-//! Failures: why something could not be observed, and which setting is wrong.
+//! Failures of runs, and invalid settings.
 
 use super::{text::one_line, words::Reason};
 
-/// A rule broken by otherwise well-formed settings.
+/// A violated rule between settings that are well-formed one by one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// The key that carries the mistake, where it is one.
+    /// The invalid key, if the rule concerns a single key.
     pub key: Option<&'static str>,
-    /// What is wrong and what to do.
+    /// Description of the error and its remedy.
     pub message: String,
 }
 
 impl Invalid {
-    /// A mistake at a key.
+    /// Creates an error at a key.
     pub fn at(key: &'static str, message: impl Into<String>) -> Self {
         Self { key: Some(key), message: message.into() }
     }
 }
 
-/// Why something could not be observed: a word for labels, prose for people.
+/// Cause of a failed operation: a reason for labels, and a text for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Failure {
-    /// From the closed list; becomes a label.
+    /// Reason from the closed list. It becomes a label.
     pub reason: Reason,
-    /// For the log and the API; never a label, never a secret.
+    /// Text for the log and the API. It never becomes a label and never contains a secret.
     pub detail: String,
 }
 
 impl Failure {
-    /// A failure with its story.
+    /// Creates a failure; the text is reduced to one line.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: one_line(detail) }
     }
 
-    /// A failure with the story of an error and of what caused it.
+    /// Creates a failure from an error and its chain of sources.
     pub fn from_error(reason: Reason, what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut detail = format!("{what}: {error}");
         let mut cause = error.source();
         while let Some(error) = cause {
             let text = error.to_string();
-            // Many libraries repeat the cause in their own text already.
+            // Many libraries repeat the text of the source in their own text.
             if !detail.contains(&text) {
                 detail.push_str(": ");
                 detail.push_str(&text);

@@ -1,7 +1,8 @@
-//! Vocabulary of limits: one bound on one measure, in one step or two.
+//! Limits: one bound on one measure, with one step or two.
 //!
-//! `max: 5%` fails beyond 5 %; `max: {warn: 1%, fail: 5%}` warns first. A limit itself is still good: `max` fails
-//! above it, `min` below it. Which way is worse is part of the type, so "warn beyond fail" dies while parsing.
+//! `max: 5%` fails above 5 %; `max: {warn: 1%, fail: 5%}` warns first. A value equal to the limit passes: `max` fails
+//! above it, `min` below it. The direction is part of the type, so that the parser rejects a warning step beyond the
+//! failing step.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -17,12 +18,12 @@ use crate::model::{
     units::{Period, Ratio, Size, Unit},
 };
 
-/// A bound that a value must not exceed.
+/// Upper limit.
 pub type Max<T> = Limit<T, Above>;
-/// A bound that a value must not fall below.
+/// Lower limit.
 pub type Min<T> = Limit<T, Below>;
 
-/// One bound on one measure; at least one of the steps is set.
+/// A limit with a warning step, a failing step, or both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limit<T, D> {
     warn: Option<T>,
@@ -30,16 +31,16 @@ pub struct Limit<T, D> {
     direction: PhantomData<D>,
 }
 
-/// Values above the limit are worse.
+/// Direction of an upper limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Above;
-/// Values below the limit are worse.
+/// Direction of a lower limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Below;
 
 /// The direction of a limit as a type.
 pub trait Direction {
-    /// The same as a value.
+    /// The direction as a value.
     const BOUND: Bound;
 }
 impl Direction for Above {
@@ -49,17 +50,17 @@ impl Direction for Below {
     const BOUND: Bound = Bound::Min;
 }
 
-/// What a limit can be set on: something with a size in a base unit.
+/// A quantity that a limit can bound.
 pub trait Amount: Copy {
     /// The unit of [`Amount::amount`].
     const UNIT: Unit;
-    /// The size in the base unit (seconds, bytes, a share of one).
+    /// The quantity in its base unit: seconds, bytes, a ratio.
     fn amount(self) -> f64;
 }
 impl Amount for Period {
     const UNIT: Unit = Unit::Seconds;
     fn amount(self) -> f64 {
-        self.seconds()
+        self.as_seconds()
     }
 }
 impl Amount for Size {
@@ -88,15 +89,15 @@ impl Amount for u32 {
 }
 
 impl<T: Amount, D: Direction> Limit<T, D> {
-    /// A limit with one step, the failing one: for defaults in code.
+    /// Creates a limit with a failing step only.
     #[must_use]
-    pub fn fail(limit: T) -> Self {
+    pub fn single(limit: T) -> Self {
         Self { warn: None, fail: Some(limit), direction: PhantomData }
     }
 
-    /// A limit with two steps, or none if they contradict each other.
+    /// Creates a limit with two steps; `None` if the warning step is not reached first.
     #[must_use]
-    pub fn steps(warn: T, fail: T) -> Option<Self> {
+    pub fn two_steps(warn: T, fail: T) -> Option<Self> {
         D::BOUND.is_beyond(fail.amount(), warn.amount()).then_some(Self {
             warn: Some(warn),
             fail: Some(fail),
@@ -104,49 +105,49 @@ impl<T: Amount, D: Direction> Limit<T, D> {
         })
     }
 
-    /// The step at which a value fails, in the base unit.
+    /// The failing step in the base unit.
     #[must_use]
     pub fn fail_at(&self) -> Option<f64> {
         self.fail.map(Amount::amount)
     }
 
-    /// The step at which a value warns, in the base unit.
+    /// The warning step in the base unit.
     #[must_use]
     pub fn warn_at(&self) -> Option<f64> {
         self.warn.map(Amount::amount)
     }
 
-    /// The furthest step that is set, in the base unit: where the headroom ends.
+    /// The failing step in the base unit, or the warning step if no other is set. The headroom is 0 there.
     #[must_use]
-    pub fn end(&self) -> f64 {
+    pub fn last_step(&self) -> f64 {
         self.fail_at().or(self.warn_at()).unwrap_or(f64::NAN)
     }
 
-    /// The steps that are set with their `level` label, in the base unit.
+    /// The configured steps in the base unit, each with its value of the label `level`.
     pub fn levels(&self) -> impl Iterator<Item = (&'static str, f64)> + use<T, D> {
         [("warn", self.warn_at()), ("fail", self.fail_at())].into_iter().filter_map(|(level, at)| Some((level, at?)))
     }
 
-    /// Sets a value against this limit; `name` is the `measure` label of its headroom.
+    /// Combines a value with this limit; `name` is the value of the label `measure`.
     #[must_use]
     pub fn measure(&self, name: &'static str, value: f64) -> Measure {
         self.measure_as(name, value, T::UNIT)
     }
 
-    /// The limit alone, before anything was measured.
+    /// The limit without a value, for [`Check::limits`](super::check::Check::limits).
     #[must_use]
     pub fn unmeasured(&self, name: &'static str) -> Measure {
         self.measure(name, f64::NAN)
     }
 
-    /// As [`Limit::measure`], for a value whose unit only the check knows.
+    /// Like [`Limit::measure`], with a unit that the type of the limit does not determine.
     #[must_use]
     pub fn measure_as(&self, name: &'static str, value: f64, unit: Unit) -> Measure {
         Measure { name, subject: None, value, unit, bound: D::BOUND, warn: self.warn_at(), fail: self.fail_at() }
     }
 }
 
-/// A lower and an upper limit on one value; each may be missing.
+/// An optional lower and an optional upper limit on one value.
 #[derive(Clone, Copy, Debug)]
 pub struct Range<T> {
     /// The lower limit.
@@ -156,7 +157,7 @@ pub struct Range<T> {
 }
 
 impl<T: Amount> Range<T> {
-    /// Whether there is no limit at all.
+    /// Whether both limits are absent.
     #[must_use]
     pub fn is_unbounded(&self) -> bool {
         self.min.is_none() && self.max.is_none()
@@ -165,16 +166,16 @@ impl<T: Amount> Range<T> {
     /// Whether no value can meet both limits.
     #[must_use]
     pub fn is_crossed(&self) -> bool {
-        self.min.as_ref().zip(self.max.as_ref()).is_some_and(|(min, max)| min.end() > max.end())
+        self.min.as_ref().zip(self.max.as_ref()).is_some_and(|(min, max)| min.last_step() > max.last_step())
     }
 
-    /// The value compared with each limit.
+    /// Combines a value with each limit.
     #[must_use]
     pub fn measures(&self, name: &'static str, value: f64) -> Vec<Measure> {
         self.measures_as(name, value, T::UNIT)
     }
 
-    /// As [`Range::measures`], for a value whose unit only the check knows.
+    /// Like [`Range::measures`], with a unit that the type of the limits does not determine.
     #[must_use]
     pub fn measures_as(&self, name: &'static str, value: f64, unit: Unit) -> Vec<Measure> {
         let min = self.min.as_ref().map(|min| min.measure_as(name, value, unit));
@@ -205,8 +206,8 @@ impl<'de, T: Amount + Deserialize<'de>, D: Direction> Deserialize<'de> for Limit
                 let Steps { warn, fail } = Steps::<T>::deserialize(MapAccessDeserializer::new(map))?;
                 match (warn, fail) {
                     (None, None) => Err(de::Error::custom("a limit needs `warn`, `fail` or both")),
-                    (Some(w), Some(f)) => Limit::steps(w, f).ok_or_else(|| {
-                        let (warn, fail) = (T::UNIT.show(w.amount()), T::UNIT.show(f.amount()));
+                    (Some(w), Some(f)) => Limit::two_steps(w, f).ok_or_else(|| {
+                        let (warn, fail) = (T::UNIT.format_value(w.amount()), T::UNIT.format_value(f.amount()));
                         let order = if D::BOUND == Bound::Max { "below" } else { "above" };
                         de::Error::custom(format!(
                             "`warn: {warn}` can never be seen before `fail: {fail}`: here warn must be {order} fail"
@@ -217,16 +218,16 @@ impl<'de, T: Amount + Deserialize<'de>, D: Direction> Deserialize<'de> for Limit
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                T::deserialize(de::value::StrDeserializer::new(text)).map(Limit::fail)
+                T::deserialize(de::value::StrDeserializer::new(text)).map(Limit::single)
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-                T::deserialize(de::value::U64Deserializer::new(number)).map(Limit::fail)
+                T::deserialize(de::value::U64Deserializer::new(number)).map(Limit::single)
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-                T::deserialize(de::value::I64Deserializer::new(number)).map(Limit::fail)
+                T::deserialize(de::value::I64Deserializer::new(number)).map(Limit::single)
             }
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
-                T::deserialize(de::value::F64Deserializer::new(number)).map(Limit::fail)
+                T::deserialize(de::value::F64Deserializer::new(number)).map(Limit::single)
             }
         }
 
@@ -301,13 +302,13 @@ mod tests {
 
     #[test]
     fn headroom_is_one_far_from_the_limit_zero_at_it_and_negative_beyond() {
-        let max = |v| Max::<f64>::fail(10.0).measure("m", v).headroom().unwrap();
+        let max = |v| Max::<f64>::single(10.0).measure("m", v).headroom().unwrap();
         assert_eq!((max(0.0), max(10.0), max(15.0)), (1.0, 0.0, -0.5));
-        let min = |v| Min::<f64>::fail(10.0).measure("m", v).headroom().unwrap();
+        let min = |v| Min::<f64>::single(10.0).measure("m", v).headroom().unwrap();
         assert_eq!((min(20.0), min(10.0), min(5.0), min(0.0)), (0.5, 0.0, -0.5, -1.0));
-        let zero = |v| Max::<f64>::fail(0.0).measure("m", v).headroom().unwrap();
+        let zero = |v| Max::<f64>::single(0.0).measure("m", v).headroom().unwrap();
         assert_eq!((zero(0.0), zero(3.0)), (1.0, -1.0));
         assert_eq!(max(f64::INFINITY), -1_000.0);
-        assert_eq!(Max::<f64>::fail(10.0).measure("m", f64::NAN).headroom(), None);
+        assert_eq!(Max::<f64>::single(10.0).measure("m", f64::NAN).headroom(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Measures: one value of a check and the limits that it is judged against.
+//! Measures: the values of a check and their limits.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,62 +11,62 @@ use super::{
     words::{Outcome, Reason},
 };
 
-/// One value and the limits it was judged against, in base units.
+/// One value and its limits, in base units.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measure {
-    /// The measure's word from the closed list of its check kind: `p95`, `age`, `utilization`. Becomes a label.
+    /// Name from the closed list of the check kind: `p95`, `age`, `utilization`. It becomes a label.
     pub name: &'static str,
-    /// Which of several things was measured: a pool, a JSON path. For sentences and the API, never a label.
+    /// The measured object, if a check measures several: a pool, a JSON path. For texts and the API, never a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Box<str>>,
     /// The value.
     pub value: f64,
-    /// How it is written for people.
+    /// Unit of the value.
     pub unit: Unit,
-    /// Which side is bad.
+    /// Direction of the limits.
     pub bound: Bound,
-    /// Beyond it the check warns.
+    /// Warning step.
     pub warn: Option<f64>,
-    /// Beyond it the check fails.
+    /// Failing step.
     pub fail: Option<f64>,
 }
 
 impl Measure {
-    /// The same measure, of one of several things. A long subject is cut.
+    /// Sets the measured object. A long name is cut.
     #[must_use]
-    pub fn of(mut self, subject: impl Into<String>) -> Self {
-        self.subject = Some(text::name(subject).into());
+    pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(text::bounded_name(subject).into());
         self
     }
 
-    /// The name for people, with the subject where there is one.
+    /// Name for texts, with the measured object if there are several.
     #[must_use]
-    pub fn label(&self) -> Cow<'static, str> {
+    pub fn display_name(&self) -> Cow<'static, str> {
         match &self.subject {
             Some(subject) => format!("{} of {subject}", self.name).into(),
             None => self.name.into(),
         }
     }
 
-    /// The steps that are set with their `level` label, in the base unit.
+    /// The configured steps in the base unit, each with its value of the label `level`.
     pub fn levels(&self) -> impl Iterator<Item = (&'static str, f64)> + use<> {
         [("warn", self.warn), ("fail", self.fail)].into_iter().filter_map(|(level, at)| Some((level, at?)))
     }
 
-    /// The end of a sentence about the value: the limit that it is beyond, or the next one that it is within.
+    /// End of a sentence about the value: the exceeded limit, or the next limit that the value meets.
     #[must_use]
-    pub fn against(&self) -> LimitPhrase<'_> {
+    pub fn limit_phrase(&self) -> LimitPhrase<'_> {
         LimitPhrase(self)
     }
 }
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}{}", self.label(), self.unit.shown(self.value), self.against())
+        write!(f, "{} is {}{}", self.display_name(), self.unit.display_value(self.value), self.limit_phrase())
     }
 }
 
-/// See [`Measure::against`].
+/// See [`Measure::limit_phrase`].
 #[derive(Clone, Copy, Debug)]
 pub struct LimitPhrase<'a>(&'a Measure);
 
@@ -90,40 +90,40 @@ impl fmt::Display for LimitPhrase<'_> {
             (_, Bound::Min) => "no less than",
             (_, Bound::Equals) => "as expected:",
         };
-        write!(f, ", {word} {}", measure.unit.shown(limit))
+        write!(f, ", {word} {}", measure.unit.display_value(limit))
     }
 }
 
-/// One measure that a check kind may report: an entry of its closed list.
+/// Declaration of a measure in the closed list of a check kind.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasureInfo {
     /// Value of the label `measure`.
     pub name: &'static str,
-    /// The base unit, which chooses the generic family.
+    /// Base unit. It selects the generic family.
     pub unit: Unit,
-    /// One sentence: the value's meaning.
+    /// Meaning of the value in one sentence.
     pub help: &'static str,
-    /// The named family that serves its value, instead of the generic one of its unit.
+    /// Named family that serves the value instead of the generic family.
     pub value_family: Option<&'static Family>,
-    /// The named family that serves its limits, instead of the generic one of its unit.
+    /// Named family that serves the limits instead of the generic family.
     pub limit_family: Option<&'static Family>,
 }
 
 impl MeasureInfo {
-    /// A measure that the generic families serve.
+    /// Declares a measure that the generic families serve.
     #[must_use]
     pub const fn new(name: &'static str, unit: Unit, help: &'static str) -> Self {
         Self { name, unit, help, value_family: None, limit_family: None }
     }
 
-    /// Its value is served by a named family.
+    /// Selects a named family for the value.
     #[must_use]
     pub const fn valued_by(mut self, family: &'static Family) -> Self {
         self.value_family = Some(family);
         self
     }
 
-    /// Its limits are served by a named family.
+    /// Selects a named family for the limits.
     #[must_use]
     pub const fn limited_by(mut self, family: &'static Family) -> Self {
         self.limit_family = Some(family);
@@ -131,20 +131,20 @@ impl MeasureInfo {
     }
 }
 
-/// Which side of a limit is the bad one; also the `bound` label of a limit's series.
+/// Direction of a limit, and value of the label `bound`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// Above is bad.
+    /// Values above the limit fail.
     Max,
-    /// Below is bad.
+    /// Values below the limit fail.
     Min,
-    /// Any other value is bad.
+    /// Values other than the limit fail.
     Equals,
 }
 
 impl Bound {
-    /// The word as it stands in configuration and labels.
+    /// The word in the configuration and in labels.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -164,7 +164,7 @@ impl Bound {
 }
 
 impl Measure {
-    /// How this value stands against its limits. NaN satisfies no limit and so can't be judged.
+    /// Compares the value with its limits. NaN can't be compared and results in `unknown`.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let beyond = |limit: Option<f64>| limit.is_some_and(|limit| self.bound.is_beyond(self.value, limit));
@@ -176,12 +176,12 @@ impl Measure {
         }
     }
 
-    /// The share of the limit that is left: 1 far from it, 0 at it, negative beyond it; the failing step counts,
-    /// or the warning one where it is alone.
+    /// Relative distance to the limit: 1 far from the limit, 0 at the limit, negative beyond it. The limit is the failing
+    /// step, or the warning step if no other is set.
     ///
-    /// For an upper limit L it is `1 - v/L`, for a lower one `1 - L/v` above it and `v/L - 1` below it. Limits of
-    /// zero leave no share to speak of: 1 on the good side, -1 on the bad one. Never below -1000, so that one
-    /// infinite value doesn't flatten a whole panel.
+    /// For a value `v`, the headroom to an upper limit `L` is `1 - v/L`. The headroom to a lower limit is `1 - L/v` above
+    /// the limit and `v/L - 1` below it. A limit of zero has no relative distance: the headroom is 1 within the limit and
+    /// -1 beyond it. The minimum is -1000, so that one infinite value does not flatten a whole panel.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let limit = self.fail.or(self.warn)?;

@@ -1,6 +1,6 @@
-//! Vocabulary without I/O: what probes bring back, what checks say, and how both are written.
+//! Types without I/O that all modules share: observations, verdicts, limits, units, metric families, redaction.
 //!
-//! Nothing here opens, connects or waits. Every other module may import it; it imports nothing above itself.
+//! Nothing here opens, connects or waits. Every module may import these types.
 
 pub mod check;
 pub mod failure;

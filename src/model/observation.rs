@@ -1,4 +1,4 @@
-//! Observations: everything that one run of a probe brought back, for the checks to judge.
+//! Observations: the results of one run of a probe.
 
 use std::time::Duration;
 
@@ -12,45 +12,45 @@ use super::{
     words::{Outcome, Phase, Reason},
 };
 
-/// When a probe runs.
+/// Timing of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Timing {
-    /// From start to start.
+    /// Time between the starts of two runs.
     pub interval: Duration,
-    /// From start to start while the last run failed; never longer than `interval`.
+    /// Time between the starts of two runs after a failed run; never longer than `interval`.
     pub retry_interval: Duration,
-    /// How long one run may take; never longer than `interval`.
+    /// Maximum duration of a run; never longer than `interval`.
     pub timeout: Duration,
 }
 
-/// Everything that one run brought back, for the checks to judge.
+/// Results of one run.
 #[derive(Debug)]
 pub struct Observation<F> {
-    /// Wall-clock time of the start; the only clock that checks know.
+    /// Start of the run in wall-clock time. Checks have no other clock.
     pub at: Timestamp,
-    /// How long the run took; a run that timed out took its timeout.
+    /// Duration of the run. The duration of a run that timed out is the timeout.
     pub duration: Duration,
     /// The probe's timing.
     pub timing: Timing,
-    /// Where the time went.
+    /// Duration of each phase.
     pub phases: Vec<(Phase, Duration)>,
-    /// What was seen. A run that failed late may have seen some of it.
+    /// Facts. A run that failed late may have collected a part of them.
     pub facts: Option<F>,
-    /// Why the run failed; `None` when it worked.
+    /// Cause of a failed run; `None` for a successful run.
     pub failure: Option<Failure>,
 }
 
 impl<F> Observation<F> {
-    /// Seconds since the epoch at the start of the run.
+    /// Start of the run in seconds since the epoch.
     #[must_use]
-    pub fn epoch(&self) -> f64 {
+    pub fn epoch_seconds(&self) -> f64 {
         self.at.as_duration().as_secs_f64()
     }
 
-    /// The facts of a run that worked.
+    /// Facts of a successful run.
     ///
     /// # Errors
-    /// The verdict of every check on a run that failed, or that brought no facts: `unknown`.
+    /// The verdict `unknown`, for a failed run and for a run without facts.
     pub fn facts_or_verdict(&self) -> Result<&F, Verdict> {
         match (&self.failure, &self.facts) {
             (Some(failure), _) => Err(Verdict::not_measured(failure)),
@@ -62,29 +62,29 @@ impl<F> Observation<F> {
     }
 }
 
-/// Facts of one kind: what was seen, without a verdict. Serializable for `explain`.
+/// Facts of a probe kind, without judgement. `explain` serializes them.
 pub trait Facts: Serialize + Send + Sync + 'static {
-    /// What a check may ask a probe to fetch for it; `()` where every run brings everything.
-    type Want: Send + 'static;
+    /// Facts that a check can request; `()` if every run collects all facts.
+    type Request: Send + 'static;
 
-    /// Samples that belong to the facts themselves rather than to a check, labelled by probe.
+    /// Samples of the facts themselves, labelled by probe and not by check.
     fn samples(&self) -> Vec<Sample> {
         Vec::new()
     }
 
-    /// Whether there is so much to look through that the checks judge it on a thread of its own: the thread that runs
-    /// all probes and serves all clients must not be held up by what one target sends.
+    /// Whether the checks judge these facts on a separate thread, because the amount of data would block the thread that
+    /// runs all probes.
     fn is_heavy(&self) -> bool {
         false
     }
 }
 
-/// A run that failed, perhaps after it had seen something: an expired certificate is still a certificate.
+/// A failed run with the facts that it had collected before, such as an expired certificate.
 #[derive(Debug)]
 pub struct Incomplete<F> {
-    /// Why.
+    /// Cause of the failure.
     pub failure: Failure,
-    /// What was seen before.
+    /// Facts from the time before the failure.
     pub facts: Option<F>,
 }
 

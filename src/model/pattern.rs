@@ -1,9 +1,9 @@
-//! Vocabulary of matching: a regular expression as an operator writes it, over any bytes, of bounded size and time.
+//! Regular expressions of the configuration, with bounds on memory and on the time of a search.
 //!
-//! Matching happens on the thread that everything else runs on, so no pair of expression and text may take long. A text
-//! that is short for the expression is simply searched. Of a longer one, a part at a time is looked at by a lazy DFA
-//! with little memory: it takes nanoseconds a byte, and gives up early on the few expressions that are too much for it,
-//! such as `a[ab]{3000}c`, which would take minutes for 1 MiB.
+//! A search runs on the thread of all probes, so no pair of expression and text may take long. If the text is short in
+//! proportion to the expression, the crate `regex` searches it. A longer text is searched by a lazy DFA with a small
+//! cache, which takes nanoseconds for each byte. The DFA gives up early on the few expressions that exceed its cache, such
+//! as `a[ab]{3000}c`, which would take minutes for 1 MiB.
 
 use std::{borrow::Cow, fmt};
 
@@ -17,37 +17,38 @@ use regex_automata::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A regular expression in the syntax of the crate `regex`: no look-around, linear time.
+/// A regular expression in the syntax of the crate `regex`: linear time, no look-around.
 #[derive(Clone)]
 pub struct Pattern {
     regex: Regex,
-    /// States of the automaton: a byte takes up to so many steps.
+    /// Number of states of the automaton, which is the maximum number of steps for each byte.
     states: usize,
 }
 
-/// The text is too long for an expression like this.
+/// Error of a search: the text is too long for the expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it would take too long: make it simpler, for example with smaller counts in {{}}, or the text shorter")]
 pub struct TooLong;
 
-/// Memory for one compiled expression: `\w{1000}` needs more than this and is nothing to run every few seconds.
+/// Maximum memory of a compiled expression. `\w{1000}` needs more.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// Steps (bytes of the text times states) that any search may take. Measured: up to 27 ns each, so 50 ms.
+/// Maximum number of steps of a search: bytes of the text times states. A step takes up to 27 ns (measured), so a search
+/// takes up to 50 ms.
 const MAX_STEPS: usize = 2_000_000;
-/// The same for `\b` in a text that is not ASCII, of which the lazy DFA knows nothing.
+/// Maximum number of steps of an expression with `\b` on a text that is not ASCII. The lazy DFA does not support it.
 const MAX_STEPS_AT_WORDS: usize = 10 * MAX_STEPS;
 
-/// Memory of the lazy DFA. Most expressions need a hundredth; one that needs more, needs it again every few bytes.
+/// Cache of the lazy DFA. Most expressions need a hundredth of it.
 const MAX_CACHE_BYTES: usize = 512 << 10;
-/// An expression that fills the memory and needs a new state more often than this is given up.
+/// Minimum number of bytes for each new state once the cache is full. A search that needs states more often is given up.
 const BYTES_PER_STATE: usize = 1_000;
 
 impl Pattern {
-    /// A pattern from its text.
+    /// Compiles an expression.
     ///
     /// # Errors
-    /// Where it breaks the syntax, or that it is too large.
+    /// A syntax error with its position, or an expression that is too large.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("an empty expression matches everything".to_owned());
@@ -57,29 +58,29 @@ impl Pattern {
             regex::Error::CompiledTooBig(_) => too_large(),
             error => error.to_string(),
         })?;
-        let states = automaton(text).ok_or_else(too_large)?.states().len();
+        let states = compile_automaton(text).ok_or_else(too_large)?.states().len();
         Ok(Self { regex, states })
     }
 
-    /// Whether it matches anywhere.
+    /// Whether the expression matches anywhere in the bytes.
     ///
     /// # Errors
-    /// It would take too long to tell.
+    /// The search would take too long.
     pub fn is_match(&self, bytes: &[u8]) -> Result<bool, TooLong> {
-        self.over(bytes.len())?.is_match(bytes)
+        self.searcher(bytes.len())?.is_match(bytes)
     }
 
-    /// A search of several texts, of so many bytes in all.
+    /// Prepares the search of several texts with `bytes` bytes in total.
     ///
     /// # Errors
-    /// As with [`Pattern::is_match`].
-    pub fn over(&self, bytes: usize) -> Result<Search<'_>, TooLong> {
+    /// As [`Pattern::is_match`].
+    pub fn searcher(&self, bytes: usize) -> Result<Searcher<'_>, TooLong> {
         let (regex, steps) = (&self.regex, self.states.saturating_mul(bytes));
         if steps <= MAX_STEPS {
-            return Ok(Search { regex, steps, lazy: None });
+            return Ok(Searcher { regex, steps, lazy: None });
         }
-        // Made anew each time: texts like this are rare, and to make it takes less than to search them.
-        let automaton = automaton(regex.as_str()).ok_or(TooLong)?;
+        // The automaton is compiled for each search: long texts are rare, and the search takes longer.
+        let automaton = compile_automaton(regex.as_str()).ok_or(TooLong)?;
         let config = dfa::Config::new()
             .unicode_word_boundary(true)
             .cache_capacity(MAX_CACHE_BYTES)
@@ -88,21 +89,21 @@ impl Pattern {
             .minimum_bytes_per_state(Some(BYTES_PER_STATE));
         let dfa = dfa::DFA::builder().configure(config).build_from_nfa(automaton).map_err(|_| TooLong)?;
         let cache = dfa.create_cache();
-        Ok(Search { regex, steps, lazy: Some((dfa, cache)) })
+        Ok(Searcher { regex, steps, lazy: Some((dfa, cache)) })
     }
 }
 
-/// Longest glob, in bytes, and deepest brackets of one. The crate that compiles globs recurses without a bound, and
-/// panics where the regular expression behind a glob is refused.
+/// Maximum length of a glob in bytes and maximum depth of its brackets. The crate `globset` recurses without a bound, and
+/// panics if the regular expression of a glob is refused.
 const MAX_GLOB: usize = 4 << 10;
 const MAX_GLOB_NESTING: usize = 8;
 
-/// Refuses a glob that can't be compiled safely.
+/// Rejects a glob that can't be compiled safely.
 ///
 /// # Errors
-/// The end of a sentence that begins with the glob.
+/// A message that follows the glob in a sentence.
 pub fn check_glob(text: &str) -> Result<(), String> {
-    let nesting = nesting(text, &[]);
+    let nesting = bracket_depth(text, &[]);
     if text.len() > MAX_GLOB {
         return Err(format!("has {} bytes; a pattern may have {MAX_GLOB}", text.len()));
     }
@@ -112,14 +113,14 @@ pub fn check_glob(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// How deep brackets nest in an expression of another language, texts in quotes left out. Parsers and compilers of such
-/// languages recurse, and their stack is not endless.
-pub(crate) fn nesting(text: &str, quotes: &[char]) -> usize {
+/// Nesting depth of the brackets in an expression of another language, without quoted texts. Parsers of such languages
+/// recurse, so that the depth must be bounded before they run.
+pub(crate) fn bracket_depth(text: &str, quotes: &[char]) -> usize {
     let (mut quote, mut depth, mut deepest) = (None, 0_usize, 0);
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match (quote, c) {
-            // An escaped quote ends nothing.
+            // An escaped quotation mark does not end a quoted text.
             (_, '\\') => drop(rest.next()),
             (Some(open), c) if open == c => quote = None,
             (Some(_), _) => {}
@@ -133,20 +134,20 @@ pub(crate) fn nesting(text: &str, quotes: &[char]) -> usize {
     deepest
 }
 
-/// See [`Pattern::over`].
-pub struct Search<'a> {
+/// Search of several texts; see [`Pattern::searcher`].
+pub struct Searcher<'a> {
     regex: &'a Regex,
-    /// That all texts together may take.
+    /// Steps for all texts together.
     steps: usize,
-    /// For texts that are long together.
+    /// Lazy DFA for texts that are long together.
     lazy: Option<(dfa::DFA, dfa::Cache)>,
 }
 
-impl Search<'_> {
-    /// As [`Pattern::is_match`], for one of the texts.
+impl Searcher<'_> {
+    /// Whether the expression matches anywhere in one of the texts.
     ///
     /// # Errors
-    /// It would take too long to tell.
+    /// The search would take too long.
     pub fn is_match(&mut self, bytes: &[u8]) -> Result<bool, TooLong> {
         let Some((dfa, cache)) = &mut self.lazy else { return Ok(self.regex.is_match(bytes)) };
         match dfa.try_search_fwd(cache, &Input::new(bytes).earliest(true)) {
@@ -159,8 +160,8 @@ impl Search<'_> {
     }
 }
 
-/// The same automaton that the crate `regex` makes of it, for bytes.
-fn automaton(text: &str) -> Option<NFA> {
+/// Compiles the automaton that the crate `regex` uses for the expression.
+fn compile_automaton(text: &str) -> Option<NFA> {
     let config =
         thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(MAX_PATTERN_BYTES));
     thompson::Compiler::new().syntax(syntax::Config::new().utf8(false)).configure(config).build(text).ok()
@@ -220,7 +221,7 @@ mod tests {
             ("()()", 1),
             ("))(", 1),
         ] {
-            assert_eq!(nesting(text, &['"', '\'']), deepest, "{text}");
+            assert_eq!(bracket_depth(text, &['"', '\'']), deepest, "{text}");
         }
     }
 

@@ -1,10 +1,10 @@
-//! Privileges: rights at its target that the account of a probe needs.
+//! Privileges that the account of a probe needs at its target.
 
-/// A right that a probe's account needs at its target.
+/// A privilege at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Privilege {
-    /// The target's name for it: a role to be a member of, a resource and a verb.
+    /// Name of the privilege at the target: a role, or a resource and a verb.
     pub name: &'static str,
-    /// The purpose of the right: a verb and its object, as they follow the word "to".
+    /// Purpose of the privilege: a verb and its object, to follow the word "to".
     pub purpose: &'static str,
 }

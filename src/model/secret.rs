@@ -1,7 +1,7 @@
-//! Vocabulary of secrets: values that are used but never shown.
+//! Secrets: values that are used but never displayed.
 //!
-//! `Debug`, `Serialize` and so every log, dump, `/config` and API answer show `<secret>`. What comes from a file is
-//! read when it is needed, so a rotated password is picked up without a restart.
+//! `Debug` and `Serialize` write `<secret>`, and so do all logs, dumps, `/config` and the API. Secrets in files are read
+//! at each use, so that a rotated password takes effect without a restart.
 
 use std::{borrow::Cow, fmt};
 
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const HIDDEN: &str = "<secret>";
 
-/// A text that must never be shown.
+/// A text that is never displayed.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// The text itself, for the one place that needs it.
+    /// The text itself, for the caller that sends it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

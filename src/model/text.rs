@@ -1,23 +1,23 @@
-//! Vocabulary of findings: sentences for people, in which a target may be quoted.
+//! Texts for people that may quote a target.
 //!
-//! What a target says is foreign: it may be endless, forge further lines of a log, or steer the terminal on which it
-//! is read. A sentence is one bounded line of visible characters, and so is a name.
+//! The text of a target is untrusted: it may be endless, forge lines of a log, or control the terminal of its reader. A
+//! finding is therefore one bounded line of visible characters, and so is a name.
 
 use sha2::{Digest, Sha256};
 
 use super::redaction::before_cut;
 
-/// Characters of a sentence; enough for an explanation, and ten thousand of them are no burden.
+/// Maximum number of characters of a finding.
 const MAX_CHARS: usize = 1_000;
-/// Characters of a name that a target chose.
+/// Maximum number of characters of a name from a target.
 const MAX_NAME_CHARS: usize = 128;
-/// Characters at the end of a cut name: the mark of the cut and eight digits of a hash.
+/// Number of characters at the end of a cut name: an ellipsis and eight digits of a hash.
 const NAME_END_CHARS: usize = 9;
-/// Characters at the beginning and at the end of a long error message.
+/// Number of characters that are kept at the beginning and at the end of a long error message.
 const MAX_MESSAGE_START: usize = 1_500;
 const MAX_MESSAGE_END: usize = 500;
 
-/// The text as one line: blanks for line ends, visible escapes for what can't be seen, cut where it is too long.
+/// Converts a text to one bounded line: spaces for line breaks, escapes for invisible characters.
 pub(crate) fn one_line(text: impl Into<String>) -> String {
     let text = text.into();
     if is_plain(&text, MAX_CHARS) {
@@ -39,7 +39,7 @@ pub(crate) fn one_line(text: impl Into<String>) -> String {
     out
 }
 
-/// The beginning of a text of a target on one line, for a quotation in a sentence.
+/// Quotes the beginning of a text from a target on one line.
 pub(crate) fn excerpt(text: &str, longest: usize) -> String {
     let is_cut = |text: &str| text.chars().nth(longest).is_some();
     let text = if is_cut(text) { before_cut(text, longest) } else { text.into() };
@@ -50,15 +50,15 @@ pub(crate) fn excerpt(text: &str, longest: usize) -> String {
     shown
 }
 
-/// A name that a target chose: at most 128 visible characters. A name that had to be changed ends with a hash of the
-/// whole, so that different names stay different. A name that passed before stays as it is.
-pub(crate) fn name(text: impl Into<String>) -> String {
+/// Bounds a name from a target to 128 visible characters. A changed name ends with a hash of the original, so that
+/// different names stay different. A name that this function returned is not changed again.
+pub(crate) fn bounded_name(text: impl Into<String>) -> String {
     let text = text.into();
     if is_plain(&text, MAX_NAME_CHARS) {
         return text;
     }
     let (mut out, mut count, mut changed) = (String::new(), 0, false);
-    // The end of `out` before which a cut leaves room for the hash.
+    // The longest prefix of `out` that leaves space for the hash.
     let mut end = 0;
     for c in before_cut(&text, MAX_NAME_CHARS).chars() {
         let escape = is_unseen(c).then(|| c.escape_default());
@@ -84,11 +84,11 @@ pub(crate) fn name(text: impl Into<String>) -> String {
     out
 }
 
-/// A document of facts for display: every text is visible and bounded, names included.
+/// Makes all texts and keys of a document visible and bounded.
 pub(crate) fn make_visible(value: &mut serde_json::Value) {
     use serde_json::Value;
     let visible = |text: &mut String| {
-        // Line ends and tabs stay: the writer of the document quotes them.
+        // Line breaks and tabs are kept: the writer of the document escapes them.
         if text.len() > MAX_CHARS || text.chars().any(|c| is_unseen(c) && !matches!(c, '\n' | '\t')) {
             *text = one_line(std::mem::take(text));
         }
@@ -99,14 +99,14 @@ pub(crate) fn make_visible(value: &mut serde_json::Value) {
         Value::Object(map) => {
             for (key, mut value) in std::mem::take(map) {
                 make_visible(&mut value);
-                map.insert(name(key), value);
+                map.insert(bounded_name(key), value);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// An error message without its middle where it is too long: the beginning names the place, and the end often the
+/// Shortens a long error message in its middle: the beginning contains the position, and often the end contains the
 /// reason.
 pub(crate) fn without_middle(text: impl Into<String>) -> String {
     let text = text.into();
@@ -122,18 +122,19 @@ pub(crate) fn without_middle(text: impl Into<String>) -> String {
     }
 }
 
-/// Whether a text has no more characters than these and nothing that can't be seen. Most are plain ASCII.
+/// Whether a text needs no change: at most `most` bytes, all visible. Most texts are plain ASCII.
 fn is_plain(text: &str, most: usize) -> bool {
     let is_ascii = || text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     text.len() <= most && (is_ascii() || !text.chars().any(is_unseen))
 }
 
-/// Lower-case hexadecimal digits of bytes.
+/// Formats bytes as lower-case hexadecimal digits.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Control characters, characters without width, and those that end a line or turn the direction of what follows.
+/// Whether a character is invisible: a control character, a character without width, a line separator or a mark of the
+/// writing direction.
 fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn a_name_is_bounded_visible_and_as_distinct_as_before() {
         for plain in ["orders", "müde/Größe", "a{b=\"c\"}", &*"x".repeat(MAX_NAME_CHARS)] {
-            assert_eq!(name(plain), plain);
+            assert_eq!(bounded_name(plain), plain);
         }
         let long = "ä".repeat(62_000);
         let names: Vec<_> = [
@@ -182,12 +183,12 @@ mod tests {
             long + "2",
             "x".repeat(MAX_NAME_CHARS + 1),
         ]
-        .map(name)
+        .map(bounded_name)
         .into();
         for (at, one) in names.iter().enumerate() {
             assert!(one.chars().count() <= MAX_NAME_CHARS && !one.chars().any(is_unseen), "{one}");
             assert!(!names[..at].contains(one), "{one}");
-            assert_eq!(&name(one.clone()), one);
+            assert_eq!(&bounded_name(one.clone()), one);
         }
         assert!(names[0].starts_with("a\\u{1b}[2J…"), "{}", names[0]);
     }

@@ -1,4 +1,4 @@
-//! Verdicts: the status that one run gives a check, with the finding and the measures behind it.
+//! Verdicts: the results of checks on one run.
 
 use std::fmt::Write as _;
 
@@ -9,35 +9,36 @@ use super::{
     words::{Outcome, Reason},
 };
 
-/// What a check says about one run.
+/// Result of a check on one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// The status, before thresholds.
+    /// Status before thresholds.
     pub outcome: Outcome,
-    /// One sentence for people: what was found and, if that is not good, what was expected. The runner makes it one
-    /// bounded line (`model::text::one_line`).
+    /// Finding in one sentence, with the expectation if it is not met. The runner converts it to one bounded line
+    /// (`model::text::one_line`).
     pub summary: String,
-    /// What was measured, against its limits.
+    /// Measured values with their limits.
     pub measures: Vec<Measure>,
-    /// What to expose of it.
+    /// Samples of named families.
     pub samples: Vec<Sample>,
 }
 
 impl Verdict {
-    /// A verdict without numbers.
+    /// Creates a verdict without measures.
     pub fn new(outcome: Outcome, summary: impl Into<String>) -> Self {
         Self { outcome, summary: summary.into(), measures: Vec::new(), samples: Vec::new() }
     }
 
-    /// It can't be told, because the run failed.
+    /// Creates the verdict `unknown` for a failed run.
     #[must_use]
     pub fn not_measured(failure: &Failure) -> Self {
         Self::new(Outcome::Unknown(failure.reason), format!("not measured: {failure}"))
     }
 
-    /// The verdict that a set of measures adds up to: the worst of them, and a sentence about the one that is worst.
+    /// Creates the verdict on a set of measures: the worst outcome, and a sentence about the worst measure. Without
+    /// measures, the verdict is `unknown`.
     #[must_use]
-    pub fn of(measures: Vec<Measure>) -> Self {
+    pub fn from_measures(measures: Vec<Measure>) -> Self {
         let worst = measures.iter().max_by(|a, b| {
             let by_outcome = a.outcome().severity_order().cmp(&b.outcome().severity_order());
             by_outcome.then_with(|| {
@@ -47,9 +48,8 @@ impl Verdict {
         });
         match worst {
             Some(worst) => {
-                // Long enough at once for what is said of nearly every run.
+                // Enough capacity for nearly all sentences.
                 let mut summary = String::with_capacity(96);
-                // Writing to a String never fails.
                 let _ = write!(summary, "{worst}");
                 Self { outcome: worst.outcome(), summary, measures, samples: Vec::new() }
             }
@@ -57,9 +57,9 @@ impl Verdict {
         }
     }
 
-    /// Adds what is to be exposed.
+    /// Adds samples of named families.
     #[must_use]
-    pub fn with(mut self, samples: impl IntoIterator<Item = Sample>) -> Self {
+    pub fn with_samples(mut self, samples: impl IntoIterator<Item = Sample>) -> Self {
         self.samples.extend(samples);
         self
     }
@@ -72,14 +72,14 @@ mod tests {
 
     #[test]
     fn the_worst_measure_speaks_for_the_verdict() {
-        let limit = Max::<f64>::steps(5.0, 10.0).unwrap();
-        let verdict = Verdict::of(vec![limit.measure("a", 6.0), limit.measure("b", 12.0), limit.measure("c", 11.0)]);
+        let limit = Max::<f64>::two_steps(5.0, 10.0).unwrap();
+        let verdict = Verdict::from_measures(vec![limit.measure("a", 6.0), limit.measure("b", 12.0), limit.measure("c", 11.0)]);
         assert_eq!(verdict.outcome, Outcome::Fail(Reason::Limit));
         assert_eq!(verdict.summary, "b is 12, above the limit of 10");
-        assert_eq!(Verdict::of(vec![limit.measure("a", 6.0)]).summary, "a is 6, above the limit of 5");
-        assert_eq!(Verdict::of(vec![limit.measure("a", 1.0)]).summary, "a is 1, within the limit of 5");
-        assert_eq!(Verdict::of(vec![]).outcome, Outcome::Unknown(Reason::Empty));
-        let nan = Verdict::of(vec![limit.measure("a", 1.0), limit.measure("b", f64::NAN)]);
+        assert_eq!(Verdict::from_measures(vec![limit.measure("a", 6.0)]).summary, "a is 6, above the limit of 5");
+        assert_eq!(Verdict::from_measures(vec![limit.measure("a", 1.0)]).summary, "a is 1, within the limit of 5");
+        assert_eq!(Verdict::from_measures(vec![]).outcome, Outcome::Unknown(Reason::Empty));
+        let nan = Verdict::from_measures(vec![limit.measure("a", 1.0), limit.measure("b", f64::NAN)]);
         assert_eq!(
             (nan.outcome, &*nan.summary),
             (Outcome::Unknown(Reason::Empty), "b is NaN, which no limit can judge")

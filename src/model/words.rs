@@ -1,17 +1,17 @@
-//! Closed lists of words: statuses, reasons, severities, categories, phases.
+//! Closed lists of words: statuses, reasons, severities, categories, phases, alerts.
 //!
-//! Each word stands in the configuration, in labels and in the API as written here.
+//! Each word is written identically in the configuration, in labels and in the API.
 
-/// Declares an enum of words that are fixed by the contract, with the list of all of them.
+/// Declares an enum of words and the list of its values.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant),+ }
         impl $name {
-            /// Every word, in its order.
+            /// All words in their order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The word as it stands in labels and configuration.
+            /// The word in labels and in the configuration.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -152,17 +152,17 @@ words! {
 }
 
 impl Status {
-    /// In the order in which a person wants to read them.
+    /// Statuses in the order of display, with the most urgent first.
     pub const WORST_FIRST: [Self; 6] =
         [Self::Fail, Self::Unknown, Self::Warn, Self::Pending, Self::Skipped, Self::Pass];
 
-    /// The place in [`Status::WORST_FIRST`].
+    /// Position in [`Status::WORST_FIRST`].
     #[must_use]
     pub fn display_order(self) -> usize {
         Self::WORST_FIRST.iter().position(|one| *one == self).unwrap_or_default()
     }
 
-    /// Pass is best, fail is worst; what can't be told is nearly as bad.
+    /// Rank from `pass` (0) to `fail`. `unknown` ranks above `warn`.
     #[must_use]
     pub fn severity_order(self) -> u8 {
         match self {
@@ -175,29 +175,29 @@ impl Status {
     }
 }
 
-/// The status that one run gives a check.
+/// Status of a check after one run, with its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// As it should be.
+    /// All limits and expectations are met.
     Pass,
-    /// Beyond the first step of a limit.
+    /// A value is beyond a warning step.
     Warn,
-    /// Not as it should be.
+    /// A value is beyond its limit, or an expectation is not met.
     Fail(Reason),
-    /// It can't be told.
+    /// The check can't be judged.
     Unknown(Reason),
-    /// Not enough seen yet.
+    /// There are not enough observations yet.
     Pending,
 }
 
 impl Outcome {
-    /// As that of its status.
+    /// Rank of the status.
     #[must_use]
     pub fn severity_order(self) -> u8 {
         self.status().severity_order()
     }
 
-    /// The same as a status.
+    /// The status without its reason.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
@@ -209,7 +209,7 @@ impl Outcome {
         }
     }
 
-    /// Why, where it isn't good.
+    /// Reason of a status that is not good.
     #[must_use]
     pub fn reason(self) -> Option<Reason> {
         match self {
@@ -223,16 +223,16 @@ impl Outcome {
 impl Severity {
     /// Whether a check of this severity takes part in the overall verdict by default.
     #[must_use]
-    pub fn gates(self) -> bool {
+    pub fn gates_by_default(self) -> bool {
         self != Self::Info
     }
 }
 
 words! {
-    /// The alert that reports a failing check of a kind; also the label `alert` of `readiness_check_info`, by which the
-    /// rules select.
+    /// Alert that reports failures of a check kind, and value of the label `alert` of `readiness_check_info`. The alert
+    /// rules select by this label.
     Alert {
-        /// What the probe watches does not work.
+        /// The target of a probe does not work.
         ProbeDown = "ReadinessProbeDown",
         /// Latency above its limit.
         LatencyHigh = "ReadinessLatencyHigh",

@@ -248,7 +248,7 @@ fn measure_view(measure: &Measure) -> MeasureView<'_> {
         subject: measure.subject.as_deref(),
         // JSON has no NaN.
         value: Some(measure.value).filter(|value| value.is_finite()),
-        shown: measure.unit.show(measure.value),
+        shown: measure.unit.format_value(measure.value),
         unit: measure.unit,
         bound: measure.bound,
         warn: measure.warn,

@@ -278,7 +278,7 @@ impl<'a> CheckReader<'a> {
             name: common.name.unwrap_or_else(|| kind.name.to_owned()),
             category: common.category.unwrap_or(kind.category),
             severity,
-            gate: common.gate.unwrap_or(severity.gates()),
+            gate: common.gate.unwrap_or(severity.gates_by_default()),
             owner: common.owner.unwrap_or_default(),
             runbook: common.runbook.unwrap_or_default(),
             summary: common.summary.unwrap_or_default(),

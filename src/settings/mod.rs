@@ -233,7 +233,7 @@ impl CheckInfo {
             kind: kind.name,
             category: kind.category,
             severity: kind.severity,
-            gate: kind.severity.gates(),
+            gate: kind.severity.gates_by_default(),
             owner: String::new(),
             runbook: String::new(),
             summary: String::new(),

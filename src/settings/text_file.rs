@@ -6,14 +6,14 @@ use crate::io::bounded_file;
 
 /// Reads a regular file up to a size. The error completes a sentence that begins with the file name.
 pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
-    let bytes = bounded_file::read(path, max).map_err(|refusal| refusal.to_string())?;
+    let bytes = bounded_file::read_bounded(path, max).map_err(|refusal| refusal.to_string())?;
     decode_utf8(bytes)
 }
 
 /// Reads a secret file without its trailing line break, and warns if every user can read it.
 pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    let (bytes, found) = bounded_file::read_found(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
-    if let Some(advice) = bounded_file::exposure(path, &found) {
+    let (bytes, found) = bounded_file::read_with_metadata(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
+    if let Some(advice) = bounded_file::exposure_advice(path, &found) {
         tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
     }
     let mut text = decode_utf8(bytes)?;

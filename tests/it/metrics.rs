@@ -59,7 +59,7 @@ fn a_value_between_two_limits_shows_the_smaller_of_its_headrooms() {
     let board = board::large(1, now);
     let bounds = [(Bound::Min, 4.0), (Bound::Max, 20.0)];
     let size = |(bound, limit)| board::measure("size", 16.0, Unit::Number, bound, None, limit);
-    let verdicts = vec![board::healthy(), Verdict::of(bounds.map(size).into()), board::healthy()];
+    let verdicts = vec![board::healthy(), Verdict::from_measures(bounds.map(size).into()), board::healthy()];
     board.record("service-0000", board::report(now, verdicts), 0.0);
     let page = render_snapshot(board.snapshot()).unwrap();
     let series = "readiness_check_headroom_ratio{probe=\"service-0000\",check=\"latency\",measure=\"size\"} ";

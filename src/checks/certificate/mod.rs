@@ -18,12 +18,12 @@ use crate::{
     },
 };
 
-/// Facts that may hold certificates.
+/// Facts that may contain certificates.
 pub trait Certified: Facts {
-    /// What was presented, whether it was accepted or not.
+    /// Certificates that the server presented, accepted or not.
     fn certificates(&self) -> Option<&Certificates>;
-    /// What a probe is asked for, so that it can refuse where there will never be a certificate.
-    fn want_certificates() -> Self::Want;
+    /// Request for certificates. A probe rejects it if its connections are never encrypted.
+    fn certificates_request() -> Self::Request;
 }
 
 /// Requirements on the certificates that a server presents.
@@ -45,7 +45,7 @@ impl Default for CertificateCheck {
     fn default() -> Self {
         let days = |days| Period(std::time::Duration::from_secs(days * DAY));
         Self {
-            min_remaining: Min::steps(days(21), days(7)).unwrap_or(Min::fail(days(7))),
+            min_remaining: Min::two_steps(days(21), days(7)).unwrap_or(Min::single(days(7))),
             names: Vec::new(),
             trusted: true,
         }
@@ -75,14 +75,14 @@ impl<F: Certified> CheckKind<F> for CertificateCheck {
 impl<F: Certified> Check<F> for CertificateCheck {
     fn judge(&mut self, seen: &Observation<F>) -> Verdict {
         match (seen.facts.as_ref().and_then(Certified::certificates), &seen.failure) {
-            (Some(certificates), _) => self.verdict(certificates, seen.epoch()),
+            (Some(certificates), _) => self.verdict(certificates, seen.epoch_seconds()),
             (None, Some(failure)) => Verdict::not_measured(failure),
             (None, None) => Verdict::new(Outcome::Unknown(Reason::Empty), "no certificate was presented"),
         }
     }
 
-    fn wants(&self) -> Vec<F::Want> {
-        vec![F::want_certificates()]
+    fn requested_facts(&self) -> Vec<F::Request> {
+        vec![F::certificates_request()]
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -93,35 +93,35 @@ impl<F: Certified> Check<F> for CertificateCheck {
 impl CertificateCheck {
     fn verdict(&self, certificates: &Certificates, now: f64) -> Verdict {
         let leaf = &certificates.leaf;
-        let mut measures = vec![self.remaining("leaf", leaf, now)];
-        measures.extend(certificates.first_issuer_to_end().map(|issuer| self.remaining("issuer", issuer, now)));
-        match self.fault(certificates, now) {
+        let mut measures = vec![self.remaining_measure("leaf", leaf, now)];
+        measures.extend(certificates.first_expiring_issuer().map(|issuer| self.remaining_measure("issuer", issuer, now)));
+        match self.find_error(certificates, now) {
             Some(fault) => Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) },
             None => {
-                let mut verdict = Verdict::of(measures);
-                verdict.summary = format!("{} ({}, until {})", verdict.summary, subject(leaf), date(leaf.not_after));
+                let mut verdict = Verdict::from_measures(measures);
+                verdict.summary = format!("{} ({}, until {})", verdict.summary, holder(leaf), format_date(leaf.not_after));
                 verdict
             }
         }
     }
 
-    fn remaining(&self, position: &'static str, certificate: &Certificate, now: f64) -> Measure {
+    fn remaining_measure(&self, position: &'static str, certificate: &Certificate, now: f64) -> Measure {
         let name = if position == "leaf" { "remaining" } else { "issuer_remaining" };
         self.min_remaining.measure(name, certificate.not_after.as_duration().as_secs_f64() - now)
     }
 
-    /// What no amount of remaining time makes good.
-    fn fault(&self, certificates: &Certificates, now: f64) -> Option<String> {
+    /// Describes an error other than too little remaining time.
+    fn find_error(&self, certificates: &Certificates, now: f64) -> Option<String> {
         let all = || std::iter::once(&certificates.leaf).chain(&certificates.issuers);
         let epoch = |at: jiff::Timestamp| at.as_duration().as_secs_f64();
         if let Some(ended) = all().find(|one| epoch(one.not_after) < now) {
-            return Some(format!("the certificate of {} expired on {}", subject(ended), date(ended.not_after)));
+            return Some(format!("the certificate of {} expired on {}", holder(ended), format_date(ended.not_after)));
         }
         if let Some(early) = all().find(|one| epoch(one.not_before) > now) {
             return Some(format!(
                 "the certificate of {} is not valid before {}",
-                subject(early),
-                date(early.not_before)
+                holder(early),
+                format_date(early.not_before)
             ));
         }
         if let Some(distrust) = certificates.distrust.as_ref().filter(|_| self.trusted) {
@@ -134,12 +134,12 @@ impl CertificateCheck {
     }
 }
 
-fn subject(certificate: &Certificate) -> &str {
+fn holder(certificate: &Certificate) -> &str {
     let first = certificate.names.first().map(String::as_str);
     first.unwrap_or(if certificate.subject.is_empty() { "a nameless holder" } else { &certificate.subject })
 }
 
-fn date(at: jiff::Timestamp) -> String {
+fn format_date(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 

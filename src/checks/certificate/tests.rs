@@ -11,14 +11,14 @@ use crate::{
 struct Seen(Option<Certificates>);
 
 impl Facts for Seen {
-    type Want = ();
+    type Request = ();
 }
 
 impl Certified for Seen {
     fn certificates(&self) -> Option<&Certificates> {
         self.0.as_ref()
     }
-    fn want_certificates() {}
+    fn certificates_request() {}
 }
 
 const NOW: i64 = 1_800_000_000;

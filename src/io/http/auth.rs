@@ -1,6 +1,6 @@
-//! Headers and credentials that the settings name, the same for every kind that speaks HTTP.
+//! Headers and credentials in the settings of the HTTP-based probe kinds.
 //!
-//! What is wrong with them is said when they are read; secrets in files are read for each run.
+//! Invalid headers are rejected when the configuration is loaded. Secret files are read in each run.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use hyper::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::url::Target;
+use super::url::HttpUrl;
 use crate::{
     io::{
         context::Context,
@@ -41,7 +41,7 @@ pub struct BasicAuth {
     pub password_file: Option<SecretFile>,
 }
 
-/// The keys of a kind's settings that say who we are; kinds name them alike.
+/// The settings of a kind for its headers and credentials. The keys are the same in all kinds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Credentials<'a> {
     pub(crate) headers: &'a BTreeMap<String, Secret>,
@@ -51,10 +51,10 @@ pub(crate) struct Credentials<'a> {
 }
 
 impl Credentials<'_> {
-    /// Rules between the keys. Headers in `ours` are the probe's own.
+    /// Validates rules between the keys. Headers in `ours` are set by the probe itself.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     pub(crate) fn validate(&self, ours: &[HeaderName]) -> Result<(), Invalid> {
         let headers = self.headers(ours)?;
         if let Some(auth) = self.basic_auth {
@@ -74,10 +74,10 @@ impl Credentials<'_> {
         Ok(())
     }
 
-    /// The configured headers.
+    /// Parses the configured headers.
     ///
     /// # Errors
-    /// The header that can't be sent.
+    /// The invalid header with an explanation.
     pub(crate) fn headers(&self, ours: &[HeaderName]) -> Result<HeaderMap, Invalid> {
         let mut map = HeaderMap::with_capacity(self.headers.len() + 5);
         for (name, value) in self.headers {
@@ -101,35 +101,35 @@ impl Credentials<'_> {
         Ok(map)
     }
 
-    /// The value of `Authorization`, its secret read just now.
+    /// Value of `Authorization`. Secret files are read and registered for redaction.
     pub(crate) async fn authorization(&self, cx: &Context) -> Result<Option<HeaderValue>, Failure> {
         if let Some(auth) = self.basic_auth {
             let password = auth.read_password(&cx.shared).await?;
             if auth.password.is_none() {
-                cx.hide(|hidden| hidden.basic(&auth.username, password.expose()));
+                cx.register_secrets(|secrets| secrets.add_basic_auth(&auth.username, password.expose()));
             }
-            return basic(&auth.username, &password).map(Some);
+            return basic_auth_value(&auth.username, &password).map(Some);
         }
-        let Some(source) = SecretSource::of(self.bearer_token, self.bearer_token_file) else { return Ok(None) };
+        let Some(source) = SecretSource::from_settings(self.bearer_token, self.bearer_token_file) else { return Ok(None) };
         let token = source.read(&cx.shared).await?;
         if self.bearer_token.is_none() {
-            cx.hide(|hidden| hidden.secret(token.expose()));
+            cx.register_secrets(|secrets| secrets.add_credential(token.expose()));
         }
         secret_value(&format!("Bearer {}", token.expose())).map(Some)
     }
 
-    /// What a target is told of them, as far as it is written.
-    pub(crate) fn hidden(&self, url: &Target) -> SentSecrets {
-        let mut hidden = SentSecrets::default();
-        hidden.query(url.url().query().unwrap_or_default());
-        self.headers.iter().for_each(|(name, value)| hidden.header(name, value.expose()));
+    /// Secrets in the configuration that a run sends to its target.
+    pub(crate) fn sent_secrets(&self, url: &HttpUrl) -> SentSecrets {
+        let mut secrets = SentSecrets::default();
+        secrets.add_query(url.url().query().unwrap_or_default());
+        self.headers.iter().for_each(|(name, value)| secrets.add_header(name, value.expose()));
         if let Some(BasicAuth { username, password: Some(password), .. }) = self.basic_auth {
-            hidden.basic(username, password.expose());
+            secrets.add_basic_auth(username, password.expose());
         }
         if let Some(token) = self.bearer_token {
-            hidden.secret(token.expose());
+            secrets.add_credential(token.expose());
         }
-        hidden
+        secrets
     }
 }
 
@@ -146,15 +146,15 @@ impl BasicAuth {
     }
 
     async fn read_password(&self, shared: &Resources) -> Result<Secret, Failure> {
-        match SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
+        match SecretSource::from_settings(self.password.as_ref(), self.password_file.as_ref()) {
             Some(source) => source.read(shared).await,
             None => Ok(Secret::from(String::new())),
         }
     }
 }
 
-/// The value of a header with basic authentication.
-pub(crate) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, Failure> {
+/// Header value for basic authentication.
+pub(crate) fn basic_auth_value(user: &str, password: &Secret) -> Result<HeaderValue, Failure> {
     secret_value(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
 }
 

@@ -1,59 +1,59 @@
-//! Bodies of responses: decompressed while they arrive, and kept only when a check looks at them.
+//! Bodies of responses. They are decompressed while they arrive, and kept only if a check requests them.
 
 use hyper::body::Bytes;
 
-use super::inflow::{BodyKind, Inflow};
+use super::body_decoder::{BodyDecoder, BodyKind};
 use crate::model::{failure::Failure, text::excerpt, units::Size, words::Reason};
 
-/// Takes in a body, piece by piece.
+/// Receives a body piece by piece.
 pub(crate) struct Collector {
-    inflow: Inflow,
+    decoder: BodyDecoder,
     kept: Option<Vec<u8>>,
 }
 
-/// A body that has come to its end.
+/// A complete body.
 #[derive(Debug)]
 pub(crate) struct Body {
-    /// Bytes after decompression.
+    /// Size in bytes after decompression.
     pub(crate) size: u64,
-    /// The bytes, if they were to be kept.
+    /// The decompressed bytes, if they are kept.
     pub(crate) kept: Option<Bytes>,
 }
 
 const BODY: BodyKind = BodyKind { name: "body", unreadable: Reason::Body };
 
 impl Collector {
-    /// Takes a body in the given `Content-Encoding` (none is `identity`).
+    /// Creates a collector for a body with the given `Content-Encoding`; `None` means `identity`.
     ///
     /// # Errors
-    /// `body`, if it would have to be kept and its encoding is not known.
+    /// `body`: the body is to be kept and its encoding is unknown.
     pub(crate) fn new(encoding: Option<&str>, limit: Size, keep: bool) -> Result<Self, Failure> {
-        let inflow = match Inflow::new(encoding, limit, BODY) {
+        let decoder = match BodyDecoder::new(encoding, limit, BODY) {
             None if keep => {
                 let encoding = excerpt(encoding.unwrap_or_default().trim(), 20);
                 let text = format!("the body is compressed as `{encoding}`, which can't be read here");
                 return Err(Failure::new(Reason::Body, text));
             }
-            found => found.or_else(|| Inflow::new(None, limit, BODY)),
+            found => found.or_else(|| BodyDecoder::new(None, limit, BODY)),
         };
-        let inflow = inflow.ok_or_else(|| Failure::new(Reason::Internal, "a plain body can always be read"))?;
-        Ok(Self { inflow, kept: keep.then(Vec::new) })
+        let decoder = decoder.ok_or_else(|| Failure::new(Reason::Internal, "a plain body can always be read"))?;
+        Ok(Self { decoder, kept: keep.then(Vec::new) })
     }
 
-    /// Takes the next piece.
+    /// Receives the next piece.
     pub(crate) async fn push(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let Self { inflow, kept } = self;
+        let Self { decoder, kept } = self;
         let keep = |part: &[u8]| {
             kept.iter_mut().for_each(|kept| kept.extend_from_slice(part));
             Ok(())
         };
-        inflow.take(piece, keep).await
+        decoder.decode(piece, keep).await
     }
 
-    /// The whole body.
+    /// Returns the complete body.
     pub(crate) fn finish(self) -> Result<Body, Failure> {
-        self.inflow.finish()?;
-        Ok(Body { size: self.inflow.produced(), kept: self.kept.map(Bytes::from) })
+        self.decoder.finish()?;
+        Ok(Body { size: self.decoder.produced_bytes(), kept: self.kept.map(Bytes::from) })
     }
 }
 

@@ -1,9 +1,9 @@
-//! The HTTP connection of a probe: kept from run to run, and made anew when it is gone or a certificate has changed.
+//! The HTTP connection of a probe. It is kept between runs, and replaced after it was closed or a certificate has changed.
 //!
-//! It drives hyper as the `http` kind does, rather than through reqwest: a page comes from a target that may be hostile,
-//! and reqwest can bound neither what is read in one go nor the interim responses (its connections are sealed, its
-//! buffers up to 408 KiB, its tasks not ours), nor what comes in compressed. A target that answered with endless
-//! `100 Continue` held the whole daemon up for more than a second in each run.
+//! The client uses hyper directly, like the `http` kind, and not reqwest: a target may be hostile, and reqwest can't bound
+//! the bytes of one read, the number of interim responses or the compressed size (its connections are private, its buffers
+//! have up to 408 KiB, and it spawns its own tasks). With reqwest, a target that answered with endless `100 Continue`
+//! blocked the whole daemon for more than a second in each run.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use tokio_util::{either::Either, task::AbortOnDropHandle};
 
 use super::{
     exchange::{self, Sender},
-    form::{self, Form},
-    url::Target,
+    framing::{self, Framing},
+    url::HttpUrl,
     version::HttpVersion,
 };
 use crate::{
@@ -30,37 +30,38 @@ use crate::{
     },
 };
 
-/// See the module.
+/// Client with one kept connection.
 #[derive(Debug)]
-pub(crate) struct Client {
-    /// None for a connection in the clear.
+pub(crate) struct HttpClient {
+    /// TLS settings; `None` for an unencrypted connection.
     tls: Option<Tls>,
     kept: Mutex<Option<Connection>>,
 }
 
-/// A connection that takes a request. Its driver ends when it is dropped.
+/// An established connection. Dropping it ends the task that drives it.
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: Sender,
-    form: Form,
-    /// The configuration of its handshake: another one means that a file has changed since.
+    framing: Framing,
+    /// TLS configuration of the handshake. A different one means that a file has changed since.
     config: Option<Arc<ClientConfig>>,
     _driver: AbortOnDropHandle<()>,
 }
 
-impl Client {
+impl HttpClient {
     pub(crate) fn new(tls: Option<Tls>) -> Self {
         Self { tls, kept: Mutex::default() }
     }
 
-    /// Asks for a page; the connection is to be given back to [`Client::keep`] once the response was read to its end.
+    /// Requests a page. After reading the response to its end, the caller returns the connection with
+    /// [`HttpClient::keep_connection`].
     ///
     /// # Errors
-    /// Those of connecting, encrypting and of an exchange.
+    /// The failures of connecting, of the TLS handshake and of the request.
     pub(crate) async fn get(
         &self,
         cx: &Context,
-        url: &Target,
+        url: &HttpUrl,
         headers: &HeaderMap,
     ) -> Result<(Response<Incoming>, Connection), Failure> {
         let config = match &self.tls {
@@ -70,54 +71,54 @@ impl Client {
         let is_current = |kept: &Connection| {
             !kept.sender.is_closed() && kept.config.as_ref().map(Arc::as_ptr) == config.as_ref().map(Arc::as_ptr)
         };
-        let kept = self.kept().take();
+        let kept = self.kept_connection().take();
         if let Some(mut kept) = kept.filter(is_current) {
-            match kept.ask(cx, url, headers).await {
+            match kept.send_request(cx, url, headers).await {
                 Ok(response) => return Ok((response, kept)),
-                // The other end may have closed it just now, which says nothing about the service.
+                // The server may have closed the kept connection just now, which says nothing about its health.
                 Err(failure) if failure.reason == Reason::Protocol => {}
                 Err(failure) => return Err(failure),
             }
         }
         let mut fresh = self.connect(cx, url, config).await?;
-        let response = fresh.ask(cx, url, headers).await?;
+        let response = fresh.send_request(cx, url, headers).await?;
         Ok((response, fresh))
     }
 
     /// Keeps a connection for the next run.
-    pub(crate) fn keep(&self, connection: Connection) {
-        connection.sender.rest();
-        *self.kept() = Some(connection);
+    pub(crate) fn keep_connection(&self, connection: Connection) {
+        connection.sender.mark_idle();
+        *self.kept_connection() = Some(connection);
     }
 
     async fn connect(
         &self,
         cx: &Context,
-        url: &Target,
+        url: &HttpUrl,
         config: Option<Arc<ClientConfig>>,
     ) -> Result<Connection, Failure> {
         let (stream, _) = dial::connect(cx, url.host(), url.port(), AddressFamily::Any).await?;
-        let (stream, form) = match &self.tls {
-            None => (Either::Right(stream), Form::Direct),
+        let (stream, framing) = match &self.tls {
+            None => (Either::Right(stream), Framing::Direct),
             Some(tls) => {
                 let handshake = tls.handshake(stream, url.host(), HttpVersion::Auto.alpn(), &cx.shared.tls);
                 let stream = cx.phase(Phase::Tls, handshake).await.stream?;
                 let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                (Either::Left(stream), if two { Form::Two } else { Form::Direct })
+                (Either::Left(stream), if two { Framing::Two } else { Framing::Direct })
             }
         };
-        let (sender, driver) = exchange::open(stream, form == Form::Two).await?;
-        Ok(Connection { sender, form, config, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+        let (sender, driver) = exchange::start_http(stream, framing == Framing::Two).await?;
+        Ok(Connection { sender, framing, config, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+    fn kept_connection(&self) -> MutexGuard<'_, Option<Connection>> {
         self.kept.lock()
     }
 }
 
 impl Connection {
-    async fn ask(&mut self, cx: &Context, url: &Target, headers: &HeaderMap) -> Result<Response<Incoming>, Failure> {
-        let request = form::get(url, self.form, headers)?;
+    async fn send_request(&mut self, cx: &Context, url: &HttpUrl, headers: &HeaderMap) -> Result<Response<Incoming>, Failure> {
+        let request = framing::get_request(url, self.framing, headers)?;
         cx.phase(Phase::Request, self.sender.send(request)).await
     }
 }

@@ -1,7 +1,7 @@
 //! One request and its response over an established connection.
 //!
-//! hyper's connection is a future that must be polled. Unless the connection is to be kept, the task of the exchange
-//! polls both: nothing is spawned, so dropping the exchange closes the connection.
+//! A connection of hyper is a future that must be polled. Unless the connection is kept, the task of the exchange polls
+//! both: no task is spawned, so that dropping the exchange closes the connection.
 
 use std::{
     future::{Future, poll_fn},
@@ -26,7 +26,7 @@ use tokio_util::either::Either;
 
 use super::{
     body::{Body, Collector},
-    wire::{Interim, Paced, Rest, ambiguous, refuse_ambiguous_end},
+    wire::{InterimResponses, PacedStream, IdleLimit, ambiguous_end, refuse_ambiguous_end},
 };
 use crate::{
     io::{context::Context, dial, tls},
@@ -37,33 +37,34 @@ use crate::{
     },
 };
 
-/// Largest head of a response; larger ones are refused.
+/// Maximum size of the head of a response.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Most headers of a response: hyper's default, for which it allocates nothing.
+/// Maximum number of headers of a response: the default of hyper, which needs no allocation.
 const MAX_HEADERS: usize = 100;
 
-/// The answer, read to its end.
+/// A response that was read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ReceivedResponse {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
 }
 
-/// What to do with the body of the answer.
+/// Treatment of the body of a response.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
+pub(crate) struct BodyOptions {
     pub(crate) limit: Size,
     pub(crate) keep: bool,
 }
 
-/// The handle of a connection that accepts requests.
+/// Handle of a connection for sending requests.
 #[derive(Debug)]
 pub(crate) struct Sender {
     dispatch: Dispatch,
-    rest: Rest,
-    /// The failure by which the connection ended; closed without a value when it ended without one.
+    idle_limit: IdleLimit,
+    /// The failure that ended the connection. The channel is closed without a value if the connection ended without a
+    /// failure.
     connection_failure: watch::Receiver<Option<Failure>>,
 }
 
@@ -77,16 +78,16 @@ enum Dispatch {
 pub(crate) type Driver = BoxFuture<'static, ()>;
 
 /// An established connection, encrypted or not.
-pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
+pub(crate) type HttpStream = Either<TlsStream<TcpStream>, TcpStream>;
 
-/// Starts HTTP on a fresh connection.
-pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), Failure> {
+/// Starts HTTP/1.1 or HTTP/2 (`two`) on a new connection.
+pub(crate) async fn start_http(stream: HttpStream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
-    let rest = Rest::default();
-    let stream = TokioIo::new(Paced::new(stream, rest.clone()));
+    let idle_limit = IdleLimit::default();
+    let stream = TokioIo::new(PacedStream::new(stream, idle_limit.clone()));
     let (report, connection_failure) = watch::channel(None);
-    // An error of the connection reaches the exchange only if a request is under way. A connection that breaks before,
-    // for example because the server refuses the client certificate, merely closes the channel of requests.
+    // An error of the connection reaches the exchange only during a request. A connection that breaks before, for example
+    // because the server refuses the client certificate, merely closes the channel of requests.
     let report = move |ended: hyper::Result<()>| {
         if let Err(error) = ended {
             report.send_replace(Some(hyper_failure(&error)));
@@ -97,7 +98,7 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
         let builder = http2::Builder::new(executor.clone()).max_header_list_size(MAX_HEAD_BYTES as u32).to_owned();
         let (sender, connection) = builder.handshake(stream).await.map_err(|error| hyper_failure(&error))?;
         let driver = Box::pin(async move { report(executor.drive(connection).await) });
-        return Ok((Sender { dispatch: Dispatch::Http2(sender), rest, connection_failure }, driver));
+        return Ok((Sender { dispatch: Dispatch::Http2(sender), idle_limit, connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
@@ -111,20 +112,20 @@ pub(crate) async fn open(stream: Stream, two: bool) -> Result<(Sender, Driver), 
         false => connection.poll_without_shutdown(cx),
     });
     let driver = Box::pin(async move { report(drive.await) });
-    Ok((Sender { dispatch: Dispatch::Http1(sender), rest, connection_failure }, driver))
+    Ok((Sender { dispatch: Dispatch::Http1(sender), idle_limit, connection_failure }, driver))
 }
 
-/// Sends a request and reads its answer to the end, in the phases `request` and `response`.
-pub(crate) async fn ask(
+/// Sends a request and reads its response to the end, in the phases `request` and `response`.
+pub(crate) async fn send_and_read(
     cx: &Context,
     sender: &mut Sender,
     request: Request<Full<Bytes>>,
-    reading: Reading,
-) -> Result<Answer, Failure> {
+    options: BodyOptions,
+) -> Result<ReceivedResponse, Failure> {
     let answered = cx.phase(Phase::Request, sender.send(request)).await?;
     let (head, body) = answered.into_parts();
-    let body = cx.phase(Phase::Response, read(&head.headers, body, reading)).await?;
-    Ok(Answer { status: head.status, version: head.version, headers: head.headers, body })
+    let body = cx.phase(Phase::Response, read_body(&head.headers, body, options)).await?;
+    Ok(ReceivedResponse { status: head.status, version: head.version, headers: head.headers, body })
 }
 
 impl Sender {
@@ -136,9 +137,9 @@ impl Sender {
         }
     }
 
-    /// To be called when the connection is kept for the next run: until then it may receive only a little.
-    pub(crate) fn rest(&self) {
-        self.rest.begin();
+    /// Marks the connection as idle until the next request. An idle connection may receive only a few bytes.
+    pub(crate) fn mark_idle(&self) {
+        self.idle_limit.start();
     }
 
     /// Sends a request and waits for the head of its response.
@@ -146,8 +147,8 @@ impl Sender {
     /// # Errors
     /// `protocol` or `too_large`; `protocol` also for a response whose end depends on the reader.
     pub(crate) async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
-        self.rest.end();
-        let interim = Interim::count(&mut request);
+        self.idle_limit.stop();
+        let interim = InterimResponses::count_for(&mut request);
         let answered = async {
             match &mut self.dispatch {
                 Dispatch::Http1(sender) => {
@@ -162,20 +163,20 @@ impl Sender {
         };
         let answered = tokio::select! {
             biased;
-            failure = interim.exceeded() => return Err(failure),
+            failure = interim.wait_until_exceeded() => return Err(failure),
             answered = answered => answered,
         };
         let answered = match answered {
             Ok(answered) => answered,
-            Err(error) => return Err(self.cause(&error).await),
+            Err(error) => return Err(self.request_failure(&error).await),
         };
         refuse_ambiguous_end(answered.headers())?;
         Ok(answered)
     }
 
-    /// The failure behind an error of a request. A closed channel or a canceled request only means that the connection
-    /// has ended: the connection's own failure is the cause, which its driver reports at the same time.
-    async fn cause(&mut self, error: &hyper::Error) -> Failure {
+    /// Converts an error of a request. A closed channel or a cancelled request only means that the connection has ended.
+    /// In this case, the failure is that of the connection, which its driver reports at the same time.
+    async fn request_failure(&mut self, error: &hyper::Error) -> Failure {
         if error.is_closed() || error.is_canceled() {
             let ended = self.connection_failure.wait_for(Option::is_some).await;
             if let Some(cause) = ended.ok().and_then(|cause| cause.clone()) {
@@ -186,9 +187,9 @@ impl Sender {
     }
 }
 
-async fn read(headers: &HeaderMap, mut body: Incoming, reading: Reading) -> Result<Body, Failure> {
+async fn read_body(headers: &HeaderMap, mut body: Incoming, options: BodyOptions) -> Result<Body, Failure> {
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let mut collector = Collector::new(encoding, reading.limit, reading.keep)?;
+    let mut collector = Collector::new(encoding, options.limit, options.keep)?;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| hyper_failure(&error))?;
         // The other frames are trailers.
@@ -229,7 +230,7 @@ impl LocalExecutor {
                 if let Poll::Ready(ended) = Pin::as_mut(&mut connection).poll(cx) {
                     return Poll::Ready(ended);
                 }
-                // New tasks come from polling the connection, or another task.
+                // Polling the connection or a task may add tasks.
                 tasks.extend(self.0.lock().drain(..));
                 while let Poll::Ready(Some(())) = tasks.poll_next_unpin(cx) {}
                 if self.0.lock().is_empty() {
@@ -241,9 +242,9 @@ impl LocalExecutor {
     }
 }
 
-/// The failure behind an error of hyper.
+/// Converts an error of hyper.
 pub(crate) fn hyper_failure(error: &hyper::Error) -> Failure {
-    if let Some(failure) = tls::failure_in("TLS", error) {
+    if let Some(failure) = tls::find_failure("TLS", error) {
         return failure;
     }
     let protocol = |text: &str| Failure::new(Reason::Protocol, text);
@@ -254,12 +255,12 @@ pub(crate) fn hyper_failure(error: &hyper::Error) -> Failure {
     if error.is_parse_version_h2() {
         return protocol("the other end speaks only HTTP/2: set `http_version: \"2\"`");
     }
-    // hyper has no other way to tell which header it refuses.
+    // The text of the error is the only sign of the refused header.
     if error.is_parse() && error.to_string().contains("content-length") {
-        return ambiguous("several Content-Length that differ, or one that is no number");
+        return ambiguous_end("several Content-Length that differ, or one that is no number");
     }
     if error.is_parse() && error.to_string().contains("transfer-encoding") {
-        return ambiguous("Transfer-Encoding in HTTP/1.0");
+        return ambiguous_end("Transfer-Encoding in HTTP/1.0");
     }
     if error.is_parse() {
         return protocol("the other end answers with something that is not HTTP");

@@ -1,14 +1,14 @@
-//! Parts of an HTTP client that several probe kinds share: URLs, authentication, and a kept client.
+//! HTTP client of the probes: URLs, authentication, connections, bodies.
 
-/// The `User-Agent` of probes, unless the configuration sets another.
+/// Default `User-Agent` of probes.
 pub(crate) const USER_AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 
 pub mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod exchange;
-pub(crate) mod form;
-pub(crate) mod inflow;
+pub(crate) mod framing;
+pub(crate) mod body_decoder;
 pub mod url;
 pub mod version;
 pub(crate) mod wire;

@@ -1,4 +1,4 @@
-//! The URL of a probe: parsed once, and never shown with its query.
+//! The URL of a probe.
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
@@ -6,15 +6,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Position, Url};
 
-/// An `http` or `https` URL without user and password. Its query may hold a token, so it is used but not shown.
+/// An `http` or `https` URL without user and password. `Display` and `Debug` omit the query, because it may contain a
+/// token.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Target(Url);
+pub struct HttpUrl(Url);
 
-impl Target {
-    /// A URL that an HTTP probe can ask.
+impl HttpUrl {
+    /// Validates a URL.
     ///
     /// # Errors
-    /// What is wrong with it, without its query.
+    /// A description of the error without the query.
     pub fn new(url: Url) -> Result<Self, String> {
         match url.scheme() {
             "http" | "https" => {}
@@ -39,13 +40,13 @@ impl Target {
         self.0.scheme() == "https"
     }
 
-    /// Name or address; an IPv6 address stands in brackets.
+    /// Host name or IP address; an IPv6 address has brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// The address, where one is written and not a name.
+    /// The IP address; `None` for a host name.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         match self.0.host()? {
             Host::Ipv4(address) => Some(address.into()),
@@ -54,13 +55,13 @@ impl Target {
         }
     }
 
-    /// The port, that of the scheme where none is written.
+    /// Port; the default of the scheme if the URL contains none.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port_or_known_default().unwrap_or_default()
     }
 
-    /// What a request line and `Host` say: the port only where it is not the scheme's own.
+    /// Host and port for a request line and for `Host`, without the default port of the scheme.
     #[must_use]
     pub fn authority(&self) -> Cow<'_, str> {
         match self.0.port() {
@@ -69,55 +70,55 @@ impl Target {
         }
     }
 
-    /// Path and query. It may hold a token: to be sent, not shown.
+    /// Path and query. The query may contain a token and must not be displayed.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
         &self.0[Position::BeforePath..]
     }
 
-    /// The whole of it, for a client that takes URLs. It may hold a token: to be used, not shown.
+    /// The whole URL. The query may contain a token and must not be displayed.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.0
     }
 
-    /// Whether both have the same scheme, host and port, so that credentials for one are for the other too.
+    /// Whether both URLs have the same scheme, host and port, so that credentials for one may be sent to the other.
     #[must_use]
     pub fn is_same_origin(&self, other: &Self) -> bool {
         (self.0.scheme(), self.host(), self.port()) == (other.0.scheme(), other.host(), other.port())
     }
 
-    /// Where a `Location` leads from here.
+    /// Resolves the value of a `Location` header.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of the error.
     pub fn join(&self, location: &str) -> Result<Self, String> {
         self.0.join(location).map_err(|error| error.to_string()).and_then(Self::new)
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0[..Position::AfterPath])
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl Serialize for Target {
+impl Serialize for HttpUrl {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Target {
+impl<'de> Deserialize<'de> for HttpUrl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        // The text itself is not repeated: it may hold a password.
+        // The error must not quote the text, because it may contain a password.
         let url = Url::parse(&text).map_err(|error| {
             de::Error::custom(format!("not a URL ({error}): write one such as http://127.0.0.1:8080/health"))
         })?;
@@ -125,7 +126,7 @@ impl<'de> Deserialize<'de> for Target {
     }
 }
 
-impl JsonSchema for Target {
+impl JsonSchema for HttpUrl {
     fn inline_schema() -> bool {
         true
     }
@@ -145,26 +146,26 @@ mod tests {
 
     #[test]
     fn a_url_is_shown_without_its_query_and_refused_with_a_password() {
-        let target: Target = from_value(json!("HTTPS://Example.com/a/b?token=s3cret#part")).unwrap();
+        let target: HttpUrl = from_value(json!("HTTPS://Example.com/a/b?token=s3cret#part")).unwrap();
         assert_eq!(
             (target.to_string(), target.path_and_query()),
             ("https://example.com/a/b".into(), "/a/b?token=s3cret")
         );
         assert!(!format!("{target:?} {}", serde_json::to_string(&target).unwrap()).contains("s3cret"));
         assert_eq!((target.host(), target.port(), &*target.authority()), ("example.com", 443, "example.com"));
-        let target: Target = from_value(json!("http://[::1]:8080")).unwrap();
+        let target: HttpUrl = from_value(json!("http://[::1]:8080")).unwrap();
         assert_eq!((target.path_and_query(), target.port(), &*target.authority()), ("/", 8080, "[::1]:8080"));
         for bad in
             ["http://u:hunter2@a.example/", "ftp://a.example", "a.example", "http://", "file:///etc", "hunter2 x"]
         {
-            let error = from_value::<Target>(json!(bad)).unwrap_err().to_string();
+            let error = from_value::<HttpUrl>(json!(bad)).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn an_origin_is_scheme_host_and_port() {
-        let target = |url: &str| from_value::<Target>(json!(url)).unwrap();
+        let target = |url: &str| from_value::<HttpUrl>(json!(url)).unwrap();
         assert!(target("http://a.example/x").is_same_origin(&target("http://A.example:80/y")));
         for other in ["https://a.example/x", "http://b.example/x", "http://a.example:81/x"] {
             assert!(!target("http://a.example/x").is_same_origin(&target(other)), "{other}");

@@ -1,4 +1,4 @@
-//! The HTTP versions that a client may offer.
+//! HTTP versions of a client.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,7 +18,7 @@ pub enum HttpVersion {
 }
 
 impl HttpVersion {
-    /// What to offer under TLS.
+    /// Protocols to offer with ALPN.
     #[must_use]
     pub fn alpn(self) -> &'static [&'static [u8]] {
         match self {

@@ -1,5 +1,5 @@
-//! What hyper leaves open of HTTP on the wire: how much is read in one go, how many interim responses there are, and
-//! responses whose end depends on the reader.
+//! Bounds that hyper does not have: on consecutive reads, on bytes that an idle connection receives, on interim responses,
+//! and on responses with an ambiguous end.
 
 use std::{
     future::Future,
@@ -23,33 +23,34 @@ use tokio::{
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// A connection from which only so much is read before everything else has its turn.
+/// A connection with a bound on consecutive reads, after which other tasks run.
 ///
-/// hyper goes on reading while a connection has more: through interim responses, chunk sizes and the frames of HTTP/2,
-/// of none of which an exchange hears. tokio ends that after 128 reads, which is up to 8 MiB here.
+/// hyper reads from a connection as long as data is available: interim responses, chunk sizes and frames of HTTP/2, which
+/// don't reach the exchange. tokio interrupts a task only after 128 reads, which is up to 8 MiB here.
 #[derive(Debug)]
-pub(crate) struct Paced<S> {
+pub(crate) struct PacedStream<S> {
     stream: S,
     read: usize,
-    rest: Rest,
+    idle_limit: IdleLimit,
 }
 
-/// Bytes that are read in one go: a frame of a dozen bytes takes microseconds.
+/// Maximum number of bytes of consecutive reads. A frame of a dozen bytes takes microseconds.
 const MAX_READ: usize = 16 << 10;
 
-/// Bounds the bytes that a connection receives between two runs. hyper reads and answers them (PING, SETTINGS, frames of
-/// unknown kinds) for as long as the connection lasts, and no timeout of a run ends that.
+/// Bound on the bytes that a connection receives between two runs. hyper reads and answers such bytes (PING, SETTINGS,
+/// unknown frames) as long as the connection exists, and no timeout of a run ends this.
 #[derive(Debug, Clone)]
-pub(crate) struct Rest(Arc<AtomicUsize>);
+pub(crate) struct IdleLimit(Arc<AtomicUsize>);
 
-/// Bytes that a connection may receive between two runs: more than 3,000 PING, one in 30 seconds for a day.
-const MAX_READ_AT_REST: usize = 64 << 10;
-/// For a connection that a run uses.
+/// Maximum number of bytes that a connection receives between two runs: more than 3,000 PING frames, one in 30 seconds for
+/// a day.
+const MAX_IDLE_READ: usize = 64 << 10;
+/// Value of the bound while a run uses the connection.
 const UNLIMITED: usize = usize::MAX;
 
-/// Counts the interim (1xx) responses to one request. hyper skips them without a limit.
+/// Counter of the interim (1xx) responses to one request. hyper skips them without a limit.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Interim(Arc<Count>);
+pub(crate) struct InterimResponses(Arc<Count>);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -57,35 +58,36 @@ struct Count {
     exceeded: Notify,
 }
 
-/// Interim responses to one request. Servers send one or two; a slow one may repeat `102 Processing` every few seconds.
+/// Maximum number of interim responses to one request. Servers send one or two; a slow one may repeat `102 Processing`
+/// every few seconds.
 const MAX_INTERIM_RESPONSES: usize = 32;
 
-impl<S> Paced<S> {
-    pub(crate) fn new(stream: S, rest: Rest) -> Self {
+impl<S> PacedStream<S> {
+    pub(crate) fn new(stream: S, idle_limit: IdleLimit) -> Self {
         Self { stream, read: 0, rest }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read >= MAX_READ {
             self.read = 0;
-            // Not the waker itself: the task would have its next turn before the sockets of the others are looked at.
+            // Waking the task directly would run it before the sockets of other tasks are polled.
             ready!(pin!(tokio::task::yield_now()).poll(cx));
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let count = buf.filled().len() - before;
         self.read = if read.is_pending() { 0 } else { self.read + count };
-        if !self.rest.admits(count) {
-            let text = format!("the other end sent more than {}KiB between two runs", MAX_READ_AT_REST >> 10);
+        if !self.idle_limit.admits(count) {
+            let text = format!("the other end sent more than {}KiB between two runs", MAX_IDLE_READ >> 10);
             return Poll::Ready(Err(io::Error::other(text)));
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -111,20 +113,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 }
 
-impl Default for Rest {
+impl Default for IdleLimit {
     fn default() -> Self {
         Self(Arc::new(AtomicUsize::new(UNLIMITED)))
     }
 }
 
-impl Rest {
-    /// Begins the time between two runs.
-    pub(crate) fn begin(&self) {
-        self.0.store(MAX_READ_AT_REST, Ordering::Relaxed);
+impl IdleLimit {
+    /// Applies the bound: the connection is idle.
+    pub(crate) fn start(&self) {
+        self.0.store(MAX_IDLE_READ, Ordering::Relaxed);
     }
 
-    /// Ends it: a run uses the connection.
-    pub(crate) fn end(&self) {
+    /// Lifts the bound: a run uses the connection.
+    pub(crate) fn stop(&self) {
         self.0.store(UNLIMITED, Ordering::Relaxed);
     }
 
@@ -134,9 +136,9 @@ impl Rest {
     }
 }
 
-impl Interim {
-    /// Counts the interim responses to a request that is sent over HTTP/1.
-    pub(crate) fn count<B>(request: &mut Request<B>) -> Self {
+impl InterimResponses {
+    /// Counts the interim responses to a request over HTTP/1.
+    pub(crate) fn count_for<B>(request: &mut Request<B>) -> Self {
         let interim = Self::default();
         let count = Arc::clone(&interim.0);
         hyper::ext::on_informational(request, move |_| {
@@ -147,8 +149,8 @@ impl Interim {
         interim
     }
 
-    /// Waits until there are more of them than allowed.
-    pub(crate) async fn exceeded(&self) -> Failure {
+    /// Waits until the number of interim responses exceeds the maximum.
+    pub(crate) async fn wait_until_exceeded(&self) -> Failure {
         self.0.exceeded.notified().await;
         let text = format!(
             "the other end sends interim (1xx) responses without end, more than {MAX_INTERIM_RESPONSES} so far: correct the server, or the proxy in front of it"
@@ -157,7 +159,7 @@ impl Interim {
     }
 }
 
-/// Refuses a response that two readers may take to end at different places (RFC 9112, section 6.3).
+/// Rejects a response if two readers may disagree on its end (RFC 9112, section 6.3).
 pub(crate) fn refuse_ambiguous_end(headers: &HeaderMap) -> Result<(), Failure> {
     let lengths: Vec<_> = headers
         .get_all(CONTENT_LENGTH)
@@ -172,11 +174,11 @@ pub(crate) fn refuse_ambiguous_end(headers: &HeaderMap) -> Result<(), Failure> {
     } else {
         return Ok(());
     };
-    Err(ambiguous(what))
+    Err(ambiguous_end(what))
 }
 
-/// The failure for a response with these headers.
-pub(crate) fn ambiguous(what: &str) -> Failure {
+/// Failure of a response with an ambiguous end.
+pub(crate) fn ambiguous_end(what: &str) -> Failure {
     let text = format!(
         "the response has {what}, so that its end depends on who reads it, which is how responses are smuggled past a \
          proxy (RFC 9112, section 6.3): correct the server, or the proxy in front of it"
@@ -192,16 +194,16 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_between_two_runs_are_bounded_and_a_run_begins_anew() {
-        let rest = Rest::default();
-        let mut stream = Paced::new(tokio::io::repeat(0), rest.clone());
-        let mut bytes = vec![0; MAX_READ_AT_REST];
+        let idle_limit = IdleLimit::default();
+        let mut stream = PacedStream::new(tokio::io::repeat(0), idle_limit.clone());
+        let mut bytes = vec![0; MAX_IDLE_READ];
         for _ in 0..3 {
-            rest.begin();
+            idle_limit.start();
             stream.read_exact(&mut bytes).await.unwrap();
-            rest.end();
+            idle_limit.stop();
             stream.read_exact(&mut bytes).await.unwrap();
         }
-        rest.begin();
+        idle_limit.start();
         stream.read_exact(&mut bytes).await.unwrap();
         let error = stream.read_exact(&mut [0]).await.unwrap_err();
         assert_eq!(error.to_string(), "the other end sent more than 64KiB between two runs");

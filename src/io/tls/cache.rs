@@ -1,4 +1,4 @@
-//! TLS clients made once for equal settings, and again when one of their files has changed.
+//! TLS clients, built once for equal settings, and again when one of their files has changed.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
-    verifier::{RecordingVerifier, Verifier},
+    verifier::{RecordingVerifier, ServerVerifier},
 };
 use crate::{
     io::{
@@ -30,29 +30,29 @@ use crate::{
     model::{failure::Failure, words::Reason},
 };
 
-/// One for the process. It grows with the number of different settings, not with the number of probes.
+/// TLS clients of the process. The cache grows with the number of different settings, not with the number of probes.
 #[derive(Debug)]
 pub struct Cache {
-    made: Mutex<HashMap<Tls, Arc<Client>>>,
-    making: SingleFlight<Tls, Arc<Client>>,
+    clients: Mutex<HashMap<Tls, Arc<TlsClient>>>,
+    builds: SingleFlight<Tls, Arc<TlsClient>>,
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
     exposed: Arc<ExposedSecrets>,
-    /// Every handshake runs here: a peer chooses how much it computes.
+    /// Lane of the handshakes, because a peer chooses the amount of their work.
     pub(super) handshakes: Lane,
 }
 
-/// What one set of TLS settings comes to.
+/// Client for one set of TLS settings.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct TlsClient {
     pub(super) config: Arc<ClientConfig>,
-    verifier: Arc<Verifier>,
-    stamps: Vec<FileVersion>,
+    verifier: Arc<ServerVerifier>,
+    file_versions: Vec<FileVersion>,
 }
 
-impl Client {
-    /// A configuration for one handshake and the witness of what is presented in it.
-    pub(super) fn witnessed(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<RecordingVerifier>) {
-        // A copy of pointers: about a thousandth of what the handshake costs.
+impl TlsClient {
+    /// Configuration for one handshake, with the verifier that records the presented certificates.
+    pub(super) fn recording_config(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<RecordingVerifier>) {
+        // The copy consists of pointers and costs about a thousandth of the handshake.
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let witness = Arc::new(RecordingVerifier::new(Arc::clone(&self.verifier)));
@@ -62,16 +62,16 @@ impl Client {
 }
 
 impl Tls {
-    pub(super) async fn client(&self, cache: &Arc<Cache>) -> Result<Arc<Client>, Failure> {
-        let without_files = self.files().next().is_none();
-        if without_files && let Some(client) = cache.get(self) {
+    pub(super) async fn client(&self, cache: &Arc<Cache>) -> Result<Arc<TlsClient>, Failure> {
+        let without_files = self.configured_files().next().is_none();
+        if without_files && let Some(client) = cache.cached_client(self) {
             return Ok(client);
         }
         let (tls, kept) = (self.clone(), Arc::clone(cache));
-        cache.making.run(self.clone(), move || kept.current(&tls)).await
+        cache.builds.run(self.clone(), move || kept.current_client(&tls)).await
     }
 
-    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+    fn configured_files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)]
             .into_iter()
             .filter_map(|(key, path)| Some((key, path.as_deref()?)))
@@ -79,22 +79,22 @@ impl Tls {
 }
 
 impl Cache {
-    /// Nothing made yet; `room` bounds how many threads read files.
+    /// Creates an empty cache; `permits` bounds the number of threads that read files.
     pub(crate) fn new(room: Arc<Semaphore>, exposed: Arc<ExposedSecrets>) -> Self {
         Self {
-            made: Mutex::default(),
-            making: SingleFlight::new(room),
+            clients: Mutex::default(),
+            builds: SingleFlight::new(room),
             roots: OnceLock::new(),
             exposed,
             handshakes: Lane::default(),
         }
     }
 
-    /// The certificate authorities that this system trusts, read once.
+    /// Certificate authorities of the system, read once.
     ///
     /// # Errors
-    /// `certificate` where the system has none, as in a bare container.
-    fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
+    /// `certificate` if the system has none, as in an empty container.
+    fn system_roots(&self) -> Result<Arc<RootCertStore>, Failure> {
         self.roots
             .get_or_init(|| {
                 let found = rustls_native_certs::load_native_certs();
@@ -115,26 +115,26 @@ impl Cache {
             .clone()
     }
 
-    fn get(&self, tls: &Tls) -> Option<Arc<Client>> {
-        self.made.lock().get(tls).cloned()
+    fn cached_client(&self, tls: &Tls) -> Option<Arc<TlsClient>> {
+        self.clients.lock().get(tls).cloned()
     }
 
-    /// The client as the files are now. Reads files, so it must run where blocking is allowed.
-    fn current(&self, tls: &Tls) -> Result<Arc<Client>, Failure> {
-        let stamp = |(key, path)| bounded_file::stamp(path).map_err(|refusal| file_failure(key, path, &refusal));
-        let stamps: Vec<_> = tls.files().map(stamp).collect::<Result<_, _>>()?;
-        if let Some(client) = self.get(tls).filter(|client| client.stamps == stamps) {
+    /// Client for the current versions of the files. Reads files, so it must run on a thread for blocking calls.
+    fn current_client(&self, tls: &Tls) -> Result<Arc<TlsClient>, Failure> {
+        let stamp = |(key, path)| bounded_file::file_version(path).map_err(|refusal| file_failure(key, path, &refusal));
+        let file_versions: Vec<_> = tls.configured_files().map(stamp).collect::<Result<_, _>>()?;
+        if let Some(client) = self.cached_client(tls).filter(|client| client.file_versions == file_versions) {
             return Ok(client);
         }
-        let client = Arc::new(build(tls, self, stamps)?);
-        self.made.lock().insert(tls.clone(), Arc::clone(&client));
+        let client = Arc::new(build_client(tls, self, file_versions)?);
+        self.clients.lock().insert(tls.clone(), Arc::clone(&client));
         Ok(client)
     }
 }
 
-fn build(tls: &Tls, cache: &Cache, stamps: Vec<FileVersion>) -> Result<Client, Failure> {
+fn build_client(tls: &Tls, cache: &Cache, file_versions: Vec<FileVersion>) -> Result<TlsClient, Failure> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(verifier(tls, cache, &provider)?);
+    let verifier = Arc::new(build_verifier(tls, cache, &provider)?);
     let versions: &[_] = match tls.min_version {
         Version::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         Version::V1_3 => &[&rustls::version::TLS13],
@@ -147,7 +147,7 @@ fn build(tls: &Tls, cache: &Cache, stamps: Vec<FileVersion>) -> Result<Client, F
         .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
     let mut config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => {
-            let (chain, private) = (certificates("cert", cert)?, private_key(key, cache)?);
+            let (chain, private) = (read_certificates("cert", cert)?, read_private_key(key, cache)?);
             builder.with_client_auth_cert(chain, private).map_err(|error| {
                 let what = format!("tls.cert {} and tls.key {} don't fit together", cert.display(), key.display());
                 Failure::from_error(Reason::Tls, &what, &error)
@@ -156,15 +156,15 @@ fn build(tls: &Tls, cache: &Cache, stamps: Vec<FileVersion>) -> Result<Client, F
         _ => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::disabled();
-    Ok(Client { config: Arc::new(config), verifier, stamps })
+    Ok(TlsClient { config: Arc::new(config), verifier, file_versions })
 }
 
-fn verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> Result<Verifier, Failure> {
+fn build_verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> Result<ServerVerifier, Failure> {
     let roots = match &tls.ca {
-        None => cache.roots(),
+        None => cache.system_roots(),
         Some(path) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates("ca", path)? {
+            for certificate in read_certificates("ca", path)? {
                 roots.add(certificate).map_err(|error| {
                     let what = format!("tls.ca {} holds a certificate that can't be trusted", path.display());
                     Failure::from_error(Reason::Tls, &what, &error)
@@ -174,14 +174,14 @@ fn verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> Result<
         }
     };
     match roots {
-        Ok(roots) => Verifier::new(roots, Arc::clone(provider), tls.insecure_skip_verify),
-        Err(_) if tls.insecure_skip_verify => Ok(Verifier::trusting_nobody(Arc::clone(provider))),
+        Ok(roots) => ServerVerifier::new(roots, Arc::clone(provider), tls.insecure_skip_verify),
+        Err(_) if tls.insecure_skip_verify => Ok(ServerVerifier::trusting_nobody(Arc::clone(provider))),
         Err(failure) => Err(failure),
     }
 }
 
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = bounded_file::read(path, MAX_PEM_BYTES).map_err(|refusal| file_failure(key, path, &refusal))?;
+fn read_certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = bounded_file::read_bounded(path, MAX_PEM_BYTES).map_err(|refusal| file_failure(key, path, &refusal))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
         Failure::from_error(Reason::Tls, &format!("tls.{key} {} is not a PEM file", path.display()), &error)
     })?;
@@ -191,16 +191,16 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(found)
 }
 
-fn private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>, Failure> {
+fn read_private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>, Failure> {
     let (pem, found) =
-        bounded_file::read_found(path, MAX_PEM_BYTES).map_err(|refusal| file_failure("key", path, &refusal))?;
-    cache.exposed.warn(path, &found);
-    // The error of the parser could quote the file: only its place is told.
+        bounded_file::read_with_metadata(path, MAX_PEM_BYTES).map_err(|refusal| file_failure("key", path, &refusal))?;
+    cache.exposed.warn_if_exposed(path, &found);
+    // The error of the parser may quote the file, so only the path is displayed.
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| Failure::new(Reason::Tls, format!("tls.key {} holds no private key in PEM", path.display())))
 }
 
-/// Larger than any bundle of authorities.
+/// Maximum size of a PEM file; larger than any bundle of authorities.
 const MAX_PEM_BYTES: u64 = 8 << 20;
 
 fn file_failure(key: &str, path: &Path, refusal: &Refusal) -> Failure {

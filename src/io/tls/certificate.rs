@@ -1,4 +1,4 @@
-//! Facts about presented certificates: whose they are, for which names, until when, and whether they are trusted.
+//! Facts about presented certificates: subject, names, validity, trust.
 
 use std::net::IpAddr;
 
@@ -7,56 +7,56 @@ use rustls::Error;
 use serde::Serialize;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{Presented, failure::distrust};
+use super::{Presented, failure::describe_distrust};
 use crate::model::metric::{CERTIFICATE_NOT_AFTER, Sample};
 
-/// The certificates that a server presented.
+/// Certificates that a server presented.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Certificates {
-    /// The server's own.
+    /// Certificate of the server.
     pub leaf: Certificate,
-    /// The others that came with it, in their order.
+    /// Further certificates of the chain, in the order of the server.
     pub issuers: Vec<Certificate>,
-    /// Why they are not trusted; `None` if they are.
+    /// Reason why the chain is not trusted; `None` if it is trusted.
     pub distrust: Option<String>,
 }
 
 /// One certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Certificate {
-    /// Whose it is.
+    /// Distinguished name of the holder.
     pub subject: String,
-    /// Who signed it.
+    /// Distinguished name of the issuer.
     pub issuer: String,
-    /// Names and addresses that it is for.
+    /// Names and addresses that the certificate covers.
     pub names: Vec<String>,
-    /// From when it is valid.
+    /// Start of the validity.
     pub not_before: Timestamp,
-    /// Until when it is valid.
+    /// End of the validity.
     pub not_after: Timestamp,
 }
 
 impl Certificates {
-    /// Reads what was presented; `None` if the server's own certificate can't be read. Issuers that can't be read
-    /// are left out.
+    /// Parses the presented certificates; `None` if the certificate of the server is unreadable. Unreadable issuers are left
+    /// out.
     #[must_use]
-    pub fn of(presented: &Presented) -> Option<Self> {
-        let mut all = presented.chain.iter().map(|der| Certificate::of(der));
+    pub fn from_presented(presented: &Presented) -> Option<Self> {
+        let mut all = presented.chain.iter().map(|der| Certificate::from_der(der));
         let leaf = all.next()??;
         let distrust = presented.distrust.as_ref().map(|error| match error {
-            Error::InvalidCertificate(error) => distrust(error),
+            Error::InvalidCertificate(error) => describe_distrust(error),
             error => error.to_string(),
         });
         Some(Self { leaf, issuers: all.flatten().collect(), distrust })
     }
 
-    /// The issuer certificate that ends first.
+    /// Issuer certificate that expires first.
     #[must_use]
-    pub fn first_issuer_to_end(&self) -> Option<&Certificate> {
+    pub fn first_expiring_issuer(&self) -> Option<&Certificate> {
         self.issuers.iter().min_by_key(|certificate| certificate.not_after)
     }
 
-    /// Until when they are valid, as samples.
+    /// Expiry times as samples.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let verified = if self.distrust.is_none() { "true" } else { "false" };
@@ -64,17 +64,17 @@ impl Certificates {
             let end = certificate.not_after.as_duration().as_secs_f64();
             Sample::new(&CERTIFICATE_NOT_AFTER, [position.into(), verified.into()], end)
         };
-        let issuer = self.first_issuer_to_end().map(|issuer| sample("issuer", issuer));
+        let issuer = self.first_expiring_issuer().map(|issuer| sample("issuer", issuer));
         std::iter::once(sample("leaf", &self.leaf)).chain(issuer).collect()
     }
 }
 
 impl Certificate {
-    fn of(der: &[u8]) -> Option<Self> {
+    fn from_der(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let time = |seconds: i64| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
         let names = parsed.subject_alternative_name().ok().flatten();
-        let names = names.map(|found| found.value.general_names.iter().filter_map(name).collect());
+        let names = names.map(|found| found.value.general_names.iter().filter_map(alternative_name).collect());
         Some(Self {
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
@@ -84,8 +84,8 @@ impl Certificate {
         })
     }
 
-    /// Whether it is for a name or an address. `*.a.example` covers one label, as in `b.a.example`; a wildcard that
-    /// is asked for must stand in the certificate as it is.
+    /// Whether the certificate covers a name or an address. `*.a.example` covers one label, as in `b.a.example`. A wildcard
+    /// as the argument must be in the certificate literally.
     #[must_use]
     pub fn covers(&self, wanted: &str) -> bool {
         let wanted = wanted.strip_suffix('.').unwrap_or(wanted);
@@ -100,7 +100,7 @@ impl Certificate {
     }
 }
 
-fn name(name: &GeneralName<'_>) -> Option<String> {
+fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_gives_no_facts() {
         for chain in [vec![], vec![b"garbage".to_vec().into()]] {
-            assert_eq!(Certificates::of(&Presented { chain, distrust: None }), None);
+            assert_eq!(Certificates::from_presented(&Presented { chain, distrust: None }), None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From an error of the TLS library to a reason and a sentence that helps at 3 a.m.
+//! Converts errors of the TLS library into failures with advice.
 
 use std::{error::Error as StdError, io};
 
@@ -7,9 +7,9 @@ use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, pki_ty
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// The failure behind an I/O error of a TLS stream.
+/// Converts an I/O error of a TLS stream.
 #[must_use]
-pub fn failure(what: &str, error: &io::Error) -> Failure {
+pub fn stream_failure(what: &str, error: &io::Error) -> Failure {
     match rustls_error(error) {
         Some(error) => tls_failure(what, error),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -19,19 +19,19 @@ pub fn failure(what: &str, error: &io::Error) -> Failure {
     }
 }
 
-/// The failure behind an error of any library, if TLS is at the bottom of it.
+/// Converts an error of any library if a TLS error is among its sources.
 #[must_use]
-pub fn failure_in(what: &str, error: &(dyn StdError + 'static)) -> Option<Failure> {
+pub fn find_failure(what: &str, error: &(dyn StdError + 'static)) -> Option<Failure> {
     rustls_error(error).map(|error| tls_failure(what, error)).or_else(|| {
-        // HTTP/2 keeps of an I/O error nothing but its text; what matters of it are alerts about our certificate,
-        // which come when the handshake is long over.
+        // The HTTP/2 library keeps only the text of an I/O error. Alerts about the client certificate arrive after the
+        // handshake and must be recognized in this text.
         let text = Failure::from_error(Reason::Tls, what, error).detail;
         let alert = REFUSALS.iter().find(|alert| text.contains(&Error::AlertReceived(**alert).to_string()));
         alert.map(|alert| tls_failure(what, &Error::AlertReceived(*alert)))
     })
 }
 
-/// Alerts by which a server refuses our certificate.
+/// Alerts of a server that refuses the client certificate.
 const REFUSALS: [AlertDescription; 8] = [
     AlertDescription::CertificateRequired,
     AlertDescription::BadCertificate,
@@ -49,7 +49,7 @@ fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
         if let Some(found) = error.downcast_ref::<Error>() {
             return Some(found);
         }
-        // An I/O error leaves out what it wraps when it is asked for its source.
+        // `source` of an I/O error skips the wrapped error.
         next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
             None => error.source(),
@@ -60,10 +60,10 @@ fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
 
 fn tls_failure(what: &str, error: &Error) -> Failure {
     let (reason, text) = match error {
-        Error::InvalidCertificate(error) => (Reason::Certificate, distrust(error)),
+        Error::InvalidCertificate(error) => (Reason::Certificate, describe_distrust(error)),
         Error::NoCertificatesPresented => (Reason::Certificate, "the server presents no certificate".to_owned()),
         Error::AlertReceived(alert) => alert_failure(*alert),
-        Error::PeerIncompatible(why) => (Reason::Tls, incompatible(why)),
+        Error::PeerIncompatible(why) => (Reason::Tls, describe_incompatibility(why)),
         Error::InvalidMessage(_) => {
             (Reason::Tls, "the other end answers with something that is not TLS; is this a TLS port?".to_owned())
         }
@@ -72,17 +72,17 @@ fn tls_failure(what: &str, error: &Error) -> Failure {
     Failure::new(reason, format!("{what}: {text}"))
 }
 
-/// Why a certificate is not trusted, in words.
+/// Describes why a certificate is not trusted.
 #[must_use]
-pub(crate) fn distrust(error: &CertificateError) -> String {
+pub(crate) fn describe_distrust(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired => "the certificate has expired".to_owned(),
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!("the certificate expired on {}", date(not_after))
+            format!("the certificate expired on {}", format_date(not_after))
         }
         CertificateError::NotValidYet => "the certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("the certificate is not valid before {}; is the clock right?", date(not_before))
+            format!("the certificate is not valid before {}; is the clock right?", format_date(not_before))
         }
         CertificateError::UnknownIssuer => {
             "the certificate is self-signed or its issuer is not trusted; name the issuer's certificate in `tls.ca`, \
@@ -91,7 +91,7 @@ pub(crate) fn distrust(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "the certificate is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let shown: Vec<&str> = presented.iter().take(5).map(|name| plain(name)).collect();
+            let shown: Vec<&str> = presented.iter().take(5).map(|name| unquote_name(name)).collect();
             let more = if presented.len() > shown.len() { ", ..." } else { "" };
             let names = if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") };
             format!("the certificate is not for {} but for {names}{more}", expected.to_str())
@@ -107,7 +107,7 @@ pub(crate) fn distrust(error: &CertificateError) -> String {
         }
         error => {
             let text = match error {
-                // Otherwise it is rendered for debugging.
+                // `Display` of the outer error uses the debug format.
                 CertificateError::Other(why) => why.to_string(),
                 error => error.to_string(),
             };
@@ -120,8 +120,8 @@ pub(crate) fn distrust(error: &CertificateError) -> String {
     }
 }
 
-/// The verifier renders names for debugging: `DnsName("a.example")`.
-fn plain(name: &str) -> &str {
+/// Extracts a name from its debug format in errors: `DnsName("a.example")`.
+fn unquote_name(name: &str) -> &str {
     name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(name)
 }
 
@@ -140,7 +140,7 @@ fn alert_failure(alert: AlertDescription) -> (Reason, String) {
     }
 }
 
-fn incompatible(why: &PeerIncompatible) -> String {
+fn describe_incompatibility(why: &PeerIncompatible) -> String {
     match why {
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
@@ -152,7 +152,7 @@ fn incompatible(why: &PeerIncompatible) -> String {
     }
 }
 
-fn date(time: &UnixTime) -> String {
+fn format_date(time: &UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     match Timestamp::from_second(seconds) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),

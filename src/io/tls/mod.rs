@@ -1,7 +1,8 @@
-//! Settings of the TLS client side, shared by every kind that can encrypt, and what is made of them.
+//! TLS client for all probe kinds: settings, handshakes, certificates.
 //!
-//! Files are read at use: a rotated CA bundle or client key is picked up by the next handshake. Nothing is resumed,
-//! so every handshake is a whole one and its time is true. The crypto provider is named, never installed.
+//! Files are read at use, so that a rotated CA bundle or client key takes effect at the next handshake. Sessions are never
+//! resumed, so that the duration of a handshake is always that of a full one. The crypto provider is passed explicitly and
+//! never installed for the process.
 
 mod cache;
 mod certificate;
@@ -21,7 +22,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub use self::cache::Cache;
 pub use self::{
     certificate::{Certificate, Certificates},
-    failure::{failure, failure_in},
+    failure::{find_failure, stream_failure},
     verifier::Presented,
 };
 use crate::model::failure::{Failure, Invalid};
@@ -49,7 +50,7 @@ pub struct Tls {
     pub insecure_skip_verify: bool,
 }
 
-/// A version of TLS; 1.0 and 1.1 are broken and not spoken here.
+/// Supported version of TLS. Versions 1.0 and 1.1 are insecure and not supported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Version {
     /// TLS 1.2
@@ -59,20 +60,20 @@ pub enum Version {
     V1_3,
 }
 
-/// How a handshake went.
+/// Result of a handshake.
 #[derive(Debug)]
 pub struct Handshake<S> {
-    /// The encrypted stream, or why there is none.
+    /// The encrypted stream, or the failure of the handshake.
     pub stream: Result<TlsStream<S>, Failure>,
-    /// The certificates that the other end presented, whether they were accepted or not.
+    /// Certificates that the server presented, accepted or not.
     pub presented: Option<Presented>,
 }
 
 impl Tls {
-    /// Rules between the keys; kinds call it when they validate.
+    /// Validates rules between the keys. Kinds call this function from their own validation.
     ///
     /// # Errors
-    /// The key at fault and what to do about it.
+    /// The invalid key with an explanation.
     pub fn validate(&self) -> Result<(), Invalid> {
         match (&self.cert, &self.key) {
             (Some(_), None) => {
@@ -95,20 +96,20 @@ impl Tls {
         Ok(())
     }
 
-    /// The client configuration for what brings its own connections (without ALPN); shared by equal settings and
-    /// made anew when one of the files has changed.
+    /// Client configuration without ALPN. Equal settings share one configuration until one of their files changes.
     ///
     /// # Errors
-    /// `not_found`, `permission` or `tls`, naming the file; `certificate` where the system trusts nobody.
+    /// `not_found`, `permission` or `tls`, with the name of the file; `certificate` if the system trusts no authority.
     pub async fn client_config(&self, cache: &Arc<Cache>) -> Result<Arc<ClientConfig>, Failure> {
         Ok(Arc::clone(&self.client(cache).await?.config))
     }
 
-    /// One TLS handshake over a stream that stands. `host` is verified unless `server_name` is set; `alpn` is what
-    /// to offer. What was presented is kept even if it is refused.
+    /// Performs a TLS handshake over an established stream. The certificate is verified for `server_name`, or for `host` if
+    /// that key is not set. `alpn` lists the offered protocols. The result contains the presented certificates even if they
+    /// are refused.
     ///
-    /// The server chooses the size of keys and the number of signatures to verify, so that the work is done in a lane
-    /// of its own, off the event loop.
+    /// The work runs in a lane and not on the event loop, because the server chooses the size of the keys and the number of
+    /// signatures to verify.
     pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], cache: &Arc<Cache>) -> Handshake<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -122,21 +123,21 @@ impl Tls {
             Ok(prepared) => prepared,
             Err(failure) => return Handshake { stream: Err(failure), presented: None },
         };
-        let (config, witness) = client.witnessed(alpn);
-        let stream = cache.handshakes.drive(host, TlsConnector::from(config).connect(name, stream)).await;
+        let (config, witness) = client.recording_config(alpn);
+        let stream = cache.handshakes.drive_future(host, TlsConnector::from(config).connect(name, stream)).await;
         let stream =
-            stream.and_then(|stream| stream.map_err(|error| failure(&format!("TLS handshake with {host}"), &error)));
+            stream.and_then(|stream| stream.map_err(|error| stream_failure(&format!("TLS handshake with {host}"), &error)));
         Handshake { stream, presented: witness.presented() }
     }
 }
 
-/// The name or IP address that a certificate is verified against.
+/// Converts a host to the name or IP address for the verification of a certificate.
 ///
 /// # Errors
-/// `tls`: it is neither.
+/// `tls`: the host is neither a name nor an IP address.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    // A fully qualified name ends with a dot; certificates never do.
+    // A fully qualified name ends with a dot; a name in a certificate does not.
     let bare = bare.strip_suffix('.').unwrap_or(bare);
     ServerName::try_from(bare.to_owned()).map_err(|_| {
         Failure::new(

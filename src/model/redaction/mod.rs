@@ -1,4 +1,4 @@
-//! Redaction: the secrets of all probes, taken out of every text that quotes a target.
+//! Redaction: removes the secrets of all probes from every text that may quote a target.
 
 mod needles;
 mod quoting;
@@ -13,5 +13,5 @@ pub use self::sent_secrets::SentSecrets;
 pub(crate) use self::{
     quoting::{Quoting, before_cut},
     redactor::Redactor,
-    registry::{Held, Registry},
+    registry::{RegisteredSecrets, SecretRegistry},
 };

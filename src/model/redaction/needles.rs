@@ -1,31 +1,31 @@
-//! Set of texts that are looked for in another text: cheap to ask, and cheap to change.
+//! Set of secrets for a search in texts. Lookups and changes are cheap.
 //!
-//! A filter over the first four bytes answers nearly every position of a text with one look at a bit. Behind it the
-//! texts stand in order, so that ten thousand of them with a common beginning cost no more than a few comparisons. An
-//! automaton would be as fast and would have to be built anew with every rotated password.
+//! A Bloom filter over the first four bytes rejects nearly every position of a text. Behind it, the secrets are in an
+//! ordered map, so that a lookup among ten thousand secrets with a common prefix takes a few comparisons. An automaton
+//! would be as fast, but each rotated password would require a new one.
 
 use std::{borrow::Borrow, cmp::Ordering, collections::BTreeMap, ops::Bound};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-/// Bytes of the shortest text that is looked for. A shorter one (`ok`, `1`) guards nothing, and a finding without it
-/// would say nothing.
+/// Minimum length of a secret in bytes. A shorter one (`ok`, `1`) protects nothing, and its redaction would make findings
+/// unreadable.
 pub(super) const MIN_LENGTH: usize = 4;
-/// Bits of the filter for each text, of which two are set: about one position in a thousand passes it in vain.
+/// Bits of the filter for each secret. Two of them are set, so that about one position in a thousand is a false positive.
 const BITS_PER_TEXT: usize = 64;
 const MIN_BITS: usize = 512;
 
-/// See the module.
+/// Secrets with the number of their additions.
 #[derive(Default)]
-pub(super) struct Needles {
-    /// How often each was added.
+pub(super) struct SecretSet {
+    /// Number of additions of each secret.
     texts: BTreeMap<Needle, u32>,
     filter: Vec<u64>,
 }
 
 struct Needle(SecretSlice<u8>);
 
-impl Needles {
+impl SecretSet {
     pub(super) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
@@ -44,19 +44,19 @@ impl Needles {
         }
         let needle = Needle(text.into());
         if (self.texts.len() + 1) * BITS_PER_TEXT > self.filter.len() * 64 {
-            self.grow();
+            self.grow_filter();
         }
-        self.mark(needle.bytes());
+        self.mark_filter(needle.bytes());
         self.texts.insert(needle, 1);
     }
 
-    /// Whether the text was added just once.
+    /// Whether the secret was added exactly once.
     pub(super) fn is_last(&self, text: &[u8]) -> bool {
         self.texts.get(text) == Some(&1)
     }
 
-    /// Takes back one addition. The filter keeps its bits until it grows: too many of them cost time, too few would
-    /// show a secret.
+    /// Reverts one addition. The filter keeps its bits until it grows: superfluous bits cost time, missing bits would
+    /// disclose a secret.
     pub(super) fn remove(&mut self, text: &[u8]) {
         match self.texts.get_mut(text) {
             Some(count) if *count > 1 => *count -= 1,
@@ -65,14 +65,14 @@ impl Needles {
         }
     }
 
-    /// Length of the longest text with which another one begins.
-    pub(super) fn longest(&self, text: &[u8]) -> Option<usize> {
-        if !self.may_begin(text) {
+    /// Length of the longest secret that is a prefix of a text.
+    pub(super) fn longest_prefix(&self, text: &[u8]) -> Option<usize> {
+        if !self.may_start(text) {
             return None;
         }
         let mut text = text;
         loop {
-            // Every text that is a beginning of this one stands before it in the order, and before any that differs.
+            // All prefixes of the text precede it in the map. The last entry before the text shares the longest prefix.
             let (last, _) = self.texts.range::<[u8], _>((Bound::Unbounded, Bound::Included(text))).next_back()?;
             let common = last.bytes().iter().zip(text).take_while(|(a, b)| a == b).count();
             if common == last.bytes().len() {
@@ -82,9 +82,9 @@ impl Needles {
         }
     }
 
-    /// Whether any text begins with this piece.
-    pub(super) fn begins(&self, piece: &[u8]) -> bool {
-        self.may_begin(piece)
+    /// Whether a piece is a prefix of any secret.
+    pub(super) fn has_prefix(&self, piece: &[u8]) -> bool {
+        self.may_start(piece)
             && self
                 .texts
                 .range::<[u8], _>((Bound::Included(piece), Bound::Unbounded))
@@ -92,37 +92,37 @@ impl Needles {
                 .is_some_and(|(first, _)| first.bytes().starts_with(piece))
     }
 
-    /// Whether any text may begin with the first bytes of this one.
+    /// Whether any secret may start with the first bytes of a text.
     #[inline]
-    pub(super) fn may_begin(&self, text: &[u8]) -> bool {
+    pub(super) fn may_start(&self, text: &[u8]) -> bool {
         let Some(first) = text.first_chunk::<MIN_LENGTH>() else { return false };
         let is_set = |bit: usize| self.filter.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1);
-        let [one, two] = self.bits(*first);
+        let [one, two] = self.filter_bits(*first);
         is_set(one) && is_set(two)
     }
 
-    fn mark(&mut self, text: &[u8]) {
+    fn mark_filter(&mut self, text: &[u8]) {
         let Some(first) = text.first_chunk::<MIN_LENGTH>() else { return };
-        for bit in self.bits(*first) {
+        for bit in self.filter_bits(*first) {
             if let Some(word) = self.filter.get_mut(bit / 64) {
                 *word |= 1 << (bit % 64);
             }
         }
     }
 
-    /// Multiplicative hash of the first bytes; the size of the filter is a power of two.
+    /// Positions in the filter: a multiplicative hash of the first bytes. The size of the filter is a power of two.
     #[inline]
-    fn bits(&self, first: [u8; MIN_LENGTH]) -> [usize; 2] {
+    fn filter_bits(&self, first: [u8; MIN_LENGTH]) -> [usize; 2] {
         let hash = u64::from(u32::from_le_bytes(first)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mask = (self.filter.len() * 64).saturating_sub(1);
         [hash >> 40, hash >> 16 & 0xff_ffff].map(|half| usize::try_from(half).unwrap_or_default() & mask)
     }
 
-    fn grow(&mut self) {
+    fn grow_filter(&mut self) {
         let bits = ((self.texts.len() + 1) * BITS_PER_TEXT * 2).next_power_of_two().max(MIN_BITS);
         self.filter = vec![0; bits / 64];
         let texts = std::mem::take(&mut self.texts);
-        texts.keys().for_each(|needle| self.mark(needle.bytes()));
+        texts.keys().for_each(|needle| self.mark_filter(needle.bytes()));
         self.texts = texts;
     }
 }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_longest_text_is_found_also_among_many_with_the_same_beginning() {
-        let mut needles = Needles::default();
+        let mut needles = SecretSet::default();
         for text in ["token", "token-1", "token-1-a", "token-2", "abc"] {
             needles.add(text.into());
         }
@@ -181,21 +181,21 @@ mod tests {
             ("abc", None),
             ("xtoken", None),
         ] {
-            assert_eq!(needles.longest(text.as_bytes()), length, "{text}");
+            assert_eq!(needles.longest_prefix(text.as_bytes()), length, "{text}");
         }
-        assert!(needles.begins(b"toke") && needles.begins(b"token-1-19") && !needles.begins(b"token-9"));
-        assert!(!needles.begins(b"tok"), "three bytes guard nothing");
+        assert!(needles.has_prefix(b"toke") && needles.has_prefix(b"token-1-19") && !needles.has_prefix(b"token-9"));
+        assert!(!needles.has_prefix(b"tok"), "three bytes guard nothing");
     }
 
     #[test]
     fn a_text_that_was_added_twice_stays_until_it_is_removed_twice() {
-        let mut needles = Needles::default();
+        let mut needles = SecretSet::default();
         needles.add(b"hunter2".to_vec());
         needles.add(b"hunter2".to_vec());
         needles.remove(b"hunter2");
-        assert!(needles.is_last(b"hunter2") && needles.longest(b"hunter2").is_some());
+        assert!(needles.is_last(b"hunter2") && needles.longest_prefix(b"hunter2").is_some());
         needles.remove(b"hunter2");
         needles.remove(b"hunter2");
-        assert!(needles.is_empty() && needles.longest(b"hunter2").is_none());
+        assert!(needles.is_empty() && needles.longest_prefix(b"hunter2").is_none());
     }
 }

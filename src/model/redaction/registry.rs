@@ -1,7 +1,7 @@
-//! The secrets of all probes, known to each: a target may tell what another one was told.
+//! Secrets of all probes. A target may echo a secret that another target received.
 //!
-//! A secret is known for as long as a probe holds it, and for an hour after that: a target that was given the password
-//! of before a rotation may still say it.
+//! A secret is redacted while a probe uses it and for an hour afterwards: a target may echo a password from before its
+//! rotation.
 
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
@@ -9,54 +9,54 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use super::{
-    needles::Needles,
+    needles::SecretSet,
     redactor::Redactor,
     sent_secrets::SentSecrets,
-    view::{fold, unescaped},
+    view::{fold_byte, unescaped_forms},
 };
 use crate::model::secret::Secret;
 
-/// Time for which a secret is hidden after the last probe has let go of it.
+/// Time for which a secret is redacted after its last use.
 const RETIREMENT: Duration = Duration::from_secs(60 * 60);
-/// Secrets in retirement. Tokens that change with every run would fill the memory otherwise.
+/// Maximum number of retired secrets. Tokens that change with every run would fill the memory otherwise.
 const MAX_RETIRED: usize = 4_096;
 
-/// One for the process.
+/// Registry of the process.
 #[derive(Default)]
-pub(crate) struct Registry(RwLock<KnownSecrets>);
+pub(crate) struct SecretRegistry(RwLock<KnownSecrets>);
 
 #[derive(Default)]
 struct KnownSecrets {
-    credentials: Needles,
+    credentials: SecretSet,
     retired: VecDeque<(Instant, Secret)>,
 }
 
-/// Secrets of one probe, in the registry until this is dropped.
-pub(crate) struct Held {
-    registry: Arc<Registry>,
+/// Secrets of one probe. Dropping the value retires them.
+pub(crate) struct RegisteredSecrets {
+    registry: Arc<SecretRegistry>,
     credentials: Vec<Secret>,
-    /// All texts that the probe sends, credentials included: its target knows them.
-    own: Needles,
+    /// All texts that the probe sends, including credentials. Its target knows them.
+    own: SecretSet,
 }
 
-impl Registry {
-    /// Hides these from now on.
-    pub(crate) fn hold(self: &Arc<Self>, hidden: SentSecrets) -> Held {
-        let SentSecrets { credentials, own: texts } = hidden;
-        let mut own = Needles::default();
-        texts.iter().chain(&credentials).flat_map(forms).for_each(|form| own.add(form));
+impl SecretRegistry {
+    /// Registers secrets for redaction.
+    pub(crate) fn register(self: &Arc<Self>, secrets: SentSecrets) -> RegisteredSecrets {
+        let SentSecrets { credentials, own: texts } = secrets;
+        let mut own = SecretSet::default();
+        texts.iter().chain(&credentials).flat_map(search_forms).for_each(|form| own.add(form));
         if !credentials.is_empty() {
             let mut known = self.0.write();
-            known.purge(Instant::now());
-            credentials.iter().flat_map(forms).for_each(|form| known.credentials.add(form));
+            known.purge_retired(Instant::now());
+            credentials.iter().flat_map(search_forms).for_each(|form| known.credentials.add(form));
         }
-        Held { registry: Arc::clone(self), credentials, own }
+        RegisteredSecrets { registry: Arc::clone(self), credentials, own }
     }
 
-    /// Runs something with all that is to be hidden from one probe.
-    pub(crate) fn redact<'a, T>(
+    /// Calls a function with the redactor for the findings of one probe.
+    pub(crate) fn with_redactor<'a, T>(
         &self,
-        own: impl IntoIterator<Item = &'a Held>,
+        own: impl IntoIterator<Item = &'a RegisteredSecrets>,
         work: impl FnOnce(&Redactor<'_>) -> T,
     ) -> T {
         let known = self.0.read();
@@ -66,9 +66,9 @@ impl Registry {
 }
 
 impl KnownSecrets {
-    /// Lets go of a secret; the last one to hold it sends it into retirement.
+    /// Releases one use of a secret. The last use retires it.
     fn release(&mut self, secret: Secret, now: Instant) {
-        let forms = forms(&secret);
+        let forms = search_forms(&secret);
         if forms.iter().any(|form| self.credentials.is_last(form)) {
             self.retired.push_back((now + RETIREMENT, secret));
         } else {
@@ -76,15 +76,15 @@ impl KnownSecrets {
         }
     }
 
-    fn purge(&mut self, now: Instant) {
+    fn purge_retired(&mut self, now: Instant) {
         while self.retired.len() > MAX_RETIRED || self.retired.front().is_some_and(|(end, _)| *end <= now) {
             let Some((_, secret)) = self.retired.pop_front() else { return };
-            forms(&secret).iter().for_each(|form| self.credentials.remove(form));
+            search_forms(&secret).iter().for_each(|form| self.credentials.remove(form));
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for RegisteredSecrets {
     fn drop(&mut self) {
         if self.credentials.is_empty() {
             return;
@@ -92,33 +92,33 @@ impl Drop for Held {
         let mut known = self.registry.0.write();
         let now = Instant::now();
         std::mem::take(&mut self.credentials).into_iter().for_each(|secret| known.release(secret, now));
-        known.purge(now);
+        known.purge_retired(now);
     }
 }
 
-/// The texts to look for: the secret itself, in the case of other languages than English too, and without its escapes
-/// if it holds some. All others come out of decoding what is looked through.
-fn forms(secret: &Secret) -> Vec<Vec<u8>> {
+/// Forms of a secret for the search: folded, in upper and lower case if it is not ASCII, and without its escapes. All
+/// other forms result from decoding the searched text.
+fn search_forms(secret: &Secret) -> Vec<Vec<u8>> {
     let text = secret.expose();
-    let folded = |bytes: &[u8]| bytes.iter().map(|byte| fold(*byte)).collect::<Vec<u8>>();
+    let folded = |bytes: &[u8]| bytes.iter().map(|byte| fold_byte(*byte)).collect::<Vec<u8>>();
     let mut forms = vec![folded(text.as_bytes())];
     if !text.is_ascii() {
         forms.extend([text.to_lowercase(), text.to_uppercase()].map(|text| folded(text.as_bytes())));
     }
-    forms.extend(unescaped(text).map(|text| folded(&text)));
+    forms.extend(unescaped_forms(text).map(|text| folded(&text)));
     forms.sort();
     forms.dedup();
     forms
 }
 
-impl fmt::Debug for Registry {
+impl fmt::Debug for SecretRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.0.read();
         write!(f, "{} secrets", known.credentials.len())
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for RegisteredSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} secrets", self.own.len())
     }
@@ -128,15 +128,15 @@ impl fmt::Debug for Held {
 mod tests {
     use super::*;
 
-    fn held(registry: &Arc<Registry>, secret: &str) -> Held {
-        let mut hidden = SentSecrets::default();
-        hidden.secret(secret);
-        registry.hold(hidden)
+    fn held(registry: &Arc<SecretRegistry>, secret: &str) -> RegisteredSecrets {
+        let mut secrets = SentSecrets::default();
+        secrets.add_credential(secret);
+        registry.register(secrets)
     }
 
-    fn said(registry: &Registry, text: &str) -> String {
+    fn said(registry: &SecretRegistry, text: &str) -> String {
         let mut text = text.to_owned();
-        registry.redact([], |redactor| redactor.hide(&mut text));
+        registry.with_redactor([], |redactor| redactor.redact(&mut text));
         text
     }
 

@@ -1,10 +1,9 @@
-//! What a probe says to its target and the target may say back: collected by each kind, hidden wherever a target is
-//! quoted.
+//! Secrets that a probe sends to its target, and that the target may echo. Each kind collects them for redaction.
 //!
-//! Credentials are hidden from the findings of every probe, for a target may tell them to another. Their beginnings,
-//! where a text was cut, are hidden from the findings of their own probe only (see `Redactor`). Other texts that are
-//! sent, such as the value of a header `X-Tenant`, are hidden from the findings of their own probe only: they are
-//! ordinary words, and findings of others would not be readable without them.
+//! Credentials are redacted in the findings of every probe, because one target may disclose them to another. Prefixes of
+//! credentials before a cut are redacted in the findings of the same probe only (see `Redactor`). So are other texts that a
+//! probe sends, such as the value of a header `X-Tenant`: they may be ordinary words, and findings of other probes would be
+//! unreadable without them.
 
 use std::{borrow::Cow, fmt};
 
@@ -13,78 +12,79 @@ use url::form_urlencoded;
 
 use crate::model::secret::Secret;
 
-/// Texts that one probe sends, by how far they are hidden.
+/// Texts that one probe sends: credentials, and texts that are redacted in the findings of the same probe only.
 #[derive(Clone, Default)]
 pub struct SentSecrets {
     pub(super) credentials: Vec<Secret>,
     pub(super) own: Vec<Secret>,
 }
 
-/// Headers that say what is spoken and by whom, never who may.
-const PLAIN: [&str; 8] =
+/// Prefixes of headers that never carry credentials.
+const PUBLIC_HEADERS: [&str; 8] =
     ["accept", "content-", "user-agent", "host", "origin", "cache-control", "pragma", "x-forwarded-"];
-/// What a header or a parameter of a URL is called that says who may.
-const TELLING: [&str; 9] = ["token", "key", "secret", "pass", "auth", "sig", "code", "cookie", "session"];
+/// Parts of names by which a header or a query parameter is recognized as a credential.
+const CREDENTIAL_NAMES: [&str; 9] = ["token", "key", "secret", "pass", "auth", "sig", "code", "cookie", "session"];
 
 impl SentSecrets {
-    /// Hides a password or a token.
-    pub fn secret(&mut self, text: &str) {
+    /// Adds a password or a token.
+    pub fn add_credential(&mut self, text: &str) {
         self.credentials.push(Secret::from(text.to_owned()));
     }
 
-    /// Hides a password, also as basic authentication sends it.
-    pub fn basic(&mut self, user: &str, password: &str) {
-        self.secret(password);
-        self.secret(&STANDARD.encode(format!("{user}:{password}")));
+    /// Adds a password, also in its form for basic authentication.
+    pub fn add_basic_auth(&mut self, user: &str, password: &str) {
+        self.add_credential(password);
+        self.add_credential(&STANDARD.encode(format!("{user}:{password}")));
     }
 
-    /// Hides the value of a header, unless the header never has a secret.
-    pub fn header(&mut self, name: &str, value: &str) {
+    /// Adds the value of a header, unless the header never carries credentials.
+    pub fn add_header(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
-        if PLAIN.iter().any(|plain| name.starts_with(plain)) {
+        if PUBLIC_HEADERS.iter().any(|plain| name.starts_with(plain)) {
             return;
         }
-        self.text(value, is_telling(&name));
+        self.add_text(value, names_credential(&name));
         match value.split_once(' ') {
-            Some((_, credentials)) if name.ends_with("authorization") => self.secret(credentials),
-            _ => self.words(value),
+            Some((_, credentials)) if name.ends_with("authorization") => self.add_credential(credentials),
+            _ => self.add_secret_words(value),
         }
     }
 
-    /// Hides a text that is sent, its lines, and those of its words that look like secrets.
-    pub fn sent(&mut self, text: &str) {
-        self.text(text.trim(), false);
-        text.lines().for_each(|line| self.text(line, false));
-        self.words(text);
+    /// Adds a text, each of its lines, and each of its words that looks like a secret.
+    pub fn add_sent_text(&mut self, text: &str) {
+        self.add_text(text.trim(), false);
+        text.lines().for_each(|line| self.add_text(line, false));
+        self.add_secret_words(text);
     }
 
-    /// Hides what a query has below a telling name, and whatever in it looks like a secret.
-    pub fn query(&mut self, query: &str) {
+    /// Adds the values of query parameters with the name of a credential, and the words of other values that look like a
+    /// secret.
+    pub fn add_query(&mut self, query: &str) {
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let decoded = form_urlencoded::parse(value.as_bytes()).next().map_or(Cow::default(), |(text, _)| text);
             for value in [value, &decoded] {
-                match is_telling(&name.to_ascii_lowercase()) {
-                    true => self.secret(value),
-                    false => self.words(value),
+                match names_credential(&name.to_ascii_lowercase()) {
+                    true => self.add_credential(value),
+                    false => self.add_secret_words(value),
                 }
             }
         }
     }
 
-    /// Whether there is nothing to hide.
+    /// Whether no text was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.credentials.is_empty() && self.own.is_empty()
     }
 
-    fn text(&mut self, text: &str, is_credential: bool) {
+    fn add_text(&mut self, text: &str, is_credential: bool) {
         let list = if is_credential || looks_secret(text) { &mut self.credentials } else { &mut self.own };
         list.push(Secret::from(text.to_owned()));
     }
 
-    fn words(&mut self, text: &str) {
+    fn add_secret_words(&mut self, text: &str) {
         let ends = |c: char| c.is_whitespace() || "\"'`=&,;:{}[]()<>".contains(c);
-        text.split(ends).filter(|word| looks_secret(word)).for_each(|word| self.secret(word));
+        text.split(ends).filter(|word| looks_secret(word)).for_each(|word| self.add_credential(word));
     }
 }
 
@@ -94,11 +94,11 @@ impl fmt::Debug for SentSecrets {
     }
 }
 
-fn is_telling(name: &str) -> bool {
-    TELLING.iter().any(|telling| name.contains(telling))
+fn names_credential(name: &str) -> bool {
+    CREDENTIAL_NAMES.iter().any(|telling| name.contains(telling))
 }
 
-/// Long, and not a word of a language.
+/// Whether a word is long and not an ordinary word of a language.
 fn looks_secret(word: &str) -> bool {
     (word.len() >= 8 && word.contains(|c: char| c.is_ascii_digit())) || word.len() >= 20
 }

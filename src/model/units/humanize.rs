@@ -1,31 +1,31 @@
-//! Numbers the way a person would say them. Every run of every check writes some, so they are written in place.
+//! Formats numbers for people. Every run of every check formats some, so they are written into the text directly.
 
 use std::{fmt, time::Duration};
 
 use super::{Period, Size, Unit};
 
-/// A number with its unit, to be written.
+/// A number with its unit; `Display` formats it.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown {
+pub struct DisplayValue {
     unit: Unit,
     value: f64,
 }
 
 impl Unit {
-    /// A number the way a person would say it.
+    /// Formats a number for people.
     #[must_use]
-    pub fn show(self, value: f64) -> String {
-        self.shown(value).to_string()
+    pub fn format_value(self, value: f64) -> String {
+        self.display_value(value).to_string()
     }
 
-    /// The same for a place in a longer text.
+    /// Formats a number as a part of a longer text.
     #[must_use]
-    pub fn shown(self, value: f64) -> Shown {
-        Shown { unit: self, value }
+    pub fn display_value(self, value: f64) -> DisplayValue {
+        DisplayValue { unit: self, value }
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplayValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { unit, value } = *self;
         if !value.is_finite() {
@@ -36,26 +36,26 @@ impl fmt::Display for Shown {
             f.write_str("-")?;
         }
         match unit {
-            Unit::Seconds => seconds(f, size),
+            Unit::Seconds => write_seconds(f, size),
             Unit::Bytes => write!(f, "{}", Size(size as u64)),
-            Unit::Ratio => significant(f, value * 100.0, "%"),
-            Unit::Number => significant(f, value, ""),
-            Unit::PerSecond => significant(f, value, "/s"),
+            Unit::Ratio => write_significant(f, value * 100.0, "%"),
+            Unit::Number => write_significant(f, value, ""),
+            Unit::PerSecond => write_significant(f, value, "/s"),
             Unit::Timestamp => match jiff::Timestamp::from_second(value as i64) {
                 Ok(at) => write!(f, "{}", at.strftime("%Y-%m-%d %H:%M:%S UTC")),
-                Err(_) => significant(f, value, "s"),
+                Err(_) => write_significant(f, value, "s"),
             },
         }
     }
 }
 
-fn seconds(f: &mut fmt::Formatter<'_>, seconds: f64) -> fmt::Result {
+fn write_seconds(f: &mut fmt::Formatter<'_>, seconds: f64) -> fmt::Result {
     match seconds {
         0.0 => f.write_str("0s"),
-        s if s < 0.001 => significant(f, s * 1e6, "us"),
-        s if s < 1.0 => significant(f, s * 1e3, "ms"),
-        s if s < 60.0 => significant(f, s, "s"),
-        // Two units are enough for a person: 2h5m, 3d4h.
+        s if s < 0.001 => write_significant(f, s * 1e6, "us"),
+        s if s < 1.0 => write_significant(f, s * 1e3, "ms"),
+        s if s < 60.0 => write_significant(f, s, "s"),
+        // Two units are enough: 2h5m, 3d4h.
         s => {
             let step = match s {
                 s if s < 3_600.0 => 1,
@@ -67,8 +67,8 @@ fn seconds(f: &mut fmt::Formatter<'_>, seconds: f64) -> fmt::Result {
     }
 }
 
-/// Three significant digits for small numbers, whole numbers for large ones, no trailing zeros.
-fn significant(f: &mut fmt::Formatter<'_>, value: f64, unit: &str) -> fmt::Result {
+/// Formats three significant digits of small numbers and all digits of large integers, without trailing zeros.
+fn write_significant(f: &mut fmt::Formatter<'_>, value: f64, unit: &str) -> fmt::Result {
     let (mut digits, mut scale) = match value.abs() {
         v if v >= 100.0 => (0, 1_u64),
         v if v >= 10.0 => (1, 10),
@@ -76,8 +76,8 @@ fn significant(f: &mut fmt::Formatter<'_>, value: f64, unit: &str) -> fmt::Resul
         _ => (3, 1_000),
     };
     let scaled = value.abs() * scale as f64;
-    // The standard library is exact to the last digit of any number, which takes it longer than all the rest of a
-    // sentence; here only numbers halfway between two need that, and those that no integer holds.
+    // The standard library formats any number exactly, which takes longer than the rest of a sentence. Only numbers halfway
+    // between two results, and numbers that no integer can hold, need this exactness.
     if scaled.fract() == 0.5 || scaled > 1e15 {
         let text = format!("{value:.digits$}");
         let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
@@ -117,7 +117,7 @@ mod tests {
             (Unit::PerSecond, 12.5, "12.5/s"),
             (Unit::Number, f64::NAN, "NaN"),
         ] {
-            assert_eq!(unit.show(value), shown);
+            assert_eq!(unit.format_value(value), shown);
         }
     }
 
@@ -133,7 +133,7 @@ mod tests {
                 };
                 let text = format!("{value:.digits$}");
                 let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-                prop_assert_eq!(Unit::Number.show(value), text);
+                prop_assert_eq!(Unit::Number.format_value(value), text);
             }
         }
     }

@@ -1,7 +1,6 @@
-//! Vocabulary of quantities: durations, sizes and ratios as an operator writes them, with their units.
+//! Quantities of the configuration with their units: durations, sizes and ratios.
 //!
-//! A bare number where a unit is needed is refused rather than guessed: `timeout: 5` has meant seconds to one
-//! reader and milliseconds to the next.
+//! A number without a unit is rejected where a unit is needed: `timeout: 5` may mean seconds or milliseconds.
 
 mod humanize;
 
@@ -10,42 +9,42 @@ use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use self::humanize::Shown;
+pub use self::humanize::DisplayValue;
 
-/// A length of time, written with a unit: `500ms`, `90s`, `1h30m`, `30d`.
+/// A duration with a unit: `500ms`, `90s`, `1h30m`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(pub Duration);
 
-/// A number of bytes, written with a unit: `512B`, `10MiB` (powers of 1024) or `10MB` (powers of 1000).
+/// A number of bytes with a unit: `512B`, `10MiB` (powers of 1024) or `10MB` (powers of 1000).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
 
-/// A share between 0 and 1, written as `5%` or `0.05`.
+/// A ratio between 0 and 1, written as `5%` or `0.05`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
 
 impl Period {
-    /// The same length as a number of seconds, the base unit of every metric.
+    /// The duration in seconds, the base unit of metrics.
     #[must_use]
-    pub fn seconds(self) -> f64 {
+    pub fn as_seconds(self) -> f64 {
         self.0.as_secs_f64()
     }
 }
 
 impl Ratio {
-    /// A ratio from a number between 0 and 1; anything else (NaN too) is refused.
+    /// Creates a ratio; `None` for a number outside 0 to 1 and for NaN.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
-    /// So many hundredths, 100 at most: for defaults in code.
+    /// Creates a ratio from a percentage, 100 at most.
     #[must_use]
-    pub const fn percent(hundredths: u8) -> Self {
+    pub const fn from_percent(hundredths: u8) -> Self {
         Self(if hundredths > 100 { 1.0 } else { hundredths as f64 / 100.0 })
     }
 
-    /// The share as a number between 0 and 1.
+    /// The ratio as a number between 0 and 1.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0
@@ -87,7 +86,7 @@ impl FromStr for Period {
             total = total.checked_add(part).ok_or_else(bad)?;
             rest = tail;
         }
-        // A century: longer is a slip of the finger, and it keeps every sum of periods far from overflow.
+        // A longer period is a typing error. The bound also keeps sums of periods far from overflow.
         if total > Duration::from_secs(100 * 366 * 86_400) {
             return Err(format!("`{text}` is longer than a hundred years"));
         }
@@ -127,7 +126,7 @@ impl FromStr for Ratio {
     }
 }
 
-/// Splits a plain decimal number off the front; no sign, no exponent.
+/// Splits a decimal number without sign and exponent off the beginning of a text.
 fn split_number(text: &str) -> Option<(f64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
@@ -140,7 +139,7 @@ impl fmt::Display for Period {
         if millis == 0 {
             return f.write_str("0s");
         }
-        // Weeks are accepted but never written: `14d` is what people say.
+        // Weeks are accepted in the configuration but never written: `14d` is more common.
         for (unit, size) in TIME_UNITS.iter().rev().skip(1) {
             if millis >= *size {
                 write!(f, "{}{unit}", millis / size)?;
@@ -161,12 +160,12 @@ impl fmt::Display for Size {
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Rounded to a billionth, so that 0.07 does not read 7.000000000000001%.
+        // Rounded to a billionth: 0.07 would be written as 7.000000000000001% otherwise.
         write!(f, "{}%", (self.0 * 100.0 * 1e7).round() / 1e7)
     }
 }
 
-/// Serde and JSON Schema for a quantity that is written as text.
+/// Implements serde and JSON Schema for a quantity that is written as text.
 macro_rules! quantity {
     ($type:ident, $name:literal, $pattern:expr, $($number:ident)?) => {
         impl<'de> Deserialize<'de> for $type {
@@ -225,21 +224,21 @@ quantity!(
     json_schema!({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\s*[0-9.]+\s*%?\s*$"}], "examples": ["5%", 0.05]}),
 );
 
-/// What a number on the status page and in a sentence is: it decides how it is written, never how it is stored.
+/// Unit of a number. It determines the generic metric family and the format for people, not the stored value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// Seconds, shown as `412ms` or `2h5m`.
+    /// Seconds, formatted as `412ms` or `2h5m`.
     Seconds,
-    /// Bytes, shown as `10.2MiB`.
+    /// Bytes, formatted as `10.2MiB`.
     Bytes,
-    /// A share of one, shown as `4.2%`.
+    /// A ratio, formatted as `4.2%`.
     Ratio,
-    /// A count or the user's own unit, shown as it is.
+    /// A count, or a number in a unit of the user, without a unit in texts.
     Number,
-    /// Events in a second, shown as `12.5/s`.
+    /// Events per second, formatted as `12.5/s`.
     PerSecond,
-    /// Seconds since the epoch, shown as a time in UTC.
+    /// Seconds since the epoch, formatted as a time in UTC.
     Timestamp,
 }
 

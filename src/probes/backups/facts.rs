@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::Want;
+use super::VerificationRequest;
 use crate::model::{
     metric::{self, Family, Sample},
     observation::{Facts, Observation},
@@ -130,7 +130,7 @@ impl BackupFacts {
                 std::mem::swap(&mut a, &mut b);
             }
             a.measures.append(&mut b.measures);
-            a.with(b.samples)
+            a.with_samples(b.samples)
         };
         facts
             .sets
@@ -142,7 +142,7 @@ impl BackupFacts {
 }
 
 impl Facts for BackupFacts {
-    type Want = Want;
+    type Request = VerificationRequest;
 
     fn samples(&self) -> Vec<Sample> {
         self.sets.iter().flat_map(samples).collect()

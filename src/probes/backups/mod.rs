@@ -103,7 +103,7 @@ pub enum TimeSource {
 
 /// What `integrity` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Want {
+pub struct VerificationRequest {
     /// So many of the newest backups are read.
     pub newest: usize,
     /// A backup without a checksum file can't be told to be sound.
@@ -114,7 +114,7 @@ pub struct Want {
 #[derive(Debug)]
 pub struct BackupsProbe {
     settings: Arc<Backups>,
-    want: Option<Want>,
+    request: Option<VerificationRequest>,
     /// What one run leaves for the next; also the turn, so that no two threads are at it.
     memory: Arc<Mutex<Memory>>,
 }
@@ -145,21 +145,21 @@ impl Kind for Backups {
         Ok(())
     }
 
-    fn build(self, wants: Vec<Want>, shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
-        let want = wants.into_iter().reduce(|a, b| Want {
+    fn build(self, requests: Vec<VerificationRequest>, shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
+        let request = requests.into_iter().reduce(|a, b| VerificationRequest {
             newest: a.newest.max(b.newest),
             require_checksum: a.require_checksum || b.require_checksum,
         });
         let verifier = Verifier::new(shared.large_windows.clone());
         let memory = Memory { growth: Settling::default(), verifier };
-        Ok(BackupsProbe { settings: Arc::new(self), want, memory: Arc::new(Mutex::new(memory)) })
+        Ok(BackupsProbe { settings: Arc::new(self), request, memory: Arc::new(Mutex::new(memory)) })
     }
 }
 
 impl Probe for BackupsProbe {
     type Facts = BackupFacts;
 
-    fn label_limit(&self, limit: &mut Sample) {
+    fn add_probe_labels(&self, limit: &mut Sample) {
         // Every limit of a backup is one of this place and type.
         if limit.family.labels.contains(&"location") {
             let own = std::mem::take(&mut limit.labels);
@@ -180,11 +180,11 @@ impl Probe for BackupsProbe {
             .await
         });
         let ((mut set, files), mut memory) = listing.await?;
-        if let Some(want) = self.want {
+        if let Some(request) = self.request {
             // A quarter of the time is left for everything else: a run that times out has seen nothing at all.
             let until = start + cx.timeout * 3 / 4;
             let reading = on_a_thread(&cx.shared, move || {
-                let verified = memory.verifier.verify(&files, want, until, &halted)?;
+                let verified = memory.verifier.verify(&files, request, until, &halted)?;
                 Ok((verified, memory.verifier.read_each_run()))
             });
             (set.verified, set.read_each_run) = cx.phase(Phase::Read, reading).await?;

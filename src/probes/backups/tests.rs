@@ -172,7 +172,7 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
     write(folder.path(), "growing", 1);
     fs::write(folder.path().join("new.sha256"), "0".repeat(64)).unwrap();
     let settings: Backups = from_value(json!({"files": format!("{}/*", folder.path().display())})).unwrap();
-    let want = Want { newest: 1, require_checksum: false };
+    let request = VerificationRequest { newest: 1, require_checksum: false };
     let probe = settings.build(vec![want], &Arc::default()).unwrap();
     let verified = observe(&probe).await.unwrap().verified;
     assert_eq!(verified.len(), 1);
@@ -184,8 +184,8 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
 async fn limits_carry_place_and_type_from_the_first_scrape() {
     let probe = probe(json!({"files": "/backups/*", "location": "nas"}));
     let check: Freshness = from_value(json!({"max_age": {"warn": "25h", "fail": "26h"}})).unwrap();
-    let mut constants = check.constants();
-    constants.iter_mut().for_each(|sample| probe.label_limit(sample));
+    let mut constants = check.constant_samples();
+    constants.iter_mut().for_each(|sample| probe.add_probe_labels(sample));
     assert_eq!(constants, [metric::Sample::new(&metric::BACKUP_MAX_AGE, ["nas".into(), "full".into()], 93_600.0)]);
 }
 

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     checks::certificate::Certified,
-    io::{http::exchange::Answer, tls::Certificates},
+    io::{http::exchange::ReceivedResponse, tls::Certificates},
     model::{metric::Sample, observation::Facts},
 };
 
@@ -51,7 +51,7 @@ pub struct HttpResponse {
 
 /// What a check can ask an `http` probe for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum HttpFactRequest {
     /// The body of the answer.
     Body,
     /// The certificates of the server.
@@ -62,7 +62,7 @@ pub enum Want {
 const MAX_LIGHT_BODY: usize = 64 << 10;
 
 impl Facts for HttpFacts {
-    type Want = Want;
+    type Request = HttpFactRequest;
 
     fn samples(&self) -> Vec<Sample> {
         self.certificates.as_ref().map(|certificates| certificates.samples()).unwrap_or_default()
@@ -78,13 +78,13 @@ impl Certified for HttpFacts {
     fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_deref()
     }
-    fn want_certificates() -> Want {
-        Want::Certificates
+    fn certificates_request() -> HttpFactRequest {
+        HttpFactRequest::Certificates
     }
 }
 
-impl From<Answer> for HttpResponse {
-    fn from(answer: Answer) -> Self {
+impl From<ReceivedResponse> for HttpResponse {
+    fn from(answer: ReceivedResponse) -> Self {
         Self {
             status: answer.status.as_u16(),
             version: match answer.version {

@@ -16,15 +16,15 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     checks::{response::Response, status::Statuses},
-    facts::{HttpFacts, HttpResponse, Want},
+    facts::{HttpFacts, HttpResponse, HttpFactRequest},
     options::{Method, Redirects},
     probe::HttpProbe,
     proxy::Proxy,
 };
 pub(crate) use crate::io::http::auth::Credentials;
-pub use crate::io::http::{auth::BasicAuth, url::Target, version::HttpVersion};
+pub use crate::io::http::{auth::BasicAuth, url::HttpUrl, version::HttpVersion};
 use crate::{
-    io::{dial::AddressFamily, http::form, resources::Resources, secret_file::SecretFile, tls::Tls},
+    io::{dial::AddressFamily, http::framing, resources::Resources, secret_file::SecretFile, tls::Tls},
     kind::{CheckEntry, Kind},
     model::{failure::Invalid, observation::Timing, redaction::SentSecrets, secret::Secret, units::Size, words::Phase},
 };
@@ -34,7 +34,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// URL of the request: `http://` or `https://`, without user name and password.
-    pub url: Target,
+    pub url: HttpUrl,
     /// Method of the request.
     #[serde(default)]
     pub method: Method,
@@ -112,29 +112,29 @@ impl Kind for Http {
         if self.host.as_deref().is_some_and(|host| host.contains('@') || host.parse::<Authority>().is_err()) {
             return Err(Invalid::at("host", "not a host: write a name, with a port if it is not the usual one"));
         }
-        form::uri(&self.url, form::Form::Proxied, "").map_err(|failure| Invalid::at("url", failure.detail))?;
+        framing::request_uri(&self.url, framing::Framing::Proxied, "").map_err(|failure| Invalid::at("url", failure.detail))?;
         Ok(())
     }
 
-    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
-        if wants.contains(&Want::Certificates) && !self.url.is_https() {
+    fn validate_requests(&self, requests: &[HttpFactRequest]) -> Result<(), Invalid> {
+        if requests.contains(&HttpFactRequest::Certificates) && !self.url.is_https() {
             return Err(Invalid::at("url", "a `certificate` check needs an encrypted connection: write https://"));
         }
-        if wants.contains(&Want::Body) && self.method == Method::Head {
+        if requests.contains(&HttpFactRequest::Body) && self.method == Method::Head {
             return Err(Invalid::at("method", "an answer to HEAD has no body for a `response` check to look at"));
         }
         Ok(())
     }
 
     fn sent_secrets(&self) -> SentSecrets {
-        let mut hidden = self.credentials().hidden(&self.url);
-        self.body.iter().for_each(|body| hidden.sent(body.expose()));
-        self.proxy.iter().for_each(|proxy| proxy.hide(&mut hidden));
-        hidden
+        let mut secrets = self.credentials().sent_secrets(&self.url);
+        self.body.iter().for_each(|body| secrets.add_sent_text(body.expose()));
+        self.proxy.iter().for_each(|proxy| proxy.add_secrets_to(&mut secrets));
+        secrets
     }
 
-    fn build(self, wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
-        Ok(HttpProbe::new(self, wants.contains(&Want::Body)))
+    fn build(self, requests: Vec<HttpFactRequest>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
+        Ok(HttpProbe::new(self, requests.contains(&HttpFactRequest::Body)))
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
         context::Context,
         dial,
         http::{
-            exchange::{self, Answer, Reading, Sender},
-            form::Form,
+            exchange::{self, ReceivedResponse, BodyOptions, Sender},
+            framing::Framing,
             version::HttpVersion,
         },
         tls::{Certificates, Tls},
@@ -44,15 +44,15 @@ pub struct HttpProbe {
 #[derive(Debug)]
 struct Kept {
     sender: Sender,
-    form: Form,
+    form: Framing,
     seen: HttpFacts,
     _driver: AbortOnDropHandle<()>,
 }
 
 /// A connection that stands.
 struct Link {
-    stream: exchange::Stream,
-    form: Form,
+    stream: exchange::HttpStream,
+    form: Framing,
 }
 
 impl Probe for HttpProbe {
@@ -118,7 +118,7 @@ impl HttpProbe {
     fn follow(
         &self,
         hop: &PreparedRequest<'_>,
-        answer: &Answer,
+        answer: &ReceivedResponse,
         followed: usize,
     ) -> Result<Option<PreparedRequest<'static>>, Failure> {
         let max = usize::from(self.settings.follow_redirects.0);
@@ -154,15 +154,15 @@ impl HttpProbe {
         hop: &PreparedRequest<'_>,
         authorization: Option<&HeaderValue>,
         facts: &mut HttpFacts,
-    ) -> Result<Answer, Failure> {
-        let reading = Reading { limit: self.settings.body_limit, keep: self.keep_body };
+    ) -> Result<ReceivedResponse, Failure> {
+        let reading = BodyOptions { limit: self.settings.body_limit, keep: self.keep_body };
         // A redirect goes its own way; only the connection that every run needs is kept.
         let reuse = self.settings.keep_alive && facts.redirects.is_empty();
         let kept = if reuse { self.kept().take() } else { None };
         if let Some(mut kept) = kept.filter(|kept| !kept.sender.is_closed()) {
             (facts.remote, facts.certificates) = (kept.seen.remote, kept.seen.certificates.clone());
             let request = self.settings.request(hop, kept.form, authorization)?;
-            match exchange::ask(cx, &mut kept.sender, request, reading).await {
+            match exchange::send_and_read(cx, &mut kept.sender, request, reading).await {
                 Ok(answer) => {
                     self.keep(kept);
                     return Ok(answer);
@@ -174,12 +174,12 @@ impl HttpProbe {
         }
         let link = self.connect(cx, hop, facts).await?;
         let request = self.settings.request(hop, link.form, authorization)?;
-        let (mut sender, driver) = exchange::open(link.stream, link.form == Form::Two).await?;
+        let (mut sender, driver) = exchange::start_http(link.stream, link.form == Framing::Two).await?;
         if !reuse {
-            return exchange::drive_while(driver, exchange::ask(cx, &mut sender, request, reading)).await;
+            return exchange::drive_while(driver, exchange::send_and_read(cx, &mut sender, request, reading)).await;
         }
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let answer = exchange::ask(cx, &mut sender, request, reading).await?;
+        let answer = exchange::send_and_read(cx, &mut sender, request, reading).await?;
         let seen = HttpFacts { remote: facts.remote, certificates: facts.certificates.clone(), ..HttpFacts::default() };
         self.keep(Box::new(Kept { sender, form: link.form, seen, _driver: driver }));
         Ok(answer)
@@ -203,9 +203,9 @@ impl HttpProbe {
         facts.remote = Some(remote);
         if !target.is_https() {
             let form = match (proxy, http_version) {
-                (Some(_), _) => Form::Proxied,
-                (None, HttpVersion::Two) => Form::Two,
-                (None, _) => Form::Direct,
+                (Some(_), _) => Framing::Proxied,
+                (None, HttpVersion::Two) => Framing::Two,
+                (None, _) => Framing::Direct,
             };
             return Ok(Link { stream: Either::Right(stream), form });
         }
@@ -222,7 +222,7 @@ impl HttpProbe {
         hop: &PreparedRequest<'_>,
         stream: TcpStream,
         facts: &mut HttpFacts,
-    ) -> Result<(TlsStream<TcpStream>, Form), Failure> {
+    ) -> Result<(TlsStream<TcpStream>, Framing), Failure> {
         let Http { tls, http_version, host, .. } = &self.settings;
         let handshake = if hop.same_origin {
             let name = host.as_deref().map_or(hop.target.host(), without_port);
@@ -233,21 +233,21 @@ impl HttpProbe {
             cx.phase(Phase::Tls, tls.handshake(stream, hop.target.host(), http_version.alpn(), &cx.shared.tls)).await
         };
         if facts.redirects.is_empty() {
-            facts.certificates = handshake.presented.as_ref().and_then(Certificates::of).map(Arc::new);
+            facts.certificates = handshake.presented.as_ref().and_then(Certificates::from_presented).map(Arc::new);
         }
         let stream = handshake.stream?;
         let form = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Form::Two,
+            Some(b"h2") => Framing::Two,
             _ if *http_version == HttpVersion::Two => {
                 return Err(Failure::new(Reason::Protocol, format!("{} does not speak HTTP/2", hop.target)));
             }
-            _ => Form::Direct,
+            _ => Framing::Direct,
         };
         Ok((stream, form))
     }
 
     fn keep(&self, kept: Box<Kept>) {
-        kept.sender.rest();
+        kept.sender.mark_idle();
         *self.kept() = Some(kept);
     }
 

@@ -11,7 +11,7 @@ use url::Url;
 use crate::{
     io::{
         dial,
-        http::{auth::basic, url::Target},
+        http::{auth::basic_auth_value, url::HttpUrl},
     },
     model::{failure::Failure, redaction::SentSecrets, secret::Secret, text::excerpt, words::Reason},
 };
@@ -19,7 +19,7 @@ use crate::{
 /// An `http://` proxy; its user and password are used, but never shown.
 #[derive(Clone)]
 pub struct Proxy {
-    target: Target,
+    target: HttpUrl,
     login: Option<(String, Secret)>,
 }
 
@@ -29,22 +29,22 @@ const MAX_RESPONSE_BYTES: usize = 16 << 10;
 impl Proxy {
     /// Where it listens.
     #[must_use]
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &HttpUrl {
         &self.target
     }
 
     /// Who we are to it.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
-        self.login.as_ref().map(|(user, password)| basic(user, password)).transpose()
+        self.login.as_ref().map(|(user, password)| basic_auth_value(user, password)).transpose()
     }
 
     /// What it is told of us.
-    pub(super) fn hide(&self, hidden: &mut SentSecrets) {
-        self.login.iter().for_each(|(user, password)| hidden.basic(user, password.expose()));
+    pub(super) fn add_secrets_to(&self, secrets: &mut SentSecrets) {
+        self.login.iter().for_each(|(user, password)| secrets.add_basic_auth(user, password.expose()));
     }
 
     /// Asks for a tunnel. What the target says afterwards is not read.
-    pub(super) async fn tunnel<S>(&self, stream: &mut S, to: &Target) -> Result<(), Failure>
+    pub(super) async fn tunnel<S>(&self, stream: &mut S, to: &HttpUrl) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Proxy {
         if !matches!(url.path(), "" | "/") || url.query().is_some() {
             return Err(de::Error::custom("the URL of a proxy is a host and a port, without a path"));
         }
-        Ok(Self { target: Target::new(url).map_err(de::Error::custom)?, login })
+        Ok(Self { target: HttpUrl::new(url).map_err(de::Error::custom)?, login })
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, body::Bytes, header::LOCATION};
 
 use super::{Method, request::PreparedRequest};
 use crate::{
-    io::http::url::Target,
+    io::http::url::HttpUrl,
     model::{failure::Failure, words::Reason},
 };
 
@@ -99,7 +99,7 @@ pub(super) fn next(
     if !same_origin && !body.is_empty() {
         return refused("it would carry the body to another origin");
     }
-    Ok(Some(PreparedRequest { target: Cow::<Target>::Owned(target), method, body, same_origin, near: false }))
+    Ok(Some(PreparedRequest { target: Cow::<HttpUrl>::Owned(target), method, body, same_origin, near: false }))
 }
 
 /// RFC 9110, 15.4: 303 turns everything but HEAD into GET; so do all browsers for POST with 301 and 302.

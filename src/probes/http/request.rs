@@ -12,14 +12,14 @@ use hyper::{
 use super::{Http, Method};
 use crate::io::http::{
     USER_AGENT,
-    form::{Form, internal, uri},
+    framing::{Framing, invalid_request, request_uri},
 };
-use crate::{io::http::url::Target, model::failure::Failure};
+use crate::{io::http::url::HttpUrl, model::failure::Failure};
 
 /// One request of a run, before it is known how it travels.
 #[derive(Debug)]
 pub(super) struct PreparedRequest<'a> {
-    pub(super) target: Cow<'a, Target>,
+    pub(super) target: Cow<'a, HttpUrl>,
     pub(super) method: Method,
     pub(super) body: Bytes,
     /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
@@ -55,10 +55,10 @@ impl Http {
     pub(super) fn request(
         &self,
         hop: &PreparedRequest<'_>,
-        form: Form,
+        form: Framing,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| internal(&invalid.message))?;
+        let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
         if hop.same_origin {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {
@@ -70,19 +70,19 @@ impl Http {
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let authority = self.authority(hop);
-        if form != Form::Two {
-            let host = HeaderValue::from_str(&authority).map_err(|error| internal(&error))?;
+        if form != Framing::Two {
+            let host = HeaderValue::from_str(&authority).map_err(|error| invalid_request(&error))?;
             headers.insert(header::HOST, host);
             if !self.keep_alive {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        if let (Form::Proxied, Some(proxy)) = (form, &self.proxy) {
+        if let (Framing::Proxied, Some(proxy)) = (form, &self.proxy) {
             headers.extend(proxy.authorization()?.map(|value| (header::PROXY_AUTHORIZATION, value)));
         }
         let mut request = Request::new(Full::new(hop.body.clone()));
         *request.method_mut() = hop.method.into();
-        *request.uri_mut() = uri(&hop.target, form, &authority)?;
+        *request.uri_mut() = request_uri(&hop.target, form, &authority)?;
         *request.headers_mut() = headers;
         Ok(request)
     }

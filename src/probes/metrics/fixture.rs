@@ -8,14 +8,14 @@ use crate::{
     model::{check::Check, measure::Measure, observation::Observation, verdict::Verdict, words::Reason},
     probes::metrics::exposition_format::{
         page::{Format, Page},
-        parser::{Limits, Parser, Wanted},
+        parser::{ParserLimits, Parser, Wanted},
     },
 };
 
 /// A scrape of a page at a second of the epoch.
 pub(super) fn scrape(at: i64, page: &str) -> Observation<Page> {
     let wanted = Wanted::from(vec!["{__name__=~\".+\"}".parse().unwrap()]);
-    let mut parser = Parser::new(&wanted, Limits { bytes: 1 << 20, samples: 50_000 }, Format::Text);
+    let mut parser = Parser::new(&wanted, ParserLimits { bytes: 1 << 20, samples: 50_000 }, Format::Text);
     parser.feed(page.as_bytes()).unwrap();
     let page = parser.finish().unwrap();
     let Observation { duration, timing, phases, .. } = worked(0, 5);

@@ -16,18 +16,18 @@ use serde::{Deserialize, Serialize};
 
 use self::exposition_format::{
     page::{Format, Page},
-    parser::{Limits, Parser, Wanted},
+    parser::{ParserLimits, Parser, Wanted},
     selector::Selector,
 };
-use crate::io::http::{USER_AGENT, client::Client};
+use crate::io::http::{USER_AGENT, client::HttpClient};
 use crate::{
     io::{
         context::Context,
         http::{
             auth::{BasicAuth, Credentials},
             exchange,
-            inflow::{BodyKind, Inflow},
-            url::Target,
+            body_decoder::{BodyKind, BodyDecoder},
+            url::HttpUrl,
         },
         resources::Resources,
         secret_file::SecretFile,
@@ -50,7 +50,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// URL of the metrics page: `http://` or `https://`, without user name and password.
-    pub url: Target,
+    pub url: HttpUrl,
     /// Request headers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
@@ -74,13 +74,13 @@ pub struct Metrics {
     pub sample_limit: NonZeroU32,
 }
 
-/// What runs.
+/// A `metrics` probe.
 #[derive(Debug)]
 pub struct MetricsProbe {
     settings: Metrics,
     headers: HeaderMap,
     wanted: Wanted,
-    client: Client,
+    client: HttpClient,
 }
 
 fn ten_mebibytes() -> Size {
@@ -113,23 +113,23 @@ impl Kind for Metrics {
     }
 
     fn sent_secrets(&self) -> SentSecrets {
-        self.credentials().hidden(&self.url)
+        self.credentials().sent_secrets(&self.url)
     }
 
-    fn build(self, wants: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
+    fn build(self, requests: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
-        let client = Client::new(self.url.is_https().then(|| self.tls.clone()));
-        Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(wants), client })
+        let client = HttpClient::new(self.url.is_https().then(|| self.tls.clone()));
+        Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(requests), client })
     }
 }
 
-/// What Prometheus asks for, too: OpenMetrics rather than text, and anything rather than nothing.
+/// Header `Accept`, as sent by Prometheus: OpenMetrics is preferred to text, and other types are accepted.
 const ACCEPT: &str =
     "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
 
 const PAGE: BodyKind = BodyKind { name: "page", unreadable: Reason::Parse };
 
-/// What the client decides.
+/// Headers that the client sets itself.
 const MANAGED_HEADERS: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::ACCEPT_ENCODING];
 
@@ -180,7 +180,7 @@ impl MetricsProbe {
             return Err(Failure::new(Reason::Status, message));
         }
         let page = cx.phase(Phase::Response, self.read(response)).await?;
-        self.client.keep(connection);
+        self.client.keep_connection(connection);
         if page.samples == 0 {
             return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
         }
@@ -194,9 +194,9 @@ impl MetricsProbe {
         let kind = text(header::CONTENT_TYPE).unwrap_or_default();
         let is_open = kind.trim_start().to_ascii_lowercase().starts_with("application/openmetrics-text");
         let format = if is_open { Format::OpenMetrics } else { Format::Text };
-        let limits = Limits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
+        let limits = ParserLimits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
         let encoding = text(header::CONTENT_ENCODING);
-        let mut inflow = Inflow::new(encoding, *body_limit, PAGE).ok_or_else(|| {
+        let mut decoder = BodyDecoder::new(encoding, *body_limit, PAGE).ok_or_else(|| {
             let message =
                 format!("{url} answered in an encoding that was not asked for: {:?}", encoding.unwrap_or_default());
             Failure::new(Reason::Protocol, message)
@@ -204,12 +204,12 @@ impl MetricsProbe {
         let mut parser = Parser::new(&self.wanted, limits, format);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| exchange::hyper_failure(&error))?;
-            // The other frames are trailers.
+            // Other frames are trailers.
             if let Some(piece) = frame.data_ref() {
-                inflow.take(piece, |part| parser.feed(part)).await?;
+                decoder.decode(piece, |part| parser.feed(part)).await?;
             }
         }
-        inflow.finish()?;
+        decoder.finish()?;
         parser.finish()
     }
 }

@@ -1,24 +1,24 @@
-//! The SQL that makes a role for monitoring with the privileges of the requested sections, and no others.
+//! SQL that creates a role for monitoring with exactly the privileges of the requested sections.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use crate::model::privilege::Privilege;
 
-/// One `postgres` probe, and the privileges that its checks need.
+/// Privileges that the checks of one `postgres` probe need.
 #[derive(Debug, Clone)]
 pub struct Need<'a> {
-    /// The probe's name, for the comments.
+    /// Name of the probe, for the comments.
     pub probe: &'a str,
-    /// The names of its checks, for the comments, with the privileges of the sections that each check requests.
+    /// Name of each check, for the comments, with the privileges of its requested sections.
     pub checks: Vec<(&'a str, Vec<Privilege>)>,
 }
 
-/// SQL for psql, to be run by an administrator; it may be run again. The role has no password after it: how to give
-/// it one without writing it down is in a comment.
+/// Generates SQL for psql. An administrator may execute it repeatedly. It sets no password: a comment describes how to set
+/// one without writing it to a file.
 #[must_use]
 pub fn grants(role: &str, needs: &[Need<'_>]) -> String {
-    let (identifier, literal) = (quoted(role, '"'), quoted(role, '\''));
-    // One connection for each probe, and room for those that a restart or a cancelled query leaves for a moment.
+    let (identifier, literal) = (quote_sql(role, '"'), quote_sql(role, '\''));
+    // One connection for each probe, and a reserve for connections that outlive a restart or a cancelled query.
     let connections = (needs.len() + 2).max(5);
     let mut sql = format!(
         "-- The role that readiness-exporter logs in as. Run it as an administrator: psql -f FILE\n\
@@ -40,7 +40,6 @@ pub fn grants(role: &str, needs: &[Need<'_>]) -> String {
     }
     let mut purposes: BTreeMap<&str, String> = BTreeMap::new();
     for (Privilege { name, purpose }, checks) in privileges {
-        // Writing to a string can't fail.
         let _ = writeln!(purposes.entry(name).or_default(), "-- To {purpose}, for {}", checks.join(", "));
     }
     for (privilege, comments) in purposes {
@@ -49,7 +48,7 @@ pub fn grants(role: &str, needs: &[Need<'_>]) -> String {
     sql
 }
 
-fn quoted(text: &str, quote: char) -> String {
+fn quote_sql(text: &str, quote: char) -> String {
     let doubled = text.replace(quote, &format!("{quote}{quote}"));
     format!("{quote}{doubled}{quote}")
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     facts::{PostgresFacts, SectionEntry},
-    session::dsn::Target,
+    session::dsn::PostgresTarget,
 };
 pub use self::{probe::PostgresProbe, session::dsn::SslMode};
 use crate::{
@@ -91,60 +91,60 @@ impl Kind for Postgres {
         if self.password.is_some() && self.password_file.is_some() {
             return Err(Invalid::at("password_file", "`password` is set too: remove one of them"));
         }
-        // What is in a file is only known when it is read.
+        // A connection string in a file is validated when the file is read.
         if self.dsn_file.is_none() {
-            self.written(self.dsn.as_ref())?;
+            self.configured_target(self.dsn.as_ref())?;
         }
         Ok(())
     }
 
     fn sent_secrets(&self) -> SentSecrets {
-        let mut hidden = SentSecrets::default();
-        let written = self.written(self.dsn.as_ref()).ok().and_then(|target| target.password);
-        written.iter().chain(&self.password).for_each(|password| hidden.secret(password.expose()));
-        hidden
+        let mut secrets = SentSecrets::default();
+        let written = self.configured_target(self.dsn.as_ref()).ok().and_then(|target| target.password);
+        written.iter().chain(&self.password).for_each(|password| secrets.add_credential(password.expose()));
+        secrets
     }
 
-    fn privileges(wants: &[SectionEntry]) -> Vec<Privilege> {
-        wants.iter().filter_map(|section| section.spec.privilege).collect()
+    fn privileges(requests: &[SectionEntry]) -> Vec<Privilege> {
+        requests.iter().filter_map(|section| section.spec.privilege).collect()
     }
 
-    fn build(self, wants: Vec<SectionEntry>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
+    fn build(self, requests: Vec<SectionEntry>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
-            None => Some(self.written(self.dsn.as_ref())?.host),
+            None => Some(self.configured_target(self.dsn.as_ref())?.host),
         };
-        Ok(PostgresProbe::new(self, host, wants))
+        Ok(PostgresProbe::new(self, host, requests))
     }
 }
 
 impl Postgres {
-    /// Where to connect to, as far as it is written: a password in a file is not read here.
-    fn written(&self, dsn: Option<&Secret>) -> Result<Target, Invalid> {
+    /// Target according to the configuration and a connection string. Files are not read.
+    fn configured_target(&self, dsn: Option<&Secret>) -> Result<PostgresTarget, Invalid> {
         let mut parts = match dsn {
-            Some(dsn) => session::dsn::Parts::read(dsn).map_err(|message| Invalid::at("dsn", message))?,
+            Some(dsn) => session::dsn::Parts::parse(dsn).map_err(|message| Invalid::at("dsn", message))?,
             None => session::dsn::Parts::default(),
         };
         parts.override_with(self);
-        parts.complete()
+        parts.into_target()
     }
 
-    /// Where to connect to now.
-    async fn target(&self, cx: &Context) -> Result<Target, Failure> {
+    /// Current target. Reads the secret files.
+    async fn current_target(&self, cx: &Context) -> Result<PostgresTarget, Failure> {
         let file = match &self.dsn_file {
             Some(file) => Some(file.read(&cx.shared).await?),
             None => None,
         };
-        // The message names the key at fault and never quotes what was written.
-        let target = self.written(file.as_ref().or(self.dsn.as_ref()));
+        // The message names the invalid key and never quotes the connection string.
+        let target = self.configured_target(file.as_ref().or(self.dsn.as_ref()));
         let mut target = target.map_err(|invalid| Failure::new(Reason::Parse, format!("the DSN: {invalid}")))?;
-        if let Some(source) = SecretSource::of(self.password.as_ref(), self.password_file.as_ref()) {
+        if let Some(source) = SecretSource::from_settings(self.password.as_ref(), self.password_file.as_ref()) {
             target.password = Some(source.read(&cx.shared).await?);
         }
         if let Some(password) =
             target.password.as_ref().filter(|_| self.dsn_file.is_some() || self.password_file.is_some())
         {
-            cx.hide(|hidden| hidden.secret(password.expose()));
+            cx.register_secrets(|secrets| secrets.add_credential(password.expose()));
         }
         Ok(target)
     }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Postgres,
-    facts::{PostgresFacts, Reading, Section, SectionEntry, server::ServerFacts},
+    facts::{PostgresFacts, SectionReading, Section, SectionEntry, server::ServerFacts},
     session::Session,
 };
 use crate::{
@@ -26,21 +26,21 @@ pub struct PostgresProbe {
     host: Option<String>,
     /// `server`, which `explain` always shows, and the requested sections, each once.
     sections: Vec<SectionEntry>,
-    link: Mutex<Link>,
+    link: Mutex<PostgresLink>,
 }
 
 /// The state that one run leaves for the next.
 #[derive(Debug, Default)]
-struct Link {
+struct PostgresLink {
     session: Option<Session>,
     backoff: Backoff,
     latest: Latest,
 }
 
 impl PostgresProbe {
-    pub(super) fn new(settings: Postgres, host: Option<String>, wants: Vec<SectionEntry>) -> Self {
+    pub(super) fn new(settings: Postgres, host: Option<String>, requests: Vec<SectionEntry>) -> Self {
         let mut sections = vec![ServerFacts::ENTRY];
-        for section in wants {
+        for section in requests {
             if sections.iter().all(|known| known.spec.name != section.spec.name) {
                 sections.push(section);
             }
@@ -50,15 +50,15 @@ impl PostgresProbe {
 
     /// Reads the sections that are due. The run fails only if the server answers no statement at all: a section that
     /// fails alone concerns only the checks that request it.
-    async fn read(&self, cx: &Context, session: &mut Session, latest: &mut Latest) -> Result<PostgresFacts, Failure> {
+    async fn read_due_sections(&self, cx: &Context, session: &mut Session, latest: &mut Latest) -> Result<PostgresFacts, Failure> {
         session.begin_run();
         let is_new = session.version().is_none();
         if is_new {
             let version = latest.read_server(cx, session).await?;
             session.set_version(version);
         }
-        let due = latest.due(&self.sections, is_new);
-        let is_answered = is_new | latest.read(cx, session, &due).await?;
+        let due = latest.due_sections(&self.sections, is_new);
+        let is_answered = is_new | latest.read_sections(cx, session, &due).await?;
         if !is_answered {
             latest.read_server(cx, session).await?;
         }
@@ -75,25 +75,25 @@ impl Probe for PostgresProbe {
 
     async fn observe(&self, cx: &Context) -> Result<PostgresFacts, Incomplete<PostgresFacts>> {
         let mut link = self.link.lock().await;
-        let Link { session: kept, backoff, latest } = &mut *link;
+        let PostgresLink { session: kept, backoff, latest } = &mut *link;
         // The session is taken out: any failure from here on, and a dropped run, ends the connection.
         if let Some(mut session) = kept.take() {
-            match self.read(cx, &mut session, latest).await {
+            match self.read_due_sections(cx, &mut session, latest).await {
                 Ok(facts) => {
                     *kept = Some(session).filter(|session| !session.is_busy());
                     return Ok(facts);
                 }
-                // The server restarted or closed this connection between two runs. Only whether it can be reached now
-                // matters.
+                // The server restarted or closed this connection between two runs. A new connection shows whether the
+                // server is available now.
                 Err(failure) if session.is_lost() || failure.reason == Reason::Canceled => {}
                 Err(failure) => return Err(failure.into()),
             }
         }
-        backoff.begin(Instant::now())?;
+        backoff.begin_attempt(Instant::now())?;
         let connected = async {
-            let target = self.settings.target(cx).await?;
+            let target = self.settings.current_target(cx).await?;
             let mut session = Session::open(cx, target).await?;
-            let facts = self.read(cx, &mut session, latest).await?;
+            let facts = self.read_due_sections(cx, &mut session, latest).await?;
             Ok((session, facts))
         };
         match connected.await {
@@ -112,7 +112,7 @@ impl Probe for PostgresProbe {
 
 /// The latest reading of each section, with the time of the attempt.
 #[derive(Debug, Default)]
-struct Latest(BTreeMap<&'static str, (Instant, Reading)>);
+struct Latest(BTreeMap<&'static str, (Instant, SectionReading)>);
 
 /// The time after which a failed section with a longer cadence is read again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
@@ -120,7 +120,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 impl Latest {
     /// The sections to read now, cheap ones first: the server executes the statements in this order. At least one, so
     /// that each run proves that the server answers; on a new session, `server` has proved it.
-    fn due(&self, sections: &[SectionEntry], is_new: bool) -> Vec<SectionEntry> {
+    fn due_sections(&self, sections: &[SectionEntry], is_new: bool) -> Vec<SectionEntry> {
         let mut due: Vec<_> = sections.iter().copied().filter(|section| self.is_due(section)).collect();
         let is_proof =
             |section: &SectionEntry| section.spec.every.is_none() || section.spec.name == ServerFacts::SPEC.name;
@@ -140,11 +140,11 @@ impl Latest {
     }
 
     /// Reads sections. Returns whether the server answered one of them.
-    async fn read(&mut self, cx: &Context, session: &mut Session, due: &[SectionEntry]) -> Result<bool, Failure> {
+    async fn read_sections(&mut self, cx: &Context, session: &mut Session, due: &[SectionEntry]) -> Result<bool, Failure> {
         let (attempt, at) = (Instant::now(), Timestamp::now());
         let mut keep = |section: &SectionEntry, result| {
             let name = section.spec.name;
-            self.0.insert(name, (attempt, Reading { name, at, result }));
+            self.0.insert(name, (attempt, SectionReading { name, at, result }));
         };
         // The result if the run is dropped meanwhile: the statement is not repeated at once.
         for section in due.iter().filter(|section| section.spec.every.is_some()) {
@@ -160,18 +160,18 @@ impl Latest {
 
     /// Reads the section `server` and returns the server's version.
     async fn read_server(&mut self, cx: &Context, session: &mut Session) -> Result<i32, Failure> {
-        self.read(cx, session, &[ServerFacts::ENTRY]).await?;
+        self.read_sections(cx, session, &[ServerFacts::ENTRY]).await?;
         let facts = PostgresFacts { encrypted: session.is_encrypted(), sections: self.readings(&[ServerFacts::ENTRY]) };
         facts.section::<ServerFacts>().map(|(server, _)| server.version_number)
     }
 
-    fn readings(&self, sections: &[SectionEntry]) -> Vec<Reading> {
+    fn readings(&self, sections: &[SectionEntry]) -> Vec<SectionReading> {
         sections.iter().filter_map(|section| Some(self.0.get(section.spec.name)?.1.clone())).collect()
     }
 }
 
-/// Spaces the attempts to connect: the second comes as soon as the scheduler likes, later ones up to ten seconds after
-/// the one before. With usual intervals nothing is ever held back; short retry intervals are.
+/// Bounds the rate of attempts to connect. The second attempt has no delay; later ones follow up to ten seconds after the
+/// previous attempt. Only short retry intervals are affected.
 #[derive(Debug, Default)]
 struct Backoff {
     attempts: u32,
@@ -179,11 +179,11 @@ struct Backoff {
     last: Option<Failure>,
 }
 
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 impl Backoff {
-    /// Counts an attempt, or says again why the last one failed if it is too early for one.
-    fn begin(&mut self, now: Instant) -> Result<(), Failure> {
+    /// Registers an attempt. If it is too early, returns the failure of the last attempt.
+    fn begin_attempt(&mut self, now: Instant) -> Result<(), Failure> {
         if let (Some(next), Some(last)) = (self.next, &self.last)
             && next > now
         {
@@ -193,10 +193,10 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
         let wait = match self.attempts {
             1 => Duration::ZERO,
-            n => Duration::from_secs(1 << (n - 2).min(8)).min(LONGEST_WAIT),
+            n => Duration::from_secs(1 << (n - 2).min(8)).min(MAX_BACKOFF),
         };
         self.next = Some(now + wait);
-        // What stands here if the run is dropped before it ends.
+        // The failure of this attempt if the run is dropped before its end.
         self.last = Some(Failure::new(Reason::Timeout, "the last attempt to connect did not end in time"));
         Ok(())
     }
@@ -213,7 +213,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..7 {
             let mut wait = 0;
-            while let Err(failure) = backoff.begin(now) {
+            while let Err(failure) = backoff.begin_attempt(now) {
                 assert_eq!(failure.reason, Reason::Refused);
                 assert!(failure.detail.starts_with("no; next attempt"), "{failure}");
                 now += Duration::from_millis(500);

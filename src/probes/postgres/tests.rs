@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     checks::pool::PostgresPool,
-    facts::connections::{ConnectionFacts, Room},
+    facts::connections::{ConnectionFacts, ConnectionCapacity},
     *,
 };
 use crate::model::{check::Check, observation::Observation};
@@ -48,7 +48,7 @@ fn facts(value: Value) -> Observation<PostgresFacts> {
     let connections = ConnectionFacts {
         role: "monitor".into(),
         sees_all: value["sees_all"].as_bool().unwrap_or(true),
-        room: Room { max_connections: number("max", 100), superuser_reserved: 3, reserved: number("reserved", 0) },
+        room: ConnectionCapacity { max_connections: number("max", 100), superuser_reserved: 3, reserved: number("reserved", 0) },
         used: number("used", 1),
         idle: Some(0),
         groups: Vec::new(),

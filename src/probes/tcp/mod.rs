@@ -53,32 +53,32 @@ pub struct Tcp {
     pub address_family: AddressFamily,
 }
 
-/// What runs.
+/// A `tcp` probe.
 #[derive(Debug)]
 pub struct TcpProbe(Tcp);
 
-/// What a run of a `tcp` probe saw.
+/// Facts of a `tcp` probe.
 #[derive(Debug, Default, Serialize)]
 pub struct TcpFacts {
-    /// The address that accepted.
+    /// Remote address of the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<std::net::SocketAddr>,
-    /// What was presented, if the connection is encrypted.
+    /// Certificates of an encrypted connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
-    /// So many bytes came back before the expectation was met.
+    /// Number of bytes that were received until the expectation was met.
     pub received: usize,
 }
 
-/// What a check can ask a `tcp` probe for.
+/// Facts that a check can request from a `tcp` probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// The certificates of the other end.
+pub enum TcpFactRequest {
+    /// Certificates of the server.
     Certificates,
 }
 
 impl Facts for TcpFacts {
-    type Want = Want;
+    type Request = TcpFactRequest;
 
     fn samples(&self) -> Vec<Sample> {
         self.certificates.as_ref().map(Certificates::samples).unwrap_or_default()
@@ -89,8 +89,8 @@ impl Certified for TcpFacts {
     fn certificates(&self) -> Option<&Certificates> {
         self.certificates.as_ref()
     }
-    fn want_certificates() -> Want {
-        Want::Certificates
+    fn certificates_request() -> TcpFactRequest {
+        TcpFactRequest::Certificates
     }
 }
 
@@ -105,20 +105,20 @@ impl Kind for Tcp {
         self.tls.as_ref().map_or(Ok(()), Tls::validate)
     }
 
-    fn validate_wants(&self, wants: &[Want]) -> Result<(), Invalid> {
-        if self.tls.is_none() && wants.contains(&Want::Certificates) {
+    fn validate_requests(&self, requests: &[TcpFactRequest]) -> Result<(), Invalid> {
+        if self.tls.is_none() && requests.contains(&TcpFactRequest::Certificates) {
             return Err(Invalid::at("address", "a `certificate` check needs an encrypted connection: add `tls: {}`"));
         }
         Ok(())
     }
 
     fn sent_secrets(&self) -> SentSecrets {
-        let mut hidden = SentSecrets::default();
-        self.send.iter().for_each(|send| hidden.sent(send.expose()));
-        hidden
+        let mut secrets = SentSecrets::default();
+        self.send.iter().for_each(|send| secrets.add_sent_text(send.expose()));
+        secrets
     }
 
-    fn build(self, _wants: Vec<Want>, _shared: &Arc<Resources>) -> Result<TcpProbe, Invalid> {
+    fn build(self, _requests: Vec<TcpFactRequest>, _shared: &Arc<Resources>) -> Result<TcpProbe, Invalid> {
         Ok(TcpProbe(self))
     }
 }
@@ -139,9 +139,9 @@ impl Probe for TcpProbe {
     }
 }
 
-/// So much of an answer is looked at.
+/// Maximum number of bytes of a response.
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
-/// Bytes of the answer that are searched for secrets before it is quoted, and characters that are quoted.
+/// Maximum number of bytes of a response that are searched for secrets before it is quoted, and of quoted characters.
 const MAX_QUOTED_BYTES: usize = 4 << 10;
 const MAX_SHOWN_CHARS: usize = 60;
 
@@ -150,13 +150,13 @@ impl TcpProbe {
         let Tcp { address, tls, address_family, .. } = &self.0;
         let (stream, remote) = dial::connect(cx, address.host(), address.port(), *address_family).await?;
         facts.remote = Some(remote);
-        let Some(tls) = tls else { return self.converse(cx, stream, facts).await };
+        let Some(tls) = tls else { return self.exchange_messages(cx, stream, facts).await };
         let handshake = cx.phase(Phase::Tls, tls.handshake(stream, address.host(), &[], &cx.shared.tls)).await;
-        facts.certificates = handshake.presented.as_ref().and_then(Certificates::of);
-        self.converse(cx, handshake.stream?, facts).await
+        facts.certificates = handshake.presented.as_ref().and_then(Certificates::from_presented);
+        self.exchange_messages(cx, handshake.stream?, facts).await
     }
 
-    async fn converse<S>(&self, cx: &Context, mut stream: S, facts: &mut TcpFacts) -> Result<(), Failure>
+    async fn exchange_messages<S>(&self, cx: &Context, mut stream: S, facts: &mut TcpFacts) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -168,14 +168,14 @@ impl TcpProbe {
             cx.phase(Phase::Request, sent).await.map_err(|error| dial::io_failure("sending failed", &error))?;
         }
         match &self.0.expect {
-            Some(expect) => cx.phase(Phase::Response, hear(&mut stream, expect, facts)).await,
+            Some(expect) => cx.phase(Phase::Response, read_until_match(&mut stream, expect, facts)).await,
             None => Ok(()),
         }
     }
 }
 
-/// Reads until the expectation is met; what ends before that, or goes on for too long, fails it.
-async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mut TcpFacts) -> Result<(), Failure> {
+/// Reads until the response matches the expectation. A response that ends or exceeds its maximum size before is a failure.
+async fn read_until_match<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mut TcpFacts) -> Result<(), Failure> {
     let mut heard = Vec::new();
     loop {
         let read = stream.read_buf(&mut heard).await.map_err(|error| dial::io_failure("reading failed", &error))?;
@@ -186,7 +186,7 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
         if found.map_err(|error| Failure::new(Reason::TooLarge, format!("`{expect}` on the answer: {error}")))? {
             return Ok(());
         }
-        let text = || quoted(&heard);
+        let text = || quote_response(&heard);
         match read {
             0 if heard.is_empty() => {
                 return Err(Failure::new(Reason::Body, "the other end closed the connection without a word"));
@@ -198,8 +198,8 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
             }
             _ => {}
         }
-        // An answer may come byte by byte, and each look at it may take as long as a pattern is allowed to: this gets at
-        // most a fifth of the time, and more of the answer is there when the next look is due.
+        // A response may arrive byte by byte, and each search may take the maximum time of a pattern. The searches take at
+        // most a fifth of the time, and the next search has more bytes.
         let spent = start.elapsed();
         if spent > Duration::from_millis(1) {
             tokio::time::sleep(spent * 4).await;
@@ -209,11 +209,11 @@ async fn hear<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mu
     }
 }
 
-/// The start of the answer in quotes, with visible escapes.
-fn quoted(bytes: &[u8]) -> String {
+/// Quotes the beginning of a response with visible escapes.
+fn quote_response(bytes: &[u8]) -> String {
     let start = bytes.get(..MAX_QUOTED_BYTES).unwrap_or(bytes);
     let text = String::from_utf8_lossy(start);
-    // `before_cut` must see the text as it came: escapes of ours would only add work.
+    // `before_cut` must see the original text, because escapes would only add work.
     let shown = before_cut(&text, MAX_SHOWN_CHARS);
     let cut: String = shown.chars().take(MAX_SHOWN_CHARS).collect();
     let more = if cut.len() < shown.len() || bytes.len() > start.len() { "..." } else { "" };

@@ -172,7 +172,7 @@ fn elapsed(since: Timestamp, now: Timestamp) -> Markup {
     let seconds = now.duration_since(since).as_secs().max(0);
     // Seconds are omitted after one minute.
     let seconds = if seconds < 60 { seconds } else { seconds / 60 * 60 };
-    html! { time datetime=(since) title=(since) { (Unit::Seconds.show(seconds as f64)) } }
+    html! { time datetime=(since) title=(since) { (Unit::Seconds.format_value(seconds as f64)) } }
 }
 
 /// Time of day in UTC. The script replaces it by the local time of the browser.

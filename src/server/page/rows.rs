@@ -90,11 +90,11 @@ fn measures(check: &CheckState) -> Markup {
         @if let Some((at, worst)) = worst {
             (chart::limit_bar(worst))
             p {
-                span .measure { (worst.label()) }
-                b { (worst.unit.show(worst.value)) } (limit_text(worst))
+                span .measure { (worst.display_name()) }
+                b { (worst.unit.format_value(worst.value)) } (limit_text(worst))
             }
             @for (_, other) in measures.iter().enumerate().filter(|(other, _)| *other != at).take(3) {
-                p .other { span .measure { (other.label()) } (other.unit.show(other.value)) (limit_text(other)) }
+                p .other { span .measure { (other.display_name()) } (other.unit.format_value(other.value)) (limit_text(other)) }
             }
         }
     }
@@ -108,7 +108,7 @@ fn limit_text(measure: &Measure) -> Markup {
     };
     html! {
         @if let Some(limit) = measure.fail.or(measure.warn) {
-            span .limit { " / " (sign) (measure.unit.show(limit)) }
+            span .limit { " / " (sign) (measure.unit.format_value(limit)) }
         }
     }
 }

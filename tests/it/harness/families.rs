@@ -43,7 +43,7 @@ pub(crate) fn complete(now: Timestamp) -> Arc<Board> {
     board.replace_probes(known.into_iter().chain([(probe, limits)]).collect(), |name| name != PROBE, now);
     let samples = metric::ALL.iter().filter(|family| is_sampled(family)).map(|family| sample(family)).collect();
     let named = Verdict { samples, ..board::healthy() };
-    board.record(PROBE, board::report(now, vec![board::healthy(), Verdict::of(measures(7.0)), named]), 0.0);
+    board.record(PROBE, board::report(now, vec![board::healthy(), Verdict::from_measures(measures(7.0)), named]), 0.0);
     board
 }
 

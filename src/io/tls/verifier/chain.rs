@@ -1,48 +1,48 @@
-//! Bounds the work that a server's chain of certificates makes.
+//! Bounds the work of verifying a server's chain of certificates.
 //!
-//! A path to a trusted authority is looked for among all certificates that a server sends. Where several have the same
-//! name, each is tried in each place: eight such certificates of 350 bytes took 100 to 250 ms of CPU, up to the bounds
-//! of the library (100 signatures, 200,000 steps). A real chain has a certificate for each name, and a second one
-//! where an authority was cross-signed.
+//! The library searches for a path to a trusted authority among all certificates that a server sends. It tries all
+//! certificates with the same name at each position of the path: eight such certificates of 350 bytes took 100 to 250 ms
+//! of CPU time, until the bounds of the library (100 signatures, 200,000 steps) ended the search. A real chain has one
+//! certificate for each name, or two for a cross-signed authority.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use rustls::{CertificateError, Error, OtherError, pki_types::CertificateDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Most certificates behind the server's own, repetitions left out.
+/// Maximum number of distinct issuer certificates.
 const MAX_ISSUERS: usize = 10;
-/// Most of them that have the name of another one. With two, a path is found or given up within 16 signatures.
+/// Maximum number of issuer certificates with the name of another one. With two, the search ends within 16 signatures.
 const MAX_NAMESAKES: usize = 2;
 
-/// The certificates behind the server's own, without repetitions.
+/// Removes repeated issuer certificates.
 ///
 /// # Errors
-/// There are too many of them, or too many with the same name.
-pub(super) fn plain<'a>(issuers: &[CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, Error> {
+/// There are too many certificates, or too many with the same name.
+pub(super) fn distinct_issuers<'a>(issuers: &[CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, Error> {
     let mut seen = HashSet::new();
     let distinct: Vec<_> = issuers.iter().filter(|der| seen.insert(*der)).cloned().collect();
     if distinct.len() > MAX_ISSUERS {
-        return Err(Tangle::Long(distinct.len()).into());
+        return Err(ChainError::Long(distinct.len()).into());
     }
-    // Those that can't be read have no name: the search for a path passes them over.
+    // Unreadable certificates have no name, and the search for a path skips them.
     let parsed: Vec<_> = distinct.iter().filter_map(|der| X509Certificate::from_der(der).ok()).collect();
     let names: HashSet<_> = parsed.iter().map(|(_, certificate)| certificate.subject().as_raw()).collect();
     let namesakes = parsed.len() - names.len();
     if namesakes > MAX_NAMESAKES {
-        return Err(Tangle::Namesakes(namesakes).into());
+        return Err(ChainError::Namesakes(namesakes).into());
     }
     Ok(distinct)
 }
 
-/// Why no path is looked for.
+/// Reason why no path is searched.
 #[derive(Debug)]
-enum Tangle {
+enum ChainError {
     Long(usize),
     Namesakes(usize),
 }
 
-impl fmt::Display for Tangle {
+impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Long(count) => {
@@ -58,10 +58,10 @@ impl fmt::Display for Tangle {
     }
 }
 
-impl std::error::Error for Tangle {}
+impl std::error::Error for ChainError {}
 
-impl From<Tangle> for Error {
-    fn from(tangle: Tangle) -> Self {
+impl From<ChainError> for Error {
+    fn from(tangle: ChainError) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(tangle))))
     }
 }
@@ -77,8 +77,8 @@ mod tests {
         pki_types::{ServerName, UnixTime},
     };
 
-    use super::{super::Verifier, *};
-    use crate::io::tls::failure::distrust as words;
+    use super::{super::ServerVerifier, *};
+    use crate::io::tls::failure::describe_distrust as words;
 
     /// An authority with a key of its own; `parent` signs it.
     fn authority(
@@ -108,7 +108,7 @@ mod tests {
         let (cross, _) = authority("middle", Some(&trusted));
         let mut roots = RootCertStore::empty();
         roots.add(root.clone()).unwrap();
-        let verifier = Verifier::new(Arc::new(roots), Arc::new(default_provider()), false).unwrap();
+        let verifier = ServerVerifier::new(Arc::new(roots), Arc::new(default_provider()), false).unwrap();
         // Each has the name of the trusted authority, is signed by nobody, and could come before any other.
         let (_, forger) = authority("root", None);
         let namesakes: Vec<_> = (0..150).map(|_| authority("root", Some(&forger)).0).collect();
@@ -128,7 +128,7 @@ mod tests {
         ] {
             let start = Instant::now();
             let name = ServerName::try_from("localhost").unwrap();
-            let distrust = verifier.distrust(leaf, chain, &name, UnixTime::now());
+            let distrust = verifier.verification_error(leaf, chain, &name, UnixTime::now());
             let took = start.elapsed();
             println!("{} certificates: {took:?}, {distrust:?}", chain.len());
             let text = distrust.map(|error| match error {

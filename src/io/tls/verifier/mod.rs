@@ -1,5 +1,5 @@
-//! Verifies a server's certificate and remembers what was presented: an expired certificate is refused, but until
-//! when it was valid must not be lost with the connection.
+//! Verifies the certificates of a server and records them. A refused certificate is a fact, too: its expiry time must not
+//! be lost with the connection.
 
 mod chain;
 
@@ -17,32 +17,32 @@ use rustls::{
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// What a server presented, and what came of verifying it.
+/// Certificates that a server presented, and the result of their verification.
 #[derive(Debug, Clone)]
 pub struct Presented {
-    /// The certificates as they came, the server's own first.
+    /// Certificates in the order of the server, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Why they were not trusted; `None` if they were.
+    /// Error of the verification; `None` if the chain is trusted.
     pub distrust: Option<Error>,
 }
 
-/// Verification against a set of authorities. The provider does the signatures.
+/// Verifier with a set of trusted authorities.
 #[derive(Debug)]
-pub(super) struct Verifier {
+pub(super) struct ServerVerifier {
     trusted: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
     lenient: bool,
 }
 
-/// A [`Verifier`] for one handshake that keeps what it saw.
+/// A [`ServerVerifier`] for one handshake that records the presented certificates.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
-    verifier: Arc<Verifier>,
+    verifier: Arc<ServerVerifier>,
     seen: OnceLock<Presented>,
 }
 
-impl Verifier {
-    /// Trusts the given authorities; a lenient one accepts everything.
+impl ServerVerifier {
+    /// Creates a verifier that trusts the given authorities. A lenient one accepts every certificate.
     pub(super) fn new(
         roots: Arc<RootCertStore>,
         provider: Arc<CryptoProvider>,
@@ -53,12 +53,12 @@ impl Verifier {
         Ok(Self { trusted: Some(trusted), provider, lenient })
     }
 
-    /// Knows no authority and accepts everything.
+    /// Creates a lenient verifier without authorities.
     pub(super) fn trusting_nobody(provider: Arc<CryptoProvider>) -> Self {
         Self { trusted: None, provider, lenient: true }
     }
 
-    fn distrust(
+    fn verification_error(
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
@@ -66,8 +66,8 @@ impl Verifier {
         now: UnixTime,
     ) -> Option<Error> {
         match &self.trusted {
-            // Stapled OCSP answers are not looked at.
-            Some(trusted) => match chain::plain(chain) {
+            // Stapled OCSP responses are ignored.
+            Some(trusted) => match chain::distinct_issuers(chain) {
                 Ok(chain) => trusted.verify_server_cert(leaf, &chain, name, &[], now).err(),
                 Err(error) => Some(error),
             },
@@ -75,7 +75,7 @@ impl Verifier {
         }
     }
 
-    fn accept(&self, distrust: Option<Error>) -> Result<ServerCertVerified, Error> {
+    fn accept_unless(&self, distrust: Option<Error>) -> Result<ServerCertVerified, Error> {
         match distrust {
             Some(error) if !self.lenient => Err(error),
             _ => Ok(ServerCertVerified::assertion()),
@@ -84,7 +84,7 @@ impl Verifier {
 }
 
 impl RecordingVerifier {
-    pub(super) fn new(verifier: Arc<Verifier>) -> Self {
+    pub(super) fn new(verifier: Arc<ServerVerifier>) -> Self {
         Self { verifier, seen: OnceLock::new() }
     }
 
@@ -93,7 +93,7 @@ impl RecordingVerifier {
     }
 }
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -102,7 +102,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.accept(self.distrust(leaf, chain, name, now))
+        self.accept_unless(self.verification_error(leaf, chain, name, now))
     }
 
     fn verify_tls12_signature(
@@ -137,10 +137,10 @@ impl ServerCertVerifier for RecordingVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let distrust = self.verifier.distrust(leaf, chain, name, now);
+        let distrust = self.verifier.verification_error(leaf, chain, name, now);
         let all = std::iter::once(leaf).chain(chain).map(|der| der.clone().into_owned()).collect();
         let _ = self.seen.set(Presented { chain: all, distrust: distrust.clone() });
-        self.verifier.accept(distrust)
+        self.verifier.accept_unless(distrust)
     }
 
     fn verify_tls12_signature(

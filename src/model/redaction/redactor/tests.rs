@@ -10,29 +10,29 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::*;
-use crate::model::redaction::{Registry, SentSecrets};
+use crate::model::redaction::{SecretRegistry, SentSecrets};
 
 fn hidden(add: impl FnOnce(&mut SentSecrets), text: &str) -> String {
-    let (registry, mut hidden, mut text) = (Arc::<Registry>::default(), SentSecrets::default(), text.to_owned());
-    add(&mut hidden);
-    let held = registry.hold(hidden);
-    registry.redact([&held], |redactor| redactor.hide(&mut text));
+    let (registry, mut secrets, mut text) = (Arc::<SecretRegistry>::default(), SentSecrets::default(), text.to_owned());
+    add(&mut secrets);
+    let held = registry.register(secrets);
+    registry.with_redactor([&held], |redactor| redactor.redact(&mut text));
     text
 }
 
 #[test]
 fn a_secret_is_hidden_as_it_was_sent_and_as_it_is_quoted() {
-    let says = |text| hidden(|it| it.secret("hun\"ter2"), text);
+    let says = |text| hidden(|it| it.add_credential("hun\"ter2"), text);
     assert_eq!(says("$.status is \"hun\\\"ter2\", or hun\"ter2"), "$.status is \"<hidden>\", or <hidden>");
     assert_eq!(says("all is well..."), "all is well...");
-    let basic = |text| hidden(|it| it.basic("user", "hunter2"), text);
+    let basic = |text| hidden(|it| it.add_basic_auth("user", "hunter2"), text);
     assert_eq!(basic("Basic dXNlcjpodW50ZXIy user:hunter2"), "Basic <hidden> user:<hidden>");
-    assert_eq!(hidden(|it| it.secret("ok1"), "status is ok1"), "status is ok1", "too short to guard anything");
+    assert_eq!(hidden(|it| it.add_credential("ok1"), "status is ok1"), "status is ok1", "too short to guard anything");
 }
 
 #[test]
 fn of_a_header_the_credentials_are_hidden_and_what_is_no_secret_stays() {
-    let header = |name, value, text| hidden(|it| it.header(name, value), text);
+    let header = |name, value, text| hidden(|it| it.add_header(name, value), text);
     assert_eq!(header("Authorization", "Token abcd", "bad Token abcd; abcd"), "bad <hidden>; <hidden>");
     assert_eq!(header("cookie", "session=9f8e7d6c5b; a=b", "no session 9f8e7d6c5b"), "no session <hidden>");
     let json = "application/json";
@@ -41,20 +41,20 @@ fn of_a_header_the_credentials_are_hidden_and_what_is_no_secret_stays() {
 
 #[test]
 fn of_a_query_and_a_body_what_looks_like_a_secret_is_hidden() {
-    let query = |text| hidden(|it| it.query("verbose=true&api_key=a%2Fbc&id=1234567a"), text);
+    let query = |text| hidden(|it| it.add_query("verbose=true&api_key=a%2Fbc&id=1234567a"), text);
     assert_eq!(query("true a/bc a%2Fbc 1234567a"), "true <hidden> <hidden> <hidden>");
-    let sent = |text| hidden(|it| it.sent("AUTH monitor hunter2-2\r\n"), text);
+    let sent = |text| hidden(|it| it.add_sent_text("AUTH monitor hunter2-2\r\n"), text);
     assert_eq!(sent("unknown command AUTH monitor hunter2-2"), "unknown command <hidden>");
     assert_eq!(sent("wrong password hunter2-2 of monitor"), "wrong password <hidden> of monitor");
 }
 
 #[test]
 fn the_beginning_of_a_secret_is_hidden_where_an_excerpt_ends() {
-    let says = |text| hidden(|it| it.secret("eyJhbGciOiJIUzI1NiJ9"), text);
+    let says = |text| hidden(|it| it.add_credential("eyJhbGciOiJIUzI1NiJ9"), text);
     assert_eq!(says("it is \"Bearer eyJhbGci..., expected x"), "it is \"Bearer <hidden>..., expected x");
     assert_eq!(says("the answer \"eyJhb\"... and eyJhb…"), "the answer \"<hidden>\"... and <hidden>…");
     assert_eq!(says("eyJ... is three letters"), "eyJ... is three letters");
-    let says = |text| hidden(|it| it.secret("hunter2-password"), text);
+    let says = |text| hidden(|it| it.add_credential("hunter2-password"), text);
     assert_eq!(says("is \"hunter2%2Dpa%7..., expected"), "is \"<hidden>%7..., expected");
     assert_eq!(says("is \"dXNlcjpodW50ZXIyLXBhc..., expected"), "is \"dXNlcj<hidden>..., expected");
     assert_eq!(says("is 68756e746572322d..., expected"), "is <hidden>..., expected");
@@ -65,32 +65,32 @@ fn of_a_secret_that_was_encoded_twice_no_remainder_stays() {
     for secret in ["hunter2-a", "hunter2-ab", "hunter2-abc", "hunter2-abcd", "hunter2-abcde"] {
         let twice = STANDARD.encode(STANDARD.encode(secret));
         for text in [twice.clone(), utf8_percent_encode(&twice, NON_ALPHANUMERIC).to_string()] {
-            assert_eq!(hidden(|it| it.secret(secret), &format!("is \"{text}\"")), "is \"<hidden>\"", "{secret}");
+            assert_eq!(hidden(|it| it.add_credential(secret), &format!("is \"{text}\"")), "is \"<hidden>\"", "{secret}");
         }
     }
 }
 
 #[test]
 fn every_text_of_a_document_is_looked_at() {
-    let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
-    hidden.secret("hunter2");
-    assert!(!format!("{hidden:?}").contains("hunter2"));
-    let held = registry.hold(hidden);
+    let (registry, mut secrets) = (Arc::<SecretRegistry>::default(), SentSecrets::default());
+    secrets.add_credential("hunter2");
+    assert!(!format!("{secrets:?}").contains("hunter2"));
+    let held = registry.register(secrets);
     let mut facts = json!({"headers": {"x-echo": ["hunter2", 2], "x-hunter2": ["a"]}});
-    registry.redact([&held], |redactor| redactor.hide_all(&mut facts));
+    registry.with_redactor([&held], |redactor| redactor.redact_document(&mut facts));
     assert_eq!(facts, json!({"headers": {"x-echo": ["<hidden>", 2], "x-<hidden>": ["a"]}}));
 }
 
 #[test]
 fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
-    let (registry, mut first) = (Arc::<Registry>::default(), SentSecrets::default());
-    first.header("X-Tenant", "shop");
-    first.header("X-Api-Key", "key1");
-    first.sent("PING");
-    let (first, second) = (registry.hold(first), registry.hold(SentSecrets::default()));
+    let (registry, mut first) = (Arc::<SecretRegistry>::default(), SentSecrets::default());
+    first.add_header("X-Tenant", "shop");
+    first.add_header("X-Api-Key", "key1");
+    first.add_sent_text("PING");
+    let (first, second) = (registry.register(first), registry.register(SentSecrets::default()));
     let said = |held| {
         let mut text = "shop PING key1".to_owned();
-        registry.redact([held], |redactor| redactor.hide(&mut text));
+        registry.with_redactor([held], |redactor| redactor.redact(&mut text));
         text
     };
     assert_eq!(said(&first), "<hidden> <hidden> <hidden>");
@@ -101,15 +101,15 @@ fn ordinary_words_of_one_probe_are_not_hidden_from_the_findings_of_others() {
 #[test]
 fn beginnings_of_the_secret_of_another_probe_are_no_oracle() {
     let (registry, mut neighbour, mut own) =
-        (Arc::<Registry>::default(), SentSecrets::default(), SentSecrets::default());
+        (Arc::<SecretRegistry>::default(), SentSecrets::default(), SentSecrets::default());
     let secret = "hvs.caesij7xq93lk0pq-vault";
-    neighbour.secret(secret);
-    own.secret("another-password");
-    let _neighbour = registry.hold(neighbour);
-    let own = registry.hold(own);
+    neighbour.add_credential(secret);
+    own.add_credential("another-password");
+    let _neighbour = registry.register(neighbour);
+    let own = registry.register(own);
     let said = |text: &str| {
         let mut text = text.to_owned();
-        registry.redact([&own], |redactor| redactor.hide(&mut text));
+        registry.with_redactor([&own], |redactor| redactor.redact(&mut text));
         text
     };
     let hex = |text: &str| text.bytes().fold(String::new(), |out, byte| out + &format!("{byte:02x}"));
@@ -138,7 +138,7 @@ fn beginnings_of_the_secret_of_another_probe_are_no_oracle() {
 #[test]
 fn honest_text_stays_as_it_is() {
     let add =
-        |it: &mut SentSecrets| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.secret(text));
+        |it: &mut SentSecrets| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.add_credential(text));
     for text in [
         "https://shop.example/a%20b?c=d&e=f answered with status 503, expected 2xx",
         "connection refused (127.0.0.1:5432: connection refused; [::1]:5432: connection refused)",
@@ -158,7 +158,7 @@ fn a_text_that_takes_endless_decoding_is_hidden_as_a_whole() {
         })
     });
     let start = std::time::Instant::now();
-    let said = hidden(|it| it.secret("hunter2"), &nested);
+    let said = hidden(|it| it.add_credential("hunter2"), &nested);
     assert!(said == MARK || said == nested);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
@@ -167,12 +167,12 @@ fn a_text_that_takes_endless_decoding_is_hidden_as_a_whole() {
 fn ten_thousand_secrets_cost_about_as_much_as_ten() {
     let text = "https://shop.example/health answered with status 503 in 12ms, expected 2xx; token-".repeat(20);
     let time = |count: usize| {
-        let (registry, mut hidden) = (Arc::<Registry>::default(), SentSecrets::default());
-        (0..count).for_each(|n| hidden.secret(&format!("token-{n}-{}", n * 7_919)));
-        let held = registry.hold(hidden);
+        let (registry, mut secrets) = (Arc::<SecretRegistry>::default(), SentSecrets::default());
+        (0..count).for_each(|n| secrets.add_credential(&format!("token-{n}-{}", n * 7_919)));
+        let held = registry.register(secrets);
         let once = || {
             let (start, mut text) = (std::time::Instant::now(), text.clone());
-            registry.redact([&held], |redactor| assert!(!redactor.hide(&mut text)));
+            registry.with_redactor([&held], |redactor| assert!(!redactor.redact(&mut text)));
             start.elapsed()
         };
         (0..20).map(|_| once()).min().unwrap()
@@ -245,7 +245,7 @@ proptest! {
         for way in 0..WAYS {
             let echo = encoded(&secret, &user, way, &choices);
             for text in [format!("{before}\"{echo}\", expected"), format!("{before}({:?})", format!("({echo})"))] {
-                let said = hidden(|it| it.secret(&secret), &text);
+                let said = hidden(|it| it.add_credential(&secret), &text);
                 prop_assert!(said.contains(MARK), "way {way}: nothing of {secret:?} was found in {text:?}");
                 prop_assert!(!said.contains(&echo), "way {way}: {secret:?} shows in {said:?}");
             }

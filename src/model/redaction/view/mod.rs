@@ -1,7 +1,7 @@
-//! A text in the forms in which a secret may stand in it: as it is, and with its encodings taken off.
+//! A text and its decoded forms, for the search of secrets.
 //!
-//! Nobody can list every form of a secret: percent-encoding alone has one for each choice of letters to encode. So the
-//! text is decoded rather than the secrets encoded, and each decoded byte remembers from where in the text it came.
+//! The encoded forms of a secret can't be listed: percent-encoding alone has one for each choice of encoded letters.
+//! Therefore the text is decoded, and each decoded byte keeps its position in the original text.
 
 mod escapes;
 
@@ -10,30 +10,30 @@ use std::{
     ops::Range,
 };
 
-use self::escapes::Family;
+use self::escapes::EscapeFamily;
 
-/// Marks of a text that was cut; a secret before one may be there in part.
+/// Marks at the end of a cut text. The text before a mark may end with a prefix of a secret.
 pub(super) const CUTS: [&[u8]; 2] = [b"...", "…".as_bytes()];
-/// Bytes that a quotation or half a letter leaves between a piece and the mark of its cut.
+/// Bytes between a prefix and the mark: a closing quotation mark, or the replacement of an incomplete character.
 const BEFORE_CUT: [&[u8]; 2] = [b"\"", "\u{fffd}".as_bytes()];
-/// Letters of base64 that hold the shortest secret.
+/// Number of base64 letters that encode the shortest secret.
 const MIN_BASE64: usize = 6;
-/// Hexadecimal digits that hold the shortest secret.
+/// Number of hexadecimal digits that encode the shortest secret.
 const MIN_HEX: usize = 8;
-/// No letter of an alphabet, and one that may stand between two letters.
+/// Value of a byte that is no letter of an alphabet, and of a byte that may separate two letters.
 const NO_LETTER: u8 = 0xff;
 const BETWEEN: u8 = 0xfe;
-/// Stands between two decoded pieces, so that no secret is found across them.
+/// Separator of two decoded pieces, so that no secret is found across them.
 const BREAK: u8 = 0;
 
-/// Bytes with the place that each has in the original text, if that is wanted: most texts hold no secret, and to know
-/// that takes no places.
+/// Bytes of a text, each with its position in the original text. The positions are optional, because most texts contain no
+/// secret.
 #[derive(Default)]
 pub(super) struct View {
     pub(super) bytes: Vec<u8>,
     places: Vec<Range<u32>>,
     placed: bool,
-    /// Whether the same may come out of decoding in another order, too.
+    /// Whether decoding in another order may result in the same view.
     is_unescaped: bool,
 }
 
@@ -41,15 +41,15 @@ pub(super) struct View {
 type Letter = (u8, usize);
 
 impl View {
-    /// The text itself.
-    pub(super) fn of(text: &str, placed: bool) -> Self {
+    /// Creates the view of an original text.
+    pub(super) fn from_text(text: &str, placed: bool) -> Self {
         let bytes = text.as_bytes().to_vec();
         let places = if placed { (0..).zip(&bytes).map(|(at, _)| at..at + 1).collect() } else { Vec::new() };
         Self { bytes, places, placed, is_unescaped: false }
     }
 
-    /// The place in the original text of a part of this view.
-    pub(super) fn place(&self, part: Range<usize>) -> Range<usize> {
+    /// Position of a part of this view in the original text.
+    pub(super) fn original_place(&self, part: Range<usize>) -> Range<usize> {
         if !self.placed {
             return 0..0;
         }
@@ -60,8 +60,8 @@ impl View {
         start as usize..end as usize
     }
 
-    /// Tells two views apart: the same bytes of the same places are found by decoding in another order, too.
-    /// `None` where there is no other order.
+    /// Hash of the bytes and their positions, for the detection of views that another order of decoding has produced;
+    /// `None` if no other order exists.
     pub(super) fn fingerprint(&self) -> Option<u64> {
         if !self.is_unescaped {
             return None;
@@ -71,29 +71,29 @@ impl View {
         Some(hasher.finish())
     }
 
-    /// The bytes as they are compared: without difference in case, and with one kind of blank, for a form has `+` and
-    /// a finding has blanks in the place of line ends.
+    /// The bytes for comparison: in lower case, with one kind of space. Forms of HTML encode a space as `+`, and findings
+    /// contain spaces instead of line breaks.
     pub(super) fn folded(&self) -> Vec<u8> {
-        self.bytes.iter().map(|byte| fold(*byte)).collect()
+        self.bytes.iter().map(|byte| fold_byte(*byte)).collect()
     }
 
-    /// The text with one layer of each encoding taken off; those that are not there are left out.
+    /// Decodes one layer of each encoding. Encodings that the text does not contain are left out.
     pub(super) fn decoded(&self) -> Vec<Self> {
         let mut views = Vec::new();
-        views.extend(Family::ALL.iter().filter_map(|family| escapes::decoded(self, *family)));
-        let letters = self.runs(&BASE64, MIN_BASE64);
-        // A secret in the middle of what was encoded may start at any letter of a group of four.
+        views.extend(EscapeFamily::ALL.iter().filter_map(|family| escapes::decode_family(self, *family)));
+        let letters = self.letter_runs(&BASE64, MIN_BASE64);
+        // A secret in the middle of an encoded text may start at any letter of a group of four.
         if !letters.is_empty() {
-            views.extend((0..4).map(|skipped| self.unpacked(&letters, skipped, 6)));
+            views.extend((0..4).map(|skipped| self.decode_runs(&letters, skipped, 6)));
         }
-        let digits = self.runs(&HEX, MIN_HEX);
+        let digits = self.letter_runs(&HEX, MIN_HEX);
         if !digits.is_empty() {
-            views.extend((0..2).map(|skipped| self.unpacked(&digits, skipped, 4)));
+            views.extend((0..2).map(|skipped| self.decode_runs(&digits, skipped, 4)));
         }
         views
     }
 
-    /// Whether the view is cut at a position, a closing quotation mark left aside.
+    /// Whether the view is cut at a position, apart from a closing quotation mark.
     pub(super) fn is_cut(&self, at: usize) -> bool {
         let mut rest = self.bytes.get(at..).unwrap_or_default();
         while let Some(next) = BEFORE_CUT.iter().find_map(|mark| rest.strip_prefix(*mark)) {
@@ -102,7 +102,7 @@ impl View {
         CUTS.iter().any(|cut| rest.starts_with(cut))
     }
 
-    /// What stands before a cut, without the end of a quotation and half a letter.
+    /// The text before a cut, without a closing quotation mark and the replacement of an incomplete character.
     pub(super) fn before_cut(head: &[u8]) -> &[u8] {
         let mut head = head;
         while let Some(shorter) = BEFORE_CUT.iter().find_map(|mark| head.strip_suffix(*mark)) {
@@ -119,8 +119,8 @@ impl View {
         }
     }
 
-    /// Runs of letters that are long enough, across what may stand between two of them.
-    fn runs(&self, alphabet: &[u8; 256], min: usize) -> Vec<Vec<Letter>> {
+    /// Runs of at least `min` letters, across separators.
+    fn letter_runs(&self, alphabet: &[u8; 256], min: usize) -> Vec<Vec<Letter>> {
         let (mut runs, mut run) = (Vec::new(), Vec::new());
         for (at, byte) in self.bytes.iter().enumerate() {
             match alphabet.get(usize::from(*byte)).copied().unwrap_or(NO_LETTER) {
@@ -136,8 +136,8 @@ impl View {
         runs
     }
 
-    /// Bytes of runs of letters of so many bits each, the first letters left out.
-    fn unpacked(&self, runs: &[Vec<Letter>], skipped: usize, bits: u32) -> Self {
+    /// Decodes runs of letters with `bits` bits each, without the first `skipped` letters.
+    fn decode_runs(&self, runs: &[Vec<Letter>], skipped: usize, bits: u32) -> Self {
         let mut view = Self { placed: self.placed, ..Self::default() };
         view.bytes.reserve(self.bytes.len());
         for run in runs {
@@ -149,25 +149,25 @@ impl View {
                 start = Some(start_here);
                 if count >= 8 {
                     count -= 8;
-                    view.push((held >> count & 0xff) as u8, self.place(start_here..at + 1));
-                    // A letter that holds bits of the next byte too belongs to both.
+                    view.push((held >> count & 0xff) as u8, self.original_place(start_here..at + 1));
+                    // A letter with bits of two bytes belongs to both.
                     start = (count > 0).then_some(*at);
                 }
             }
             let end = run.last().map_or(0, |(_, at)| at + 1);
-            let place = self.place(end.saturating_sub(1)..end);
+            let place = self.original_place(end.saturating_sub(1)..end);
             if self.is_cut(end) {
-                // The letter that was cut in its middle belongs to the byte before it.
+                // A letter that was cut in its middle belongs to the byte before it.
                 if let Some(last) = view.places.last_mut().filter(|_| count > 0) {
                     last.end = u32::try_from(place.end).unwrap_or(u32::MAX);
                 }
                 CUTS.iter().take(1).copied().flatten().for_each(|byte| view.push(*byte, place.end..place.end));
             }
-            // The padding of base64 belongs to the last byte, in an inner layer too.
+            // The padding of base64 belongs to the last byte, also in an inner layer.
             let is_padding = |byte: &&u8| bits == 6 && **byte == b'=';
             let padding = self.bytes.get(end..).unwrap_or_default().iter().take(2).take_while(is_padding).count();
             if let Some(last) = view.places.last_mut().filter(|_| padding > 0) {
-                last.end = u32::try_from(self.place(end..end + padding).end).unwrap_or(u32::MAX);
+                last.end = u32::try_from(self.original_place(end..end + padding).end).unwrap_or(u32::MAX);
             }
             view.push(BREAK, place.end..place.end);
         }
@@ -175,15 +175,15 @@ impl View {
     }
 }
 
-/// A byte as it is compared.
-pub(super) fn fold(byte: u8) -> u8 {
+/// Folds a byte for comparison.
+pub(super) fn fold_byte(byte: u8) -> u8 {
     match byte {
         b'+' | b'\n' | b'\r' | b'\t' => b' ',
         byte => byte.to_ascii_lowercase(),
     }
 }
 
-/// RFC 4648, sections 4 and 5; line ends may stand between two letters.
+/// Value of a base64 letter (RFC 4648, sections 4 and 5). Line breaks may separate two letters.
 const fn base64_value(byte: u8) -> u8 {
     match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -206,7 +206,7 @@ const fn hex_value(byte: u8) -> u8 {
     }
 }
 
-/// Fills the table of an alphabet: a look into it is what most of the time goes into.
+/// Computes the lookup table of an alphabet. The lookup takes most of the time of a search.
 macro_rules! alphabet {
     ($value:ident) => {{
         let (mut table, mut byte) = ([NO_LETTER; 256], 0);
@@ -222,8 +222,8 @@ macro_rules! alphabet {
 static BASE64: [u8; 256] = alphabet!(base64_value);
 static HEX: [u8; 256] = alphabet!(hex_value);
 
-/// A text with its escapes taken off, one family at a time, for a secret that holds some itself.
-pub(super) fn unescaped(text: &str) -> impl Iterator<Item = Vec<u8>> {
-    let view = View::of(text, false);
-    Family::ALL.iter().filter_map(move |family| escapes::decoded(&view, *family)).map(|view| view.bytes)
+/// Decodes the escapes of a secret that contains some itself, one family at a time.
+pub(super) fn unescaped_forms(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    let view = View::from_text(text, false);
+    EscapeFamily::ALL.iter().filter_map(move |family| escapes::decode_family(&view, *family)).map(|view| view.bytes)
 }

@@ -46,16 +46,16 @@ impl CheckKind<BackupFacts> for Freshness {
 
 impl Check<BackupFacts> for Freshness {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
+        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
     }
 
     fn limits(&self) -> Vec<Measure> {
         vec![self.max_age.unmeasured("age")]
     }
 
-    fn constants(&self) -> Vec<Sample> {
+    fn constant_samples(&self) -> Vec<Sample> {
         // Only the probe knows the place and the type: it puts them first.
-        vec![Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.end())]
+        vec![Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.last_step())]
     }
 }
 
@@ -63,7 +63,7 @@ impl Freshness {
     fn judge_set(&self, set: &Set, now: f64) -> Verdict {
         if let Some((newest, _)) = set.complete().next_back() {
             let age = (now - newest.as_duration().as_secs_f64()).max(0.0);
-            return Verdict::of(vec![self.max_age.measure("age", age)]);
+            return Verdict::from_measures(vec![self.max_age.measure("age", age)]);
         }
         let only_future = !set.backups.is_empty() && set.backups.iter().all(|backup| backup.state == State::Future);
         let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };

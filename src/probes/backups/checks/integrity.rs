@@ -16,7 +16,7 @@ use crate::{
         words::{Category, Outcome, Reason, Severity},
     },
     probes::backups::{
-        Want,
+        VerificationRequest,
         facts::{BackupFacts, Finding, Set, Verified},
     },
 };
@@ -59,8 +59,8 @@ impl Check<BackupFacts> for Integrity {
         BackupFacts::judge(seen, |set| judge_set(set, &seen.timing))
     }
 
-    fn wants(&self) -> Vec<Want> {
-        vec![Want { newest: self.newest, require_checksum: self.require_checksum }]
+    fn requested_facts(&self) -> Vec<VerificationRequest> {
+        vec![VerificationRequest { newest: self.newest, require_checksum: self.require_checksum }]
     }
 }
 

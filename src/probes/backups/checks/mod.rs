@@ -12,10 +12,10 @@ use crate::{checks::health::Health, kind::CheckEntry};
 
 /// Every check that a `backups` probe can feed.
 pub(super) const CHECKS: &[CheckEntry<BackupFacts>] = &[
-    CheckEntry::of::<Health>(),
-    CheckEntry::of::<Freshness>(),
-    CheckEntry::of::<BackupSize>(),
-    CheckEntry::of::<Schedule>(),
-    CheckEntry::of::<Retention>(),
-    CheckEntry::of::<Integrity>(),
+    CheckEntry::new::<Health>(),
+    CheckEntry::new::<Freshness>(),
+    CheckEntry::new::<BackupSize>(),
+    CheckEntry::new::<Schedule>(),
+    CheckEntry::new::<Retention>(),
+    CheckEntry::new::<Integrity>(),
 ];

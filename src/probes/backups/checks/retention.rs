@@ -51,7 +51,7 @@ impl CheckKind<BackupFacts> for Retention {
             });
         }
         if let (Some(min), Some(max)) = (&self.min_count, &self.max_count)
-            && min.end() > max.end()
+            && min.last_step() > max.last_step()
         {
             return Err(Invalid::at("max_count", "no count can be met: `max_count` is below `min_count`"));
         }
@@ -61,7 +61,7 @@ impl CheckKind<BackupFacts> for Retention {
 
 impl Check<BackupFacts> for Retention {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch()))
+        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -76,7 +76,7 @@ impl Retention {
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);
-        Verdict::of(self.measures(count, span))
+        Verdict::from_measures(self.measures(count, span))
     }
 
     fn measures(&self, count: f64, span: f64) -> Vec<Measure> {

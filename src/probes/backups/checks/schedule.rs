@@ -46,7 +46,7 @@ pub struct Schedule {
 }
 
 fn none() -> Max<u32> {
-    Max::fail(0)
+    Max::single(0)
 }
 
 impl CheckKind<BackupFacts> for Schedule {
@@ -65,7 +65,7 @@ impl CheckKind<BackupFacts> for Schedule {
         if self.window.is_some_and(|window| window < self.every) {
             return Err(Invalid::at("window", "no run can be missed in a window that is shorter than `every`"));
         }
-        let most = self.window().seconds() / self.every.seconds();
+        let most = self.window().as_seconds() / self.every.as_seconds();
         if self.max_missed.levels().any(|(_, at)| at >= most) {
             let message = format!("a window of {} never misses more runs than that: lower the limit", self.window());
             return Err(Invalid::at("max_missed", message));
@@ -103,15 +103,15 @@ impl Schedule {
             1.0 => "1 run was missed".to_owned(),
             n => format!("{n} runs were missed"),
         };
-        let summary = format!("{found} in {}{}", self.window(), measure.against());
-        Verdict { summary, ..Verdict::of(vec![measure]) }.with([set.sample(&metric::BACKUP_MISSED, missed)])
+        let summary = format!("{found} in {}{}", self.window(), measure.limit_phrase());
+        Verdict { summary, ..Verdict::from_measures(vec![measure]) }.with_samples([set.sample(&metric::BACKUP_MISSED, missed)])
     }
 
     /// Runs that should have been between two moments.
     fn missed(&self, from: Timestamp, to: Timestamp) -> f64 {
         let clock = |at| self.time_zone.0.to_datetime(at);
         let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
-        let every = self.every.seconds();
+        let every = self.every.as_seconds();
         let tolerance = self.tolerance.map_or(every / 10.0, Period::seconds);
         // A run at the very end of its tolerance is not missing yet.
         (((gap - tolerance) / every).ceil() - 1.0).max(0.0)

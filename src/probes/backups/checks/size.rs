@@ -101,7 +101,7 @@ impl BackupSize {
         if measures.is_empty() {
             return Verdict::new(Outcome::Pending, "there is no earlier backup to compare with");
         }
-        Verdict::of(measures)
+        Verdict::from_measures(measures)
     }
 }
 

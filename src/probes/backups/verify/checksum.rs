@@ -37,7 +37,7 @@ impl Checksum {
     /// Starts with what the checksum file says of a backup.
     pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Defect> {
         // Names in it may have any bytes; the checksums are ASCII.
-        let bytes = bounded_file::read(path, MAX_CHECKSUM_BYTES)
+        let bytes = bounded_file::read_bounded(path, MAX_CHECKSUM_BYTES)
             .map_err(|refusal| refused(&format!("its checksum file {}", path.display()), refusal))?;
         let text = String::from_utf8_lossy(&bytes);
         let (sum, digits) = if path.extension().is_some_and(|extension| extension == "sha512") {

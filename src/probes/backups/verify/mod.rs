@@ -22,7 +22,7 @@ use self::{
     stream::{Stream, WindowLimit},
 };
 use super::{
-    CancelFlag, Want,
+    CancelFlag, VerificationRequest,
     facts::{Finding, Verified},
     sources::files::{File, metadata},
 };
@@ -54,7 +54,7 @@ struct FileIdentity {
     modified: Option<Timestamp>,
     /// Path, size and time of the checksum file.
     checksum: Option<(PathBuf, u64, Option<std::time::SystemTime>)>,
-    want: Want,
+    request: VerificationRequest,
 }
 
 /// Why a backup is not known to be whole.
@@ -107,23 +107,23 @@ impl Verifier {
     pub(super) fn verify(
         &mut self,
         files: &[File],
-        want: Want,
+        request: VerificationRequest,
         until: Instant,
         halted: &CancelFlag,
     ) -> Result<Vec<Verified>, Failure> {
         self.known.retain(|path, _| files.iter().any(|file| file.path == *path));
         for slot in [&mut self.reading, &mut self.large] {
             // A file that is gone, or not asked for any more, holds neither memory nor a turn.
-            slot.take_if(|reading| !files.iter().take(want.newest).any(|file| file.path == reading.path));
+            slot.take_if(|reading| !files.iter().take(request.newest).any(|file| file.path == reading.path));
         }
         let mut verified = Vec::new();
-        for (n, file) in files.iter().enumerate().take(want.newest) {
-            let finding = self.look(file, files.get(..n).unwrap_or_default(), want, until, halted)?;
+        for (n, file) in files.iter().enumerate().take(request.newest) {
+            let finding = self.look(file, files.get(..n).unwrap_or_default(), request, until, halted)?;
             verified.push(Verified { id: file.path.to_string_lossy().into_owned(), finding });
         }
         // While new ones are being read, the newest one before them still says something.
         if verified.iter().all(|v| matches!(v.finding, Finding::Reading(_) | Finding::Waiting)) {
-            let older = files.iter().skip(want.newest).find_map(|file| Some((file, self.known.get(&file.path)?)));
+            let older = files.iter().skip(request.newest).find_map(|file| Some((file, self.known.get(&file.path)?)));
             verified.extend(older.map(|(file, (_, finding))| Verified {
                 id: file.path.to_string_lossy().into_owned(),
                 finding: finding.clone(),
@@ -141,11 +141,11 @@ impl Verifier {
         &mut self,
         file: &File,
         newer: &[File],
-        want: Want,
+        request: VerificationRequest,
         until: Instant,
         halted: &CancelFlag,
     ) -> Result<Finding, Failure> {
-        let identity = FileIdentity::of(file, want)?;
+        let identity = FileIdentity::of(file, request)?;
         if let Some((known, finding)) = self.known.get(&file.path)
             && *known == identity
         {
@@ -172,10 +172,10 @@ impl Verifier {
                 Ok(true) => {}
                 Ok(false) => {
                     // What was written to while it was read is not what was listed: look again at the next run.
-                    if FileIdentity::of(file, want)? != identity || metadata(&file.path)?.len() != file.size {
+                    if FileIdentity::of(file, request)? != identity || metadata(&file.path)?.len() != file.size {
                         return Ok(Finding::Reading(0));
                     }
-                    let finding = reading.finish(want);
+                    let finding = reading.finish(request);
                     return Ok(self.remember(file, identity, finding));
                 }
                 Err(Defect::LargeWindow) => {
@@ -214,7 +214,7 @@ impl Verifier {
         if self.large.as_ref().is_some_and(|large| newer.iter().any(|file| file.path == large.path)) {
             return None;
         }
-        Some(self.large.take().and_then(|large| large.turn).unwrap_or_else(|| self.turns.join()))
+        Some(self.large.take().and_then(|large| large.turn).unwrap_or_else(|| self.turns.join_queue()))
     }
 
     fn remember(&mut self, file: &File, identity: FileIdentity, finding: Finding) -> Finding {
@@ -224,7 +224,7 @@ impl Verifier {
 }
 
 impl FileIdentity {
-    fn of(file: &File, want: Want) -> Result<Self, Failure> {
+    fn of(file: &File, request: VerificationRequest) -> Result<Self, Failure> {
         let checksum = match checksum::beside(&file.path) {
             Some(path) => match metadata(&path) {
                 Ok(metadata) => Some((path, metadata.len(), metadata.modified().ok())),
@@ -233,7 +233,7 @@ impl FileIdentity {
             },
             None => None,
         };
-        Ok(Self { size: file.size, modified: file.modified, checksum, want })
+        Ok(Self { size: file.size, modified: file.modified, checksum, request })
     }
 }
 
@@ -243,7 +243,7 @@ impl Reading {
             Some((path, ..)) => Some(Checksum::read(path, &file.path)?),
             None => None,
         };
-        let (handle, _) = bounded_file::open(&file.path, Links::Follow)
+        let (handle, _) = bounded_file::open_regular(&file.path, Links::Follow)
             .map_err(|refusal| refused(&file.path.display().to_string(), refusal))?;
         Ok(Self {
             path: file.path.clone(),
@@ -300,12 +300,12 @@ impl Reading {
         Ok(true)
     }
 
-    fn finish(self, want: Want) -> Finding {
+    fn finish(self, request: VerificationRequest) -> Finding {
         let mut by = Vec::new();
         match self.checksum.map(Checksum::finish) {
             Some(Ok(name)) => by.push(name),
             Some(Err(flaw)) => return flaw.into(),
-            None if want.require_checksum => {
+            None if request.require_checksum => {
                 return Finding::Unverifiable("there is no checksum file (.sha256 or .sha512) beside it".to_owned());
             }
             None => {}

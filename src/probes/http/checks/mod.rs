@@ -12,9 +12,9 @@ use crate::{
 
 /// Every check that a `http` probe can feed.
 pub(super) const CHECKS: &[CheckEntry<HttpFacts>] = &[
-    CheckEntry::of::<Health>(),
-    CheckEntry::of::<Response>(),
-    CheckEntry::of::<CertificateCheck>(),
-    CheckEntry::of::<Latency>(),
-    CheckEntry::of::<ErrorRate>(),
+    CheckEntry::new::<Health>(),
+    CheckEntry::new::<Response>(),
+    CheckEntry::new::<CertificateCheck>(),
+    CheckEntry::new::<Latency>(),
+    CheckEntry::new::<ErrorRate>(),
 ];

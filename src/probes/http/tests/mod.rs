@@ -81,7 +81,7 @@ fn probe(settings: Value) -> HttpProbe {
         timeout: Duration::from_secs(5),
     };
     http.validate(&timing).unwrap();
-    http.build(vec![Want::Body], &Arc::default()).unwrap()
+    http.build(vec![HttpFactRequest::Body], &Arc::default()).unwrap()
 }
 
 async fn run(settings: Value) -> Result<HttpFacts, Incomplete<HttpFacts>> {
@@ -268,10 +268,10 @@ fn settings_that_contradict_each_other_are_refused_at_their_key() {
 
 #[test]
 fn wishes_that_can_never_be_met_are_refused() {
-    let bring = |settings, want| from_value::<Http>(settings).unwrap().validate_wants(&[want]);
-    bring(json!({"url": "http://a.example"}), Want::Certificates).unwrap_err();
-    bring(json!({"url": "https://a.example"}), Want::Certificates).unwrap();
-    bring(json!({"url": "http://a.example", "method": "HEAD"}), Want::Body).unwrap_err();
+    let bring = |settings, want| from_value::<Http>(settings).unwrap().validate_requests(&[want]);
+    bring(json!({"url": "http://a.example"}), HttpFactRequest::Certificates).unwrap_err();
+    bring(json!({"url": "https://a.example"}), HttpFactRequest::Certificates).unwrap();
+    bring(json!({"url": "http://a.example", "method": "HEAD"}), HttpFactRequest::Body).unwrap_err();
 }
 
 #[test]

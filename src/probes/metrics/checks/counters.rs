@@ -1,24 +1,24 @@
-//! What counters have gained over a window, resets included, from scrape to scrape.
+//! Increases of counters over a window, with resets.
 //!
-//! As in Prometheus, a counter that drops began again at 0. Unlike there, nothing is extrapolated to the ends of the
-//! window: what counts is what was seen between the first and the last scrape in it. And a series that appears between
-//! two scrapes began at 0, too: the first error of a kind is an error, although its counter never was seen to rise.
+//! As in Prometheus, a counter whose value decreases was reset to 0. There are two differences. Increases are not
+//! extrapolated to the ends of the window: only the increases between the first and the last scrape count. A series that
+//! appears between two scrapes started at 0: the first error of a kind counts, although no scrape saw its counter increase.
 //!
-//! | situation | what counts |
+//! | situation | increase |
 //! |---|---|
-//! | the value rises | the difference |
-//! | the value drops | the new value: the counter began again at 0 |
-//! | the series appears, and an earlier scrape lies in the window | its value |
-//! | the series appears at the first scrape in the window | nothing; it is where counting starts |
-//! | the series vanishes and comes back within the window | as if it had been there |
-//! | NaN or infinite | nothing; counting goes on from the next number |
-//! | the clock went back | counting starts anew |
-//! | scrapes failed, or the daemon was away, for less than the window | the difference, once |
-//! | the same for longer | counting starts anew |
-//! | more than [`MAX_SERIES`] series in the window | nothing for a window: the verdict is unknown |
+//! | the value increases | the difference |
+//! | the value decreases | the new value, because the counter was reset to 0 |
+//! | the series appears, and the window contains an earlier scrape | its value |
+//! | the series appears at the first scrape in the window | none: counting starts |
+//! | the series disappears and appears again within the window | as if it had been present |
+//! | NaN or infinite | none: counting continues with the next finite value |
+//! | the clock was set back | counting starts again |
+//! | scrapes failed, or the daemon was stopped, for less than the window | the difference, once |
+//! | the same for longer | counting starts again |
+//! | more than [`MAX_SERIES`] series in the window | none: the verdict is unknown for the length of a window |
 //!
-//! A series is known by a hash of its identity. So every series takes the same memory however long its labels are, and
-//! a saved window contains no text of the target.
+//! A series is identified by a hash, so that its memory does not depend on the length of its labels, and a saved window
+//! contains no text of the target.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -37,20 +37,20 @@ use crate::{
     probes::metrics::exposition_format::series::Series,
 };
 
-/// Maximum number of series of one check in its window: about 4 MiB.
+/// Maximum number of series in the window of a check. They take about 4 MiB.
 pub const MAX_SERIES: usize = 100_000;
 
-/// The first 128 bits of the SHA-256 of a series' identity: nobody can find two series with the same.
+/// The first 128 bits of the SHA-256 hash of the identity of a series. A target can't find a collision.
 type SeriesHash = u128;
 
-/// The gains of counters over a window. `T` is what is kept of one scrape; counters are told apart by the set that
-/// they belong to, as one series may be among the errors and in the total.
+/// Increases of counters over a window. `T` is the type of the result of one scrape. The counters form several sets,
+/// because a series may belong to the errors and to the total.
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Saved<Window<T>>", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(try_from = "SavedCounters<Window<T>>", bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Increases<T> {
-    sets: Vec<HashMap<SeriesHash, Reading>>,
+    sets: Vec<HashMap<SeriesHash, CounterReading>>,
     scrapes: Window<T>,
-    /// Whether an earlier scrape lies in the window.
+    /// Whether the window contains an earlier scrape.
     earlier: bool,
     at: Timestamp,
     /// Whether this scrape exceeds a limit.
@@ -60,19 +60,19 @@ pub struct Increases<T> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Reading {
+struct CounterReading {
     value: f64,
-    /// Milliseconds since the epoch.
+    /// Time in milliseconds since the epoch.
     at: i64,
 }
 
-/// The serialized form.
+/// Serialized form.
 #[derive(Serialize, Deserialize)]
-struct Saved<W> {
+struct SavedCounters<W> {
     /// Time of the newest reading, in milliseconds since the epoch.
     newest: i64,
-    /// The last readings of each set, in base64: identity, bits of the value, milliseconds before the newest reading. A
-    /// rounded value would look like a reset.
+    /// Last readings of each set in base64: identity, bits of the value, milliseconds before the newest reading. A rounded
+    /// value would look like a reset.
     readings: Vec<String>,
     scrapes: W,
 }
@@ -91,8 +91,8 @@ impl<T> Default for Increases<T> {
 }
 
 impl<T> Increases<T> {
-    /// Begins with a scrape.
-    pub fn begin(&mut self, at: Timestamp, window: Period) {
+    /// Begins a scrape.
+    pub fn begin_scrape(&mut self, at: Timestamp, window: Period) {
         if self.scrapes.is_ahead_of(at) {
             *self = Self::default();
         }
@@ -105,8 +105,8 @@ impl<T> Increases<T> {
         }
     }
 
-    /// Tells for every series of a set what it has gained since the scrape before.
-    pub fn of<'a>(
+    /// Computes the increase of every series of a set since the previous scrape.
+    pub fn add_series<'a>(
         &mut self,
         set: usize,
         page: impl Iterator<Item = &'a Series>,
@@ -133,16 +133,16 @@ impl<T> Increases<T> {
                 }
                 None => {
                     gain(series, if earlier && !value.is_nan() { value.max(0.0) } else { 0.0 });
-                    readings.insert(identity, Reading { value, at });
+                    readings.insert(identity, CounterReading { value, at });
                 }
             }
         }
     }
 
-    /// Ends with what is to be kept of this scrape, and forgets series that were not seen for a whole window.
-    pub fn end(&mut self, window: Period, kept: T) {
+    /// Ends a scrape: stores its result, and drops series that were absent for a whole window.
+    pub fn end_scrape(&mut self, window: Period, kept: T) {
         if self.exceeded {
-            self.give_up();
+            self.discard();
             return;
         }
         self.scrapes.push(self.at, window, kept);
@@ -152,13 +152,13 @@ impl<T> Increases<T> {
         }
     }
 
-    /// Forgets everything, because this scrape exceeds a limit. Counting starts anew, but a part of the window is not
-    /// judged: see [`Increases::exceeded`].
-    pub fn give_up(&mut self) {
+    /// Drops everything, because this scrape exceeds a limit. Counting starts again, and the window is incomplete for a
+    /// while: see [`Increases::exceeded`].
+    pub fn discard(&mut self) {
         *self = Self { exceeded_at: Some(self.at), at: self.at, ..Self::default() };
     }
 
-    /// The verdict for a window after a scrape that exceeded a limit: until then the gains are incomplete.
+    /// Verdict for the length of a window after a scrape that exceeded a limit, because the increases are incomplete.
     #[must_use]
     pub fn exceeded(&self, window: Period) -> Option<Verdict> {
         let since = self.at.duration_since(self.exceeded_at?);
@@ -172,19 +172,19 @@ impl<T> Increases<T> {
         Some(Verdict::new(Outcome::Unknown(Reason::Limit), text))
     }
 
-    /// What was kept of each scrape but the first, where counting starts; None until there are two.
-    pub fn kept(&self) -> Option<impl Iterator<Item = &T>> {
+    /// Results of all scrapes except the first, at which counting starts; `None` for fewer than two scrapes.
+    pub fn scrape_results(&self) -> Option<impl Iterator<Item = &T>> {
         (self.scrapes.len() > 1).then(|| self.scrapes.values().skip(1))
     }
 
-    /// From the first scrape in the window to the last.
+    /// Time from the first to the last scrape in the window.
     #[must_use]
-    pub fn span(&self) -> Duration {
+    pub fn covered_time(&self) -> Duration {
         self.scrapes.span()
     }
 }
 
-impl Reading {
+impl CounterReading {
     fn advance(&mut self, value: f64) -> f64 {
         if value.is_nan() {
             return 0.0;
@@ -202,7 +202,7 @@ fn identity(id: &str) -> SeriesHash {
     Sha256::digest(id).first_chunk().copied().map_or(0, u128::from_le_bytes)
 }
 
-impl Reading {
+impl CounterReading {
     /// Length of a saved reading.
     const SAVED_BYTES: usize = 28;
 
@@ -225,23 +225,23 @@ impl Reading {
 impl<T: Serialize> Serialize for Increases<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let newest = self.sets.iter().flat_map(HashMap::values).map(|reading| reading.at).max().unwrap_or_default();
-        let of_set = |set: &HashMap<SeriesHash, Reading>| {
-            let mut bytes = Vec::with_capacity(set.len() * Reading::SAVED_BYTES);
+        let of_set = |set: &HashMap<SeriesHash, CounterReading>| {
+            let mut bytes = Vec::with_capacity(set.len() * CounterReading::SAVED_BYTES);
             set.iter().for_each(|(identity, reading)| reading.write(*identity, newest, &mut bytes));
             BASE64_STANDARD_NO_PAD.encode(bytes)
         };
-        Saved { newest, readings: self.sets.iter().map(of_set).collect(), scrapes: &self.scrapes }.serialize(serializer)
+        SavedCounters { newest, readings: self.sets.iter().map(of_set).collect(), scrapes: &self.scrapes }.serialize(serializer)
     }
 }
 
-impl<T> TryFrom<Saved<Window<T>>> for Increases<T> {
+impl<T> TryFrom<SavedCounters<Window<T>>> for Increases<T> {
     type Error = &'static str;
 
-    fn try_from(saved: Saved<Window<T>>) -> Result<Self, Self::Error> {
-        let Saved { newest, readings, scrapes } = saved;
+    fn try_from(saved: SavedCounters<Window<T>>) -> Result<Self, Self::Error> {
+        let SavedCounters { newest, readings, scrapes } = saved;
         let of_set = |text: &String| {
             let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
-            bytes.chunks(Reading::SAVED_BYTES).map(|reading| Reading::read(reading, newest)).collect()
+            bytes.chunks(CounterReading::SAVED_BYTES).map(|reading| CounterReading::read(reading, newest)).collect()
         };
         let sets: Vec<HashMap<_, _>> =
             readings.iter().map(of_set).collect::<Option<_>>().ok_or("the readings are damaged")?;
@@ -265,14 +265,14 @@ mod tests {
 
     fn scrape(gains: &mut Increases<f64>, at: i64, page: &[(&str, f64)]) {
         let page: Vec<_> = page.iter().map(|(id, value)| series(id, *value)).collect();
-        gains.begin(Timestamp::from_second(at).unwrap(), WINDOW);
+        gains.begin_scrape(Timestamp::from_second(at).unwrap(), WINDOW);
         let mut sum = 0.0;
-        gains.of(0, page.iter(), |_, gain| sum += gain);
-        gains.end(WINDOW, sum);
+        gains.add_series(0, page.iter(), |_, gain| sum += gain);
+        gains.end_scrape(WINDOW, sum);
     }
 
     fn total(gains: &Increases<f64>) -> Option<f64> {
-        gains.kept().map(|kept| kept.sum())
+        gains.scrape_results().map(|kept| kept.sum())
     }
 
     /// Scrapes ten seconds apart of one series `a`; NaN stands for itself, a negative number for no series at all.
@@ -330,9 +330,9 @@ mod tests {
 
     fn churn(gains: &mut Increases<f64>, at: i64, series: usize) -> Option<Verdict> {
         let page: Vec<_> = (0..series).map(|n| self::series(&format!("a{at}_{n}"), 1.0)).collect();
-        gains.begin(Timestamp::from_second(at).unwrap(), WINDOW);
-        gains.of(0, page.iter(), |_, _| {});
-        gains.end(WINDOW, 0.0);
+        gains.begin_scrape(Timestamp::from_second(at).unwrap(), WINDOW);
+        gains.add_series(0, page.iter(), |_, _| {});
+        gains.end_scrape(WINDOW, 0.0);
         gains.exceeded(WINDOW)
     }
 

@@ -55,7 +55,7 @@ pub struct ErrorRate {
     when_idle: Option<WhenIdle>,
     #[serde(skip)]
     runs: Runs,
-    /// Errors and events.
+    /// Increases of errors and events.
     #[serde(skip)]
     gains: Increases<(f64, f64)>,
 }
@@ -92,28 +92,28 @@ impl Check<Page> for ErrorRate {
             Err(verdict) => return verdict,
         };
         let (mut gained, mut there) = ((0.0, 0.0), false);
-        self.gains.begin(seen.at, self.window);
-        self.gains.of(0, errors.of(&page.series), |_, gain| gained.0 += gain);
-        self.gains.of(1, total.of(&page.series), |_, gain| {
+        self.gains.begin_scrape(seen.at, self.window);
+        self.gains.add_series(0, errors.matching_series(&page.series), |_, gain| gained.0 += gain);
+        self.gains.add_series(1, total.matching_series(&page.series), |_, gain| {
             gained.1 += gain;
             there = true;
         });
-        self.gains.end(self.window, gained);
+        self.gains.end_scrape(self.window, gained);
         if let Some(verdict) = self.gains.exceeded(self.window) {
             return verdict;
         }
         if !there {
-            return no_data::missing(total);
+            return no_data::no_matching_series(total);
         }
         self.verdict()
     }
 
-    fn wants(&self) -> Vec<Selector> {
+    fn requested_facts(&self) -> Vec<Selector> {
         self.errors.iter().chain(&self.total).cloned().collect()
     }
 
-    fn constants(&self) -> Vec<Sample> {
-        // A scrape that fails adds nothing to the counters.
+    fn constant_samples(&self) -> Vec<Sample> {
+        // A failed scrape adds nothing to the counters.
         let window = self.total.is_none().then(|| window::window_sample(self.window));
         limits(&self.max).into_iter().chain(window).collect()
     }
@@ -133,9 +133,9 @@ impl Check<Page> for ErrorRate {
 
 impl ErrorRate {
     fn verdict(&self) -> Verdict {
-        let Some(kept) = self.gains.kept() else { return no_data::one_scrape() };
+        let Some(kept) = self.gains.scrape_results() else { return no_data::one_scrape() };
         let (errors, total) = kept.fold((0.0, 0.0), |(errors, total), (e, t)| (errors + e, total + t));
-        // A page is not of one moment: an error may be counted before its event is.
+        // A service may count an error before the event, so that a page between the two has more errors than events.
         let total = f64::max(total, errors);
         if !total.is_finite() {
             return no_data::not_finite("the number of events");
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn only_scrapes_go_on_seeing_an_outage() {
         let sees = |settings| {
-            let limits = from_value::<ErrorRate>(settings).unwrap().constants();
+            let limits = from_value::<ErrorRate>(settings).unwrap().constant_samples();
             limits.iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW)
         };
         assert!(sees(json!({"max": "5%"})));

@@ -1,25 +1,26 @@
-//! Quantiles of a classic histogram, exactly as Prometheus' `histogram_quantile` finds them
+//! Quantiles of a classic histogram, computed exactly as by `histogram_quantile` of Prometheus
 //! (<https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile>).
 
-/// What a histogram has counted: for each upper bound how many observations were not above it.
+/// A histogram with cumulative buckets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// Upper bound and count, both rising.
+    /// Upper bound and count of each bucket, both ascending.
     buckets: Vec<(f64, f64)>,
 }
 
-/// Where a quantile lies.
+/// A quantile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Quantile {
-    /// Interpolated within a bucket.
+    /// Value by interpolation within a bucket.
     At(f64),
-    /// In the bucket without an upper bound: it is at least so much, which is the answer that Prometheus gives.
+    /// Lower bound of the value, for a quantile in the bucket without an upper bound. Prometheus returns the lower bound.
     AtLeast(f64),
 }
 
 impl Histogram {
-    /// From buckets in any order: equal bounds are added up, and counts that fall (for the buckets of one scrape need
-    /// not be of one moment) are raised to those before them. None without a bucket `+Inf`, or without another.
+    /// Creates a histogram from buckets in any order. Counts of equal bounds are added. A count below that of the previous
+    /// bucket is raised to it, because a service may update a histogram during a scrape. `None` without a bucket `+Inf` or
+    /// without another bucket.
     #[must_use]
     pub fn new(buckets: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
         let mut sorted: Vec<_> = buckets.into_iter().filter(|(bound, _)| !bound.is_nan()).collect();
@@ -40,17 +41,17 @@ impl Histogram {
         (has_end && buckets.len() > 1).then_some(Self { buckets })
     }
 
-    /// How many observations there were.
+    /// Number of observations.
     #[must_use]
     pub fn observations(&self) -> f64 {
         self.buckets.last().map_or(0.0, |(_, count)| *count)
     }
 
-    /// The value that a share of the observations does not exceed; None where there were none.
+    /// Value of a quantile; `None` without observations.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Quantile> {
         let rank = share * self.observations();
-        // NaN and 0 observations have no quantile.
+        // A count of 0 or NaN has no quantile.
         if self.observations().partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
             return None;
         }
@@ -61,7 +62,7 @@ impl Histogram {
         };
         let (start, below) = match at.checked_sub(1).and_then(|before| bounded.get(before)) {
             Some(before) => *before,
-            // The first bucket begins at 0, unless it ends there or before.
+            // The first bucket starts at 0, unless its upper bound is 0 or negative.
             None if first.0 <= 0.0 => return Some(Quantile::At(first.0)),
             None => (0.0, 0.0),
         };

@@ -1,4 +1,4 @@
-//! The checks that only a `metrics` probe can feed, and what they share: increases of counters, histograms, idle series.
+//! The checks of `metrics` probes, and their common parts: increases of counters, histograms, verdicts without data.
 
 pub mod counters;
 pub mod error_rate;
@@ -14,13 +14,13 @@ pub mod value;
 use super::exposition_format::page::Page;
 use crate::{checks::health::Health, kind::CheckEntry};
 
-/// Every check that a `metrics` probe can feed.
+/// All checks of `metrics` probes.
 pub(super) const CHECKS: &[CheckEntry<Page>] = &[
-    CheckEntry::of::<Health>(),
-    CheckEntry::of::<latency::Latency>(),
-    CheckEntry::of::<error_rate::ErrorRate>(),
-    CheckEntry::of::<throughput::Throughput>(),
-    CheckEntry::of::<pool::Pool>(),
-    CheckEntry::of::<present::Present>(),
-    CheckEntry::of::<value::Value>(),
+    CheckEntry::new::<Health>(),
+    CheckEntry::new::<latency::Latency>(),
+    CheckEntry::new::<error_rate::ErrorRate>(),
+    CheckEntry::new::<throughput::Throughput>(),
+    CheckEntry::new::<pool::Pool>(),
+    CheckEntry::new::<present::Present>(),
+    CheckEntry::new::<value::Value>(),
 ];

@@ -1,4 +1,4 @@
-//! What a check says when there was nothing to judge because the service had nothing to do.
+//! Verdicts without enough data, because the service is idle or series are missing.
 
 use crate::model::{
     verdict::Verdict,
@@ -20,7 +20,7 @@ words! {
 }
 
 impl WhenIdle {
-    /// The verdict, with a sentence on what is missing.
+    /// Creates the verdict; `summary` describes the missing data.
     #[must_use]
     pub fn verdict(self, quiet: String) -> Verdict {
         let outcome = match self {
@@ -33,8 +33,8 @@ impl WhenIdle {
     }
 }
 
-/// The verdict where fewer events were seen than a check needs: what `when_idle` says, where it is set; otherwise
-/// none tells nothing, and a few are not enough yet.
+/// Verdict on fewer events than a check needs: that of `when_idle` if configured, else unknown without events and pending
+/// with too few.
 #[must_use]
 pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenIdle>, over: &str) -> Verdict {
     let quiet = format!("events in {over}: {events}, needed: {needed}");
@@ -45,20 +45,20 @@ pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenIdle>, over: &str
     }
 }
 
-/// The verdict before a second scrape: counters tell by rising.
+/// Verdict before the second scrape, because increases need two.
 #[must_use]
 pub fn one_scrape() -> Verdict {
     Verdict::new(Outcome::Pending, "counters tell by rising: pending until the window holds two scrapes")
 }
 
-/// The verdict where numbers on the page have no finite sum or ratio.
+/// Verdict on values whose sum or ratio is not finite.
 #[must_use]
 pub fn not_finite(what: &str) -> Verdict {
     Verdict::new(Outcome::Unknown(Reason::Parse), format!("{what} is not finite: correct the numbers on the page"))
 }
 
-/// The verdict where the page has no series that a selector chooses.
+/// Verdict on a page without a series that matches the selector.
 #[must_use]
-pub fn missing(selector: &crate::probes::metrics::exposition_format::selector::Selector) -> Verdict {
+pub fn no_matching_series(selector: &crate::probes::metrics::exposition_format::selector::Selector) -> Verdict {
     Verdict::new(Outcome::Unknown(Reason::Empty), format!("the page has no series `{selector}`"))
 }

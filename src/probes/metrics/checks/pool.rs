@@ -9,7 +9,7 @@ use super::no_data;
 use crate::{
     checks::{
         pool as judging,
-        pool::{Limits, standard_utilization},
+        pool::{PoolLimits, standard_utilization},
     },
     kind::CheckKind,
     model::{
@@ -71,13 +71,13 @@ impl Check<Page> for Pool {
             Err(verdict) => return verdict,
         };
         for selector in [&self.used, &self.size] {
-            if selector.of(&page.series).next().is_none() {
-                return no_data::missing(selector);
+            if selector.matching_series(&page.series).next().is_none() {
+                return no_data::no_matching_series(selector);
             }
         }
         let (pools, unmatched) = self.pools(&page.series);
-        let limits = Limits { utilization: self.max_utilization, waiting: self.max_waiting };
-        let verdict = pools.map_or_else(judging::too_many, |pools| judging::judge(&pools, &limits));
+        let limits = PoolLimits { utilization: self.max_utilization, waiting: self.max_waiting };
+        let verdict = pools.map_or_else(judging::too_many_pools, |pools| judging::judge(&pools, &limits));
         match unmatched {
             Some(why) if !matches!(verdict.outcome, Outcome::Fail(_)) => {
                 Verdict { outcome: Outcome::Unknown(Reason::Empty), summary: why, ..verdict }
@@ -86,18 +86,18 @@ impl Check<Page> for Pool {
         }
     }
 
-    fn wants(&self) -> Vec<Selector> {
+    fn requested_facts(&self) -> Vec<Selector> {
         let Self { used, size, idle, waiting, .. } = self;
         [Some(used), Some(size), idle.as_ref(), waiting.as_ref()].into_iter().flatten().cloned().collect()
     }
 }
 
 impl Pool {
-    /// Every pool, unless there are too many, and what could not be made one.
+    /// Pools of a page or their number if there are too many, and a description of series without a matching size.
     fn pools(&self, page: &[Series]) -> (Result<Vec<judging::Pool>, usize>, Option<String>) {
-        let (used, sizes) = (self.used.of(page), self.size.of(page));
-        let used: Vec<_> = used.map(|series| (labels(series, &self.used), series)).collect();
-        let sizes: Vec<_> = sizes.map(|series| (labels(series, &self.size), series)).collect();
+        let (used, sizes) = (self.used.matching_series(page), self.size.matching_series(page));
+        let used: Vec<_> = used.map(|series| (distinguishing_labels(series, &self.used), series)).collect();
+        let sizes: Vec<_> = sizes.map(|series| (distinguishing_labels(series, &self.size), series)).collect();
         let (of_used, of_size) = (by_labels(&used), by_labels(&sizes));
         let is_odd = |(labels, _): &&(Labels<'_>, _)| {
             [&of_used, &of_size].iter().any(|side| side.get(labels.as_slice()).is_none_or(|(_, count)| *count != 1))
@@ -105,7 +105,7 @@ impl Pool {
         let odd = used.iter().chain(&sizes).find(is_odd).map(|(_, series)| {
             format!(
                 "`{}` has no single counterpart with the same labels: a pool needs one of `used` and one of `size`",
-                text::name(&*series.id)
+                text::bounded_name(&*series.id)
             )
         });
         let count = sizes.iter().filter(|(labels, _)| of_used.contains_key(labels.as_slice())).count();
@@ -113,21 +113,21 @@ impl Pool {
             return (Err(count), odd);
         }
         let mut pools = Vec::new();
-        let named = names(&sizes);
+        let named = pool_names(&sizes);
         for ((labels, size), name) in sizes.iter().zip(named) {
             let Some((used, _)) = of_used.get(labels.as_slice()) else { continue };
             let other = |selector: &Option<Selector>| {
                 let selector = selector.as_ref()?;
-                selector.of(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
+                selector.matching_series(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
             };
             let (idle, waiting) = (other(&self.idle), other(&self.waiting));
-            pools.push(judging::Pool { name: text::name(name), used: used.value, idle, waiting, max: size.value });
+            pools.push(judging::Pool { name: text::bounded_name(name), used: used.value, idle, waiting, max: size.value });
         }
         (Ok(pools), odd)
     }
 }
 
-/// The first series and how many there are, for each set of labels.
+/// First series and number of series for each set of labels.
 type ByLabels<'a, 'b> = HashMap<&'b [(&'a str, &'a str)], (&'a Series, usize)>;
 
 fn by_labels<'a, 'b>(all: &'b [(Labels<'a>, &'a Series)]) -> ByLabels<'a, 'b> {
@@ -140,8 +140,8 @@ fn by_labels<'a, 'b>(all: &'b [(Labels<'a>, &'a Series)]) -> ByLabels<'a, 'b> {
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
 
-/// The labels that tell one pool from another.
-fn labels<'a>(series: &'a Series, selector: &Selector) -> Labels<'a> {
+/// Labels that distinguish pools: all labels that the selector does not fix.
+fn distinguishing_labels<'a>(series: &'a Series, selector: &Selector) -> Labels<'a> {
     labels_of(series, selector).collect()
 }
 
@@ -150,8 +150,8 @@ fn labels_of<'a>(series: &'a Series, selector: &Selector) -> impl Iterator<Item 
     all.filter(|(label, _)| !selector.fixes_label(label))
 }
 
-/// A name for each pool: its label `pool` or `name` where that tells them apart, else all its labels' values.
-fn names(pools: &[(Labels<'_>, &Series)]) -> Vec<String> {
+/// Name of each pool: the label `pool` or `name` if it distinguishes them, else the values of all labels.
+fn pool_names(pools: &[(Labels<'_>, &Series)]) -> Vec<String> {
     for label in ["pool", "name", "pool_name"] {
         let found: Vec<_> = pools.iter().map(|(_, series)| series.label(label).to_owned()).collect();
         let mut distinct = found.clone();

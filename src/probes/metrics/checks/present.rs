@@ -31,12 +31,12 @@ pub struct Present {
     absences: Vec<Absence>,
 }
 
-/// What is known of a selector.
+/// Absence of the series of a selector.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Absence {
-    /// Milliseconds since the epoch; None while it is there.
+    /// Start of the absence in milliseconds since the epoch; `None` while a series is present.
     since: Option<i64>,
-    /// Whether it ever was there.
+    /// Whether a series was ever present.
     was_seen: bool,
 }
 
@@ -68,7 +68,7 @@ impl Check<Page> for Present {
         self.absences.resize(self.series.len(), Absence::default());
         let (mut worst, mut missing) = (Outcome::Pass, Vec::new());
         for (selector, absence) in self.series.iter().zip(&mut self.absences) {
-            let is_there = selector.of(&page.series).next().is_some();
+            let is_there = selector.matching_series(&page.series).next().is_some();
             let outcome = absence.seen(is_there, seen.at, self.absent_for);
             if outcome != Outcome::Pass {
                 missing.push(format!("`{selector}`"));
@@ -89,7 +89,7 @@ impl Check<Page> for Present {
         Verdict::new(worst, summary)
     }
 
-    fn wants(&self) -> Vec<Selector> {
+    fn requested_facts(&self) -> Vec<Selector> {
         self.series.clone()
     }
 
@@ -99,7 +99,7 @@ impl Check<Page> for Present {
 
     fn restore(&mut self, saved: &RawValue) {
         let absences: Vec<Absence> = from_saved(saved);
-        // Of another number of selectors: then nothing says which is which.
+        // State for another number of selectors can't be assigned to the selectors.
         self.absences = if absences.len() == self.series.len() { absences } else { Vec::new() };
     }
 }

@@ -1,4 +1,4 @@
-//! How much counters gain in a second, added up over the series of a selector: what `throughput` and `value` share.
+//! Sum of the rates of all series of a selector, for `throughput` and `value`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,32 +8,32 @@ use crate::{
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
 
-/// A rate over a window.
+/// Rate over a window.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Rate(Increases<f64>);
 
 impl Rate {
-    /// Takes in a scrape and gives the rate.
+    /// Adds a scrape and returns the rate.
     ///
     /// # Errors
-    /// The verdict where there is none: the scrape failed, no such series, too many series, or not two scrapes yet.
+    /// The verdict if there is no rate: the scrape failed, the page has no series or too many, or it is the first scrape.
     pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
         let page = seen.facts_or_verdict()?;
         let (mut gained, mut there) = (0.0, false);
-        self.0.begin(seen.at, window);
-        self.0.of(0, series.of(&page.series), |_, gain| {
+        self.0.begin_scrape(seen.at, window);
+        self.0.of(0, series.matching_series(&page.series), |_, gain| {
             gained += gain;
             there = true;
         });
-        self.0.end(window, gained);
+        self.0.end_scrape(window, gained);
         if let Some(verdict) = self.0.exceeded(window) {
             return Err(verdict);
         }
         if !there {
-            return Err(no_data::missing(series));
+            return Err(no_data::no_matching_series(series));
         }
-        let span = self.0.span().as_secs_f64();
-        match self.0.kept() {
+        let span = self.0.covered_time().as_secs_f64();
+        match self.0.scrape_results() {
             Some(gains) if span > 0.0 => match gains.sum::<f64>() / span {
                 rate if rate.is_finite() => Ok(rate),
                 _ => Err(no_data::not_finite(&format!("the rate of `{series}`"))),

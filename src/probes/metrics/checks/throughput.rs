@@ -76,12 +76,12 @@ impl Check<Page> for Throughput {
         };
         let sample = Sample::new(&THROUGHPUT, [], rate);
         if let (Some(when_idle), true) = (self.when_idle, rate == 0.0) {
-            return when_idle.verdict(format!("no events in {}", self.window)).with([sample]);
+            return when_idle.verdict(format!("no events in {}", self.window)).with_samples([sample]);
         }
-        Verdict::of(self.measures(rate)).with([sample])
+        Verdict::from_measures(self.measures(rate)).with_samples([sample])
     }
 
-    fn wants(&self) -> Vec<Selector> {
+    fn requested_facts(&self) -> Vec<Selector> {
         vec![self.series.clone()]
     }
 
@@ -89,8 +89,8 @@ impl Check<Page> for Throughput {
         self.measures(f64::NAN)
     }
 
-    fn constants(&self) -> Vec<Sample> {
-        // After an outage there were fewer events for as long as the window sees it.
+    fn constant_samples(&self) -> Vec<Sample> {
+        // An outage reduces the number of events while it is in the window.
         self.min.map(|_| window::window_sample(self.window)).into_iter().collect()
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let verdict = last(&mut check, scrapes(&["x 0", "x 20", "x 50"]));
         assert_eq!(verdict.samples, [Sample::new(&THROUGHPUT, [], 2.5)]);
         assert_eq!(steps(&check), ["throughput min fail 1", "throughput max warn 4", "throughput max fail 8"]);
-        assert_eq!(check.constants(), [window::window_sample(check.window)]);
+        assert_eq!(check.constant_samples(), [window::window_sample(check.window)]);
         assert_eq!(verdict.summary, "throughput is 2.5/s, no less than 1/s");
     }
 

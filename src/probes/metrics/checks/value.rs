@@ -106,7 +106,7 @@ impl Check<Page> for Value {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
-        let chosen: Vec<_> = self.series.of(&page.series).collect();
+        let chosen: Vec<_> = self.series.matching_series(&page.series).collect();
         if let Some(aggregate) = self.aggregate
             && !chosen.is_empty()
         {
@@ -120,10 +120,10 @@ impl Check<Page> for Value {
         let worse = |a: &Verdict, b: &Verdict| {
             a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
         };
-        verdicts.max_by(worse).unwrap_or_else(|| no_data::missing(&self.series))
+        verdicts.max_by(worse).unwrap_or_else(|| no_data::no_matching_series(&self.series))
     }
 
-    fn wants(&self) -> Vec<Selector> {
+    fn requested_facts(&self) -> Vec<Selector> {
         vec![self.series.clone()]
     }
 
@@ -131,7 +131,7 @@ impl Check<Page> for Value {
         self.measures(f64::NAN)
     }
 
-    fn constants(&self) -> Vec<Sample> {
+    fn constant_samples(&self) -> Vec<Sample> {
         // After an outage the series have gained less for as long as the window sees it.
         if self.rate && self.min.is_some() { vec![window::window_sample(self.window)] } else { Vec::new() }
     }
@@ -147,9 +147,9 @@ impl Check<Page> for Value {
 
 impl Value {
     fn verdict(&self, value: f64, of: Option<&str>) -> Verdict {
-        let mut verdict = Verdict::of(self.measures(value));
+        let mut verdict = Verdict::from_measures(self.measures(value));
         if let Some(series) = of {
-            verdict.summary.push_str(&format!(" (`{}`)", text::name(series)));
+            verdict.summary.push_str(&format!(" (`{}`)", text::bounded_name(series)));
         }
         verdict
     }
@@ -271,8 +271,8 @@ mod tests {
         assert_eq!(limits(json!({"series": "x", "equals": 3})), ["value equals fail 3"]);
         let rate = |bound: &str| json!({"series": "x", bound: 3, "rate": true, "window": "1m"});
         assert_eq!(limits(rate("max")), ["rate max fail 3"]);
-        assert_eq!(check(rate("min")).constants().len(), 1, "an outage makes a rate small");
-        assert!(check(rate("max")).constants().is_empty(), "and never large");
+        assert_eq!(check(rate("min")).constant_samples().len(), 1, "an outage makes a rate small");
+        assert!(check(rate("max")).constant_samples().is_empty(), "and never large");
     }
 
     #[test]

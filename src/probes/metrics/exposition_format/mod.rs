@@ -1,4 +1,4 @@
-//! The text formats of Prometheus and OpenMetrics: lines, pages, and selectors of series.
+//! The text formats of Prometheus and OpenMetrics: lines, pages, and series selectors.
 
 pub mod page;
 pub mod parser;

@@ -1,44 +1,44 @@
-//! A page of metrics, as far as checks have asked for it: the facts of a `metrics` probe.
+//! The requested series of a metrics page: the facts of a `metrics` probe.
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{selector::Selector, series::Series};
 use crate::model::observation::Facts;
 
-/// What was seen on a page: how much there was, and the series that checks have asked for.
+/// Facts about a page: its size, and the series that checks have requested.
 #[derive(Debug, Default, Serialize)]
 pub struct Page {
-    /// The format in which it came.
+    /// Format of the page.
     pub format: Format,
-    /// Bytes, decompressed.
+    /// Size in bytes after decompression.
     pub bytes: u64,
-    /// Lines.
+    /// Number of lines.
     pub lines: u64,
-    /// Samples, asked for or not.
+    /// Number of samples, requested or not.
     pub samples: u64,
-    /// Samples of a series that had one already on this page; the first counts, as in Prometheus.
+    /// Number of further samples of series that are on the page several times. The first sample counts, as in Prometheus.
     pub duplicates: u64,
-    /// The samples that were asked for, in the order of the page.
+    /// Requested series in the order of the page.
     #[serde(serialize_with = "as_map")]
     pub series: Vec<Series>,
 }
 
-/// The formats that a page can come in.
+/// Formats of a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Prometheus' text format 0.0.4, and 1.0.0 with its quoted names.
+    /// Text format of Prometheus, version 0.0.4, or 1.0.0 with quoted names.
     #[default]
     Text,
     /// OpenMetrics 1.0 (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
     OpenMetrics,
 }
 
-/// Series that are looked through between the runs of other probes.
+/// Maximum number of series that checks judge on the thread of the probes.
 const MAX_LIGHT_SERIES: usize = 2_000;
 
 impl Facts for Page {
-    type Want = Selector;
+    type Request = Selector;
 
     fn is_heavy(&self) -> bool {
         self.series.len() > MAX_LIGHT_SERIES
@@ -48,7 +48,7 @@ impl Facts for Page {
 fn as_map<S: Serializer>(series: &[Series], to: S) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(series.len()))?;
     for series in series {
-        // JSON has no NaN and no infinity.
+        // JSON has neither NaN nor infinity.
         if series.value.is_finite() {
             map.serialize_entry(&series.id, &series.value)?;
         } else {

@@ -1,8 +1,8 @@
-//! One line of a page: a sample in the text format or in OpenMetrics, checked as a whole and without a copy.
+//! Parses one line of a page, a sample in the text format or in OpenMetrics, without copying it.
 //!
-//! What is lenient is what Prometheus is lenient about: blanks in the text format, a comma before `}`, letters after a
-//! backslash that mean nothing. In two places the word of the format counts rather than what Prometheus 2.42 does: blanks
-//! before a name are ignored (it refuses the page), and a comma must stand between labels (it can do without).
+//! The parser is lenient where Prometheus is: spaces in the text format, a comma before `}`, unknown escapes. It follows the
+//! specification where Prometheus 2.42 does not: spaces before a name are ignored (Prometheus rejects the page), and a comma
+//! must separate labels (Prometheus does not require it).
 
 use std::borrow::Cow;
 
@@ -10,34 +10,34 @@ use memchr::memchr2;
 
 use super::page::Format;
 
-/// A sample as it stands in a line, labels apart.
+/// A parsed sample without its labels.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Sample<'a> {
+pub(crate) struct ScrapedSample<'a> {
     pub(crate) name: Cow<'a, str>,
     pub(crate) value: f64,
 }
 
-/// What is wrong with a line, and at which byte of it.
+/// A syntax error with its position in the line in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ParseError {
     pub(crate) at: usize,
     pub(crate) what: &'static str,
 }
 
-/// More labels on one sample than anyone has.
+/// Maximum number of labels of a sample.
 const MAX_LABELS: usize = 128;
 
-/// Reads a sample; `label` is told each label and its value, still escaped.
-pub(crate) fn sample<'a>(
+/// Parses a sample. `label` receives each label and its value, both with escapes.
+pub(crate) fn parse_sample<'a>(
     line: &'a str,
     format: Format,
     label: impl FnMut(&'a str, &'a str),
-) -> Result<Sample<'a>, ParseError> {
+) -> Result<ScrapedSample<'a>, ParseError> {
     let mut cursor = Cursor { line, at: 0, blanks: format == Format::Text };
     cursor.sample(label)
 }
 
-/// Takes the escapes out of a label value or a quoted name.
+/// Decodes the escapes of a label value or a quoted name.
 pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
@@ -61,12 +61,12 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
 struct Cursor<'a> {
     line: &'a str,
     at: usize,
-    /// Whether blanks may stand between things.
+    /// Whether spaces may separate tokens.
     blanks: bool,
 }
 
 impl<'a> Cursor<'a> {
-    fn sample(&mut self, mut label: impl FnMut(&'a str, &'a str)) -> Result<Sample<'a>, ParseError> {
+    fn sample(&mut self, mut label: impl FnMut(&'a str, &'a str)) -> Result<ScrapedSample<'a>, ParseError> {
         self.skip_blanks();
         let mut name = match self.word(is_name_start, is_name) {
             "" => None,
@@ -85,13 +85,13 @@ impl<'a> Cursor<'a> {
         }
         self.skip_blanks();
         match self.peek() {
-            None => Ok(Sample { name, value }),
+            None => Ok(ScrapedSample { name, value }),
             Some(b'\r') => Err(self.wrong("lines end with LF alone here, not with CR LF")),
             Some(_) => Err(self.wrong("expected the end of the line after value and timestamp")),
         }
     }
 
-    /// What stands between braces, the closing one included; gives the name that stands there in quotes, if any.
+    /// Parses the labels and the closing brace. Returns the quoted name if the braces contain one.
     fn labels(
         &mut self,
         may_be_name: bool,
@@ -162,7 +162,7 @@ impl<'a> Cursor<'a> {
         };
         let mistake = ParseError { at: start, what };
         match text.parse::<f64>() {
-            // A number too large for its type is a mistake in Prometheus, too; only the word makes infinity.
+            // A number that is too large for its type is an error, as in Prometheus. Only a word denotes infinity.
             Ok(value) if value.is_infinite() && !text.contains(['n', 'N']) => Err(mistake),
             Ok(value) => Ok(value),
             Err(_) => Err(mistake),
@@ -182,7 +182,7 @@ impl<'a> Cursor<'a> {
                 self.at = before;
                 return Ok(());
             }
-            // Milliseconds in the text format, seconds in OpenMetrics.
+            // Timestamps are in milliseconds in the text format and in seconds in OpenMetrics.
             (text, true) => text.parse::<i64>().is_ok(),
             (text, false) => text.parse::<f64>().is_ok_and(f64::is_finite),
         };

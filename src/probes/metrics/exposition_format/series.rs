@@ -1,22 +1,23 @@
-//! One series of a page, and what is kept of a page.
+//! One series of a page.
 
 use std::fmt::Write as _;
 
-/// A sample as it stands on a page, with the identity of its series.
+/// A series with its sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Name and labels in the text format, labels sorted: equal for equal series.
+    /// Identity: the name and the sorted labels in the text format.
     pub id: Box<str>,
-    /// The metric name.
+    /// Metric name.
     pub name: Box<str>,
-    /// Labels with their values, sorted by name; none is empty, for an empty label is no label.
+    /// Labels with their values, sorted by name. Labels with an empty value are left out, because they are equal to absent
+    /// labels.
     pub labels: Box<[(Box<str>, Box<str>)]>,
-    /// The value, which may be NaN or infinite.
+    /// Value; it may be NaN or infinite.
     pub value: f64,
 }
 
 impl Series {
-    /// A series; sorts the labels and leaves out the empty ones. None if a label is there twice.
+    /// Creates a series: sorts the labels and leaves out labels with an empty value. `None` if a label occurs twice.
     #[must_use]
     pub fn new(name: &str, labels: Vec<(Box<str>, Box<str>)>, value: f64) -> Option<Self> {
         let mut labels = labels;
@@ -28,13 +29,13 @@ impl Series {
         Some(Self { id: id(name, &labels).into(), name: name.into(), labels: labels.into(), value })
     }
 
-    /// Bytes that it takes up in memory, together with its entry in a set of identities.
+    /// Size in memory in bytes, including the entry in a set of identities.
     pub(crate) fn bytes(&self) -> usize {
         let labels = self.labels.iter().map(|(label, value)| 32 + label.len() + value.len());
         size_of::<Self>() + 2 * self.id.len() + self.name.len() + labels.sum::<usize>() + 32
     }
 
-    /// The value of a label, empty where there is none.
+    /// Value of a label; empty for an absent label.
     #[must_use]
     pub fn label(&self, wanted: &str) -> &str {
         self.labels.iter().find(|(label, _)| **label == *wanted).map_or("", |(_, value)| value)
@@ -45,7 +46,6 @@ fn id(name: &str, labels: &[(Box<str>, Box<str>)]) -> String {
     let mut id = name.to_owned();
     for (at, (label, value)) in labels.iter().enumerate() {
         id.push(if at == 0 { '{' } else { ',' });
-        // Writing to a string can't fail.
         let _ = write!(id, "{label}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
     }
     if !labels.is_empty() {

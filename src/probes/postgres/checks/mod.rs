@@ -1,4 +1,4 @@
-//! The checks that only a `postgres` probe can feed.
+//! The checks of `postgres` probes.
 
 pub mod pool;
 pub mod replication_lag;
@@ -10,11 +10,11 @@ use crate::{
     kind::CheckEntry,
 };
 
-/// Every check that a `postgres` probe can feed.
+/// All checks of `postgres` probes.
 pub(super) const CHECKS: &[CheckEntry<PostgresFacts>] = &[
-    CheckEntry::of::<Health>(),
-    CheckEntry::of::<Latency>(),
-    CheckEntry::of::<ErrorRate>(),
-    CheckEntry::of::<PostgresPool>(),
-    CheckEntry::of::<ReplicationLag>(),
+    CheckEntry::new::<Health>(),
+    CheckEntry::new::<Latency>(),
+    CheckEntry::new::<ErrorRate>(),
+    CheckEntry::new::<PostgresPool>(),
+    CheckEntry::new::<ReplicationLag>(),
 ];

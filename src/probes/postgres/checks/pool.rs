@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    checks::pool::{self, Limits, Pool},
+    checks::pool::{self, PoolLimits, Pool},
     kind::CheckKind,
     model::{
         check::Check,
@@ -54,7 +54,7 @@ impl Check<PostgresFacts> for PostgresPool {
     fn judge(&mut self, seen: &Observation<PostgresFacts>) -> Verdict {
         PostgresFacts::judge(seen, |connections: &ConnectionFacts| {
             if !connections.sees_all {
-                let role = text::name(&*connections.role);
+                let role = text::bounded_name(&*connections.role);
                 return Verdict::new(
                     Outcome::Unknown(Reason::Permission),
                     format!(
@@ -62,12 +62,12 @@ impl Check<PostgresFacts> for PostgresPool {
                     ),
                 );
             }
-            let limits = Limits { utilization: self.max_utilization, waiting: None };
+            let limits = PoolLimits { utilization: self.max_utilization, waiting: None };
             pool::judge(&self.pools(connections), &limits)
         })
     }
 
-    fn wants(&self) -> Vec<SectionEntry> {
+    fn requested_facts(&self) -> Vec<SectionEntry> {
         vec![ConnectionFacts::ENTRY]
     }
 }
@@ -79,14 +79,14 @@ impl PostgresPool {
             used: facts.used as f64,
             idle: facts.idle.map(|idle| idle as f64),
             waiting: None,
-            max: facts.room.usable() as f64,
+            max: facts.room.usable_connections() as f64,
         };
         let limited = |kind: &'static str, of: &ConnectionLimit| Pool {
-            name: text::name(format!("{kind} {}", of.name)),
+            name: text::bounded_name(format!("{kind} {}", of.name)),
             used: of.used as f64,
             idle: None,
             waiting: None,
-            max: of.usable() as f64,
+            max: of.usable_connections() as f64,
         };
         let databases = facts.databases.iter().filter(|_| self.databases).map(|of| limited("database", of));
         let roles = facts.roles.iter().filter(|_| self.roles).map(|of| limited("role", of));
@@ -97,14 +97,14 @@ impl PostgresPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::postgres::facts::{connections::Room, fixture::seen};
+    use crate::probes::postgres::facts::{connections::ConnectionCapacity, fixture::seen};
 
     fn verdict(room: [i64; 3], roles: Vec<ConnectionLimit>) -> Verdict {
         let [max_connections, superuser_reserved, reserved] = room;
         let connections = ConnectionFacts {
             role: "monitor".into(),
             sees_all: true,
-            room: Room { max_connections, superuser_reserved, reserved },
+            room: ConnectionCapacity { max_connections, superuser_reserved, reserved },
             used: 5,
             idle: Some(2),
             groups: Vec::new(),

@@ -15,7 +15,7 @@ pub struct ConnectionFacts {
     /// Whether the role sees the state of other roles' sessions (`pg_read_all_stats`, part of `pg_monitor`).
     pub sees_all: bool,
     /// The server's own limits.
-    pub room: Room,
+    pub room: ConnectionCapacity,
     /// Connections of clients.
     pub used: i64,
     /// Idle connections of clients; unknown unless the role sees all sessions.
@@ -30,7 +30,7 @@ pub struct ConnectionFacts {
 
 /// The server's own limits on connections.
 #[derive(Debug, Clone, Serialize)]
-pub struct Room {
+pub struct ConnectionCapacity {
     /// `max_connections`.
     pub max_connections: i64,
     /// Connections reserved for superusers.
@@ -63,10 +63,10 @@ pub struct ConnectionLimit {
     pub used: i64,
 }
 
-impl Room {
+impl ConnectionCapacity {
     /// The connections that are not reserved; 0 where the server reports limits that no server has.
     #[must_use]
-    pub fn usable(&self) -> i64 {
+    pub fn usable_connections(&self) -> i64 {
         let parts = [self.max_connections, self.superuser_reserved, self.reserved];
         if !parts.into_iter().all(is_limit) {
             return 0;
@@ -78,7 +78,7 @@ impl Room {
 impl ConnectionLimit {
     /// The limit; 0 where the server reports a limit that no server has.
     #[must_use]
-    pub fn usable(&self) -> i64 {
+    pub fn usable_connections(&self) -> i64 {
         if is_limit(self.limit) { self.limit } else { 0 }
     }
 }
@@ -104,7 +104,7 @@ impl Section for ConnectionFacts {
         Ok(Self {
             role: column(row, "role")?,
             sees_all,
-            room: Room {
+            room: ConnectionCapacity {
                 max_connections: column(row, "max_connections")?,
                 superuser_reserved: column(row, "superuser_reserved")?,
                 reserved: column(row, "reserved")?,
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn limits_that_no_server_has_are_no_limits() {
         let usable = |max_connections, superuser_reserved, reserved| {
-            Room { max_connections, superuser_reserved, reserved }.usable()
+            ConnectionCapacity { max_connections, superuser_reserved, reserved }.usable_connections()
         };
         assert_eq!(usable(100, 3, 2), 95);
         assert_eq!(usable(1, 3, 0), -2);
@@ -163,7 +163,7 @@ mod tests {
         {
             assert_eq!(usable(max, superuser, reserved), 0, "{max} {superuser} {reserved}");
         }
-        let limit = |limit| ConnectionLimit { name: "a".into(), limit, used: 1 }.usable();
+        let limit = |limit| ConnectionLimit { name: "a".into(), limit, used: 1 }.usable_connections();
         assert_eq!([5, -1, i64::MIN, i64::MAX].map(limit), [5, 0, 0, 0]);
     }
 }

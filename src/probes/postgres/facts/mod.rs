@@ -1,6 +1,6 @@
 //! The facts of a run: sections, each with its own file.
 //!
-//! A check requests sections (`Check::wants`), and a run executes the statements of the requested sections only. A new
+//! A check requests sections (`Check::requested_facts`), and a run executes the statements of the requested sections only. A new
 //! section is a file with its SQL, its struct, its decoding and its requirements, and a `mod` line here; no list of
 //! sections exists.
 
@@ -33,12 +33,12 @@ pub struct PostgresFacts {
     /// Whether the connection is encrypted.
     pub encrypted: bool,
     /// The requested sections.
-    pub sections: Vec<Reading>,
+    pub sections: Vec<SectionReading>,
 }
 
 /// The result of a section's statement.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct SectionReading {
     /// The section's name.
     pub name: &'static str,
     /// The time of the observation. A section with a cadence of its own may be older than the run.
@@ -48,7 +48,7 @@ pub struct Reading {
 }
 
 impl Facts for PostgresFacts {
-    type Want = SectionEntry;
+    type Request = SectionEntry;
 }
 
 impl PostgresFacts {
@@ -110,10 +110,10 @@ pub(super) mod fixture {
 
     /// The observation of a run that brought one section.
     pub(in crate::probes::postgres) fn seen<S: Section>(at: Timestamp, section: S) -> Observation<PostgresFacts> {
-        observation(at, Reading { name: S::SPEC.name, at, result: Ok(Arc::new(section)) })
+        observation(at, SectionReading { name: S::SPEC.name, at, result: Ok(Arc::new(section)) })
     }
 
-    pub(in crate::probes::postgres) fn observation(at: Timestamp, reading: Reading) -> Observation<PostgresFacts> {
+    pub(in crate::probes::postgres) fn observation(at: Timestamp, reading: SectionReading) -> Observation<PostgresFacts> {
         use crate::model::observation::Timing;
         use std::time::Duration;
         const SECONDS: Duration = Duration::from_secs(10);
@@ -174,7 +174,7 @@ mod tests {
     fn a_failed_section_makes_its_checks_unknown_with_its_own_reason() {
         let at = Timestamp::UNIX_EPOCH;
         let failure = Failure::new(Reason::Permission, "denied");
-        let seen = observation(at, Reading { name: "server", at, result: Err(failure) });
+        let seen = observation(at, SectionReading { name: "server", at, result: Err(failure) });
         let verdict = PostgresFacts::judge(&seen, pass);
         assert_eq!(
             (verdict.outcome, &*verdict.summary),

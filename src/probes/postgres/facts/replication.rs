@@ -75,7 +75,7 @@ impl Section for Replication {
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
         let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
         if !column::<bool>(row, "sees_all")? {
-            let role = text::name(column::<String>(row, "role")?);
+            let role = text::bounded_name(column::<String>(row, "role")?);
             let text = format!(
                 "role {role} can't see the state of replication: GRANT pg_read_all_stats TO {role}, or pg_monitor"
             );

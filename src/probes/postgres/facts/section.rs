@@ -11,7 +11,7 @@ use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
 pub trait Section: fmt::Debug + Serialize + Send + Sync + Sized + 'static {
     /// The section's statement and its requirements.
     const SPEC: SectionSpec;
-    /// The entry that a check returns from `wants` to request the section.
+    /// The entry that a check returns from `requested_facts` to request the section.
     const ENTRY: SectionEntry =
         SectionEntry { spec: &Self::SPEC, decode: |rows| Ok(Arc::new(Self::decode(rows)?) as Arc<dyn SectionData>) };
 
@@ -80,7 +80,7 @@ impl SectionSpec {
         let supported = self.statements.iter().rev().find(|statement| statement.since <= version);
         supported.map(|statement| statement.sql).ok_or_else(|| {
             let oldest = self.statements.first().map_or(0, |statement| statement.since);
-            let (name, needed, found) = (self.name, major(oldest), major(version));
+            let (name, needed, found) = (self.name, major_version(oldest), major_version(version));
             let text = format!("`{name}` needs PostgreSQL {needed} or newer, and the server has version {found}");
             Failure::new(Reason::Query, text)
         })
@@ -88,7 +88,7 @@ impl SectionSpec {
 }
 
 /// The major version in `server_version_num`.
-fn major(version: i32) -> i32 {
+fn major_version(version: i32) -> i32 {
     version / 10_000
 }
 

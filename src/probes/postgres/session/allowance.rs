@@ -1,16 +1,16 @@
-//! How much a server may still send for one run.
+//! Bound on the bytes and messages of a server for one run.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{failure::Failure, words::Reason};
 
-/// Most bytes for one run; a login and an answer take some kilobytes. The driver keeps each message whole.
+/// Maximum number of bytes for one run. A login and a result take some kilobytes. The driver buffers whole messages.
 pub(super) const MAX_BYTES: usize = 4 << 20;
-/// Most messages for one run, asynchronous ones included; a login and an answer take about thirty.
+/// Maximum number of messages for one run, including asynchronous ones. A login and a result take about thirty.
 pub(super) const MAX_MESSAGES: usize = 10_000;
 
-/// What is left of the limits for a run, and why the server was cut off if it was. Clones share it: the driver knows
-/// only that a connection is closed once its own task has ended.
+/// Remaining bytes and messages of a run, and the failure if the server exceeded them. Clones share the state, because the
+/// driver reports only that the connection was closed.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget(Arc<Mutex<Left>>);
 
@@ -28,14 +28,14 @@ impl Default for ByteBudget {
 }
 
 impl ByteBudget {
-    /// Another run begins.
-    pub(super) fn renew(&self) {
+    /// Restores the full budget for another run.
+    pub(super) fn restore(&self) {
         let mut left = self.left();
         (left.bytes, left.messages) = (MAX_BYTES, MAX_MESSAGES);
     }
 
-    /// Counts a message by its header, before its payload comes.
-    pub(super) fn message(&self, header: usize, payload: usize) -> Result<(), Failure> {
+    /// Counts a message by its header, before its payload arrives.
+    pub(super) fn count_message(&self, header: usize, payload: usize) -> Result<(), Failure> {
         {
             let mut left = self.left();
             let Some(messages) = left.messages.checked_sub(1) else {
@@ -52,8 +52,8 @@ impl ByteBudget {
         self.spend(header)
     }
 
-    /// Counts bytes that came.
-    pub(super) fn spend(&self, bytes: usize) -> Result<(), Failure> {
+    /// Counts received bytes.
+    pub(super) fn count_bytes(&self, bytes: usize) -> Result<(), Failure> {
         let mut left = self.left();
         left.bytes = left
             .bytes
@@ -62,13 +62,13 @@ impl ByteBudget {
         Ok(())
     }
 
-    /// Keeps why the server is cut off.
-    pub(super) fn refuse(&self, refusal: &Failure) {
+    /// Records the failure for which the connection is closed.
+    pub(super) fn record_refusal(&self, refusal: &Failure) {
         self.left().refusal.get_or_insert_with(|| refusal.clone());
     }
 
-    /// Why the server was cut off, if it was.
-    pub(super) fn refusal(&self) -> Option<Failure> {
+    /// The recorded failure.
+    pub(super) fn recorded_refusal(&self) -> Option<Failure> {
         self.left().refusal.clone()
     }
 

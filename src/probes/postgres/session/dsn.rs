@@ -1,5 +1,5 @@
-//! Connection strings, as libpq reads them: a URL or `key=value` pairs. A DSN is a secret as a whole: no message here
-//! quotes anything of it but known keys.
+//! Connection strings in the syntax of libpq: a URL or `key=value` pairs. A connection string is a secret as a whole: error
+//! messages quote nothing of it except known keys.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -29,18 +29,18 @@ pub enum SslMode {
     VerifyFull,
 }
 
-/// What was written, as far as it was.
+/// Configured parts of a target.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
-    /// By libpq's names. Holds the password until [`Parts::complete`] wraps it.
+    /// Values by the names of libpq. Contains the password until [`Parts::into_target`] wraps it.
     values: HashMap<&'static str, String>,
 }
 
-/// Where to connect to, and how.
+/// Target of a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
+pub(crate) struct PostgresTarget {
     pub(crate) host: String,
-    /// Connect here, but verify `host`.
+    /// Address to connect to; the certificate is verified for `host`.
     pub(crate) hostaddr: Option<String>,
     pub(crate) port: u16,
     pub(crate) user: String,
@@ -51,7 +51,7 @@ pub(crate) struct Target {
     pub(crate) tls: Tls,
 }
 
-/// libpq's keys that mean something here.
+/// Supported keys of libpq.
 const KEYS: [&str; 12] = [
     "host",
     "hostaddr",
@@ -66,7 +66,7 @@ const KEYS: [&str; 12] = [
     "sslkey",
     "application_name",
 ];
-/// libpq's keys that may stand in a DSN and change nothing here.
+/// Keys of libpq that are accepted and ignored.
 const IGNORED: [&str; 10] = [
     "fallback_application_name",
     "client_encoding",
@@ -82,7 +82,7 @@ const IGNORED: [&str; 10] = [
 const FORM: &str = "write postgres://USER:PASSWORD@HOST:PORT/DBNAME or key=value pairs";
 
 impl Parts {
-    pub(crate) fn read(dsn: &Secret) -> Result<Self, String> {
+    pub(crate) fn parse(dsn: &Secret) -> Result<Self, String> {
         let dsn = dsn.expose().trim();
         let url = dsn.strip_prefix("postgres://").or_else(|| dsn.strip_prefix("postgresql://"));
         let mut parts = Self::default();
@@ -97,7 +97,7 @@ impl Parts {
         if let Some(known) = KEYS.iter().find(|known| **known == key) {
             self.values.insert(known, value);
         } else if !IGNORED.contains(&key) {
-            // The key itself may be a piece of a password with a special character in it.
+            // The key may be a piece of a password with a special character, so it is not quoted.
             return Err(format!("it has a key that is not known here; {FORM}; known keys are {}", KEYS.join(", ")));
         }
         Ok(())
@@ -152,7 +152,7 @@ impl Parts {
         }
     }
 
-    /// What is written beside the DSN wins.
+    /// Overrides the parts of the connection string with other settings.
     pub(crate) fn override_with(&mut self, settings: &Postgres) {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let sslmode = settings.sslmode.and_then(|mode| serde_json::to_value(mode).ok());
@@ -169,7 +169,7 @@ impl Parts {
         self.values.extend(overrides.into_iter().filter_map(|(key, value)| Some((key, value?))));
     }
 
-    pub(crate) fn complete(mut self) -> Result<Target, Invalid> {
+    pub(crate) fn into_target(mut self) -> Result<PostgresTarget, Invalid> {
         let mut take = |key| self.values.remove(key).filter(|value| !value.is_empty());
         let (host, hostaddr) = (take("host"), take("hostaddr"));
         let host = host
@@ -188,7 +188,7 @@ impl Parts {
             })?,
         };
         let ca = take("sslrootcert").filter(|path| path != "system").map(PathBuf::from);
-        // As in libpq: who names an authority wants it to be asked.
+        // As in libpq, a configured authority implies the verification of the certificate.
         let sslmode = if sslmode == SslMode::Require && ca.is_some() { SslMode::VerifyCa } else { sslmode };
         let (cert, key) = (take("sslcert").map(PathBuf::from), take("sslkey").map(PathBuf::from));
         match (&cert, &key) {
@@ -198,7 +198,7 @@ impl Parts {
             (None, Some(_)) => return Err(Invalid::at("sslkey", "a private key needs its certificate: add `sslcert`")),
             _ => {}
         }
-        Ok(Target {
+        Ok(PostgresTarget {
             dbname: take("dbname").unwrap_or_else(|| user.clone()),
             password: take("password").map(Secret::from),
             options: take("options"),
@@ -212,15 +212,15 @@ impl Parts {
     }
 }
 
-impl Target {
-    /// The path of the Unix socket, if that is the way.
-    pub(crate) fn socket(&self) -> Option<PathBuf> {
+impl PostgresTarget {
+    /// Path of the Unix socket; `None` for a TCP connection.
+    pub(crate) fn socket_path(&self) -> Option<PathBuf> {
         let folder = Some(&self.host).filter(|host| host.starts_with('/') && self.hostaddr.is_none())?;
         Some(PathBuf::from(folder).join(format!(".s.PGSQL.{}", self.port)))
     }
 }
 
-/// `[::1]:5432` and `host:5432`; a host without a port may itself have colons only in brackets.
+/// Splits `[::1]:5432` and `host:5432`. An IPv6 address must be in brackets.
 fn split_port(host: &str) -> (&str, &str) {
     match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => (address, rest.strip_prefix(':').unwrap_or_default()),
@@ -250,9 +250,9 @@ fn percent_decoded(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn target(dsn: &str) -> Result<Target, String> {
-        let parts = Parts::read(&Secret::from(dsn.to_owned()))?;
-        parts.complete().map_err(|invalid| invalid.message)
+    fn target(dsn: &str) -> Result<PostgresTarget, String> {
+        let parts = Parts::parse(&Secret::from(dsn.to_owned()))?;
+        parts.into_target().map_err(|invalid| invalid.message)
     }
 
     fn shown(dsn: &str) -> String {
@@ -280,7 +280,7 @@ mod tests {
         ] {
             assert_eq!(shown(dsn), expected, "{dsn}");
         }
-        let socket = target("host=/run/pg port=5433 user=me").unwrap().socket().unwrap();
+        let socket = target("host=/run/pg port=5433 user=me").unwrap().socket_path().unwrap();
         assert_eq!(socket.to_str(), Some("/run/pg/.s.PGSQL.5433"));
         let rooted = target("host=db user=me sslmode=verify-ca sslrootcert=/ca.pem").unwrap();
         assert_eq!((rooted.tls.ca, rooted.tls.insecure_skip_verify), (Some(PathBuf::from("/ca.pem")), true));

@@ -1,4 +1,4 @@
-//! From an error of the server or the driver to a reason and a sentence that helps at 3 a.m.
+//! Converts errors of the server and of the driver into failures with advice.
 
 use std::{error::Error as _, io};
 
@@ -13,13 +13,14 @@ use crate::{
     model::{failure::Failure, words::Reason},
 };
 
-/// What an error means. A server that was cut off is known by its allowance: the driver may only see the end.
-pub(super) fn of(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
-    if let Some(Failure { reason, detail }) = allowance.refusal() {
+/// Converts an error. If the server exceeded its budget, the failure comes from the budget, because the driver may only
+/// report the end of the connection.
+pub(super) fn statement_failure(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
+    if let Some(Failure { reason, detail }) = allowance.recorded_refusal() {
         return Failure::new(reason, format!("{what}: {detail}"));
     }
     if let Some(error) = error.as_db_error() {
-        return said(what, error);
+        return server_failure(what, error);
     }
     if let Some(error) = error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
         return match error.kind() {
@@ -30,7 +31,7 @@ pub(super) fn of(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
             _ => dial::io_failure(what, error),
         };
     }
-    // The driver keeps its kinds to itself; what it says is fixed.
+    // The driver does not export the kind of its errors, but their texts are constant.
     let text = error.to_string();
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     if cause == "password missing" {
@@ -44,8 +45,8 @@ pub(super) fn of(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
     Failure::from_error(reason, what, error)
 }
 
-/// What the server said. Its codes are in appendix A of the manual.
-fn said(what: &str, error: &DbError) -> Failure {
+/// Converts an error of the server by its code (PostgreSQL manual, appendix A).
+fn server_failure(what: &str, error: &DbError) -> Failure {
     let code = error.code();
     let (reason, advice) = match code {
         &SqlState::INVALID_PASSWORD => (Reason::Auth, "is the password right, and is it this role's?"),

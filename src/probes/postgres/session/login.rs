@@ -1,8 +1,8 @@
-//! Keeps the key derivation of a login off the event loop.
+//! Moves the key derivation of a login to another thread.
 //!
-//! With SCRAM, the server chooses how often the client hashes: 45 ms of CPU at the most that the driver computes. The
-//! driver does so inside of its login future, in the poll in which it reads the server's challenge. The channel holds
-//! the challenge back and closes a gate; that one poll then takes place on another thread.
+//! With SCRAM, the server chooses the number of hash iterations of the client: up to 45 ms of CPU time with the maximum of
+//! the driver. The driver computes the hash in the poll that reads the challenge of the server. The transport holds the
+//! challenge back and closes a gate. The next poll then runs on another thread.
 
 use std::{
     pin::Pin,
@@ -18,19 +18,18 @@ use crate::{
     model::failure::Failure,
 };
 
-/// Most iterations that are derived in the lane for usual logins. PostgreSQL asks for 4,096 unless it is configured
-/// otherwise.
+/// Maximum number of iterations in the lane for usual logins: the default of PostgreSQL.
 const MAX_LIGHT_ITERATIONS: u32 = 4_096;
 
-/// Closed while a challenge is held back. Clones share it.
+/// Gate that is closed while a challenge is held back. Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<AtomicU32>);
 
-/// The gate stands open.
+/// State of an open gate.
 const OPEN: u32 = 0;
 
 impl Gate {
-    /// Holds a challenge back that asks for a number of iterations.
+    /// Closes the gate for a challenge with a number of iterations.
     pub(super) fn close(&self, iterations: u32) {
         self.0.store(iterations.max(OPEN + 1), Ordering::Release);
     }
@@ -43,17 +42,17 @@ impl Gate {
         self.0.store(OPEN, Ordering::Release);
     }
 
-    /// The iterations that the challenge behind it asks for; `None` while it stands open.
+    /// Number of iterations of the challenge that is held back; `None` for an open gate.
     fn iterations(&self) -> Option<u32> {
         Some(self.0.load(Ordering::Acquire)).filter(|iterations| *iterations != OPEN)
     }
 }
 
-/// Drives a login to its end. Waits for a turn among the logins of all probes where a proof is asked for.
+/// Drives a login to its end. A challenge waits for a turn in a lane that all probes share.
 ///
 /// # Errors
 /// `internal`: the driver panicked.
-pub(super) async fn drive<T: Send + 'static>(
+pub(super) async fn drive_login<T: Send + 'static>(
     login: impl Future<Output = T> + Send + 'static,
     gate: &Gate,
     host: &str,
@@ -71,7 +70,7 @@ pub(super) async fn drive<T: Send + 'static>(
         };
         let lane = if iterations <= MAX_LIGHT_ITERATIONS { &shared.light_logins } else { &shared.heavy_logins };
         let opened = gate.clone();
-        // Nothing need be woken: the login is polled again here, right afterwards.
+        // No waker is needed, because the login is polled again directly afterwards.
         let derive = move || {
             opened.open();
             poll_once(login, Waker::noop())

@@ -1,4 +1,4 @@
-//! One login: a connection, the task that drives it, and the statements that are prepared on it.
+//! A session: a connection, the task that drives it, and its prepared statements.
 
 mod allowance;
 pub(super) mod dsn;
@@ -19,7 +19,7 @@ use tokio_postgres::{
 
 use self::{
     allowance::ByteBudget,
-    dsn::Target,
+    dsn::PostgresTarget,
     transport::{Established, Transport},
 };
 use super::facts::{Section, SectionData, SectionEntry, server::ServerFacts};
@@ -32,55 +32,55 @@ use crate::{
     },
 };
 
-/// A connection that is logged in.
+/// A connection after the login.
 #[derive(Debug)]
 pub(super) struct Session {
     client: Client,
-    /// The prepared statements by section: at most one for each requested section.
+    /// Prepared statements by section: at most one for each requested section.
     statements: HashMap<&'static str, Statement>,
-    /// Known once the section `server` was read.
+    /// Version of the server; `None` before the section `server` was read.
     version: Option<i32>,
-    target: Target,
+    target: PostgresTarget,
     encrypted: bool,
     allowance: ByteBudget,
-    /// A statement may still be executed on the server.
+    /// Whether the server may still execute a statement.
     busy: bool,
     driver: Guard,
-    /// When it goes, the driver has a moment left to say goodbye.
+    /// Dropping the sender gives the driver a short time to close the connection properly.
     _leave: oneshot::Sender<()>,
     shared: Arc<Resources>,
 }
 
-/// The result of one section: the section, or its own failure, which leaves the session usable.
+/// Result of one section. A failure of a section leaves the session usable.
 pub(super) type SectionResult = Result<Arc<dyn SectionData>, Failure>;
 
-/// How long saying goodbye or cancelling may take.
-const MOMENT: Duration = Duration::from_secs(2);
+/// Timeout for closing the connection, and for cancelling a statement.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Session {
     /// Connects, logs in and prepares the statement of the section `server`.
-    pub(super) async fn open(cx: &Context, target: Target) -> Result<Self, Failure> {
+    pub(super) async fn open(cx: &Context, target: PostgresTarget) -> Result<Self, Failure> {
         let channel = Transport::open(cx, &target).await?;
         let (encrypted, allowance, gate) = (channel.is_encrypted(), channel.allowance(), channel.gate());
         let login = cx.phase(Phase::Login, async {
-            let config = config(&target, cx.timeout);
+            let config = driver_config(&target, cx.timeout);
             let login = async move { config.connect_raw(channel, Established).await };
-            let (client, connection) = login::drive(login, &gate, &target.host, &cx.shared)
+            let (client, connection) = login::drive_login(login, &gate, &target.host, &cx.shared)
                 .await?
-                .map_err(|error| failure::of(&format!("logging in as {}", target.user), &error, &allowance))?;
+                .map_err(|error| failure::statement_failure(&format!("logging in as {}", target.user), &error, &allowance))?;
             let (leave, left) = oneshot::channel::<()>();
             let driver = tokio::spawn(async move {
                 tokio::pin!(connection);
-                // The sender is never used: being dropped is the signal.
+                // Dropping the sender is the signal; no value is sent.
                 tokio::select! {
                     _ = &mut connection => {}
-                    _ = left => { let _ = timeout(MOMENT, connection).await; }
+                    _ = left => { let _ = timeout(CANCEL_TIMEOUT, connection).await; }
                 }
             });
-            // From here on the driver must end with this future.
+            // The driver must end if this future is dropped.
             let guard = Guard(Some(driver));
             let statement = client.prepare(ServerFacts::SPEC.sql(0)?).await;
-            let statement = statement.map_err(|error| failure::of("preparing the query", &error, &allowance))?;
+            let statement = statement.map_err(|error| failure::statement_failure("preparing the query", &error, &allowance))?;
             Ok((client, statement, guard, leave))
         });
         let (client, statement, driver, leave) = login.await?;
@@ -98,11 +98,11 @@ impl Session {
         })
     }
 
-    /// Executes the statements of several sections in one round trip; those that are not prepared yet take a second one.
-    /// The results are in the order of the sections.
+    /// Executes the statements of several sections in one round trip. Preparing statements takes a second one.
+    /// Returns the results in the order of the sections.
     ///
     /// # Errors
-    /// The session is unusable: the connection ended, or the server broke the protocol or its limits.
+    /// The session is unusable: the connection ended, or the server violated the protocol or a limit.
     pub(super) async fn read(
         &mut self,
         cx: &Context,
@@ -119,12 +119,12 @@ impl Session {
             }
             results.push(match result {
                 Ok(rows) => (section.decode)(&rows),
-                Err(Broken::Section(failure)) => Err(failure),
-                Err(Broken::GivenUp(failure)) => {
+                Err(StatementError::Section(failure)) => Err(failure),
+                Err(StatementError::GivenUp(failure)) => {
                     is_given_up = true;
                     Err(failure)
                 }
-                Err(Broken::Session(failure)) => return Err(failure),
+                Err(StatementError::Session(failure)) => return Err(failure),
             });
         }
         self.busy = is_given_up;
@@ -135,18 +135,18 @@ impl Session {
         &self,
         section: SectionEntry,
         remaining: Duration,
-    ) -> (Option<Statement>, Result<Vec<Row>, Broken>) {
+    ) -> (Option<Statement>, Result<Vec<Row>, StatementError>) {
         let mut prepared = None;
         let execution = async {
             let statement = match self.statements.get(section.spec.name) {
                 Some(statement) => statement,
                 None => {
-                    let sql = section.spec.sql(self.version.unwrap_or(0)).map_err(Broken::Section)?;
+                    let sql = section.spec.sql(self.version.unwrap_or(0)).map_err(StatementError::Section)?;
                     let statement = self.client.prepare(sql).await;
-                    &*prepared.insert(statement.map_err(|error| self.broken(section, &error))?)
+                    &*prepared.insert(statement.map_err(|error| self.classify_error(section, &error))?)
                 }
             };
-            self.client.query(statement, &[]).await.map_err(|error| self.broken(section, &error))
+            self.client.query(statement, &[]).await.map_err(|error| self.classify_error(section, &error))
         };
         // An expensive statement that takes too long fails alone. Without `server`, the run fails anyway.
         let result = if section.spec.every.is_some() && section.spec.name != ServerFacts::SPEC.name {
@@ -154,7 +154,7 @@ impl Session {
             timeout(limit, execution).await.unwrap_or_else(|_| {
                 let (name, limit) = (section.spec.name, Period(Duration::from_millis(limit.as_millis() as u64)));
                 let text = format!("`{name}` was not answered within {limit}; increase the probe's `timeout`");
-                Err(Broken::GivenUp(Failure::new(Reason::Timeout, text)))
+                Err(StatementError::GivenUp(Failure::new(Reason::Timeout, text)))
             })
         } else {
             execution.await
@@ -162,28 +162,28 @@ impl Session {
         (prepared, result)
     }
 
-    /// Tells a failed statement from a failed session.
-    fn broken(&self, section: SectionEntry, error: &Error) -> Broken {
-        let failure = failure::of(&format!("`{}`", section.spec.name), error, &self.allowance);
+    /// Distinguishes a failed statement from a failed session.
+    fn classify_error(&self, section: SectionEntry, error: &Error) -> StatementError {
+        let failure = failure::statement_failure(&format!("`{}`", section.spec.name), error, &self.allowance);
         let is_response = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
-        if is_response && self.allowance.refusal().is_none() {
-            Broken::Section(failure)
+        if is_response && self.allowance.recorded_refusal().is_none() {
+            StatementError::Section(failure)
         } else {
-            Broken::Session(failure)
+            StatementError::Session(failure)
         }
     }
 
-    /// Grants the session the byte budget of another run.
+    /// Restores the byte budget for another run.
     pub(super) fn begin_run(&self) {
-        self.allowance.renew();
+        self.allowance.restore();
     }
 
-    /// The server's version, once the section `server` was read.
+    /// Version of the server; `None` before the section `server` was read.
     pub(super) fn version(&self) -> Option<i32> {
         self.version
     }
 
-    /// Sets the server's version, which selects the statements.
+    /// Sets the version of the server, which selects the statements.
     pub(super) fn set_version(&mut self, version: i32) {
         self.version = Some(version);
     }
@@ -193,31 +193,32 @@ impl Session {
         self.encrypted
     }
 
-    /// Whether the server is still at work on a statement that was given up.
+    /// Whether the server may still execute a statement that was given up.
     pub(super) fn is_busy(&self) -> bool {
         self.busy
     }
 
-    /// The other end is gone. A server that was cut off is still there.
+    /// Whether the server has closed the connection. A connection that was closed because of a limit does not count.
     pub(super) fn is_lost(&self) -> bool {
-        self.client.is_closed() && self.allowance.refusal().is_none()
+        self.client.is_closed() && self.allowance.recorded_refusal().is_none()
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         if !self.busy || self.client.is_closed() {
-            // Between two runs: the driver says goodbye and ends.
-            self.driver.let_go();
+            // Between two runs, the driver closes the connection properly.
+            self.driver.detach();
             return;
         }
-        // Closing the connection does not stop a backend that is at work: it is asked to stop, as Ctrl-C in psql does.
+        // Closing the connection does not stop the execution of a statement. The statement is cancelled, as Ctrl-C in psql
+        // does.
         let (token, target, shared) = (self.client.cancel_token(), self.target.clone(), Arc::clone(&self.shared));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(timeout(MOMENT, async move {
-                let cx = Context::new(MOMENT, shared);
+            runtime.spawn(timeout(CANCEL_TIMEOUT, async move {
+                let cx = Context::new(CANCEL_TIMEOUT, shared);
                 if let Ok(channel) = Transport::open(&cx, &target).await {
-                    // Nothing comes back from it, and if it does not arrive, statement_timeout ends the query.
+                    // The request has no response. If it is lost, statement_timeout ends the statement.
                     let _ = token.cancel_query_raw(channel, Established).await;
                 }
             }));
@@ -225,11 +226,11 @@ impl Drop for Session {
     }
 }
 
-/// The share of the remaining time that an expensive statement may take.
+/// Ratio of the remaining time that an expensive statement may take.
 const EXPENSIVE_SHARE: f64 = 0.8;
 
 /// The failure of one statement.
-enum Broken {
+enum StatementError {
     /// The server refused or failed the statement.
     Section(Failure),
     /// The statement took too long and may still be executed.
@@ -238,12 +239,12 @@ enum Broken {
     Session(Failure),
 }
 
-/// Ends a task at once when it is dropped, unless it is let go before.
+/// Aborts a task when dropped, unless the task was detached before.
 #[derive(Debug)]
 struct Guard(Option<JoinHandle<()>>);
 
 impl Guard {
-    fn let_go(&mut self) {
+    fn detach(&mut self) {
         self.0 = None;
     }
 }
@@ -256,14 +257,14 @@ impl Drop for Guard {
     }
 }
 
-fn config(target: &Target, limit: Duration) -> Config {
+fn driver_config(target: &PostgresTarget, limit: Duration) -> Config {
     let mut config = Config::new();
     config
         .user(&target.user)
         .dbname(&target.dbname)
         .application_name("readiness-exporter")
-        .options(options(target.options.as_deref(), limit))
-        // The channel stands already, encrypted or not: nothing is asked for before the login.
+        .options(session_options(target.options.as_deref(), limit))
+        // The transport is established, encrypted or not, so that no negotiation precedes the login.
         .ssl_mode(DriverMode::Require)
         .ssl_negotiation(SslNegotiation::Direct);
     if let Some(password) = &target.password {
@@ -272,9 +273,9 @@ fn config(target: &Target, limit: Duration) -> Config {
     config
 }
 
-/// Session settings: limits on the server's side, so that nothing of a run that is given up goes on for long. Ours
-/// come last and win.
-fn options(own: Option<&str>, limit: Duration) -> String {
+/// Session settings: timeouts of the server, so that a statement of an abandoned run ends soon. They follow the configured
+/// options and override them.
+fn session_options(own: Option<&str>, limit: Duration) -> String {
     let limit = limit.as_millis().max(1);
     let lock = (limit / 2).max(1);
     let own = own.map(|own| format!("{own} ")).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The way to a server: a TCP connection or a Unix socket, encrypted if wanted, before PostgreSQL's own login.
+//! Transport to a server: a TCP connection or a Unix socket, with optional encryption.
 //!
-//! TLS is negotiated here rather than by the driver, so that its time is a phase of its own, its failures have names,
-//! and `verify-ca` can be told from `verify-full`.
+//! TLS is negotiated here and not by the driver, so that TLS is a separate phase, its failures have specific reasons, and
+//! `verify-ca` differs from `verify-full`.
 
 use std::{
     future::{Ready, ready},
@@ -22,7 +22,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::{
     allowance::ByteBudget,
-    dsn::{SslMode, Target},
+    dsn::{SslMode, PostgresTarget},
     filter::Filter,
     login::Gate,
 };
@@ -38,44 +38,44 @@ use crate::{
     },
 };
 
-/// Bytes to and from a server. The driver sees only what passes the filter.
+/// Transport with a filter: the driver receives only messages that pass it.
 pub(super) struct Transport {
     stream: Pin<Box<dyn Stream>>,
-    /// The hash of the server's certificate, for SCRAM to be bound to; `None` where there is no encryption.
+    /// Hash of the certificate for the channel binding of SCRAM; `None` without encryption.
     binding: Option<Vec<u8>>,
     encrypted: bool,
     filter: Filter,
-    /// Bytes that passed the filter and that the driver has not taken yet.
+    /// Bytes that passed the filter and that the driver has not read yet.
     screened: BytesMut,
     allowance: ByteBudget,
     gate: Gate,
 }
 
-/// Largest part of a server's messages that is read at once.
-const READ_SIZE: usize = 8 << 10;
+/// Maximum number of bytes of one read.
+const MAX_READ_BYTES: usize = 8 << 10;
 
-trait Stream: AsyncRead + AsyncWrite + Send {}
+trait AsyncStream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
-/// The message that asks for TLS: its length and its code, from the chapter "Message Formats" of the manual.
+/// SSLRequest message: its length and its code (PostgreSQL manual, chapter "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 impl Transport {
-    /// Connects, and encrypts if wanted.
-    pub(super) async fn open(cx: &Context, target: &Target) -> Result<Self, Failure> {
-        if let Some(path) = target.socket() {
+    /// Connects, and negotiates TLS according to the settings.
+    pub(super) async fn open(cx: &Context, target: &PostgresTarget) -> Result<Self, Failure> {
+        if let Some(path) = target.socket_path() {
             let stream = cx.phase(Phase::Connect, UnixStream::connect(&path)).await;
             let stream = stream.map_err(|error| no_socket(&path, &error))?;
-            return Ok(Self::plain(stream));
+            return Ok(Self::unencrypted(stream));
         }
         let address = target.hostaddr.as_ref().unwrap_or(&target.host);
         let (mut stream, _) = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
         if target.sslmode == SslMode::Disable {
-            return Ok(Self::plain(stream));
+            return Ok(Self::unencrypted(stream));
         }
         let encrypted = cx.phase(Phase::Tls, async {
             if !offers_tls(&mut stream, target).await? {
-                return Ok(Self::plain(stream));
+                return Ok(Self::unencrypted(stream));
             }
             let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared.tls).await;
             let stream = handshake.stream?;
@@ -83,8 +83,8 @@ impl Transport {
             if target.sslmode == SslMode::VerifyCa {
                 must_be_issued(presented.as_ref())?;
             }
-            let binding = presented.as_ref().and_then(|presented| binding(presented.chain.first()?));
-            Ok(Self { binding, encrypted: true, ..Self::plain(stream) })
+            let binding = presented.as_ref().and_then(|presented| channel_binding(presented.chain.first()?));
+            Ok(Self { binding, encrypted: true, ..Self::unencrypted(stream) })
         });
         encrypted.await
     }
@@ -93,17 +93,17 @@ impl Transport {
         self.encrypted
     }
 
-    /// To be renewed with each run.
+    /// Byte budget; the session restores it for each run.
     pub(super) fn allowance(&self) -> ByteBudget {
         self.allowance.clone()
     }
 
-    /// To be watched while the driver logs in.
+    /// Gate of the login.
     pub(super) fn gate(&self) -> Gate {
         self.gate.clone()
     }
 
-    fn plain(stream: impl Stream + 'static) -> Self {
+    fn unencrypted(stream: impl Stream + 'static) -> Self {
         Self {
             stream: Box::pin(stream),
             binding: None,
@@ -116,7 +116,7 @@ impl Transport {
     }
 }
 
-async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &Target) -> Result<bool, Failure> {
+async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &PostgresTarget) -> Result<bool, Failure> {
     let what = format!("asking {} for TLS", target.host);
     let mut answer = [0];
     let asked = async {
@@ -135,19 +135,19 @@ async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &
     }
 }
 
-/// `verify-ca`: a trusted authority, whatever the name. Chains are verified before names, so a wrong name is all
-/// that is wrong.
+/// Verification for `verify-ca`: requires a trusted authority and accepts any name. The library verifies the chain before
+/// the name, so that an error about the name means a trusted chain.
 fn must_be_issued(presented: Option<&Presented>) -> Result<(), Failure> {
     use CertificateError::{NotValidForName, NotValidForNameContext};
     match presented.and_then(|presented| presented.distrust.as_ref()) {
         None | Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => Ok(()),
-        Some(error) => Err(tls::failure("TLS handshake", &io::Error::other(error.clone()))),
+        Some(error) => Err(tls::stream_failure("TLS handshake", &io::Error::other(error.clone()))),
     }
 }
 
-/// The hash of a certificate that RFC 5929 calls tls-server-end-point: with the hash function of its signature, but
-/// SHA-256 instead of MD5 and SHA-1. Signatures without one (Ed25519) have no binding.
-fn binding(certificate: &[u8]) -> Option<Vec<u8>> {
+/// Hash of a certificate for the channel binding `tls-server-end-point` (RFC 5929): the hash function is that of the
+/// signature, but SHA-256 instead of MD5 and SHA-1. Signatures without a hash function (Ed25519) have no binding.
+fn channel_binding(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
         "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => {
@@ -162,7 +162,7 @@ fn binding(certificate: &[u8]) -> Option<Vec<u8>> {
 fn no_socket(path: &std::path::Path, error: &io::Error) -> Failure {
     let reason = match error.kind() {
         io::ErrorKind::PermissionDenied => Reason::Permission,
-        // The socket is gone, or nobody listens behind it: as with a closed port.
+        // The socket does not exist, or no server listens. The reason is the same as for a closed port.
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Reason::Refused,
         _ => Reason::Unreachable,
     };
@@ -174,29 +174,29 @@ impl AsyncRead for Transport {
         let channel = &mut *self;
         loop {
             if channel.gate.is_closed() {
-                // The login watches the gate, so nothing has to wake it.
+                // The login polls again when the gate opens, so that no waker is needed.
                 return Poll::Pending;
             }
             if !channel.screened.is_empty() {
                 let part = channel.screened.split_to(channel.screened.len().min(buffer.remaining()));
                 buffer.put_slice(&part);
                 if channel.screened.is_empty() {
-                    // Ten thousand connections that wait for their next run hold no buffers.
+                    // An idle connection keeps no buffer.
                     channel.screened = BytesMut::new();
                 }
                 return Poll::Ready(Ok(()));
             }
-            let mut space = [MaybeUninit::uninit(); READ_SIZE];
+            let mut space = [MaybeUninit::uninit(); MAX_READ_BYTES];
             let mut read = ReadBuf::uninit(&mut space);
             ready!(channel.stream.as_mut().poll_read(task, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            match channel.filter.screen(read.filled(), &channel.allowance, &mut channel.screened) {
+            match channel.filter.filter_bytes(read.filled(), &channel.allowance, &mut channel.screened) {
                 Ok(Some(iterations)) => channel.gate.close(iterations),
                 Ok(None) => {}
                 Err(refusal) => {
-                    channel.allowance.refuse(&refusal);
+                    channel.allowance.record_refusal(&refusal);
                     return Poll::Ready(Err(io::Error::other(refusal)));
                 }
             }
@@ -222,8 +222,8 @@ impl TlsStream for Transport {
     }
 }
 
-/// Hands the driver a channel that stands already. With `sslmode=require` and direct negotiation it asks for nothing
-/// before that.
+/// Passes the established transport to the driver. With `sslmode=require` and direct negotiation, the driver sends nothing
+/// before.
 pub(super) struct Established;
 
 impl TlsConnect<Transport> for Established {

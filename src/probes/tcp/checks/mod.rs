@@ -1,4 +1,4 @@
-//! The checks that a `tcp` probe can feed.
+//! The checks of `tcp` probes.
 
 use super::TcpFacts;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     kind::CheckEntry,
 };
 
-/// Every check that a `tcp` probe can feed.
+/// All checks of `tcp` probes.
 pub(super) const CHECKS: &[CheckEntry<TcpFacts>] = &[
-    CheckEntry::of::<Health>(),
-    CheckEntry::of::<CertificateCheck>(),
-    CheckEntry::of::<Latency>(),
-    CheckEntry::of::<ErrorRate>(),
+    CheckEntry::new::<Health>(),
+    CheckEntry::new::<CertificateCheck>(),
+    CheckEntry::new::<Latency>(),
+    CheckEntry::new::<ErrorRate>(),
 ];

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::probes::backups::{CancelOnDrop, halt};
 
-const WANT: Want = Want { newest: 1, require_checksum: false };
+const REQUEST: VerificationRequest = VerificationRequest { newest: 1, require_checksum: false };
 
 fn file(path: &Path) -> File {
     let metadata = fs::metadata(path).unwrap();
@@ -24,7 +24,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-fn verify(content: &[u8], checksum: Option<&str>, want: Want) -> Finding {
+fn verify(content: &[u8], checksum: Option<&str>, request: VerificationRequest) -> Finding {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.dump");
     fs::write(&path, content).unwrap();
@@ -32,7 +32,7 @@ fn verify(content: &[u8], checksum: Option<&str>, want: Want) -> Finding {
         fs::write(folder.path().join("a.dump.sha256"), checksum).unwrap();
     }
     let (_halt, halted) = halt();
-    let verified = Verifier::default().verify(&[file(&path)], want, soon(), &halted).unwrap();
+    let verified = Verifier::default().verify(&[file(&path)], request, soon(), &halted).unwrap();
     verified[0].finding.clone()
 }
 
@@ -73,45 +73,45 @@ const SQL: &str =
 #[test]
 fn a_checksum_file_is_believed_over_everything() {
     let hash = Sha256::digest(b"content").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(verify(b"content", Some(&format!("{hash}  a.dump\n")), WANT), sound(&["sha256"]));
-    assert_eq!(verify(b"content", Some(&hash), WANT), sound(&["sha256"]));
-    assert!(is_damaged(&verify(b"c0ntent", Some(&hash), WANT), "sha256"));
-    assert!(is_damaged(&verify(b"content", Some("no hash"), WANT), "no checksum"));
-    let strict = Want { require_checksum: true, ..WANT };
+    assert_eq!(verify(b"content", Some(&format!("{hash}  a.dump\n")), REQUEST), sound(&["sha256"]));
+    assert_eq!(verify(b"content", Some(&hash), REQUEST), sound(&["sha256"]));
+    assert!(is_damaged(&verify(b"c0ntent", Some(&hash), REQUEST), "sha256"));
+    assert!(is_damaged(&verify(b"content", Some("no hash"), REQUEST), "no checksum"));
+    let strict = VerificationRequest { require_checksum: true, ..REQUEST };
     assert!(matches!(verify(&gzip(b"content"), None, strict), Finding::Unverifiable(_)));
-    assert!(matches!(verify(b"content", None, WANT), Finding::Unverifiable(_)));
+    assert!(matches!(verify(b"content", None, REQUEST), Finding::Unverifiable(_)));
 }
 
 #[test]
 fn packed_files_tell_by_their_own_checksums() {
     let content = noise(300_000);
     for (name, packed) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
-        assert_eq!(verify(&packed, None, WANT), sound(&[name]));
+        assert_eq!(verify(&packed, None, REQUEST), sound(&[name]));
         let twice = [&*packed, &*packed].concat();
-        assert_eq!(verify(&twice, None, WANT), sound(&[name]), "several {name} members");
+        assert_eq!(verify(&twice, None, REQUEST), sound(&[name]), "several {name} members");
         for cut in [1, 8, 100_000, packed.len() - 10] {
-            let finding = verify(&packed[..packed.len() - cut], None, WANT);
+            let finding = verify(&packed[..packed.len() - cut], None, REQUEST);
             assert!(is_damaged(&finding, name), "{name} cut by {cut}: {finding:?}");
         }
         let mut flipped = packed.clone();
         flipped[packed.len() / 2] ^= 1;
-        assert!(is_damaged(&verify(&flipped, None, WANT), name), "a flipped bit in {name}");
+        assert!(is_damaged(&verify(&flipped, None, REQUEST), name), "a flipped bit in {name}");
     }
 }
 
 #[test]
 fn an_sql_dump_must_end_with_its_closing_line() {
-    assert_eq!(verify(SQL.as_bytes(), None, WANT), sound(&["its closing line"]));
-    assert_eq!(verify(&gzip(SQL.as_bytes()), None, WANT), sound(&["gzip", "its closing line"]));
+    assert_eq!(verify(SQL.as_bytes(), None, REQUEST), sound(&["its closing line"]));
+    assert_eq!(verify(&gzip(SQL.as_bytes()), None, REQUEST), sound(&["gzip", "its closing line"]));
     let long = SQL.replace("CREATE", &"INSERT INTO a VALUES (1);\n".repeat(20_000));
-    assert_eq!(verify(&zstd(long.as_bytes()), None, WANT), sound(&["zstd", "its closing line"]));
+    assert_eq!(verify(&zstd(long.as_bytes()), None, REQUEST), sound(&["zstd", "its closing line"]));
     let half = &SQL.as_bytes()[..SQL.len() / 2];
-    assert!(is_damaged(&verify(half, None, WANT), "cut short"));
-    assert!(is_damaged(&verify(&gzip(half), None, WANT), "cut short"), "flawless gzip with half a dump in it");
+    assert!(is_damaged(&verify(half, None, REQUEST), "cut short"));
+    assert!(is_damaged(&verify(&gzip(half), None, REQUEST), "cut short"), "flawless gzip with half a dump in it");
     let mysql = "-- MySQL dump 10.13  Distrib 8.0.36\n--\nCREATE TABLE a (b int);\n";
-    assert!(is_damaged(&verify(mysql.as_bytes(), None, WANT), "cut short"));
+    assert!(is_damaged(&verify(mysql.as_bytes(), None, REQUEST), "cut short"));
     let closed = format!("{mysql}-- Dump completed on 2026-11-21  2:00:00\n");
-    assert_eq!(verify(closed.as_bytes(), None, WANT), sound(&["its closing line"]));
+    assert_eq!(verify(closed.as_bytes(), None, REQUEST), sound(&["its closing line"]));
 }
 
 /// An archive as pg_dump 16 (format 1.15) or 17 (1.16) would write it, with two tables and a large object.
@@ -153,7 +153,7 @@ fn archive(minor: u8, with_places: bool) -> Vec<u8> {
 fn every_cut_of_a_pg_dump_archive_is_seen() {
     for (minor, with_places) in [(15, true), (15, false), (16, true), (16, false)] {
         let whole = archive(minor, with_places);
-        assert_eq!(verify(&whole, None, WANT), sound(&["its table of contents"]), "1.{minor} {with_places}");
+        assert_eq!(verify(&whole, None, REQUEST), sound(&["its table of contents"]), "1.{minor} {with_places}");
         for length in 5..whole.len() {
             let mut archive = pg_dump::Archive::default();
             archive.feed(&whole[..length]);
@@ -162,10 +162,10 @@ fn every_cut_of_a_pg_dump_archive_is_seen() {
         }
     }
     let longer = [archive(15, true), vec![9]].concat();
-    assert!(is_damaged(&verify(&longer, None, WANT), "no block begins"));
+    assert!(is_damaged(&verify(&longer, None, REQUEST), "no block begins"));
     let mut newer = archive(16, true);
     newer[6] = 17;
-    assert!(matches!(verify(&newer, None, WANT), Finding::Unverifiable(why) if why.contains("1.17")));
+    assert!(matches!(verify(&newer, None, REQUEST), Finding::Unverifiable(why) if why.contains("1.17")));
 }
 
 #[test]
@@ -217,13 +217,13 @@ fn a_large_file_is_read_over_several_runs_and_then_never_again() {
     fs::write(path("new.gz"), gzip(&noise(3_000_000))).unwrap();
     let (_halt, halted): (CancelOnDrop, CancelFlag) = halt();
     let mut verifier = Verifier::default();
-    let old = verifier.verify(&[file(&path("old.gz"))], WANT, soon(), &halted).unwrap();
+    let old = verifier.verify(&[file(&path("old.gz"))], REQUEST, soon(), &halted).unwrap();
     let files = [file(&path("new.gz")), file(&path("old.gz"))];
     let mut before = 0;
     let mut runs = 0;
     loop {
         runs += 1;
-        let seen = verifier.verify(&files, WANT, Instant::now() + Duration::from_millis(1), &halted).unwrap();
+        let seen = verifier.verify(&files, REQUEST, Instant::now() + Duration::from_millis(1), &halted).unwrap();
         let Finding::Reading(done) = seen[0].finding else { break };
         assert!(done >= before);
         assert_eq!(seen[1], old[0], "the one before still says something");
@@ -234,10 +234,10 @@ fn a_large_file_is_read_over_several_runs_and_then_never_again() {
     assert!(runs > 2, "one run was enough: the test shows nothing");
     // No time at all is needed for what is known, until it changes.
     let past = Instant::now();
-    assert_eq!(verifier.verify(&files, WANT, past, &halted).unwrap()[0].finding, sound(&["gzip"]));
+    assert_eq!(verifier.verify(&files, REQUEST, past, &halted).unwrap()[0].finding, sound(&["gzip"]));
     fs::write(path("new.gz.sha256"), "0".repeat(64)).unwrap();
-    assert_eq!(verifier.verify(&files, WANT, past, &halted).unwrap()[0].finding, Finding::Reading(0));
-    assert!(is_damaged(&verifier.verify(&files, WANT, soon(), &halted).unwrap()[0].finding, "sha256"));
+    assert_eq!(verifier.verify(&files, REQUEST, past, &halted).unwrap()[0].finding, Finding::Reading(0));
+    assert!(is_damaged(&verifier.verify(&files, REQUEST, soon(), &halted).unwrap()[0].finding, "sha256"));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn reading_stops_when_the_run_is_dropped() {
     fs::write(&path, gzip(b"a")).unwrap();
     let (halt, halted) = halt();
     drop(halt);
-    let failure = Verifier::default().verify(&[file(&path)], WANT, soon(), &halted).unwrap_err();
+    let failure = Verifier::default().verify(&[file(&path)], REQUEST, soon(), &halted).unwrap_err();
     assert_eq!(failure.reason, Reason::Canceled);
 }
 
@@ -258,7 +258,7 @@ fn a_checksum_file_that_is_no_file_is_named_and_says_nothing_of_the_backup() {
     let beside = folder.path().join("a.gz.sha256");
     fs::write(&path, gzip(b"a")).unwrap();
     let (_halt, halted) = halt();
-    let finding = || Verifier::default().verify(&[file(&path)], WANT, soon(), &halted).unwrap()[0].finding.clone();
+    let finding = || Verifier::default().verify(&[file(&path)], REQUEST, soon(), &halted).unwrap()[0].finding.clone();
     assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
     let named = |kind: &str| {
         let shown = beside.display();
@@ -301,7 +301,7 @@ fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
                     let rounds =
                         [("whole", packed), ("cut", cut), ("followed", followed), ("padded", padded), ("twice", twice)];
                     for (what, packed) in rounds {
-                        let finding = verify(&packed, None, WANT);
+                        let finding = verify(&packed, None, REQUEST);
                         let sound = finding == sound(&[name]);
                         assert!(sound || matches!(finding, Finding::Damaged(_)), "{finding:?}");
                         assert_eq!(sound, tool(name, &packed), "{size} bytes, {name}, {what}: {finding:?}");
@@ -320,7 +320,7 @@ fn a_compressed_file_that_ends_with_a_piece_is_whole() {
         for size in CHUNK_BYTES - overhead - 3..CHUNK_BYTES - overhead + 4 {
             let packed = pack(&noise(size));
             assert!(packed.len().abs_diff(CHUNK_BYTES) < 8, "{} is not near a piece", packed.len());
-            assert_eq!(verify(&packed, None, WANT), sound(&[name]), "{name} of {} bytes", packed.len());
+            assert_eq!(verify(&packed, None, REQUEST), sound(&[name]), "{name} of {} bytes", packed.len());
         }
     }
 }
@@ -337,7 +337,7 @@ fn a_bomb_is_halted_between_two_steps_and_set_aside_when_time_is_up() {
     assert!(size < 256 << 10, "{size} bytes that decompress to 2GiB: a few pieces");
     let (_halt, halted) = halt();
     let (start, allowed) = (Instant::now(), Duration::from_millis(50));
-    let seen = Verifier::default().verify(&[file(&path)], WANT, start + allowed, &halted).unwrap();
+    let seen = Verifier::default().verify(&[file(&path)], REQUEST, start + allowed, &halted).unwrap();
     assert!(matches!(seen[0].finding, Finding::Reading(_)), "{seen:?}");
     let late = start.elapsed().saturating_sub(allowed);
     assert!(late < Duration::from_millis(50), "the run went on for {late:?} after its time was up");

@@ -16,7 +16,7 @@ fn packed_by_zstd(options: &[&str], content: &[u8]) -> Vec<u8> {
 /// What a run with this much time brings.
 fn run(verifier: &mut Verifier, files: &[File], newest: usize, time: Duration) -> Vec<Finding> {
     let (_halt, halted) = halt();
-    let verified = verifier.verify(files, Want { newest, ..WANT }, Instant::now() + time, &halted).unwrap();
+    let verified = verifier.verify(files, VerificationRequest { newest, ..REQUEST }, Instant::now() + time, &halted).unwrap();
     verified.into_iter().map(|verified| verified.finding).collect()
 }
 
@@ -36,7 +36,7 @@ fn windows_above_8_mib_are_read_one_file_at_a_time() {
     let beyond = write("beyond.zst", &packed_by_zstd(&["--long=28", "-1"], &noise(1_000)));
     let turns = Turns::default();
     let verifier = || Verifier::new(turns.clone());
-    let mut holder = turns.join();
+    let mut holder = turns.join_queue();
     assert!(holder.has_come());
     let (mut a, mut b, mut c) = (verifier(), verifier(), verifier());
     assert_eq!(run(&mut verifier(), &[usual], 1, LONG), [sound(&["zstd"])], "the window of level 19 needs no turn");
@@ -54,7 +54,7 @@ fn windows_above_8_mib_are_read_one_file_at_a_time() {
     assert_eq!(run(&mut a, &[second], 1, LONG), [sound(&["zstd"])], "a small window, then a large one");
     assert!(is_damaged(&run(&mut b, &[cut], 1, LONG)[0], "cut short"));
     assert!(matches!(&run(&mut c, &[beyond], 1, LONG)[0], Finding::Unverifiable(why) if why.contains("128MiB")));
-    assert!(turns.join().has_come(), "every turn was given back");
+    assert!(turns.join_queue().has_come(), "every turn was given back");
 }
 
 #[test]
@@ -64,11 +64,11 @@ fn a_turn_is_kept_from_run_to_run_until_it_is_over_and_ends_with_its_file() {
     fs::write(&path, packed_by_zstd(&["--long=27", "-1"], &vec![0; 64 << 20])).unwrap();
     let bomb = [file(&path)];
     for (length, keeps) in [(LONG, true), (Duration::ZERO, false)] {
-        let turns = Turns::of(length);
+        let turns = Turns::with_first_turn(length);
         let mut verifier = Verifier::new(turns.clone());
         let brief = Duration::from_millis(5);
         assert!(matches!(run(&mut verifier, &bomb, 1, brief)[..], [Finding::Reading(_)]));
-        let mut other = turns.join();
+        let mut other = turns.join_queue();
         assert!(!other.has_come(), "nobody waited, so that the reading goes on with its turn");
         let expected = if keeps { Finding::Reading(0) } else { Finding::Waiting };
         let seen = run(&mut verifier, &bomb, 1, brief).remove(0);
@@ -90,7 +90,7 @@ fn the_newest_of_the_files_with_large_windows_has_the_turn() {
         file(&path)
     });
     let turns = Turns::default();
-    let mut holder = turns.join();
+    let mut holder = turns.join_queue();
     assert!(holder.has_come());
     let mut verifier = Verifier::new(turns.clone());
     assert_eq!(run(&mut verifier, &files[1..], 2, LONG), [Finding::Waiting]);

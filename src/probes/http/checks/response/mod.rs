@@ -20,7 +20,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::http::{HttpFacts, HttpResponse, Want},
+    probes::http::{HttpFacts, HttpResponse, HttpFactRequest},
 };
 
 /// Expectations on the response.
@@ -68,8 +68,8 @@ impl Check<HttpFacts> for Response {
         }
     }
 
-    fn wants(&self) -> Vec<Want> {
-        if self.expect.iter().any(Expectation::looks_into_the_body) { vec![Want::Body] } else { Vec::new() }
+    fn requested_facts(&self) -> Vec<HttpFactRequest> {
+        if self.expect.iter().any(Expectation::looks_into_the_body) { vec![HttpFactRequest::Body] } else { Vec::new() }
     }
 }
 

@@ -169,9 +169,9 @@ fn what_expects_nothing_or_the_impossible_is_refused() {
 
 #[test]
 fn the_body_is_only_wanted_by_those_that_look_into_it() {
-    let wants = |expect: Value| from_value::<Response>(json!({"expect": expect})).unwrap().wants();
-    assert_eq!(wants(json!([{"status": 200}, {"header": "a", "exists": true}])), []);
-    assert_eq!(wants(json!([{"status": 200}, {"json": "$.a", "exists": true}])), [Want::Body]);
+    let requests = |expect: Value| from_value::<Response>(json!({"expect": expect})).unwrap().requested_facts();
+    assert_eq!(requests(json!([{"status": 200}, {"header": "a", "exists": true}])), []);
+    assert_eq!(requests(json!([{"status": 200}, {"json": "$.a", "exists": true}])), [HttpFactRequest::Body]);
 }
 
 #[test]

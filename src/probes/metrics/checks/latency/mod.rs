@@ -94,7 +94,7 @@ impl CheckKind<Page> for Latency {
             let message = "a histogram doesn't know its slowest observation, only its bucket: limit `p999` instead";
             return Err(Invalid::at("max", message));
         }
-        histogram.buckets().map_err(|message| Invalid::at("histogram", message))?;
+        histogram.for_buckets().map_err(|message| Invalid::at("histogram", message))?;
         window::validate(self.window, 2, timing)
     }
 }
@@ -110,12 +110,12 @@ impl Check<Page> for Latency {
             Err(verdict) => return verdict,
         };
         // Settings without a name for the histogram are refused.
-        let Ok(selector) = histogram.buckets() else { return no_data::missing(histogram) };
-        let there = self.buckets.scrape(seen, self.window, selector.of(&page.series));
+        let Ok(selector) = histogram.for_buckets() else { return no_data::no_matching_series(histogram) };
+        let there = self.buckets.scrape(seen, self.window, selector.matching_series(&page.series));
         if let Some(verdict) = self.buckets.gains.exceeded(self.window) {
             return verdict;
         }
-        let mut bounds = selector.of(&page.series).map(|series| series.label("le").parse::<f64>());
+        let mut bounds = selector.matching_series(&page.series).map(|series| series.label("le").parse::<f64>());
         if bounds.any(|bound| bound.is_ok_and(f64::is_nan)) {
             return no_data::not_finite(&format!("a bound (`le`) of `{histogram}`"));
         }
@@ -135,11 +135,11 @@ impl Check<Page> for Latency {
         self.verdict(&limits, &gained)
     }
 
-    fn wants(&self) -> Vec<Selector> {
-        self.histogram.iter().filter_map(|histogram| histogram.buckets().ok()).collect()
+    fn requested_facts(&self) -> Vec<Selector> {
+        self.histogram.iter().filter_map(|histogram| histogram.for_buckets().ok()).collect()
     }
 
-    fn constants(&self) -> Vec<Sample> {
+    fn constant_samples(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the buckets.
         let window = self.histogram.is_none().then(|| window::window_sample(self.window));
         self.quantiles().limits().into_iter().chain(window).collect()
@@ -191,7 +191,7 @@ impl Latency {
         if let Some((measure, _)) = unclear
             && !matches!(verdict.outcome, Outcome::Fail(_))
         {
-            let (name, last) = (&measure.name, Unit::Seconds.show(measure.value));
+            let (name, last) = (&measure.name, Unit::Seconds.format_value(measure.value));
             verdict.summary = format!("{name} is beyond {last}, the last bucket of the histogram, and so is its limit");
             verdict.outcome = Outcome::Unknown(Reason::Limit);
         } else {
@@ -227,8 +227,8 @@ impl Buckets {
         let Self { bounds, gains } = self;
         let mut gained = HashMap::new();
         let mut there = false;
-        gains.begin(seen.at, window);
-        gains.of(0, buckets, |series, gain| {
+        gains.begin_scrape(seen.at, window);
+        gains.add_series(0, buckets, |series, gain| {
             let Some(bound) = series.label("le").parse().ok().filter(|bound: &f64| !bound.is_nan()) else { return };
             there = true;
             let place = bounds.iter().position(|known| *known == bound).unwrap_or_else(|| {
@@ -243,9 +243,9 @@ impl Buckets {
             }
         });
         gained.retain(|_, gain| *gain != 0.0);
-        gains.end(window, gained.into_iter().collect());
-        if gains.kept().is_some_and(|kept| kept.map(Vec::len).sum::<usize>() > MAX_GAINS) {
-            gains.give_up();
+        gains.end_scrape(window, gained.into_iter().collect());
+        if gains.scrape_results().is_some_and(|kept| kept.map(Vec::len).sum::<usize>() > MAX_GAINS) {
+            gains.discard();
         }
         there
     }
@@ -253,7 +253,7 @@ impl Buckets {
     /// What every bucket has gained over the window; None until there are two scrapes.
     fn counts(&self) -> Option<Vec<(f64, f64)>> {
         let mut counts: Vec<_> = self.bounds.iter().map(|bound| (*bound, 0.0)).collect();
-        for (place, gain) in self.gains.kept()?.flatten() {
+        for (place, gain) in self.gains.scrape_results()?.flatten() {
             if let Some((_, count)) = counts.get_mut(usize::from(*place)) {
                 *count += gain;
             }

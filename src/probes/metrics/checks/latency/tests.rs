@@ -116,7 +116,7 @@ fn without_a_histogram_the_scrapes_are_judged() {
     after.restore(&bare.save().unwrap());
     assert_ne!(after.judge(&scrape(20, "")).outcome, Outcome::Pending);
     let sees =
-        |check: &Latency| check.constants().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW);
+        |check: &Latency| check.constant_samples().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW);
     assert!(sees(&bare) && !sees(&check(json!({}))), "only scrapes go on seeing an outage");
 }
 

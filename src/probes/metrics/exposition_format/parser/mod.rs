@@ -1,7 +1,7 @@
-//! From the bytes of a page to the series that were asked for: streaming, bounded, and strict about the whole page.
+//! Streaming parser of a page. It validates all lines and keeps the requested series, within bounds.
 //!
-//! A line that nobody asked for is still checked, for half a page is no page; but only what is asked for is copied.
-//! Nothing of a page is repeated in an error: a wrong page may hold anything.
+//! Lines without a requested series are validated, too, because a page with an error may be incomplete. Errors never quote
+//! the page, because an invalid page may contain anything.
 
 use std::collections::HashSet;
 
@@ -15,38 +15,39 @@ use super::{
 };
 use crate::model::{failure::Failure, units::Size, words::Reason};
 
-/// How much of a page is read.
+/// Limits on a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of a page, decompressed.
+pub struct ParserLimits {
+    /// Maximum size in bytes after decompression.
     pub bytes: u64,
-    /// Samples on a page.
+    /// Maximum number of samples.
     pub samples: u64,
 }
 
-/// Longer than any line of a page that is one.
+/// Maximum length of a line.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
-/// Memory for the series of one page: `body_limit` and `sample_limit` may be raised, and a selector may take all of them.
+/// Maximum memory for the series of one page. `body_limit` and `sample_limit` may be raised, and a selector may match all
+/// series.
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
-/// The series that the checks of a probe ask for.
+/// Selectors of the checks of a probe.
 #[derive(Debug, Default)]
 pub struct Wanted {
     selectors: Vec<Selector>,
-    /// Sorted.
+    /// Metric names of the selectors, sorted.
     names: Vec<Box<str>>,
-    /// Some selector fixes no name.
+    /// Whether a selector does not fix the name.
     any_name: bool,
 }
 
-/// Reads one page, piece by piece.
+/// Parser of one page.
 #[derive(Debug)]
 pub struct Parser<'w> {
     wanted: &'w Wanted,
-    limits: Limits,
+    limits: ParserLimits,
     page: Page,
-    /// The beginning of a line whose end has not come yet.
+    /// Beginning of an incomplete line.
     begun: Vec<u8>,
     seen: HashSet<Box<str>>,
     kept_bytes: usize,
@@ -74,14 +75,14 @@ impl Wanted {
 }
 
 impl<'w> Parser<'w> {
-    /// For a page of a format.
+    /// Creates a parser for a format.
     #[must_use]
-    pub fn new(wanted: &'w Wanted, limits: Limits, format: Format) -> Self {
+    pub fn new(wanted: &'w Wanted, limits: ParserLimits, format: Format) -> Self {
         let page = Page { format, ..Page::default() };
         Self { wanted, limits, page, begun: Vec::new(), seen: HashSet::new(), kept_bytes: 0, ended: false }
     }
 
-    /// Takes the next piece, however it is cut.
+    /// Parses the next piece. Pieces may end anywhere in a line.
     ///
     /// # Errors
     /// `parse` with line and column, or `too_large`.
@@ -96,11 +97,11 @@ impl<'w> Parser<'w> {
         let mut rest = piece;
         while let Some((line, after)) = memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end)) {
             if self.begun.is_empty() {
-                self.line(line)?;
+                self.parse_line(line)?;
             } else {
                 let mut whole = std::mem::take(&mut self.begun);
                 whole.extend_from_slice(line);
-                self.line(&whole)?;
+                self.parse_line(&whole)?;
             }
             rest = after.get(1..).unwrap_or_default();
         }
@@ -108,20 +109,20 @@ impl<'w> Parser<'w> {
         if self.begun.len() > MAX_LINE_BYTES {
             self.page.lines += 1;
             return Err(
-                self.wrong(&self.begun, &ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" })
+                self.line_failure(&self.begun, &ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" })
             );
         }
         Ok(())
     }
 
-    /// The page, after its last piece.
+    /// Ends the page after its last piece.
     ///
     /// # Errors
     /// As [`Parser::feed`].
     pub fn finish(mut self) -> Result<Page, Failure> {
         if !self.begun.is_empty() {
             let last = std::mem::take(&mut self.begun);
-            self.line(&last)?;
+            self.parse_line(&last)?;
         }
         if self.page.format == Format::OpenMetrics && !self.ended {
             let message = "the page breaks off: OpenMetrics ends with a line `# EOF`";
@@ -130,34 +131,35 @@ impl<'w> Parser<'w> {
         Ok(self.page)
     }
 
-    fn line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn parse_line(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.page.lines += 1;
         let mistake = match std::str::from_utf8(bytes) {
             Ok(_) if bytes.len() > MAX_LINE_BYTES => {
                 ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" }
             }
             Ok(_) if self.ended => ParseError { at: 0, what: "nothing may follow the line `# EOF`" },
-            Ok(line) => match self.checked(line) {
+            Ok(line) => match self.validate_line(line) {
                 Ok(None) => return Ok(()),
                 Ok(Some(failure)) => return Err(failure),
                 Err(mistake) => mistake,
             },
             Err(error) => ParseError { at: error.valid_up_to(), what: "this is not UTF-8" },
         };
-        Err(self.wrong(bytes, &mistake))
+        Err(self.line_failure(bytes, &mistake))
     }
 
-    /// A failure that is not the line's goes into the `Ok`.
-    fn checked(&mut self, line: &str) -> Result<Option<Failure>, ParseError> {
+    /// Validates a line and keeps its sample if requested. The `Ok` value contains a failure that has no position in the
+    /// line.
+    fn validate_line(&mut self, line: &str) -> Result<Option<Failure>, ParseError> {
         let text = self.page.format == Format::Text;
         let trimmed = if text { line.trim_start_matches([' ', '\t']) } else { line };
         if trimmed.starts_with('#') {
-            return self.comment(trimmed).map(|()| None);
+            return self.validate_comment(trimmed).map(|()| None);
         }
         if text && trimmed.is_empty() {
             return Ok(None);
         }
-        let sample = sample_line::sample(line, self.page.format, |_, _| {})?;
+        let sample = sample_line::parse_sample(line, self.page.format, |_, _| {})?;
         self.page.samples += 1;
         if self.page.samples > self.limits.samples {
             let most = self.limits.samples;
@@ -166,7 +168,7 @@ impl<'w> Parser<'w> {
             ))));
         }
         if self.wanted.may_have(&sample.name) {
-            self.keep(line)?;
+            self.keep_sample(line)?;
         }
         if self.kept_bytes > MAX_KEPT_BYTES {
             let most = Size(MAX_KEPT_BYTES as u64);
@@ -177,7 +179,7 @@ impl<'w> Parser<'w> {
         Ok(None)
     }
 
-    fn comment(&mut self, line: &str) -> Result<(), ParseError> {
+    fn validate_comment(&mut self, line: &str) -> Result<(), ParseError> {
         if self.page.format == Format::Text {
             return Ok(());
         }
@@ -191,9 +193,9 @@ impl<'w> Parser<'w> {
         Err(ParseError { at: 0, what: "OpenMetrics knows no comments but HELP, TYPE, UNIT and EOF" })
     }
 
-    fn keep(&mut self, line: &str) -> Result<(), ParseError> {
+    fn keep_sample(&mut self, line: &str) -> Result<(), ParseError> {
         let mut labels = Vec::new();
-        let sample = sample_line::sample(line, self.page.format, |label, value| {
+        let sample = sample_line::parse_sample(line, self.page.format, |label, value| {
             labels.push((sample_line::unescape(label).into(), sample_line::unescape(value).into()));
         })?;
         let series = Series::new(&sample.name, labels, sample.value);
@@ -209,9 +211,9 @@ impl<'w> Parser<'w> {
         Ok(())
     }
 
-    fn wrong(&self, line: &[u8], mistake: &ParseError) -> Failure {
+    fn line_failure(&self, line: &[u8], mistake: &ParseError) -> Failure {
         let number = self.page.lines;
-        // No sample yet: so this is hardly a page with one mistake.
+        // Without a previous sample, this is probably no metrics page at all.
         let hint = match line.trim_ascii_start().first() {
             _ if self.page.samples > 0 => "",
             Some(b'<') => "; this looks like an HTML page: is the path right, or is there a login in front of it?",

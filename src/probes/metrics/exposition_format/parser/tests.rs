@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { bytes: 1 << 20, samples: 1_000 };
+const LIMITS: ParserLimits = ParserLimits { bytes: 1 << 20, samples: 1_000 };
 
 fn wanted(selectors: &[&str]) -> Wanted {
     Wanted::from(selectors.iter().map(|text| text.parse().unwrap()).collect::<Vec<Selector>>())
@@ -165,7 +165,7 @@ proptest! {
 
 #[test]
 fn a_page_takes_a_bounded_amount_of_memory_whatever_the_limits_are() {
-    let limits = Limits { bytes: u64::MAX, samples: u64::MAX };
+    let limits = ParserLimits { bytes: u64::MAX, samples: u64::MAX };
     let mut parser = Parser::new(&EVERYTHING, limits, Format::Text);
     let long = "x".repeat(60_000);
     let (mut lines, mut failure) = (0_usize, None);

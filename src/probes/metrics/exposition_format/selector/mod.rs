@@ -1,7 +1,7 @@
-//! Which series a check is about: Prometheus' instant selectors, without offsets, ranges and functions.
+//! Series selectors: instant vector selectors of Prometheus without offsets.
 //!
-//! `name`, `name{a="b",c!="d",e=~"x|y",f!~"z"}`, `{"a.name.with.dots"}`, `{__name__=~"a_.+"}`. As in Prometheus a
-//! regular expression must match the whole value, and a label that a series doesn't have counts as empty
+//! `name`, `name{a="b",c!="d",e=~"x|y",f!~"z"}`, `{"a.name.with.dots"}`, `{__name__=~"a_.+"}`. As in Prometheus, a regular
+//! expression must match the whole value, and an absent label is equal to an empty one
 //! (<https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>).
 
 mod parse;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::series::Series;
 
-/// A choice of series.
+/// Series selector.
 #[derive(Debug, Clone)]
 pub struct Selector {
     text: Box<str>,
@@ -22,7 +22,7 @@ pub struct Selector {
     matchers: Vec<Matcher>,
 }
 
-/// What one label must be.
+/// Condition on one label.
 #[derive(Debug, Clone)]
 struct Matcher {
     label: Box<str>,
@@ -49,35 +49,35 @@ impl Test {
 }
 
 impl Selector {
-    /// The metric name, where the selector fixes it.
+    /// Metric name, if the selector fixes it.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Whether a series is chosen; `label` gives the value of a label, empty where there is none.
+    /// Whether the selector matches a series. `label` returns the value of a label, or an empty text for an absent label.
     pub fn matches<'a>(&self, name: &'a str, label: impl Fn(&str) -> &'a str) -> bool {
         let value = |wanted: &str| if wanted == NAME { name } else { label(wanted) };
         self.name.as_deref().is_none_or(|wanted| wanted == name)
             && self.matchers.iter().all(|matcher| matcher.test.holds(value(&matcher.label)))
     }
 
-    /// The series that are chosen among those of a page.
-    pub fn of<'a>(&'a self, page: &'a [Series]) -> impl Iterator<Item = &'a Series> {
+    /// Matching series of a page.
+    pub fn matching_series<'a>(&'a self, page: &'a [Series]) -> impl Iterator<Item = &'a Series> {
         page.iter().filter(|series| self.matches(&series.name, |label| series.label(label)))
     }
 
-    /// Whether the selector itself says what the value of a label is, as `{state="used"}` does.
+    /// Whether the selector fixes the value of a label, as `{state="used"}` does.
     #[must_use]
     pub fn fixes_label(&self, label: &str) -> bool {
         self.matchers.iter().any(|matcher| *matcher.label == *label && matches!(matcher.test, Test::Is(_)))
     }
 
-    /// The same choice among the buckets of a histogram of that name.
+    /// Converts the selector of a histogram to a selector of its buckets.
     ///
     /// # Errors
-    /// There is no name to add `_bucket` to.
-    pub fn buckets(&self) -> Result<Self, String> {
+    /// The selector has no name for the suffix `_bucket`.
+    pub fn for_buckets(&self) -> Result<Self, String> {
         let name = self.name.as_deref().ok_or_else(|| {
             format!("`{self}` names no histogram: write its name first, as in `http_request_duration_seconds{{..}}`")
         })?;
@@ -86,7 +86,7 @@ impl Selector {
     }
 }
 
-/// The label that holds the name of a metric.
+/// Label that contains the metric name.
 const NAME: &str = "__name__";
 
 impl FromStr for Selector {

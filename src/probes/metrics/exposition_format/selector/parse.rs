@@ -1,4 +1,4 @@
-//! From text to a selector; every mistake is named with the character at which it is.
+//! Parser of selectors. Errors contain the position of the character.
 
 use std::{iter::Peekable, str::CharIndices};
 
@@ -6,9 +6,9 @@ use regex::{Regex, RegexBuilder};
 
 use super::{Matcher, NAME, Selector, Test};
 
-/// Longer than any selector that a person writes.
+/// Maximum length of a selector in bytes.
 const MAX_SELECTOR_BYTES: usize = 4 << 10;
-/// Memory of one compiled regular expression, in bytes.
+/// Maximum memory of a compiled regular expression in bytes.
 const MAX_REGEX_BYTES: usize = 1 << 20;
 
 pub(crate) fn selector(text: &str) -> Result<Selector, String> {
@@ -20,7 +20,7 @@ pub(crate) fn selector(text: &str) -> Result<Selector, String> {
         let at = text.get(..at).unwrap_or(text).chars().count() + 1;
         format!("`{text}` is not a series selector: at character {at}: {what}")
     })?;
-    // As in Prometheus: an empty choice would be the whole page by mistake.
+    // As in Prometheus, a selector that matches the empty label set is rejected: it would select the whole page.
     if name.is_none() && matchers.iter().all(|matcher| matcher.test.holds("")) {
         return Err(format!("`{text}` would select every series: name a metric, or a label that must not be empty"));
     }
@@ -32,11 +32,11 @@ struct Scan<'a> {
     rest: Peekable<CharIndices<'a>>,
 }
 
-/// Where and what.
-type ParseError = (usize, String);
+/// Position and message of an error.
+type SelectorError = (usize, String);
 
 impl Scan<'_> {
-    fn selector(&mut self) -> Result<(Option<Box<str>>, Vec<Matcher>), ParseError> {
+    fn selector(&mut self) -> Result<(Option<Box<str>>, Vec<Matcher>), SelectorError> {
         let mut name = self.word(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
         let mut matchers = Vec::new();
         if self.takes('{') {
@@ -62,7 +62,7 @@ impl Scan<'_> {
         }
     }
 
-    fn matcher(&mut self, may_be_name: bool) -> Result<Item, ParseError> {
+    fn matcher(&mut self, may_be_name: bool) -> Result<Item, SelectorError> {
         let label = match self.peek() {
             Some('"' | '\'' | '`') => {
                 let quoted = self.string()?;
@@ -92,13 +92,13 @@ impl Scan<'_> {
         let test = match (regex, negated) {
             (false, false) => Test::Is(value),
             (false, true) => Test::IsNot(value),
-            (true, false) => Test::Matches(whole(&value).map_err(|what| (at, what))?),
-            (true, true) => Test::MatchesNot(whole(&value).map_err(|what| (at, what))?),
+            (true, false) => Test::Matches(compile_anchored(&value).map_err(|what| (at, what))?),
+            (true, true) => Test::MatchesNot(compile_anchored(&value).map_err(|what| (at, what))?),
         };
         Ok(Item::Matcher(Matcher { label, test }))
     }
 
-    fn string(&mut self) -> Result<Box<str>, ParseError> {
+    fn string(&mut self) -> Result<Box<str>, SelectorError> {
         let start = self.position();
         let Some(quote @ ('"' | '\'' | '`')) = self.peek() else {
             return Err((start, "expected a value in quotes".to_owned()));
@@ -155,7 +155,7 @@ impl Scan<'_> {
         self.rest.peek().map_or(self.text.len(), |(at, _)| *at)
     }
 
-    fn wrong<T>(&mut self, what: &str) -> Result<T, ParseError> {
+    fn wrong<T>(&mut self, what: &str) -> Result<T, SelectorError> {
         Err((self.position(), what.to_owned()))
     }
 }
@@ -165,8 +165,8 @@ enum Item {
     Matcher(Matcher),
 }
 
-/// A regular expression that must match all of a value.
-fn whole(pattern: &str) -> Result<Regex, String> {
+/// Compiles a regular expression that must match a whole value.
+fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(MAX_REGEX_BYTES).build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "this regular expression is too large".to_owned(),
         error => {
@@ -251,9 +251,9 @@ mod tests {
     #[test]
     fn a_histogram_is_known_by_its_name_and_by_that_of_its_buckets() {
         for text in ["x_seconds", "x_seconds_bucket"] {
-            assert_eq!(selector(text).unwrap().buckets().unwrap().name(), Some("x_seconds_bucket"));
+            assert_eq!(selector(text).unwrap().for_buckets().unwrap().name(), Some("x_seconds_bucket"));
         }
-        assert!(selector("{a=\"b\"}").unwrap().buckets().is_err());
+        assert!(selector("{a=\"b\"}").unwrap().for_buckets().is_err());
     }
 
     proptest! {

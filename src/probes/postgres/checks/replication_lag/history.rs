@@ -1,4 +1,4 @@
-//! Past positions of a primary: bounds on the lag of a standby, proved by observation.
+//! Past positions of a primary, which bound the lag of a standby.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -73,7 +73,7 @@ impl Check<PostgresFacts> for ReplicationLag {
         })
     }
 
-    fn wants(&self) -> Vec<SectionEntry> {
+    fn requested_facts(&self) -> Vec<SectionEntry> {
         vec![Replication::ENTRY]
     }
 
@@ -116,7 +116,7 @@ impl ReplicationLag {
                 _ => self.history.lag(standby.replayed, standby.replay_lag, at),
             };
             let bytes = position.saturating_sub(standby.replayed).max(0) as f64;
-            measures.extend(self.measures(lag, Some(bytes)).map(|measure| measure.of(&*standby.name)));
+            measures.extend(self.measures(lag, Some(bytes)).map(|measure| measure.with_subject(&*standby.name)));
         }
         self.history.forget(standbys.iter().map(|standby| standby.replayed).min().unwrap_or(position));
         if measures.is_empty() {
@@ -125,7 +125,7 @@ impl ReplicationLag {
                 "the standbys are behind since an unknown time; the next run knows more",
             );
         }
-        Verdict::of(measures)
+        Verdict::from_measures(measures)
     }
 
     fn judge_standby(&mut self, standby: &Standby, announced: Option<i64>, at: Timestamp) -> Verdict {
@@ -146,15 +146,15 @@ impl ReplicationLag {
             None => Some("the WAL receiver is not running".to_owned()),
             Some(_) if live.is_some() => None,
             Some(Receiver { status, message_age: Some(age), .. }) if status == "streaming" => {
-                Some(format!("the WAL receiver has received nothing for {}", Unit::Seconds.show(age.round())))
+                Some(format!("the WAL receiver has received nothing for {}", Unit::Seconds.format_value(age.round())))
             }
-            Some(receiver) => Some(format!("the WAL receiver is in state `{}`", text::name(&*receiver.status))),
+            Some(receiver) => Some(format!("the WAL receiver is in state `{}`", text::bounded_name(&*receiver.status))),
         };
         let measures: Vec<_> = self.measures(lag, bytes).collect();
         let mut verdict = if measures.is_empty() {
             Verdict::new(Outcome::Unknown(Reason::Empty), "the lag can't be measured")
         } else {
-            Verdict::of(measures)
+            Verdict::from_measures(measures)
         };
         let paused = standby.is_paused.then(|| "replay is paused".to_owned());
         for note in link.into_iter().chain(paused) {

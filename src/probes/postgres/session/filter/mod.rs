@@ -1,13 +1,12 @@
-//! Screens the messages of a server before the driver sees them.
+//! Filters the messages of a server before the driver reads them.
 //!
-//! The driver trusts its server. It asks for the description of every type that it doesn't know, and the answer may
-//! name further unknown types, so that a server chooses how deep futures nest. It keeps every parameter that a server
-//! reports, for as long as the connection lasts, and it computes whatever number of SCRAM iterations a login asks for.
+//! The driver trusts its server. It looks up every unknown type, and the result may contain further unknown types, so that
+//! a server controls the nesting of futures. It stores every parameter that a server reports until the connection ends, and
+//! it computes any number of SCRAM iterations that a server requests.
 //!
-//! This filter refuses descriptions with a type that the driver would look up, bounds the messages of a run and their
-//! announced lengths, reads the number of iterations, and leaves out asynchronous messages, for which nothing here has
-//! a use. It knows no statements: any number of them may be pipelined on one connection, as long as their SQL casts
-//! every column to a built-in type.
+//! This filter rejects descriptions with a type that the driver would look up, bounds the messages of a run and their
+//! announced lengths, reads the number of iterations, and drops asynchronous messages. It is independent of the statements:
+//! any number of them may be pipelined, as long as their SQL casts every column to a built-in type.
 
 use bytes::BytesMut;
 use tokio_postgres::types::Type;
@@ -15,17 +14,17 @@ use tokio_postgres::types::Type;
 use super::allowance::ByteBudget;
 use crate::model::{failure::Failure, words::Reason};
 
-/// Most iterations of SCRAM that the driver computes (`MAX_ITERATION_COUNT` of the crate `postgres-protocol`). It
-/// refuses more, in words that name neither number.
+/// Maximum number of SCRAM iterations of the driver (`MAX_ITERATION_COUNT` of the crate `postgres-protocol`). Its own error
+/// names neither the requested nor the maximum number.
 pub(super) const MAX_ITERATIONS: u32 = 100_000;
 
-/// Largest authentication message; a real one takes some hundred bytes.
+/// Maximum size of an authentication message; a real one has some hundred bytes.
 const MAX_AUTHENTICATION: usize = 16 << 10;
 
-/// A tag and a length, which counts itself but not the tag.
+/// Size of a header: a tag and a length, which includes itself but not the tag.
 const HEADER: usize = 5;
 
-/// Where in the stream of messages the next byte belongs.
+/// State of the filter: the part of a message that the next byte belongs to.
 #[derive(Debug)]
 pub(super) struct Filter {
     position: Position,
@@ -42,7 +41,7 @@ enum Position {
 enum Action {
     Pass,
     Drop,
-    /// Passed on too, but looked at once it is complete. The driver acts on complete messages only.
+    /// Passes the message on and inspects it once it is complete. The driver acts on complete messages only.
     Inspect(u8, Vec<u8>),
 }
 
@@ -53,12 +52,12 @@ impl Default for Filter {
 }
 
 impl Filter {
-    /// Appends to `out` what the driver may see of these bytes; returns the number of SCRAM iterations if a server
-    /// asked for a proof.
+    /// Appends the bytes that pass the filter to `out`. Returns the number of SCRAM iterations if the bytes contain a
+    /// challenge.
     ///
     /// # Errors
-    /// `protocol`, `auth` or `too_large`: nothing of these bytes may reach the driver.
-    pub(super) fn screen(
+    /// `protocol`, `auth` or `too_large`: none of these bytes may reach the driver.
+    pub(super) fn filter_bytes(
         &mut self,
         mut bytes: &[u8],
         allowance: &ByteBudget,
@@ -72,7 +71,7 @@ impl Filter {
                     header.extend_from_slice(part);
                     bytes = rest;
                     let &[tag, a, b, c, d] = header.as_slice() else { return Ok(iterations) };
-                    let (action, left) = self.begin(tag, u32::from_be_bytes([a, b, c, d]), allowance)?;
+                    let (action, left) = self.begin_message(tag, u32::from_be_bytes([a, b, c, d]), allowance)?;
                     if !matches!(action, Action::Drop) {
                         out.extend_from_slice(&[tag, a, b, c, d]);
                     }
@@ -80,7 +79,7 @@ impl Filter {
                 }
                 Position::Payload { action, left } => {
                     let (part, rest) = bytes.split_at(bytes.len().min(*left));
-                    allowance.spend(part.len())?;
+                    allowance.count_bytes(part.len())?;
                     *left -= part.len();
                     bytes = rest;
                     match action {
@@ -93,23 +92,23 @@ impl Filter {
                     }
                 }
             }
-            iterations = self.end()?.or(iterations);
+            iterations = self.end_message()?.or(iterations);
         }
         Ok(iterations)
     }
 
     /// Decides on a message by its header.
-    fn begin(&mut self, tag: u8, length: u32, allowance: &ByteBudget) -> Result<(Action, usize), Failure> {
+    fn begin_message(&mut self, tag: u8, length: u32, allowance: &ByteBudget) -> Result<(Action, usize), Failure> {
         const LENGTH: u32 = 4;
-        // Until the login ends only these are spoken: authentication, errors and notices, the version of the protocol,
-        // parameters, the key for cancelling, and the end.
+        // Until the login ends, only these messages are valid: authentication, errors and notices, the version of the
+        // protocol, parameters, the key for cancelling, and ReadyForQuery.
         if !self.logged_in && !b"RENAvSKZ".contains(&tag) {
             return Err(protocol("the answer is not PostgreSQL's; is the port right?"));
         }
         let Some(payload) = length.checked_sub(LENGTH).and_then(|payload| usize::try_from(payload).ok()) else {
             return Err(protocol(format!("the server announces a message of {length} bytes, less than its header")));
         };
-        allowance.message(HEADER, payload)?;
+        allowance.count_message(HEADER, payload)?;
         let action = match tag {
             b'R' if self.logged_in => {
                 return Err(protocol("the server asks for authentication after the login"));
@@ -129,13 +128,13 @@ impl Filter {
         Ok((action, payload))
     }
 
-    /// Looks at a message that is complete; some are with their header.
-    fn end(&mut self) -> Result<Option<u32>, Failure> {
+    /// Inspects a complete message.
+    fn end_message(&mut self) -> Result<Option<u32>, Failure> {
         let Position::Payload { action, left: 0 } = &self.position else { return Ok(None) };
         let iterations = match action {
-            Action::Inspect(b'R', payload) => iterations(payload)?,
+            Action::Inspect(b'R', payload) => scram_iterations(payload)?,
             Action::Inspect(tag, payload) => {
-                let described = if *tag == b'T' { columns(payload) } else { parameters(payload) };
+                let described = if *tag == b'T' { column_types(payload) } else { parameter_types(payload) };
                 let types = described.ok_or_else(|| protocol("the server sends a description that can't be read"))?;
                 if let Some(unknown) = types.into_iter().find(|oid| Type::from_oid(*oid).is_none()) {
                     return Err(protocol(format!(
@@ -156,17 +155,17 @@ fn protocol(text: impl Into<String>) -> Failure {
     Failure::new(Reason::Protocol, text)
 }
 
-/// The iterations that AuthenticationSASLContinue asks for; `None` for other messages.
+/// Number of iterations of an AuthenticationSASLContinue message; `None` for other messages.
 ///
-/// The payload is a code and the server-first-message of RFC 5802: `r=NONCE,s=SALT,i=COUNT`.
-fn iterations(payload: &[u8]) -> Result<Option<u32>, Failure> {
+/// The payload is a code and the server-first-message of RFC 5802, `r=NONCE,s=SALT,i=COUNT`.
+fn scram_iterations(payload: &[u8]) -> Result<Option<u32>, Failure> {
     let Some((&[0, 0, 0, 11], first)) = payload.split_first_chunk() else { return Ok(None) };
     let count = first.rsplit(|byte| *byte == b',').next().and_then(|last| last.strip_prefix(b"i="));
     let digits = count.filter(|count| !count.is_empty() && count.iter().all(u8::is_ascii_digit));
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
     let digits =
         digits.ok_or_else(|| protocol("the server asks for a number of SCRAM iterations that can't be read"))?;
-    // Numbers beyond 64 bits are too large as well.
+    // Numbers beyond 64 bits are also too large.
     let count = digits.parse::<u64>().unwrap_or(u64::MAX);
     match u32::try_from(count) {
         Ok(count) if count <= MAX_ITERATIONS => Ok(Some(count)),
@@ -180,13 +179,13 @@ fn iterations(payload: &[u8]) -> Result<Option<u32>, Failure> {
     }
 }
 
-/// The types of a RowDescription; `None` if it is malformed.
-fn columns(payload: &[u8]) -> Option<Vec<u32>> {
+/// Types of a RowDescription; `None` for a malformed message.
+fn column_types(payload: &[u8]) -> Option<Vec<u32>> {
     let (count, mut rest) = payload.split_first_chunk()?;
     let mut types = Vec::new();
     for _ in 0..u16::from_be_bytes(*count) {
         let end = rest.iter().position(|byte| *byte == 0)?;
-        // Behind the name: table (4), column (2), type (4), size (2), modifier (4), format (2).
+        // The fields after the name: table (4), column (2), type (4), size (2), modifier (4), format (2).
         let (before, after) =
             rest.get(end + 1..)?.split_first_chunk::<6>().map(|(_, rest)| rest.split_first_chunk())??;
         types.push(u32::from_be_bytes(*before));
@@ -195,8 +194,8 @@ fn columns(payload: &[u8]) -> Option<Vec<u32>> {
     rest.is_empty().then_some(types)
 }
 
-/// The types of a ParameterDescription; `None` if it is malformed.
-fn parameters(payload: &[u8]) -> Option<Vec<u32>> {
+/// Types of a ParameterDescription; `None` for a malformed message.
+fn parameter_types(payload: &[u8]) -> Option<Vec<u32>> {
     let (count, rest) = payload.split_first_chunk()?;
     let (types, rest) = rest.as_chunks();
     let is_whole = rest.is_empty() && types.len() == usize::from(u16::from_be_bytes(*count));

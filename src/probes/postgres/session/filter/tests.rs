@@ -30,7 +30,7 @@ fn screen(mut filter: Filter, stream: &[u8], piece: usize) -> Result<(Vec<u8>, O
     let (mut out, mut iterations) = (BytesMut::new(), None);
     let allowance = ByteBudget::default();
     for part in stream.chunks(piece) {
-        iterations = filter.screen(part, &allowance, &mut out)?.or(iterations);
+        iterations = filter.filter_bytes(part, &allowance, &mut out)?.or(iterations);
     }
     Ok((out.to_vec(), iterations))
 }

@@ -34,7 +34,7 @@ impl Expectation {
                 let text = measure.to_string();
                 let finding = match measure.outcome() {
                     Outcome::Pass => None,
-                    outcome => Some(Finding { outcome, text: text.replacen(&*measure.label(), what, 1) }),
+                    outcome => Some(Finding { outcome, text: text.replacen(&*measure.display_name(), what, 1) }),
                 };
                 held.worsen(finding, Some(measure));
             }
@@ -48,7 +48,7 @@ impl Expectation {
         let pattern = self.matches.as_ref()?;
         let texts: Vec<_> = values.iter().map(|value| text_of(value)).collect();
         let length = texts.iter().map(|text| text.len()).sum();
-        let first = pattern.over(length).and_then(|mut search| {
+        let first = pattern.searcher(length).and_then(|mut search| {
             for (value, text) in values.iter().zip(&texts) {
                 if !search.is_match(text.as_bytes())? {
                     return Ok(Some(value));

@@ -113,7 +113,7 @@ const MAX_PATH_NESTING: usize = 8;
 /// With the path in the error: the crate says only where it breaks.
 fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<JsonPath>, D::Error> {
     let path = |text: String| {
-        let nesting = nesting(&text, &['"', '\'']);
+        let nesting = bracket_depth(&text, &['"', '\'']);
         if nesting > MAX_PATH_NESTING {
             let text = excerpt(&text, 60);
             return Err(de::Error::custom(format!(

@@ -1,10 +1,8 @@
-//! Bodies of responses on their way in: bounded in received and in decompressed bytes, and in the time that they may
-//! take from everything else.
+//! Decodes the bodies of responses. The received bytes, the decompressed bytes and the time without a yield are bounded.
 //!
-//! All probes share one thread. A body of which every byte arrives quickly is never waited for, so that
-//! nothing else would run until its end; and compressed input can be endless without any output (empty blocks, empty
-//! members) or produce a thousand times its size. So both sides count against a limit, and after a fixed amount of
-//! work the others get their turn.
+//! All probes share one thread. A body that arrives quickly never blocks its reader, so that no other task would run until
+//! its end. Compressed input can be endless without any output (empty blocks, empty members), or produce a thousand times
+//! its size. Therefore both sizes are limited, and the decoder yields after a fixed amount of work.
 
 use std::{
     io,
@@ -18,60 +16,61 @@ use crate::{
     model::{failure::Failure, units::Size, words::Reason},
 };
 
-/// Takes in the body of one response.
-pub(crate) struct Inflow {
+/// Decoder for the body of one response.
+pub(crate) struct BodyDecoder {
     kind: BodyKind,
     encoding: Encoding,
     limit: Size,
     received: u64,
     produced: u64,
-    /// Decompressed bytes of one step.
+    /// Output of the last step.
     output: Vec<u8>,
     pace: Pace,
 }
 
-/// How failures speak of a body.
+/// Words for failures of a body.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyKind {
-    /// What the body is, as in "the page is larger than 10MiB".
+    /// Name of the body, as in "the page is larger than 10MiB".
     pub(crate) name: &'static str,
-    /// The reason where it can't be decompressed.
+    /// Reason of a body that can't be decompressed.
     pub(crate) unreadable: Reason,
 }
 
-/// The encodings that can be undone.
+/// Supported encodings.
 enum Encoding {
     Identity,
     Gzip(Box<GzipDecoder>),
     Deflate(Option<Box<Inflate>>),
 }
 
-/// Undoes `deflate`, which is one of two formats: the first byte tells which.
+/// Decoder of `deflate`, which is one of two formats. The first byte determines the format.
 struct Inflate {
     stream: Decompress,
     ended: bool,
 }
 
-/// Measures the work since the others had their turn.
+/// Work since the last yield.
 #[derive(Debug, Default)]
 struct Pace {
     work: usize,
     since: Option<Instant>,
 }
 
-/// Work, in bytes in and out, after which the others get their turn.
+/// Work, in bytes of input and output, after which the decoder yields.
 const MAX_WORK: usize = 64 << 10;
-/// Time after which they get it in any case: a receiver may have more to do with a byte than to copy it.
+/// Time after which the decoder yields in any case, because a receiver may do more than copy the bytes.
 const MAX_TURN: Duration = Duration::from_millis(1);
-/// Bytes that a step takes in and may give out.
+/// Maximum input and output of a step in bytes.
 const MAX_STEP: usize = 8 << 10;
-/// Work of a step beside its bytes: the end of a gzip member, for one, resets 43 KiB of state.
+/// Work of a step in addition to its bytes. For example, the end of a gzip member resets 43 KiB of state.
 const STEP_WORK: usize = 1 << 10;
-/// Data that does not compress grows by less than a thousandth and the frames around it.
+/// Allowed growth by compression: a ratio and a constant. Incompressible data grows by less than a thousandth and by the
+/// frame around it.
 const MAX_GROWTH: (u64, u64) = (64, 64 << 10);
 
-impl Inflow {
-    /// For a body in a `Content-Encoding`; none if that is unknown.
+impl BodyDecoder {
+    /// Creates a decoder for a `Content-Encoding`; `None` for an unknown encoding.
     pub(crate) fn new(encoding: Option<&str>, limit: Size, kind: BodyKind) -> Option<Self> {
         let encoding = match encoding.map(str::trim).map(str::to_ascii_lowercase).as_deref() {
             None | Some("" | "identity") => Encoding::Identity,
@@ -82,21 +81,21 @@ impl Inflow {
         Some(Self { kind, encoding, limit, received: 0, produced: 0, output: Vec::new(), pace: Pace::default() })
     }
 
-    /// Bytes after decompression, so far.
-    pub(crate) fn produced(&self) -> u64 {
+    /// Number of decompressed bytes until now.
+    pub(crate) fn produced_bytes(&self) -> u64 {
         self.produced
     }
 
-    /// Takes in a piece and hands on what it decompresses to, part by part.
+    /// Decodes a piece and passes the output to `receive`, part by part.
     ///
     /// # Errors
     /// `too_large`, the reason of an unreadable body, or a failure of the receiver.
-    pub(crate) async fn take(
+    pub(crate) async fn decode(
         &mut self,
         piece: &[u8],
         mut receive: impl FnMut(&[u8]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        // Between two pieces the connection was waited for, at least for its own turn.
+        // The task yields between two pieces, because reading from the connection does.
         self.pace.since = Some(Instant::now());
         for mut rest in piece.chunks(MAX_STEP) {
             self.count_received(rest.len())?;
@@ -113,7 +112,7 @@ impl Inflow {
                 };
                 self.pace.spend(consumed + self.output.len() + STEP_WORK).await;
                 rest = rest.get(consumed..).unwrap_or_default();
-                // A full output may have more behind it.
+                // A full output may be incomplete.
                 if rest.is_empty() && self.output.len() < MAX_STEP {
                     break;
                 }
@@ -122,13 +121,13 @@ impl Inflow {
         Ok(())
     }
 
-    /// Ends the body.
+    /// Checks the end of the body.
     ///
     /// # Errors
-    /// The reason of an unreadable body: its compressed form breaks off.
+    /// The reason of an unreadable body: the compressed data is incomplete.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let ended = match &self.encoding {
-            // A response without a body (to HEAD, for one) names the encoding all the same.
+            // A response without a body, for example to HEAD, may name an encoding.
             Encoding::Identity | Encoding::Deflate(None) => Ok(()),
             Encoding::Gzip(members) if members.is_empty() => Ok(()),
             Encoding::Gzip(members) => members.finish(),
@@ -145,7 +144,7 @@ impl Inflow {
             Encoding::Identity => Ok(input.len()),
             Encoding::Gzip(members) => members.step(input, &mut self.output),
             Encoding::Deflate(inflate) => {
-                // By the standard it is the zlib format, which starts with the method 8; some servers send it raw.
+                // The standard requires the zlib format, which starts with the method 8; some servers send raw deflate.
                 let zlib = input.first().is_some_and(|first| first & 0x0f == 8);
                 let start = || Box::new(Inflate { stream: Decompress::new(zlib), ended: false });
                 inflate.get_or_insert_with(start).step(input, &mut self.output)
@@ -189,7 +188,7 @@ impl Inflow {
 impl Inflate {
     fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
         if self.ended {
-            // As browsers do, bytes after the end are ignored; they were counted as received.
+            // Bytes after the end are ignored, as in browsers. They were counted as received.
             return Ok(input.len());
         }
         let before = self.stream.total_in();

@@ -17,7 +17,7 @@ const BODY: BodyKind = BodyKind { name: "body", unreadable: Reason::Body };
 
 /// The size of a body, and how often the others had their turn while it came in.
 async fn take(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result<(u64, usize), Failure> {
-    let mut inflow = Inflow::new(Some(encoding), Size(limit), BODY).unwrap();
+    let mut decoder = BodyDecoder::new(Some(encoding), Size(limit), BODY).unwrap();
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&turns);
     let others = tokio::spawn(async move {
@@ -29,8 +29,8 @@ async fn take(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result
     let mut size = 0;
     let mut outcome = Ok(());
     for piece in packed.chunks(piece) {
-        outcome = inflow
-            .take(piece, |part| {
+        outcome = decoder
+            .decode(piece, |part| {
                 assert!(part.len() <= MAX_STEP);
                 size += part.len() as u64;
                 Ok(())
@@ -42,8 +42,8 @@ async fn take(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result
     }
     others.abort();
     outcome?;
-    inflow.finish()?;
-    assert_eq!(inflow.produced(), size);
+    decoder.finish()?;
+    assert_eq!(decoder.produced_bytes(), size);
     Ok((size, turns.load(Ordering::Relaxed)))
 }
 
@@ -119,9 +119,9 @@ async fn input_without_output_has_a_limit_of_its_own_and_lets_others_run() {
 #[tokio::test]
 async fn no_turn_is_long() {
     let input = empty_blocks(1 << 20);
-    let mut inflow = Inflow::new(Some("gzip"), Size(4 << 20), BODY).unwrap();
+    let mut decoder = BodyDecoder::new(Some("gzip"), Size(4 << 20), BODY).unwrap();
     let longest = Cell::new(Duration::ZERO);
-    let work = inflow.take(&input, |_| Ok(()));
+    let work = decoder.decode(&input, |_| Ok(()));
     let mut work = std::pin::pin!(work);
     let polled = std::future::poll_fn(|cx| {
         let start = Instant::now();
