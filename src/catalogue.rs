@@ -43,8 +43,8 @@ const PLANNED_KINDS: &[&str] = &[
     "checks",
 ];
 
-/// Check kinds to come on probe kinds of [`all`]. The same applies.
-const PLANNED_CHECKS: &[&str] = &["replication_lag", "encryption", "query"];
+/// Check kinds of the contract to come. The same applies.
+const PLANNED_CHECKS: &[&str] = &["encryption", "query"];
 
 /// Probe kinds that are named by the contract and not supported by this version.
 pub fn planned_kinds() -> impl Iterator<Item = &'static str> {

@@ -48,27 +48,56 @@
 //!
 //! **A new check of one kind** needs three changes:
 //!
-//! 1. `src/probes/KIND/checks/NAME.rs`: a struct with the settings (`Serialize`, `Deserialize`, `JsonSchema`,
-//!    `deny_unknown_fields`; the doc comment of each field is its description in the schema), `impl CheckKind` with
-//!    `NAME`, `CATEGORY`, `SEVERITY`, `MEASURES`, `DOC` and, for an alert of its own, `ALERT`, and `impl Check` with
-//!    `judge`, which is pure. `requested_facts` requests facts, and `limits` returns the configured limits.
-//! 2. `src/probes/KIND/checks/NAME.md`: the reference page, included by `DOC`: purpose, table of situations and
-//!    verdicts, minimal and realistic example, privileges, remediation. A test loads the examples.
+//! 1. `src/probes/KIND/checks/NAME.rs` contains a struct with the settings as fields, and two implementations:
+//!    * The struct derives `Serialize`, `Deserialize` and `JsonSchema` with `deny_unknown_fields`. The doc comment of a
+//!      field is its description in the schema and in the reference. [`model::limit`] has the types of limits
+//!      (`Max<Period>`, `Min<u32>`), [`model::units`] the quantities.
+//!    * `impl CheckKind<Facts>` declares `NAME`, `CATEGORY`, `SEVERITY`, `MEASURES` (every measure with its unit),
+//!      `DOC` (the reference page, by `include_str!`) and optionally `ALERT` (default: `CheckFailing`). `validate`
+//!      rejects settings that types can't exclude.
+//!    * `impl Check<Facts>` contains `judge`, a pure function. `seen.facts_or_verdict()` returns the facts of a
+//!      successful run, or the verdict `unknown` for a failed run. `limit.measure(name, value)` combines a value with a
+//!      limit, and `Verdict::from_measures` judges the measures. `limits` returns the same measures without values
+//!      (`limit.unmeasured(name)`), so that their series exist from the first scrape. `requested_facts` requests facts
+//!      that the probe does not always collect.
+//!    * Unit tests at the end of the file: a table of facts and verdicts with each limit, NaN and empty facts.
+//! 2. `src/probes/KIND/checks/NAME.md` is the reference page: purpose (first sentence), `## Verdicts` (table of
+//!    situations), `## Examples` (a minimal and a realistic one; a test loads them), `## Privileges`, `## Remediation`
+//!    (three to six steps). Settings, measures and alert are generated.
 //! 3. `src/probes/KIND/checks/mod.rs`: `pub mod NAME;`, a `use` and one entry `CheckEntry::new::<Name>()` in `CHECKS`.
 //!
 //! Settings, error messages, schema, reference, metrics (`readiness_check_value*`, `readiness_check_limit*`),
 //! dashboards, alert and runbook link follow from the declarations. `UPDATE=1 cargo test --test it documents` renews
-//! the generated files. A small existing check is a good start, such as `probes/backups/checks/retention.rs`.
+//! the generated files. A line in `CHANGELOG.md` completes the change. `probes/backups/checks/retention.rs` is a small
+//! example.
 //!
-//! **A check of several kinds** goes to `src/checks/`. It is generic over the facts, with a trait that the facts of each
-//! kind implement, and has an entry in the list of each kind.
+//! **A new section of facts for `postgres`** is the file `src/probes/postgres/facts/NAME.rs` and a line `pub mod NAME;`
+//! in `facts/mod.rs`. A section is the result of one SQL statement. The file contains:
+//!
+//! * a struct with the decoded facts, which derives `Serialize` for `explain`;
+//! * `impl Section` with `SPEC`: the statements by minimum server version (the newest one that the server supports is
+//!   executed), the required privilege (`grants` prints it) and the minimum time between two executions (`every`, for
+//!   expensive statements; `None` executes the statement in each run). The statement casts every column to a built-in
+//!   type and qualifies names with `pg_catalog`;
+//! * `decode`, which converts the rows with `column` and `json_list`. A value that the server hides from the role is a
+//!   failure with the reason `permission`, never a default: a default would make a check pass.
+//!
+//! A check returns `vec![NameFacts::ENTRY]` from `requested_facts` and judges with
+//! `PostgresFacts::judge(seen, |facts: &NameFacts| ..)`. A run pipelines the statements of the requested sections on
+//! the kept connection, in one round trip. A section fails alone: its checks are `unknown` with its own reason, and the
+//! other checks are judged. `facts/replication.rs` with `checks/replication_lag/` is an example; `facts::fixture`
+//! creates observations for unit tests, and `tests/it/probes/postgres/` tests against a real server.
+//!
+//! **A check of several kinds** goes to `src/checks/`. It is generic over the facts, with a trait that the facts of
+//! each kind implement, and has an entry in the list of each kind.
 //!
 //! **A new kind** is the folder `src/probes/KIND/`: `mod.rs` with the settings and `impl Kind`, `probe.rs` with
-//! `impl Probe`, `facts.rs`, `checks/mod.rs` and the page `KIND.md`. In addition: one line in `src/probes/mod.rs` and one
-//! line in [`catalogue::all`].
+//! `impl Probe`, `facts.rs`, `checks/mod.rs` and the page `KIND.md`. In addition: one line in `src/probes/mod.rs` and
+//! one line in [`catalogue::all`].
 //!
-//! **A new fact** goes to the facts of its kind; it is serialized for `explain`. If it is expensive, it becomes a
-//! section that a check requests with `requested_facts`, so that a run collects only requested facts.
+//! **A new fact** of another kind is a field of the kind's facts; it is serialized for `explain`. An expensive fact is
+//! collected only on request: it gets a variant of the type `Facts::Request` of the kind, a check requests it with
+//! `requested_facts`, and `Kind::build` passes the requests to the probe.
 //!
 //! **A new metric family** goes to [`model::metric`], with an entry in `exposition/families.rs` if it is computed from
 //! the board. A check rarely needs one: the generic families serve its measures.
@@ -84,14 +113,14 @@
 //! * The board stores the configuration of each probe ([`settings::ProbeInfo`]), so it depends on the settings.
 //! * The daemon has two single-threaded runtimes. The main thread serves HTTP, handles signals and reloads, and expires
 //!   results; the probe thread runs the probes. This was measured in a debug build with two metrics pages of 9 MiB of
-//!   blank lines and two JSON bodies of 8 MiB, each every 2 s. With one thread, `/-/healthy` took 87 ms in the median and
-//!   2.7 s at most; with two threads, 0.6 ms and 77 ms. The cost of a scrape is the same, and the second thread takes
-//!   about 160 KiB. A response no longer proves that probes run, so `/-/healthy` checks the [`scheduler::Heartbeat`] of
-//!   the probe thread, and the main thread marks old results as `unknown`.
+//!   blank lines and two JSON bodies of 8 MiB, each every 2 s. With one thread, `/-/healthy` took 87 ms in the median
+//!   and 2.7 s at most; with two threads, 0.6 ms and 77 ms. The cost of a scrape is the same, and the second thread
+//!   takes about 160 KiB. A response no longer proves that probes run, so `/-/healthy` checks the
+//!   [`scheduler::Heartbeat`] of the probe thread, and the main thread marks old results as `unknown`.
 //! * The `Host` header is checked only for `/config` and `/-/reload`, which show the configuration or change state.
 //!   Scrapers, load balancers and people may use any name for the other addresses.
-//! * A page in transfer can be withdrawn (`outgoing`) instead of refusing new requests. Slow clients lose their page, but
-//!   no client can lock out an operator or a scraper.
+//! * A page in transfer can be withdrawn (`outgoing`) instead of refusing new requests. Slow clients lose their page,
+//!   but no client can lock out an operator or a scraper.
 //! * Metric names are defined in [`model::metric`], below the checks: a check names the family of its samples, and the
 //!   exposition needs to know no check.
 

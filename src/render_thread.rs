@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_stops_neither_the_thread_nor_the_one_who_waits() {
+    async fn a_panic_stops_neither_the_thread_nor_the_waiting_task() {
         let renderer = RenderThread::default();
         assert_eq!(renderer.run(|| 1).await, Some(1));
         assert_eq!(renderer.run(|| -> i32 { panic!("a bug") }).await, None);

@@ -216,7 +216,7 @@ mod tests {
     };
 
     fn check(failure_threshold: u32, success_threshold: u32) -> CheckState {
-        let kind = CheckEntry::<Nothing>::of::<Health>().descriptor;
+        let kind = CheckEntry::<Nothing>::new::<Health>().descriptor;
         let info = CheckInfo { failure_threshold, success_threshold, ..CheckInfo::of(&kind) };
         CheckState::new(Arc::new(info), CheckLimits::default(), Timestamp::UNIX_EPOCH)
     }

@@ -176,7 +176,10 @@ mod tests {
         assert_eq!(verdict.samples, [Sample::new(&ERROR_RATIO, [], 0.25)]);
         assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs in 5m)");
         let window = Sample::new(&CHECK_WINDOW, [], 300.0);
-        assert_eq!(Check::<Nothing>::constants(&check), [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5), window]);
+        assert_eq!(
+            Check::<Nothing>::constant_samples(&check),
+            [Sample::new(&ERROR_LIMIT, ["fail".into()], 0.5), window]
+        );
     }
 
     #[test]

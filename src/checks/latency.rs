@@ -272,7 +272,7 @@ mod tests {
         let values: Vec<_> = verdict.samples.iter().map(|s| (s.labels[0].as_ref(), s.value)).collect();
         assert_eq!(values, [("p50", 0.5), ("p99.9", 0.999), ("max", 1.0)]);
         assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
-        let limits = Check::<Nothing>::constants(&check);
+        let limits = Check::<Nothing>::constant_samples(&check);
         let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
         let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0), ("", 300.0)];
         assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));

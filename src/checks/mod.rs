@@ -1,4 +1,5 @@
-//! Checks on the facts of several probe kinds, one file each. Checks on the facts of one kind are in the folder of the kind.
+//! Checks on the facts of several probe kinds, one file each. Checks on the facts of one kind are in the folder of the
+//! kind.
 
 pub mod certificate;
 pub mod error_rate;

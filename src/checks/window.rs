@@ -1,8 +1,8 @@
 //! Windows of checks: values of the latest runs with their times.
 //!
-//! A window ends at the judged run and excludes its start, like a range selector of Prometheus. Its only clock is the time
-//! of the runs. After the clock was set back, entries in the future are dropped, because their times will occur again. After
-//! the clock was set forward, old entries leave the window.
+//! A window ends at the judged run and excludes its start, like a range selector of Prometheus. Its only clock is the
+//! time of the runs. After the clock was set back, entries in the future are dropped, because their times will occur
+//! again. After the clock was set forward, old entries leave the window.
 
 use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
@@ -21,7 +21,8 @@ use crate::model::{
 /// Maximum number of runs in a window. A latency takes 8 bytes, so that a window takes less than a megabyte.
 pub const MAX_RUNS: usize = 100_000;
 
-/// Maximum length of a window. Times are stored modulo 2^32 ms, which is 49 days. Longer windows are a task of Prometheus.
+/// Maximum length of a window. Times are stored modulo 2^32 ms, which is 49 days. Longer windows are a task of
+/// Prometheus.
 const MAX_WINDOW: Duration = Duration::from_secs(31 * 86_400);
 
 /// Values of the runs in a window.
@@ -30,7 +31,8 @@ const MAX_WINDOW: Duration = Duration::from_secs(31 * 86_400);
 pub struct Window<T> {
     /// Time of the last run in milliseconds since the epoch.
     newest: i64,
-    /// Times in milliseconds since the epoch modulo 2^32, and values; oldest first. No run is older than [`MAX_WINDOW`].
+    /// Times in milliseconds since the epoch modulo 2^32, and values; oldest first. No run is older than
+    /// [`MAX_WINDOW`].
     entries: VecDeque<(u32, T)>,
 }
 
@@ -151,8 +153,8 @@ pub(crate) fn default_min_samples() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// Sample with the length of a window, for checks that count the failed runs of their probe. Such a check may fail for this
-/// time after the probe has recovered.
+/// Sample with the length of a window, for checks that count the failed runs of their probe. Such a check may fail for
+/// this time after the probe has recovered.
 pub(crate) fn window_sample(window: Period) -> Sample {
     Sample::new(&CHECK_WINDOW, [], window.as_seconds())
 }
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_what_is_younger_than_its_span() {
+    fn a_window_contains_only_runs_younger_than_its_span() {
         assert_eq!(left(&filled(&[0, 5_000, 9_999])), [0, 1, 2]);
         assert_eq!(left(&filled(&[0, 5_000, 10_000])), [1, 2], "the start is open");
         assert_eq!(filled(&[0, 5_000, 10_000]).span(), Duration::from_secs(5));

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_what_yaml_1_2_says() {
+    fn scalars_follow_yaml_1_2() {
         for (text, meant) in [
             ("~", "~"),
             ("null", "~"),
@@ -362,13 +362,13 @@ mod tests {
     }
 
     #[test]
-    fn aliases_and_merges_copy_and_give_way_to_what_is_written() {
+    fn aliases_and_merges_copy_and_explicit_keys_win() {
         let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: [*a, *b], x: 9}\nd: *a\n";
         assert!(canonical(text).ends_with("\"c\":{\"x\":9,\"y\":2,\"z\":4,},\"d\":{\"x\":1,\"y\":2,},}"));
     }
 
     #[test]
-    fn places_are_those_of_keys_and_values() {
+    fn locations_are_those_of_keys_and_values() {
         let mut problems = Diagnostics::default();
         let node = problems.parse("x", "# c\na:\n  - é: [1, two]\n".into()).unwrap();
         let NodeValue::List(items) = &node.get("a").unwrap().value else { panic!("{node:?}") };

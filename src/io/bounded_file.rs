@@ -1,8 +1,8 @@
-//! Safe access to files of the user: configuration, secrets, certificates, checksums, backups, saved state. The path, the
-//! type and the size of such a file are not under the control of this program.
+//! Safe access to files of the user: configuration, secrets, certificates, checksums, backups, saved state. The path,
+//! the type and the size of such a file are not under the control of this program.
 //!
-//! No read blocks forever or fills the memory. Only regular files are opened: a FIFO would block until a writer opens it,
-//! and a device may act when it is opened. Every module that opens a file of the user does so here.
+//! No read blocks forever or fills the memory. Only regular files are opened: a FIFO would block until a writer opens
+//! it, and a device may act when it is opened. Every module that opens a file of the user does so here.
 
 use std::{
     fmt,
@@ -61,7 +61,8 @@ pub(crate) fn open_regular(path: &Path, links: Links) -> Result<(File, Metadata)
     open_with(path, links, File::options().read(true))
 }
 
-/// Opens a file of this program for writing, and creates it with a private mode if it does not exist. Links are refused.
+/// Opens a file of this program for writing, and creates it with a private mode if it does not exist. Links are
+/// refused.
 ///
 /// # Errors
 /// The file can't be opened or created, or is not a regular file.
@@ -142,8 +143,8 @@ pub(crate) fn file_version(path: &Path) -> Result<FileVersion, Refusal> {
     Ok(FileVersion::from_metadata(&found))
 }
 
-/// Advice about a file with a secret that every user of the machine can read; `None` for a protected file. A folder that
-/// others can't enter protects the files in it.
+/// Advice about a file with a secret that every user of the machine can read; `None` for a protected file. A folder
+/// that others can't enter protects the files in it.
 pub(crate) fn exposure_advice(path: &Path, found: &Metadata) -> Option<String> {
     if found.mode() & OTHERS_READ == 0 {
         return None;

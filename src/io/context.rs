@@ -27,8 +27,8 @@ impl Context {
         Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
     }
 
-    /// Registers secrets that the run has read from files, so that they are redacted in the findings of all probes until
-    /// the next run reads them again, and for an hour afterwards. Must be called before a secret is sent.
+    /// Registers secrets that the run has read from files, so that they are redacted in the findings of all probes
+    /// until the next run reads them again, and for an hour afterwards. Must be called before a secret is sent.
     pub fn register_secrets(&self, add: impl FnOnce(&mut SentSecrets)) {
         let mut secrets = SentSecrets::default();
         add(&mut secrets);
@@ -47,8 +47,8 @@ impl Context {
         self.timeout.saturating_sub(self.start.elapsed())
     }
 
-    /// Measures a phase of the run. The duration of an interrupted phase is the time until the interruption. The durations
-    /// of a phase that is entered several times (after a redirect) add up.
+    /// Measures a phase of the run. The duration of an interrupted phase is the time until the interruption. The
+    /// durations of a phase that is entered several times (after a redirect) add up.
     pub async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
         struct Clock<'a>(&'a Context, Phase, Instant);
         impl Drop for Clock<'_> {

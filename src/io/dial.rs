@@ -1,7 +1,7 @@
 //! Name resolution and TCP connections, for all probe kinds.
 //!
-//! Addresses are tried one after the other in the order of the system resolver: a probe measures one path to its target,
-//! not the fastest of several.
+//! Addresses are tried one after the other in the order of the system resolver: a probe measures one path to its
+//! target, not the fastest of several.
 
 use std::{
     io,
@@ -34,12 +34,12 @@ pub enum AddressFamily {
     Ip6,
 }
 
-/// Resolves a host and connects to it, in the phases `resolve` (not entered for an IP address) and `connect`. Returns the
-/// connection and its remote address.
+/// Resolves a host and connects to it, in the phases `resolve` (not entered for an IP address) and `connect`. Returns
+/// the connection and its remote address.
 ///
 /// # Errors
-/// `resolve`, `refused`, `unreachable`, `timeout` or, if this process is out of file descriptors, `limit`. The text names
-/// every address that was tried.
+/// `resolve`, `refused`, `unreachable`, `timeout` or, if this process is out of file descriptors, `limit`. The text
+/// names every address that was tried.
 pub async fn connect(
     cx: &Context,
     host: &str,
@@ -49,8 +49,8 @@ pub async fn connect(
     connect_unless(cx, host, port, family, |_| None).await
 }
 
-/// Like [`connect`], but refuses a name if any of its addresses is forbidden: an attacker controls a name with a forbidden
-/// and an allowed address. Then no connection is opened.
+/// Like [`connect`], but refuses a name if any of its addresses is forbidden: an attacker controls a name with a
+/// forbidden and an allowed address. Then no connection is opened.
 ///
 /// # Errors
 /// As [`connect`], and the failure of a forbidden address.
@@ -149,8 +149,8 @@ fn connect_failure(error: &io::Error) -> Failure {
     Failure::new(reason, text)
 }
 
-/// Combines the failures of all addresses. A refusal tells more about the target than a timeout, and a timeout tells more
-/// than an address family that this machine does not have.
+/// Combines the failures of all addresses. A refusal tells more about the target than a timeout, and a timeout tells
+/// more than an address family that this machine does not have.
 fn summarize_failures(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failure {
     let telling = |reason| match reason {
         // The exporter could not try any address.
@@ -205,7 +205,7 @@ mod tests {
                 assert!(timeout(Duration::from_millis(1), hanging).await.is_err());
             }
         }
-        let found = timeout(Duration::from_secs(20), resolve("localhost", 80, &shared)).await;
+        let found = timeout(Duration::from_secs(20), resolve_host("localhost", 80, &shared)).await;
         drop(answer);
         assert!(found.unwrap().unwrap().iter().all(|address| address.port() == 80 && address.ip().is_loopback()));
     }

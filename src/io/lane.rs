@@ -1,8 +1,8 @@
 //! Lanes for CPU-bound work whose amount a peer chooses, such as the key derivation of a login or a TLS handshake.
 //!
-//! A lane runs the work on a separate thread, one task at a time. Each host has a queue, and only the first task of each
-//! queue competes for the lane. A host with expensive tasks therefore delays other hosts by one task, not by one task for
-//! each of its probes.
+//! A lane runs the work on a separate thread, one task at a time. Each host has a queue, and only the first task of
+//! each queue competes for the lane. A host with expensive tasks therefore delays other hosts by one task, not by one
+//! task for each of its probes.
 
 use std::{
     collections::HashMap,
@@ -34,8 +34,8 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Runs a task on a thread when it is the turn of the host. A task that has begun runs to its end, even if the caller
-    /// stops waiting.
+    /// Runs a task on a thread when it is the turn of the host. A task that has begun runs to its end, even if the
+    /// caller stops waiting.
     ///
     /// # Errors
     /// `internal`: the task panicked.
@@ -89,8 +89,8 @@ pub(crate) fn poll_once<F: Future + ?Sized>(mut future: Pin<Box<F>>, waker: &Wak
     (future, polled)
 }
 
-/// Waker of a future. It records that the future must be polled again, and wakes the task that owns the future. The task
-/// may also wake for other reasons.
+/// Waker of a future. It records that the future must be polled again, and wakes the task that owns the future. The
+/// task may also wake for other reasons.
 struct Signal {
     is_woken: AtomicBool,
     task: AtomicWaker,
@@ -155,7 +155,10 @@ mod tests {
         let start = Instant::now();
         assert_eq!(lane.drive_future("host", sleepy).await, Ok(7));
         assert!(start.elapsed() >= Duration::from_millis(30));
-        assert_eq!(lane.drive_future("host", async { panic!("of the work") }).await.unwrap_err().reason, Reason::Internal);
+        assert_eq!(
+            lane.drive_future("host", async { panic!("of the work") }).await.unwrap_err().reason,
+            Reason::Internal
+        );
         assert_eq!(lane.run("host", || 1).await, Ok(1), "a panic leaves the lane free");
     }
 }

@@ -1,7 +1,7 @@
 //! Resources that all probes share: TLS clients, and bounded threads for blocking calls.
 //!
-//! A blocking call may hang and can't be cancelled: a lookup at a dead nameserver, a read from a dead mount. Each sort of
-//! call has its own permits, so that hanging calls of one sort leave the threads of the other sorts free.
+//! A blocking call may hang and can't be cancelled: a lookup at a dead nameserver, a read from a dead mount. Each sort
+//! of call has its own permits, so that hanging calls of one sort leave the threads of the other sorts free.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 

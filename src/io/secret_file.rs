@@ -25,7 +25,8 @@ impl SecretFile {
     /// Reads the secret, without a line break at the end of the file. Concurrent runs share one read of a file.
     ///
     /// # Errors
-    /// `not_found`, `permission`, `too_large` or `auth` (empty, not a regular file or not UTF-8). The text names the file.
+    /// `not_found`, `permission`, `too_large` or `auth` (empty, not a regular file or not UTF-8). The text names the
+    /// file.
     pub async fn read(&self, shared: &Resources) -> Result<Secret, Failure> {
         let (path, warned) = (self.0.clone(), Arc::clone(&shared.exposed));
         shared.secrets.run(self.0.clone(), move || read_secret_file(&path, &warned)).await

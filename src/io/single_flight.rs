@@ -1,5 +1,5 @@
-//! Blocking work that can't be cancelled, such as opening a file on a dead mount. Each task occupies a thread. The number
-//! of threads is bounded, and each key occupies at most one of them.
+//! Blocking work that can't be cancelled, such as opening a file on a dead mount. Each task occupies a thread. The
+//! number of threads is bounded, and each key occupies at most one of them.
 //!
 //! A run that requests a key joins the task that is in flight for it. A hanging task therefore occupies one thread,
 //! regardless of the number of runs that have given up waiting for it.

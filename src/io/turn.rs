@@ -72,8 +72,8 @@ impl Turn {
         if !matches!(self.state, TurnState::Held { since, .. } if since.elapsed() >= self.length) {
             return false;
         }
-        // The order matters: the released permit goes to the head of the queue, and only an empty queue leaves it to the
-        // request that follows.
+        // The order matters: the released permit goes to the head of the queue, and only an empty queue leaves it to
+        // the request that follows.
         self.state = self.turns.enqueue();
         if self.has_come() {
             return false;

@@ -39,8 +39,8 @@ pub trait Check<F: Facts>: Send + Sync {
         None
     }
 
-    /// Restores a state that [`Check::save`] returned, perhaps long ago and in an older version of the program. Unreadable
-    /// state is discarded. The check must not assume anything about the time since then.
+    /// Restores a state that [`Check::save`] returned, perhaps long ago and in an older version of the program.
+    /// Unreadable state is discarded. The check must not assume anything about the time since then.
     fn restore(&mut self, saved: &RawValue) {
         let _ = saved;
     }

@@ -176,12 +176,12 @@ impl Measure {
         }
     }
 
-    /// Relative distance to the limit: 1 far from the limit, 0 at the limit, negative beyond it. The limit is the failing
-    /// step, or the warning step if no other is set.
+    /// Relative distance to the limit: 1 far from the limit, 0 at the limit, negative beyond it. The limit is the
+    /// failing step, or the warning step if no other is set.
     ///
-    /// For a value `v`, the headroom to an upper limit `L` is `1 - v/L`. The headroom to a lower limit is `1 - L/v` above
-    /// the limit and `v/L - 1` below it. A limit of zero has no relative distance: the headroom is 1 within the limit and
-    /// -1 beyond it. The minimum is -1000, so that one infinite value does not flatten a whole panel.
+    /// For a value `v`, the headroom to an upper limit `L` is `1 - v/L`. The headroom to a lower limit is `1 - L/v`
+    /// above the limit and `v/L - 1` below it. A limit of zero has no relative distance: the headroom is 1 within the
+    /// limit and -1 beyond it. The minimum is -1000, so that one infinite value does not flatten a whole panel.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let limit = self.fail.or(self.warn)?;

@@ -72,8 +72,8 @@ pub trait Facts: Serialize + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Whether the checks judge these facts on a separate thread, because the amount of data would block the thread that
-    /// runs all probes.
+    /// Whether the checks judge these facts on a separate thread, because the amount of data would block the thread
+    /// that runs all probes.
     fn is_heavy(&self) -> bool {
         false
     }

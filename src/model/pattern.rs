@@ -2,8 +2,8 @@
 //!
 //! A search runs on the thread of all probes, so no pair of expression and text may take long. If the text is short in
 //! proportion to the expression, the crate `regex` searches it. A longer text is searched by a lazy DFA with a small
-//! cache, which takes nanoseconds for each byte. The DFA gives up early on the few expressions that exceed its cache, such
-//! as `a[ab]{3000}c`, which would take minutes for 1 MiB.
+//! cache, which takes nanoseconds for each byte. The DFA gives up early on the few expressions that exceed its cache,
+//! such as `a[ab]{3000}c`, which would take minutes for 1 MiB.
 
 use std::{borrow::Cow, fmt};
 
@@ -33,15 +33,16 @@ pub struct TooLong;
 /// Maximum memory of a compiled expression. `\w{1000}` needs more.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// Maximum number of steps of a search: bytes of the text times states. A step takes up to 27 ns (measured), so a search
-/// takes up to 50 ms.
+/// Maximum number of steps of a search: bytes of the text times states. A step takes up to 27 ns (measured), so a
+/// search takes up to 50 ms.
 const MAX_STEPS: usize = 2_000_000;
 /// Maximum number of steps of an expression with `\b` on a text that is not ASCII. The lazy DFA does not support it.
 const MAX_STEPS_AT_WORDS: usize = 10 * MAX_STEPS;
 
 /// Cache of the lazy DFA. Most expressions need a hundredth of it.
 const MAX_CACHE_BYTES: usize = 512 << 10;
-/// Minimum number of bytes for each new state once the cache is full. A search that needs states more often is given up.
+/// Minimum number of bytes for each new state once the cache is full. A search that needs states more often is given
+/// up.
 const BYTES_PER_STATE: usize = 1_000;
 
 impl Pattern {
@@ -93,8 +94,8 @@ impl Pattern {
     }
 }
 
-/// Maximum length of a glob in bytes and maximum depth of its brackets. The crate `globset` recurses without a bound, and
-/// panics if the regular expression of a glob is refused.
+/// Maximum length of a glob in bytes and maximum depth of its brackets. The crate `globset` recurses without a bound,
+/// and panics if the regular expression of a glob is refused.
 const MAX_GLOB: usize = 4 << 10;
 const MAX_GLOB_NESTING: usize = 8;
 

@@ -1,7 +1,7 @@
 //! Secrets: values that are used but never displayed.
 //!
-//! `Debug` and `Serialize` write `<secret>`, and so do all logs, dumps, `/config` and the API. Secrets in files are read
-//! at each use, so that a rotated password takes effect without a restart.
+//! `Debug` and `Serialize` write `<secret>`, and so do all logs, dumps, `/config` and the API. Secrets in files are
+//! read at each use, so that a rotated password takes effect without a restart.
 
 use std::{borrow::Cow, fmt};
 

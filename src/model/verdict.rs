@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn the_worst_measure_speaks_for_the_verdict() {
         let limit = Max::<f64>::two_steps(5.0, 10.0).unwrap();
-        let verdict = Verdict::from_measures(vec![limit.measure("a", 6.0), limit.measure("b", 12.0), limit.measure("c", 11.0)]);
+        let verdict =
+            Verdict::from_measures(vec![limit.measure("a", 6.0), limit.measure("b", 12.0), limit.measure("c", 11.0)]);
         assert_eq!(verdict.outcome, Outcome::Fail(Reason::Limit));
         assert_eq!(verdict.summary, "b is 12, above the limit of 10");
         assert_eq!(Verdict::from_measures(vec![limit.measure("a", 6.0)]).summary, "a is 6, above the limit of 5");

@@ -81,7 +81,7 @@ fn report(takes: Duration, fails: bool) -> RunReport {
 }
 
 fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<ProbeInfo> {
-    let check = CheckInfo::of(&CheckEntry::<Nothing>::of::<Health>().descriptor);
+    let check = CheckInfo::of(&CheckEntry::<Nothing>::new::<Health>().descriptor);
     Arc::new(ProbeInfo {
         name: name.into(),
         kind: "script",
@@ -156,7 +156,7 @@ async fn a_failing_probe_runs_at_its_retry_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_never_overlaps_itself_and_what_is_left_out_is_counted() {
+async fn runs_never_overlap_and_left_out_runs_are_counted() {
     let job = script(25_000, false);
     let stage = stage(WIDE, vec![(probe("slow", 10, 10, &[]), &job)]);
     pass(120).await;
@@ -181,7 +181,7 @@ async fn room_is_bounded_overall_and_a_hanging_host_holds_up_only_its_own_probes
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_dependency_fails_what_depends_on_it_is_skipped_down_the_chain() {
+async fn while_a_dependency_fails_all_dependent_probes_are_skipped() {
     let (broken, one, two) = (script(0, true), script(0, false), script(0, false));
     let probes = vec![
         (probe("leaf", 10, 10, &["middle"]), &two),

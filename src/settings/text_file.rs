@@ -12,7 +12,8 @@ pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
 
 /// Reads a secret file without its trailing line break, and warns if every user can read it.
 pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    let (bytes, found) = bounded_file::read_with_metadata(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
+    let (bytes, found) =
+        bounded_file::read_with_metadata(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
     if let Some(advice) = bounded_file::exposure_advice(path, &found) {
         tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
     }

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_wrong_everywhere_is_a_risk() {
+    fn only_settings_that_are_wrong_everywhere_are_a_risk() {
         let own = 1_000;
         let risk = |owner, mode, is_mount| assess(FolderAccess { owner, mode, is_mount }, own);
         for (what, owner, mode, is_mount) in [

@@ -195,7 +195,8 @@ fn read_state(path: &Path, max: u64) -> Result<Option<SavedState>, String> {
         return Ok(None);
     }
     let unreadable = |error: io::Error| format!("it can't be read: {error}");
-    let (mut file, found) = bounded_file::open_regular(path, Links::Refuse).map_err(|refusal| format!("it {refusal}"))?;
+    let (mut file, found) =
+        bounded_file::open_regular(path, Links::Refuse).map_err(|refusal| format!("it {refusal}"))?;
     // An earlier version created world-readable files, and a damaged file may stay for long.
     bounded_file::make_private(&file, &found);
     let mut head = Vec::new();

@@ -15,13 +15,13 @@ const ORDER: &[&str] = &[
     "render_thread",
     "compress",
     "outgoing",
-    "model/text",
     "model/words",
     "model/units",
     "model/metric",
-    "model/failure",
     "model/secret",
     "model/redaction",
+    "model/text",
+    "model/failure",
     "model/pattern",
     "model/privilege",
     "model/measure",
@@ -265,7 +265,7 @@ fn no_probe_kind_imports_another() {
 }
 
 #[test]
-fn what_only_one_part_may_know_has_one_importer() {
+fn restricted_dependencies_have_one_importer() {
     for (what, places) in ONE_IMPORTER {
         let mut used = false;
         for (file, _) in program().iter().filter(|(_, text)| text.contains(what)) {
@@ -290,7 +290,7 @@ fn the_list_of_kinds_is_the_folder_of_kinds() {
 }
 
 #[test]
-fn a_check_kind_is_as_bad_and_about_the_same_on_every_probe() {
+fn a_check_kind_has_the_same_category_and_severity_on_every_probe() {
     let mut seen = BTreeMap::new();
     for kind in catalogue::all() {
         for offer in (kind.checks)() {
@@ -308,7 +308,7 @@ fn a_check_kind_is_as_bad_and_about_the_same_on_every_probe() {
 }
 
 #[test]
-fn no_file_is_longer_than_a_person_reads() {
+fn no_file_is_longer_than_400_lines() {
     for (file, text) in sources() {
         let lines = text.lines().count();
         assert!(lines <= 400, "{file} has {lines} lines: split it by what it knows");
@@ -319,12 +319,24 @@ fn no_file_is_longer_than_a_person_reads() {
 const PLAIN_MODULES: &[&str] = &[
     "app",
     "board",
+    "catalogue.rs",
+    "checks",
     "cli",
     "compress",
+    "daemon_metrics.rs",
     "document",
     "exposition",
+    "io",
     "kind",
+    "main.rs",
+    "model",
     "outgoing.rs",
+    "probe.rs",
+    "probes/metrics",
+    "probes/mod.rs",
+    "probes/postgres",
+    "probes/tcp",
+    "reference",
     "render_thread.rs",
     "scheduler",
     "server",
@@ -349,7 +361,9 @@ fn comments_name_their_subjects() {
     assert_eq!(comment_words("/// What it is.\nlet what = 1;\n    // Those two"), ["what", "it", "is", "those", "two"]);
     let (mut words, mut found) = (0, Vec::new());
     for (file, text) in program() {
-        if PLAIN_MODULES.contains(&file.split('/').next().unwrap()) {
+        let is_in =
+            |module: &str| file.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if PLAIN_MODULES.iter().any(|module| is_in(module)) {
             let comments = comment_words(&text);
             words += comments.len();
             found.extend(
@@ -357,34 +371,13 @@ fn comments_name_their_subjects() {
             );
         }
     }
-    assert!(words > 5_000, "the comments are read: {words} words");
+    assert!(words > 25_000, "the comments are read: {words} words");
     assert!(found.len() * 1_000 <= words * MAX_PRONOUNS_PER_THOUSAND, "{} in {words} words: {found:#?}", found.len());
 }
 
-/// Type names with several definitions. A check kind has the same name on each source of its facts; the other names
-/// still have to be changed. The list must not grow.
-const SHARED_TYPE_NAMES: &[&str] = &[
-    "Bound",
-    "Client",
-    "ErrorRate",
-    "Family",
-    "Finding",
-    "Form",
-    "Latency",
-    "Limits",
-    "Link",
-    "ParseError",
-    "Pool",
-    "Reading",
-    "Runs",
-    "Sample",
-    "Saved",
-    "Stream",
-    "Target",
-    "Text",
-    "Verifier",
-    "Want",
-];
+/// Type names with several definitions: a check kind may have the same name for the facts of different kinds. The list
+/// must not grow.
+const SHARED_TYPE_NAMES: &[&str] = &["ErrorRate", "Finding", "Latency", "Pool"];
 
 /// The names of the types that a text defines; associated types are left out.
 fn type_names(text: &str) -> Vec<&str> {

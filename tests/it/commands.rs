@@ -44,7 +44,7 @@ fn check(home: &Home, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_exit_code_tells_what_was_found() {
+fn the_exit_code_reports_the_worst_status() {
     let (_service, home) = mixed();
     for (arguments, code) in [
         (&[][..], 1),
@@ -217,7 +217,7 @@ fn check_gives_up_in_time() {
 }
 
 #[test]
-fn validate_touches_nothing_and_lists_what_is_wrong() {
+fn validate_changes_nothing_and_lists_all_errors() {
     let (service, home) = mixed();
     service.set_behaviour(|_, _, _| panic!("nobody is to come"));
     let good = home.run(&["validate"]);

@@ -228,7 +228,7 @@ async fn open_metrics_names_the_escaping_that_was_asked_for_and_no_name_needs_on
 }
 
 #[tokio::test]
-async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
+async fn a_reload_removes_and_changes_series_at_once() {
     let now = Timestamp::now();
     let board = board::busy(now);
     let door = TestServer::open(board.clone()).await;
@@ -241,7 +241,7 @@ async fn what_a_reload_removed_is_gone_and_what_changed_is_there_at_once() {
 }
 
 #[tokio::test]
-async fn values_that_no_longer_hold_go_and_those_that_stay_true_stay() {
+async fn outdated_values_disappear_and_retained_values_stay() {
     let now = Timestamp::now();
     let board = board::busy(now);
     let door = TestServer::open(board.clone()).await;

@@ -20,7 +20,7 @@ use readiness_exporter::{
         checks::{error_rate::ErrorRate, latency::Latency},
         exposition_format::{
             page::{Format, Page},
-            parser::{Limits, Parser, Wanted},
+            parser::{Parser, ParserLimits, Wanted},
         },
     },
 };
@@ -62,7 +62,7 @@ async fn serving(kind: &'static str, page: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
 fn read(kind: &str, page: &[u8]) -> Result<Page, Failure> {
     let wanted = Wanted::from(vec!["{__name__=~\".+\"}".parse().unwrap()]);
     let format = if kind == OPEN { Format::OpenMetrics } else { Format::Text };
-    let mut parser = Parser::new(&wanted, Limits { bytes: 1 << 20, samples: 10_000 }, format);
+    let mut parser = Parser::new(&wanted, ParserLimits { bytes: 1 << 20, samples: 10_000 }, format);
     parser.feed(page)?;
     parser.finish()
 }

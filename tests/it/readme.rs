@@ -14,6 +14,7 @@ use std::{
 
 use crate::harness::{
     daemon::{Daemon, output_text},
+    markdown::code_in,
     service::Service,
     wait_until,
 };
@@ -43,20 +44,6 @@ esac
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The fenced blocks of a language in a Markdown document.
-pub(crate) fn blocks(text: &str, language: &str) -> Vec<String> {
-    let mut lines = text.lines();
-    let mut found = Vec::new();
-    while let Some(line) = lines.next() {
-        let Some(fence) = line.trim_start().strip_prefix("```") else { continue };
-        let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
-        if fence == language {
-            found.push(block.join("\n"));
-        }
-    }
-    found
 }
 
 /// The commands of a shell block: lines that end in a backslash go on, comments stay with their command.
@@ -101,7 +88,7 @@ impl Clone {
     /// real one.
     fn configuration(&self) -> PathBuf {
         let text = fs::read_to_string(root().join("README.md")).unwrap();
-        let yaml = blocks(&text, "yaml").into_iter().find(|block| block.contains("probes:")).unwrap();
+        let yaml = code_in(&text, "yaml").into_iter().find(|block| block.contains("probes:")).unwrap();
         assert!(yaml.contains("127.0.0.1:8080") && yaml.contains("/backups/"), "{yaml}");
         assert!(yaml.contains("- health: {failure_threshold: 2}"), "one lost packet is no outage: {yaml}");
         let yaml = yaml
@@ -144,7 +131,7 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
     let configuration = clone.configuration();
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let mut ran = 0;
-    for command in blocks(&text, "sh").iter().flat_map(|block| commands(block)) {
+    for command in code_in(&text, "sh").iter().flat_map(|block| commands(block)) {
         let first = command.split_whitespace().find(|word| !word.contains('=')).unwrap();
         if ELSEWHERE.iter().any(|(start, _)| command.starts_with(start)) || NOT_HERE.contains(&first) {
             continue;
@@ -201,7 +188,7 @@ fn every_command_that_a_text_or_the_help_names_runs() {
 }
 
 #[test]
-fn the_readme_leads_to_a_page_about_ones_own_service() {
+fn the_readme_leads_to_a_status_page_of_an_own_service() {
     let clone = Clone::new();
     let file = clone.configuration();
     let valid = clone.run("readiness-exporter validate", Some(&file));

@@ -87,7 +87,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn a_reload_keeps_what_is_unchanged_and_drops_what_is_gone() {
+fn a_reload_keeps_unchanged_probes_and_drops_removed_ones() {
     let service = Service::start();
     let home = home(&service, &[SHOP, GOING, "- name: changing\n  http: {url: \"${SHOP}\"}"]);
     let daemon = home.serve();
@@ -126,7 +126,7 @@ fn window(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn a_reload_keeps_the_connection_of_what_is_unchanged() {
+fn a_reload_keeps_the_connection_of_an_unchanged_probe() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "IN ROLE pg_monitor");
     let db = format!("- name: db\n  postgres: {}", postgres.settings("monitor", ""));

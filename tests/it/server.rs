@@ -90,7 +90,7 @@ async fn head_is_get_without_the_body() {
 }
 
 #[tokio::test]
-async fn ready_says_what_stands_in_the_way() {
+async fn ready_lists_the_checks_that_prevent_readiness() {
     let now = Timestamp::now();
     let board = board::busy(now);
     let door = TestServer::open(board.clone()).await;
@@ -134,7 +134,7 @@ async fn a_gate_with_thousands_of_reasons_says_the_worst_and_counts_the_rest() {
 }
 
 #[tokio::test]
-async fn the_api_tells_what_labels_must_not() {
+async fn the_api_contains_details_that_must_not_become_labels() {
     let board = board::busy(Timestamp::now());
     let door = TestServer::open(board.clone()).await;
     let status = door.get("/api/v1/status").await.json();

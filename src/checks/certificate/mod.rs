@@ -94,12 +94,14 @@ impl CertificateCheck {
     fn verdict(&self, certificates: &Certificates, now: f64) -> Verdict {
         let leaf = &certificates.leaf;
         let mut measures = vec![self.remaining_measure("leaf", leaf, now)];
-        measures.extend(certificates.first_expiring_issuer().map(|issuer| self.remaining_measure("issuer", issuer, now)));
+        measures
+            .extend(certificates.first_expiring_issuer().map(|issuer| self.remaining_measure("issuer", issuer, now)));
         match self.find_error(certificates, now) {
             Some(fault) => Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) },
             None => {
                 let mut verdict = Verdict::from_measures(measures);
-                verdict.summary = format!("{} ({}, until {})", verdict.summary, holder(leaf), format_date(leaf.not_after));
+                verdict.summary =
+                    format!("{} ({}, until {})", verdict.summary, holder(leaf), format_date(leaf.not_after));
                 verdict
             }
         }

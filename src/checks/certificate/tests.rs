@@ -91,7 +91,7 @@ fn each_situation_has_its_verdict() {
 }
 
 #[test]
-fn the_summary_says_whose_certificate_it_is_and_until_when() {
+fn the_summary_names_the_holder_and_the_expiry_time() {
     let verdict = judge(json!({}), chain(6, None, None), None);
     assert_eq!(verdict.summary, "remaining is 6d, below the limit of 7d (a.example, until 2027-01-21 08:00 UTC)");
     assert_eq!(verdict.measures.len(), 1);

@@ -110,7 +110,9 @@ impl Credentials<'_> {
             }
             return basic_auth_value(&auth.username, &password).map(Some);
         }
-        let Some(source) = SecretSource::from_settings(self.bearer_token, self.bearer_token_file) else { return Ok(None) };
+        let Some(source) = SecretSource::from_settings(self.bearer_token, self.bearer_token_file) else {
+            return Ok(None);
+        };
         let token = source.read(&cx.shared).await?;
         if self.bearer_token.is_none() {
             cx.register_secrets(|secrets| secrets.add_credential(token.expose()));

@@ -1,9 +1,10 @@
-//! The HTTP connection of a probe. It is kept between runs, and replaced after it was closed or a certificate has changed.
+//! The HTTP connection of a probe. It is kept between runs, and replaced after it was closed or a certificate has
+//! changed.
 //!
-//! The client uses hyper directly, like the `http` kind, and not reqwest: a target may be hostile, and reqwest can't bound
-//! the bytes of one read, the number of interim responses or the compressed size (its connections are private, its buffers
-//! have up to 408 KiB, and it spawns its own tasks). With reqwest, a target that answered with endless `100 Continue`
-//! blocked the whole daemon for more than a second in each run.
+//! The client uses hyper directly, like the `http` kind, and not reqwest: a target may be hostile, and reqwest can't
+//! bound the bytes of one read, the number of interim responses or the compressed size (its connections are private,
+//! its buffers have up to 408 KiB, and it spawns its own tasks). With reqwest, a target that sent endless interim
+//! responses (`100 Continue`) blocked the whole daemon for more than a second in each run.
 
 use std::sync::Arc;
 
@@ -117,7 +118,12 @@ impl HttpClient {
 }
 
 impl Connection {
-    async fn send_request(&mut self, cx: &Context, url: &HttpUrl, headers: &HeaderMap) -> Result<Response<Incoming>, Failure> {
+    async fn send_request(
+        &mut self,
+        cx: &Context,
+        url: &HttpUrl,
+        headers: &HeaderMap,
+    ) -> Result<Response<Incoming>, Failure> {
         let request = framing::get_request(url, self.framing, headers)?;
         cx.phase(Phase::Request, self.sender.send(request)).await
     }

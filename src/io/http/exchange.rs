@@ -26,7 +26,7 @@ use tokio_util::either::Either;
 
 use super::{
     body::{Body, Collector},
-    wire::{InterimResponses, PacedStream, IdleLimit, ambiguous_end, refuse_ambiguous_end},
+    wire::{IdleLimit, InterimResponses, PacedStream, ambiguous_end, refuse_ambiguous_end},
 };
 use crate::{
     io::{context::Context, dial, tls},
@@ -86,8 +86,8 @@ pub(crate) async fn start_http(stream: HttpStream, two: bool) -> Result<(Sender,
     let idle_limit = IdleLimit::default();
     let stream = TokioIo::new(PacedStream::new(stream, idle_limit.clone()));
     let (report, connection_failure) = watch::channel(None);
-    // An error of the connection reaches the exchange only during a request. A connection that breaks before, for example
-    // because the server refuses the client certificate, merely closes the channel of requests.
+    // An error of the connection reaches the exchange only during a request. A connection that breaks before, for
+    // example because the server refuses the client certificate, merely closes the channel of requests.
     let report = move |ended: hyper::Result<()>| {
         if let Err(error) = ended {
             report.send_replace(Some(hyper_failure(&error)));
@@ -174,8 +174,8 @@ impl Sender {
         Ok(answered)
     }
 
-    /// Converts an error of a request. A closed channel or a cancelled request only means that the connection has ended.
-    /// In this case, the failure is that of the connection, which its driver reports at the same time.
+    /// Converts an error of a request. A closed channel or a cancelled request only means that the connection has
+    /// ended. In this case, the failure is that of the connection, which its driver reports at the same time.
     async fn request_failure(&mut self, error: &hyper::Error) -> Failure {
         if error.is_closed() || error.is_canceled() {
             let ended = self.connection_failure.wait_for(Option::is_some).await;
@@ -286,7 +286,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (mut server, _) = listener.accept().await.unwrap();
-            let (mut sender, driver) = open(Either::Right(stream), two).await.unwrap();
+            let (mut sender, driver) = start_http(Either::Right(stream), two).await.unwrap();
             server.write_all(b"neither HTTP/1 nor HTTP/2, and before any request\r\n\r\n").await.unwrap();
             driver.await;
             let request = Request::new(Full::default());

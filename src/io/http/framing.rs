@@ -25,7 +25,11 @@ pub(crate) enum Framing {
 }
 
 /// Builds a GET request with these headers and `Host`.
-pub(crate) fn get_request(target: &HttpUrl, form: Framing, headers: &HeaderMap) -> Result<Request<Full<Bytes>>, Failure> {
+pub(crate) fn get_request(
+    target: &HttpUrl,
+    form: Framing,
+    headers: &HeaderMap,
+) -> Result<Request<Full<Bytes>>, Failure> {
     let authority = target.authority();
     let mut request = Request::new(Full::default());
     *request.uri_mut() = request_uri(target, form, &authority)?;
@@ -47,7 +51,12 @@ pub(crate) fn request_uri(target: &HttpUrl, form: Framing, authority: &str) -> R
     let authority = if form == Framing::Two { Cow::Borrowed(authority) } else { target.authority() };
     let scheme = if target.is_https() { Scheme::HTTPS } else { Scheme::HTTP };
     let authority = Authority::try_from(&*authority).map_err(|error| invalid_request(&error))?;
-    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().map_err(|error| invalid_request(&error))
+    Uri::builder()
+        .scheme(scheme)
+        .authority(authority)
+        .path_and_query(path)
+        .build()
+        .map_err(|error| invalid_request(&error))
 }
 
 pub(crate) fn invalid_request(error: &(impl ToString + ?Sized)) -> Failure {

@@ -5,10 +5,10 @@ pub(crate) const USER_AGENT: &str = concat!("readiness-exporter/", env!("CARGO_P
 
 pub mod auth;
 pub(crate) mod body;
+pub(crate) mod body_decoder;
 pub(crate) mod client;
 pub(crate) mod exchange;
 pub(crate) mod framing;
-pub(crate) mod body_decoder;
 pub mod url;
 pub mod version;
 pub(crate) mod wire;

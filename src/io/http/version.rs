@@ -45,8 +45,8 @@ impl Serialize for HttpVersion {
 
 impl<'de> Deserialize<'de> for HttpVersion {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
+        struct HttpVersionVisitor;
+        impl de::Visitor<'_> for HttpVersionVisitor {
             type Value = HttpVersion;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a version of HTTP: auto, 1.1 or 2")
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for HttpVersion {
                 self.visit_str(&number.to_string())
             }
         }
-        from.deserialize_any(Text)
+        from.deserialize_any(HttpVersionVisitor)
     }
 }
 

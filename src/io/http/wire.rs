@@ -1,5 +1,5 @@
-//! Bounds that hyper does not have: on consecutive reads, on bytes that an idle connection receives, on interim responses,
-//! and on responses with an ambiguous end.
+//! Bounds that hyper does not have: on consecutive reads, on bytes that an idle connection receives, on interim
+//! responses, and on responses with an ambiguous end.
 
 use std::{
     future::Future,
@@ -25,8 +25,8 @@ use crate::model::{failure::Failure, words::Reason};
 
 /// A connection with a bound on consecutive reads, after which other tasks run.
 ///
-/// hyper reads from a connection as long as data is available: interim responses, chunk sizes and frames of HTTP/2, which
-/// don't reach the exchange. tokio interrupts a task only after 128 reads, which is up to 8 MiB here.
+/// hyper reads from a connection as long as data is available: interim responses, chunk sizes and frames of HTTP/2,
+/// which don't reach the exchange. tokio interrupts a task only after 128 reads, which is up to 8 MiB here.
 #[derive(Debug)]
 pub(crate) struct PacedStream<S> {
     stream: S,
@@ -42,8 +42,8 @@ const MAX_READ: usize = 16 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct IdleLimit(Arc<AtomicUsize>);
 
-/// Maximum number of bytes that a connection receives between two runs: more than 3,000 PING frames, one in 30 seconds for
-/// a day.
+/// Maximum number of bytes that a connection receives between two runs: more than 3,000 PING frames, one in 30 seconds
+/// for a day.
 const MAX_IDLE_READ: usize = 64 << 10;
 /// Value of the bound while a run uses the connection.
 const UNLIMITED: usize = usize::MAX;
@@ -64,7 +64,7 @@ const MAX_INTERIM_RESPONSES: usize = 32;
 
 impl<S> PacedStream<S> {
     pub(crate) fn new(stream: S, idle_limit: IdleLimit) -> Self {
-        Self { stream, read: 0, rest }
+        Self { stream, read: 0, idle_limit }
     }
 }
 

@@ -37,8 +37,8 @@ pub struct Certificate {
 }
 
 impl Certificates {
-    /// Parses the presented certificates; `None` if the certificate of the server is unreadable. Unreadable issuers are left
-    /// out.
+    /// Parses the presented certificates; `None` if the certificate of the server is unreadable. Unreadable issuers are
+    /// left out.
     #[must_use]
     pub fn from_presented(presented: &Presented) -> Option<Self> {
         let mut all = presented.chain.iter().map(|der| Certificate::from_der(der));
@@ -84,8 +84,8 @@ impl Certificate {
         })
     }
 
-    /// Whether the certificate covers a name or an address. `*.a.example` covers one label, as in `b.a.example`. A wildcard
-    /// as the argument must be in the certificate literally.
+    /// Whether the certificate covers a name or an address. `*.a.example` covers one label, as in `b.a.example`. A
+    /// wildcard as the argument must be in the certificate literally.
     #[must_use]
     pub fn covers(&self, wanted: &str) -> bool {
         let wanted = wanted.strip_suffix('.').unwrap_or(wanted);

@@ -1,8 +1,8 @@
 //! TLS client for all probe kinds: settings, handshakes, certificates.
 //!
-//! Files are read at use, so that a rotated CA bundle or client key takes effect at the next handshake. Sessions are never
-//! resumed, so that the duration of a handshake is always that of a full one. The crypto provider is passed explicitly and
-//! never installed for the process.
+//! Files are read at use, so that a rotated CA bundle or client key takes effect at the next handshake. Sessions are
+//! never resumed, so that the duration of a handshake is always that of a full one. The crypto provider is passed
+//! explicitly and never installed for the process.
 
 mod cache;
 mod certificate;
@@ -104,12 +104,12 @@ impl Tls {
         Ok(Arc::clone(&self.client(cache).await?.config))
     }
 
-    /// Performs a TLS handshake over an established stream. The certificate is verified for `server_name`, or for `host` if
-    /// that key is not set. `alpn` lists the offered protocols. The result contains the presented certificates even if they
-    /// are refused.
+    /// Performs a TLS handshake over an established stream. The certificate is verified for `server_name`, or for
+    /// `host` if that key is not set. `alpn` lists the offered protocols. The result contains the presented
+    /// certificates even if they are refused.
     ///
-    /// The work runs in a lane and not on the event loop, because the server chooses the size of the keys and the number of
-    /// signatures to verify.
+    /// The work runs in a lane and not on the event loop, because the server chooses the size of the keys and the
+    /// number of signatures to verify.
     pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], cache: &Arc<Cache>) -> Handshake<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -125,8 +125,8 @@ impl Tls {
         };
         let (config, witness) = client.recording_config(alpn);
         let stream = cache.handshakes.drive_future(host, TlsConnector::from(config).connect(name, stream)).await;
-        let stream =
-            stream.and_then(|stream| stream.map_err(|error| stream_failure(&format!("TLS handshake with {host}"), &error)));
+        let stream = stream
+            .and_then(|stream| stream.map_err(|error| stream_failure(&format!("TLS handshake with {host}"), &error)));
         Handshake { stream, presented: witness.presented() }
     }
 }
@@ -164,8 +164,8 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
+        struct TlsVersionVisitor;
+        impl de::Visitor<'_> for TlsVersionVisitor {
             type Value = Version;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a version of TLS: 1.2 or 1.3")
@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for Version {
                 self.visit_str(&number.to_string())
             }
         }
-        from.deserialize_any(Text)
+        from.deserialize_any(TlsVersionVisitor)
     }
 }
 

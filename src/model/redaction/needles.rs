@@ -8,10 +8,11 @@ use std::{borrow::Borrow, cmp::Ordering, collections::BTreeMap, ops::Bound};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-/// Minimum length of a secret in bytes. A shorter one (`ok`, `1`) protects nothing, and its redaction would make findings
-/// unreadable.
+/// Minimum length of a secret in bytes. A shorter one (`ok`, `1`) protects nothing, and its redaction would make
+/// findings unreadable.
 pub(super) const MIN_LENGTH: usize = 4;
-/// Bits of the filter for each secret. Two of them are set, so that about one position in a thousand is a false positive.
+/// Bits of the filter for each secret. Two of them are set, so that about one position in a thousand is a false
+/// positive.
 const BITS_PER_TEXT: usize = 64;
 const MIN_BITS: usize = 512;
 

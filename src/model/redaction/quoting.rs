@@ -1,8 +1,9 @@
 //! Redacts secrets in a text before the text is cut.
 //!
 //! A cut text may end with a prefix of a secret, and prefixes of other probes' secrets can't be redacted (see
-//! [`Redactor`]). Therefore a function that cuts a text of a target searches for whole secrets first. Such functions are
-//! called by probes and checks, which don't know the secrets of other probes. The runner provides the secrets during a run.
+//! [`Redactor`]). Therefore a function that cuts a text of a target searches for whole secrets first. Such functions
+//! are called by probes and checks, which don't know the secrets of other probes. The runner provides the secrets
+//! during a run.
 
 use std::{
     borrow::Cow,
@@ -49,14 +50,15 @@ impl Quoting {
 
     fn redact(&self, text: &mut String) -> bool {
         let left = self.left.load(Ordering::Relaxed);
-        let (found, left) = self.registry.with_redactor([], |redactor: &Redactor<'_>| redactor.redact_with_budget(text, left));
+        let (found, left) =
+            self.registry.with_redactor([], |redactor: &Redactor<'_>| redactor.redact_with_budget(text, left));
         self.left.store(left, Ordering::Relaxed);
         found
     }
 }
 
-/// Redacts the beginning of a text that will be cut after `shown` bytes. Returns the whole text if its beginning contains
-/// no secret.
+/// Redacts the beginning of a text that will be cut after `shown` bytes. Returns the whole text if its beginning
+/// contains no secret.
 pub(crate) fn before_cut(text: &str, shown: usize) -> Cow<'_, str> {
     let end = (shown.saturating_add(LOOKAHEAD_BYTES)..text.len()).find(|at| text.is_char_boundary(*at));
     let mut head = text.get(..end.unwrap_or(text.len())).unwrap_or(text).to_owned();
@@ -84,8 +86,11 @@ mod tests {
             each(|byte| format!("\\u{byte:04x}")),
             each(|byte| format!("&#x{byte:x};")),
         ];
-        let cuts =
-            [|text: &str| text::excerpt(text, 60), |text: &str| text::bounded_name(text), |text: &str| text::one_line(text)];
+        let cuts = [
+            |text: &str| text::excerpt(text, 60),
+            |text: &str| text::bounded_name(text),
+            |text: &str| text::one_line(text),
+        ];
         for form in &forms {
             for (before, cut) in [0, 20, 50, 90, 112, 990].into_iter().flat_map(|before| cuts.map(|cut| (before, cut)))
             {

@@ -1,9 +1,9 @@
 //! Secrets that a probe sends to its target, and that the target may echo. Each kind collects them for redaction.
 //!
-//! Credentials are redacted in the findings of every probe, because one target may disclose them to another. Prefixes of
-//! credentials before a cut are redacted in the findings of the same probe only (see `Redactor`). So are other texts that a
-//! probe sends, such as the value of a header `X-Tenant`: they may be ordinary words, and findings of other probes would be
-//! unreadable without them.
+//! Credentials are redacted in the findings of every probe, because one target may disclose them to another. Prefixes
+//! of credentials before a cut are redacted in the findings of the same probe only (see `Redactor`). So are other texts
+//! that a probe sends, such as the value of a header `X-Tenant`: they may be ordinary words, and findings of other
+//! probes would be unreadable without them.
 
 use std::{borrow::Cow, fmt};
 
@@ -57,8 +57,8 @@ impl SentSecrets {
         self.add_secret_words(text);
     }
 
-    /// Adds the values of query parameters with the name of a credential, and the words of other values that look like a
-    /// secret.
+    /// Adds the values of query parameters with the name of a credential, and the words of other values that look like
+    /// a secret.
     pub fn add_query(&mut self, query: &str) {
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let decoded = form_urlencoded::parse(value.as_bytes()).next().map_or(Cow::default(), |(text, _)| text);

@@ -76,8 +76,8 @@ fn write_significant(f: &mut fmt::Formatter<'_>, value: f64, unit: &str) -> fmt:
         _ => (3, 1_000),
     };
     let scaled = value.abs() * scale as f64;
-    // The standard library formats any number exactly, which takes longer than the rest of a sentence. Only numbers halfway
-    // between two results, and numbers that no integer can hold, need this exactness.
+    // The standard library formats any number exactly, which takes longer than the rest of a sentence. Only numbers
+    // halfway between two results, and numbers that no integer can hold, need this exactness.
     if scaled.fract() == 0.5 || scaled > 1e15 {
         let text = format!("{value:.digits$}");
         let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

@@ -170,8 +170,8 @@ macro_rules! quantity {
     ($type:ident, $name:literal, $pattern:expr, $($number:ident)?) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct Text;
-                impl de::Visitor<'_> for Text {
+                struct QuantityVisitor;
+                impl de::Visitor<'_> for QuantityVisitor {
                     type Value = $type;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         f.write_str(concat!("a ", $name))
@@ -189,7 +189,7 @@ macro_rules! quantity {
                         self.visit_str(&number.to_string())
                     }
                 }
-                from.deserialize_any(Text)
+                from.deserialize_any(QuantityVisitor)
             }
         }
         impl Serialize for $type {

@@ -173,7 +173,7 @@ async fn the_newest_is_read_where_integrity_asks_for_it() {
     fs::write(folder.path().join("new.sha256"), "0".repeat(64)).unwrap();
     let settings: Backups = from_value(json!({"files": format!("{}/*", folder.path().display())})).unwrap();
     let request = VerificationRequest { newest: 1, require_checksum: false };
-    let probe = settings.build(vec![want], &Arc::default()).unwrap();
+    let probe = settings.build(vec![request], &Arc::default()).unwrap();
     let verified = observe(&probe).await.unwrap().verified;
     assert_eq!(verified.len(), 1);
     assert!(verified[0].id.ends_with("/new"), "{verified:?}");

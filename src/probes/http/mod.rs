@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     checks::{response::Response, status::Statuses},
-    facts::{HttpFacts, HttpResponse, HttpFactRequest},
+    facts::{HttpFactRequest, HttpFacts, HttpResponse},
     options::{Method, Redirects},
     probe::HttpProbe,
     proxy::Proxy,
@@ -112,7 +112,8 @@ impl Kind for Http {
         if self.host.as_deref().is_some_and(|host| host.contains('@') || host.parse::<Authority>().is_err()) {
             return Err(Invalid::at("host", "not a host: write a name, with a port if it is not the usual one"));
         }
-        framing::request_uri(&self.url, framing::Framing::Proxied, "").map_err(|failure| Invalid::at("url", failure.detail))?;
+        framing::request_uri(&self.url, framing::Framing::Proxied, "")
+            .map_err(|failure| Invalid::at("url", failure.detail))?;
         Ok(())
     }
 

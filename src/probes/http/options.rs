@@ -66,15 +66,15 @@ impl Serialize for Redirects {
 
 impl<'de> Deserialize<'de> for Redirects {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Written;
+        struct RedirectsVisitor;
 
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Bound {
+        struct RedirectBound {
             max: u8,
         }
 
-        impl<'de> de::Visitor<'de> for Written {
+        impl<'de> de::Visitor<'de> for RedirectsVisitor {
             type Value = Redirects;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("true, false or {max: N}")
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for Redirects {
                 Ok(Redirects(if follow { DEFAULT_REDIRECTS } else { 0 }))
             }
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Redirects, A::Error> {
-                let Bound { max } = Bound::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let RedirectBound { max } = RedirectBound::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 if (1..=MAX_REDIRECTS).contains(&max) {
                     return Ok(Redirects(max));
                 }
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Redirects {
                 )))
             }
         }
-        from.deserialize_any(Written)
+        from.deserialize_any(RedirectsVisitor)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         context::Context,
         dial,
         http::{
-            exchange::{self, ReceivedResponse, BodyOptions, Sender},
+            exchange::{self, BodyOptions, ReceivedResponse, Sender},
             framing::Framing,
             version::HttpVersion,
         },

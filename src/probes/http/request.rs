@@ -58,7 +58,8 @@ impl Http {
         form: Framing,
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let mut headers = self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
+        let mut headers =
+            self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
         if hop.same_origin {
             headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
         } else {

@@ -8,7 +8,7 @@ use crate::{
     model::{check::Check, measure::Measure, observation::Observation, verdict::Verdict, words::Reason},
     probes::metrics::exposition_format::{
         page::{Format, Page},
-        parser::{ParserLimits, Parser, Wanted},
+        parser::{Parser, ParserLimits, Wanted},
     },
 };
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::exposition_format::{
     page::{Format, Page},
-    parser::{ParserLimits, Parser, Wanted},
+    parser::{Parser, ParserLimits, Wanted},
     selector::Selector,
 };
 use crate::io::http::{USER_AGENT, client::HttpClient};
@@ -25,8 +25,8 @@ use crate::{
         context::Context,
         http::{
             auth::{BasicAuth, Credentials},
+            body_decoder::{BodyDecoder, BodyKind},
             exchange,
-            body_decoder::{BodyKind, BodyDecoder},
             url::HttpUrl,
         },
         resources::Resources,

@@ -88,7 +88,7 @@ async fn scrape(probe: &MetricsProbe) -> Result<Page, Failure> {
 }
 
 #[tokio::test]
-async fn both_formats_come_in_and_only_what_is_asked_for_is_kept() {
+async fn both_formats_are_read_and_only_requested_series_are_kept() {
     let server = answering(page("text/plain; version=0.0.4", b"a{x=\"1\"} 5\nb 6\n")).await;
     let seen = scrape(&probe(&at(&server), json!({}))).await.unwrap();
     assert_eq!((seen.format, seen.samples, seen.series.len()), (Format::Text, 2, 1));

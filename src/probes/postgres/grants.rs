@@ -13,8 +13,8 @@ pub struct Need<'a> {
     pub checks: Vec<(&'a str, Vec<Privilege>)>,
 }
 
-/// Generates SQL for psql. An administrator may execute it repeatedly. It sets no password: a comment describes how to set
-/// one without writing it to a file.
+/// Generates SQL for psql. An administrator may execute it repeatedly. It sets no password: a comment describes how to
+/// set one without writing it to a file.
 #[must_use]
 pub fn grants(role: &str, needs: &[Need<'_>]) -> String {
     let (identifier, literal) = (quote_sql(role, '"'), quote_sql(role, '\''));
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_checks_need_is_granted() {
+    fn only_the_privileges_of_the_checks_are_granted() {
         const SESSIONS: Privilege = Privilege { name: "pg_read_all_stats", purpose: "see sessions" };
         const LAG: Privilege = Privilege { name: "pg_read_all_stats", purpose: "see standbys" };
         const FILES: Privilege = Privilege { name: "pg_monitor", purpose: "list WAL files" };

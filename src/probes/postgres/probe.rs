@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Postgres,
-    facts::{PostgresFacts, SectionReading, Section, SectionEntry, server::ServerFacts},
+    facts::{PostgresFacts, Section, SectionEntry, SectionReading, server::ServerFacts},
     session::Session,
 };
 use crate::{
@@ -50,7 +50,12 @@ impl PostgresProbe {
 
     /// Reads the sections that are due. The run fails only if the server answers no statement at all: a section that
     /// fails alone concerns only the checks that request it.
-    async fn read_due_sections(&self, cx: &Context, session: &mut Session, latest: &mut Latest) -> Result<PostgresFacts, Failure> {
+    async fn read_due_sections(
+        &self,
+        cx: &Context,
+        session: &mut Session,
+        latest: &mut Latest,
+    ) -> Result<PostgresFacts, Failure> {
         session.begin_run();
         let is_new = session.version().is_none();
         if is_new {
@@ -140,7 +145,12 @@ impl Latest {
     }
 
     /// Reads sections. Returns whether the server answered one of them.
-    async fn read_sections(&mut self, cx: &Context, session: &mut Session, due: &[SectionEntry]) -> Result<bool, Failure> {
+    async fn read_sections(
+        &mut self,
+        cx: &Context,
+        session: &mut Session,
+        due: &[SectionEntry],
+    ) -> Result<bool, Failure> {
         let (attempt, at) = (Instant::now(), Timestamp::now());
         let mut keep = |section: &SectionEntry, result| {
             let name = section.spec.name;
@@ -170,8 +180,8 @@ impl Latest {
     }
 }
 
-/// Bounds the rate of attempts to connect. The second attempt has no delay; later ones follow up to ten seconds after the
-/// previous attempt. Only short retry intervals are affected.
+/// Bounds the rate of attempts to connect. The second attempt has no delay; later ones follow up to ten seconds after
+/// the previous attempt. Only short retry intervals are affected.
 #[derive(Debug, Default)]
 struct Backoff {
     attempts: u32,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     checks::pool::PostgresPool,
-    facts::connections::{ConnectionFacts, ConnectionCapacity},
+    facts::connections::{ConnectionCapacity, ConnectionFacts},
     *,
 };
 use crate::model::{check::Check, observation::Observation};
@@ -36,7 +36,7 @@ fn parts_beside_a_dsn_win_and_nothing_shows_the_secret() {
     let settings: Postgres =
         from_value(json!({"dsn": "postgres://a:hunter2@db/x?sslmode=disable", "port": 6432, "sslmode": "verify-full"}))
             .unwrap();
-    let target = settings.written(settings.dsn.as_ref()).unwrap();
+    let target = settings.configured_target(settings.dsn.as_ref()).unwrap();
     assert_eq!((&*target.host, target.port, target.sslmode), ("db", 6432, SslMode::VerifyFull));
     let shown = format!("{settings:?} {target:?} {}", serde_json::to_string(&settings).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -48,7 +48,11 @@ fn facts(value: Value) -> Observation<PostgresFacts> {
     let connections = ConnectionFacts {
         role: "monitor".into(),
         sees_all: value["sees_all"].as_bool().unwrap_or(true),
-        room: ConnectionCapacity { max_connections: number("max", 100), superuser_reserved: 3, reserved: number("reserved", 0) },
+        room: ConnectionCapacity {
+            max_connections: number("max", 100),
+            superuser_reserved: 3,
+            reserved: number("reserved", 0),
+        },
         used: number("used", 1),
         idle: Some(0),
         groups: Vec::new(),
@@ -59,7 +63,7 @@ fn facts(value: Value) -> Observation<PostgresFacts> {
 }
 
 #[test]
-fn the_room_is_what_is_not_reserved_and_limits_of_databases_and_roles_count() {
+fn reserved_connections_are_no_capacity_and_limits_of_databases_and_roles_count() {
     use crate::model::words::Outcome;
     let full = json!([{"name": "orders", "limit": 10, "used": 10}]);
     let mut check: PostgresPool = from_value(json!({})).unwrap();

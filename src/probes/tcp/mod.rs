@@ -174,8 +174,13 @@ impl TcpProbe {
     }
 }
 
-/// Reads until the response matches the expectation. A response that ends or exceeds its maximum size before is a failure.
-async fn read_until_match<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern, facts: &mut TcpFacts) -> Result<(), Failure> {
+/// Reads until the response matches the expectation. A response that ends or exceeds its maximum size before is a
+/// failure.
+async fn read_until_match<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    expect: &Pattern,
+    facts: &mut TcpFacts,
+) -> Result<(), Failure> {
     let mut heard = Vec::new();
     loop {
         let read = stream.read_buf(&mut heard).await.map_err(|error| dial::io_failure("reading failed", &error))?;
@@ -198,8 +203,8 @@ async fn read_until_match<S: AsyncRead + Unpin>(stream: &mut S, expect: &Pattern
             }
             _ => {}
         }
-        // A response may arrive byte by byte, and each search may take the maximum time of a pattern. The searches take at
-        // most a fifth of the time, and the next search has more bytes.
+        // A response may arrive byte by byte, and each search may take the maximum time of a pattern. The searches take
+        // at most a fifth of the time, and the next search has more bytes.
         let spent = start.elapsed();
         if spent > Duration::from_millis(1) {
             tokio::time::sleep(spent * 4).await;

@@ -75,7 +75,8 @@ async fn a_server_that_goes_silent_is_left_at_the_timeout() {
 
 #[test]
 fn a_certificate_check_needs_an_encrypted_connection() {
-    let bring = |settings: Value| from_value::<Tcp>(settings).unwrap().validate_requests(&[TcpFactRequest::Certificates]);
+    let bring =
+        |settings: Value| from_value::<Tcp>(settings).unwrap().validate_requests(&[TcpFactRequest::Certificates]);
     assert!(bring(json!({"address": "a.example:1"})).unwrap_err().message.contains("add `tls: {}`"));
     bring(json!({"address": "a.example:1", "tls": {}})).unwrap();
 }

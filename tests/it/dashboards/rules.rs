@@ -67,7 +67,7 @@ fn panels_have_their_own_number_and_place() {
 }
 
 #[test]
-fn panels_are_of_known_types_and_say_what_they_show() {
+fn panels_have_known_types_and_descriptions() {
     each_panel(|_, panel, what| {
         assert!(TYPES.contains(&&*text(panel, "type")), "{what}");
         assert!(!text(panel, "title").is_empty(), "{what}");

@@ -165,7 +165,7 @@ fn one_panel_for_each_unit_shows_every_value_against_its_limits() {
 }
 
 #[test]
-fn links_lead_to_dashboards_that_take_what_they_are_handed() {
+fn links_lead_to_dashboards_with_the_variables_of_the_link() {
     let all = all();
     let handed = Regex::new(r"[?&]var-(\w+)=|\$\{(\w+):queryparam\}").unwrap();
     let mut found = 0;
@@ -188,7 +188,7 @@ fn links_lead_to_dashboards_that_take_what_they_are_handed() {
 }
 
 #[test]
-fn alerts_lead_to_dashboards_that_take_what_they_are_handed() {
+fn alerts_lead_to_dashboards_with_the_variables_of_the_link() {
     let all = all();
     let url = Regex::new(r"/d/([a-z-]+)(\?\S*)?").unwrap();
     let handed = Regex::new(r"[?&]var-(\w+)=").unwrap();

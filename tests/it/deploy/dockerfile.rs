@@ -101,7 +101,7 @@ fn what_it_is_built_of_is_pinned() {
 }
 
 #[test]
-fn the_context_has_what_is_copied_and_the_build_has_what_the_program_includes() {
+fn the_context_contains_all_copied_files_and_the_build_all_included_files() {
     let let_in: Vec<String> =
         text(".dockerignore").lines().filter_map(|line| line.strip_prefix('!').map(str::to_owned)).collect();
     assert!(text(".dockerignore").lines().any(|line| line == "*"), "nothing else is sent");

@@ -98,7 +98,7 @@ fn no_edit_of_the_file_makes_the_daemon_of_a_container_unhealthy() {
 }
 
 #[test]
-fn the_demo_is_healthy_whose_service_listens_too() {
+fn the_demo_is_healthy_and_its_service_listens() {
     let home = Home::new(&[SHOP]);
     let mut demo = alone(&home, &["demo", "--web.listen-address", "127.0.0.1:0"]).spawn().unwrap();
     let seen = wait_until("the demo is healthy", || {

@@ -13,6 +13,8 @@ use readiness_exporter::{
     settings::{self, Sources},
 };
 
+use crate::harness::markdown::{links, table_rows};
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -21,17 +23,9 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
-/// Rows of the Markdown table whose head begins with the given words, cells trimmed.
-fn table(text: &str, head: &str) -> Vec<Vec<String>> {
-    let rows = text.lines().skip_while(|line| !line.starts_with(head)).skip(2);
-    rows.take_while(|line| line.starts_with('|'))
-        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
-        .collect()
-}
-
 #[test]
 fn the_readme_lists_every_probe_kind_with_its_purpose_and_a_link_to_its_page() {
-    let rows = table(&readme(), "| probe |");
+    let rows = table_rows(&readme(), "| probe |");
     let wanted: Vec<_> = catalogue::all()
         .iter()
         .map(|kind| {
@@ -45,7 +39,7 @@ fn the_readme_lists_every_probe_kind_with_its_purpose_and_a_link_to_its_page() {
 #[test]
 fn every_link_of_the_readme_leads_to_a_file() {
     let text = readme();
-    let links = reference_pages::links(&text);
+    let links = links(&text);
     assert!(links.len() > 10, "{links:?}");
     links.into_iter().for_each(|link| reference_pages::assert_link(&root().join("README.md"), link));
 }

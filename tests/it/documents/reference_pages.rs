@@ -11,9 +11,9 @@ use readiness_exporter::{
 };
 
 use super::root;
-use crate::{
-    harness::daemon::{Home, output_text},
-    readme::blocks,
+use crate::harness::{
+    daemon::{Home, output_text},
+    markdown::{anchors, code_in, links},
 };
 
 /// Every generated file, relative to `config/`, with its text.
@@ -113,7 +113,7 @@ fn every_example_of_every_page_loads_and_is_about_its_subject() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("example.yaml");
     for (name, page) in kind_pages().into_iter().chain(check_pages()) {
-        let examples = blocks(&page, "yaml");
+        let examples = code_in(&page, "yaml");
         assert!(examples.len() >= 2, "{name} has a minimal and a realistic example");
         for example in examples {
             fs::write(&path, &example).unwrap();
@@ -130,19 +130,6 @@ fn every_example_of_every_page_loads_and_is_about_its_subject() {
             assert!(errors.is_empty(), "{name}: {errors:#?}\n{example}");
         }
     }
-}
-
-/// The anchors of a Markdown page, as GitHub makes them of its headings.
-fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = text.lines().filter(|line| line.starts_with('#'));
-    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
-    let slug = |line: &str| line.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect::<String>();
-    headings.map(|line| slug(line).replace(' ', "-")).collect()
-}
-
-/// The targets of the links of a Markdown text.
-pub(super) fn links(text: &str) -> Vec<&str> {
-    text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)).collect()
 }
 
 /// Asserts that a relative link leads to a file, and to a heading if it has an anchor.

@@ -30,7 +30,7 @@ pub(crate) fn check(name: &str, kind: &'static str, category: Category, severity
         name: name.to_owned(),
         category,
         severity,
-        gate: severity.gates(),
+        gate: severity.gates_by_default(),
         owner: "team-orders".to_owned(),
         runbook: format!("https://runbooks.example.com/{kind}"),
         ..CheckInfo::of(&known)
@@ -104,16 +104,19 @@ fn percentiles(p95: f64, p99: f64) -> Vec<Measure> {
 }
 
 fn latency(p95: f64, p99: f64) -> Verdict {
-    Verdict::from_measures(percentiles(p95, p99))
-        .with_samples([Sample::new(&metric::LATENCY, ["p95".into()], p95), Sample::new(&metric::LATENCY, ["p99".into()], p99)])
+    Verdict::from_measures(percentiles(p95, p99)).with_samples([
+        Sample::new(&metric::LATENCY, ["p95".into()], p95),
+        Sample::new(&metric::LATENCY, ["p99".into()], p99),
+    ])
 }
 
 fn pool(used: f64) -> Verdict {
-    Verdict::from_measures(vec![measure("utilization", used / 97.0, Unit::Ratio, Bound::Max, Some(0.8), 0.95)]).with_samples([
-        Sample::new(&metric::POOL_CONNECTIONS, ["orders".into(), "used".into()], used),
-        Sample::new(&metric::POOL_CONNECTIONS, ["orders".into(), "max".into()], 97.0),
-        Sample::new(&metric::POOL_UTILIZATION, ["orders".into()], used / 97.0),
-    ])
+    Verdict::from_measures(vec![measure("utilization", used / 97.0, Unit::Ratio, Bound::Max, Some(0.8), 0.95)])
+        .with_samples([
+            Sample::new(&metric::POOL_CONNECTIONS, ["orders".into(), "used".into()], used),
+            Sample::new(&metric::POOL_CONNECTIONS, ["orders".into(), "max".into()], 97.0),
+            Sample::new(&metric::POOL_UTILIZATION, ["orders".into()], used / 97.0),
+        ])
 }
 
 fn limits() -> CheckLimits {
@@ -185,9 +188,14 @@ pub(crate) fn round(board: &Board, run: i64, at: Timestamp) {
     let wave = 0.2 + 0.15 * ((run % 12) as f64 / 12.0);
     let errors = measure("error_rate", 0.001 * (run % 7) as f64, Unit::Ratio, Bound::Max, Some(0.01), 0.05);
     let days = measure("remaining", 86_400.0 * 21.5, Unit::Seconds, Bound::Min, Some(86_400.0 * 14.0), 86_400.0 * 7.0);
-    let error_rate = Verdict::from_measures(vec![errors.clone()]).with_samples([Sample::new(&metric::ERROR_RATIO, [], errors.value)]);
+    let error_rate = Verdict::from_measures(vec![errors.clone()]).with_samples([Sample::new(
+        &metric::ERROR_RATIO,
+        [],
+        errors.value,
+    )]);
     let until = Sample::new(&metric::CERTIFICATE_NOT_AFTER, ["leaf".into(), "true".into()], 1_900_000_000.0);
-    let mut api = report(at, vec![healthy(), latency(wave, wave * 2.0), error_rate, Verdict::from_measures(vec![days])]);
+    let mut api =
+        report(at, vec![healthy(), latency(wave, wave * 2.0), error_rate, Verdict::from_measures(vec![days])]);
     api.samples = vec![until];
     board.record("api", api, 0.0004);
 
@@ -202,7 +210,8 @@ pub(crate) fn round(board: &Board, run: i64, at: Timestamp) {
         .with_samples([made.clone(), Sample::new(&metric::BACKUP_AGE, location(), age)]);
     let bytes = measure("size", 3.2e9, Unit::Bytes, Bound::Min, None, 1e9);
     // Both checks say when the newest backup was made: one series.
-    let size = Verdict::from_measures(vec![bytes]).with_samples([made, Sample::new(&metric::BACKUP_SIZE, location(), 3.2e9)]);
+    let size =
+        Verdict::from_measures(vec![bytes]).with_samples([made, Sample::new(&metric::BACKUP_SIZE, location(), 3.2e9)]);
     board.record("nightly-dump", report(at, vec![healthy(), freshness, size]), 0.0);
 
     let present = Verdict::new(Outcome::Unknown(Reason::Empty), "no sample of eventcore_commands_total for 5m");
@@ -245,7 +254,8 @@ pub(crate) fn large(probes: usize, now: Timestamp) -> Arc<Board> {
         let at = start + SignedDuration::from_secs(30 * (run + 1));
         for n in 0..probes {
             let slow = if (n as i64 * 31 + run) % 97 == 0 { 1.2 } else { 0.12 };
-            let errors = Verdict::from_measures(vec![measure("error_rate", 0.001, Unit::Ratio, Bound::Max, None, 0.05)]);
+            let errors =
+                Verdict::from_measures(vec![measure("error_rate", 0.001, Unit::Ratio, Bound::Max, None, 0.05)]);
             board.record(&name(n), report(at, vec![healthy(), latency(slow, slow), errors]), 0.0);
         }
     }

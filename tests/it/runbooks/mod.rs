@@ -24,18 +24,16 @@ use readiness_exporter::{
     settings::{self, CheckInfo},
 };
 
-use crate::harness::{board, http::TestServer};
+use crate::harness::{
+    board,
+    http::TestServer,
+    markdown::{headings, links, prose, table_rows},
+};
 
 /// A page as it is written.
 struct Page {
     name: String,
     text: String,
-}
-
-/// A block of code and the word after its fence.
-struct Block {
-    language: String,
-    code: String,
 }
 
 fn alerts() -> PathBuf {
@@ -73,42 +71,6 @@ fn rules() -> BTreeMap<String, String> {
     found
 }
 
-impl Page {
-    fn headings(&self) -> Vec<&str> {
-        self.prose().lines().filter(|line| line.starts_with('#')).collect()
-    }
-
-    /// The lines outside of blocks of code.
-    fn prose(&self) -> &'static str {
-        let mut inside = false;
-        let keep = |line: &&str| {
-            let is_fence = line.trim_start().starts_with("```");
-            inside ^= is_fence;
-            !inside && !is_fence
-        };
-        self.text.lines().filter(keep).collect::<Vec<_>>().join("\n").leak()
-    }
-
-    fn blocks(&self) -> Vec<Block> {
-        let mut found: Vec<Block> = Vec::new();
-        let (mut inside, mut indent) = (false, 0);
-        for line in self.text.lines() {
-            if let Some(language) = line.trim_start().strip_prefix("```") {
-                inside = !inside;
-                indent = line.len() - line.trim_start().len();
-                if inside {
-                    found.push(Block { language: language.to_owned(), code: String::new() });
-                }
-            } else if inside {
-                let block = found.last_mut().unwrap();
-                block.code += &format!("{}\n", line.get(indent..).unwrap_or_default());
-            }
-        }
-        assert!(!inside, "{}: a block of code has no end", self.name);
-        found
-    }
-}
-
 #[test]
 fn every_alert_has_its_page_and_every_page_its_alert() {
     let (rules, pages) = (rules(), pages());
@@ -124,11 +86,11 @@ fn every_alert_has_its_page_and_every_page_its_alert() {
 }
 
 #[test]
-fn every_page_has_the_same_headings_and_says_something_under_each() {
+fn every_page_has_the_same_headings_with_text() {
     for page in pages() {
         let title = format!("# {}", page.name);
         let expected = [&*title, "## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Silencing"];
-        assert_eq!(page.headings(), expected, "{}", page.name);
+        assert_eq!(headings(&page.text), expected, "{}", page.name);
         for part in page.text.split("\n## ").skip(1) {
             assert!(part.lines().skip(1).any(|line| line.len() > 40), "{}: {part}", page.name);
         }
@@ -161,12 +123,12 @@ fn every_page_says_how_long_its_alert_waits() {
 fn every_link_leads_somewhere() {
     let files = files();
     for page in &files {
-        for target in page.text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        for target in links(&page.text) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
             let other = files.iter().find(|other| format!("{}.md", other.name) == file);
             let other = other.unwrap_or_else(|| panic!("{} links to {target}", page.name));
             let anchors =
-                other.headings().into_iter().map(|heading| heading.trim_start_matches(['#', ' ']).to_lowercase());
+                headings(&other.text).into_iter().map(|heading| heading.trim_start_matches(['#', ' ']).to_lowercase());
             assert!(anchor.is_empty() || anchors.into_iter().any(|one| one == anchor), "{}: {target}", page.name);
         }
     }
@@ -186,10 +148,10 @@ fn every_dashboard_in_a_page_is_one() {
 }
 
 #[test]
-fn what_is_said_in_two_places_is_said_once_and_linked() {
+fn no_paragraph_is_on_two_pages() {
     let mut seen = BTreeMap::new();
     for page in files() {
-        for line in page.prose().lines().filter(|line| line.len() > 60) {
+        for line in prose(&page.text).into_iter().filter(|line| line.len() > 60) {
             // The head of a page may well say the same of several alerts: how long they wait.
             if let Some(other) = seen.insert(line.to_owned(), page.name.clone()) {
                 assert_eq!(other, page.name, "both say: {line}");
@@ -217,12 +179,12 @@ fn every_metric_flag_and_reason_in_a_page_exists() {
         for name in words(&page.text, "readiness_") {
             assert!(families.contains(name), "{}: {name}", page.name);
         }
-        for flag in page.prose().split("`--").skip(1).map(|rest| rest.split(['`', ' ']).next().unwrap()) {
+        for flag in prose(&page.text).join("\n").split("`--").skip(1).map(|rest| rest.split(['`', ' ']).next().unwrap())
+        {
             assert!(flags.contains(flag), "{}: --{flag}", page.name);
         }
-        let rows = page.text.lines().skip_while(|line| !line.starts_with("| reason |")).skip(2);
-        let rows = rows.take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
-        let told: BTreeSet<_> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+        let rows = table_rows(&page.text, "| reason |");
+        let told: BTreeSet<_> = rows.iter().flat_map(|row| row[0].split('`').skip(1).step_by(2)).collect();
         assert!(told.is_subset(&reasons), "{}: {told:?}", page.name);
         // Whatever a probe can fail with, there is a line that says what to do.
         assert!(page.name != "ReadinessProbeDown" || told == reasons, "{:?}", reasons.difference(&told));
@@ -264,7 +226,7 @@ async fn a_check_links_to_the_page_of_the_alert_that_its_kind_declares() {
 }
 
 #[tokio::test]
-async fn pages_are_served_as_safely_as_the_status_page_and_name_what_there_is() {
+async fn pages_are_served_as_safely_as_the_status_page_and_list_all_runbooks() {
     let door = TestServer::open(board::busy(Timestamp::now())).await;
     let list = door.get("/runbooks/").await;
     for page in pages() {
@@ -323,7 +285,7 @@ async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_othe
 }
 
 #[tokio::test]
-async fn commands_have_the_external_url_and_never_what_the_client_says() {
+async fn commands_contain_the_external_url_and_never_a_host_from_the_client() {
     let settings = settings::Server {
         listen: Vec::new(),
         lifecycle: false,

@@ -1,8 +1,9 @@
-//! Decodes the bodies of responses. The received bytes, the decompressed bytes and the time without a yield are bounded.
+//! Decodes the bodies of responses. The received bytes, the decompressed bytes and the time without a yield are
+//! bounded.
 //!
-//! All probes share one thread. A body that arrives quickly never blocks its reader, so that no other task would run until
-//! its end. Compressed input can be endless without any output (empty blocks, empty members), or produce a thousand times
-//! its size. Therefore both sizes are limited, and the decoder yields after a fixed amount of work.
+//! All probes share one thread. A body that arrives quickly never blocks its reader, so that no other task would run
+//! until its end. Compressed input can be endless without any output (empty blocks, empty members), or produce a
+//! thousand times its size. Therefore both sizes are limited, and the decoder yields after a fixed amount of work.
 
 use std::{
     io,
@@ -65,8 +66,8 @@ const MAX_TURN: Duration = Duration::from_millis(1);
 const MAX_STEP: usize = 8 << 10;
 /// Work of a step in addition to its bytes. For example, the end of a gzip member resets 43 KiB of state.
 const STEP_WORK: usize = 1 << 10;
-/// Allowed growth by compression: a ratio and a constant. Incompressible data grows by less than a thousandth and by the
-/// frame around it.
+/// Allowed growth by compression: a ratio and a constant. Incompressible data grows by less than a thousandth and by
+/// the frame around it.
 const MAX_GROWTH: (u64, u64) = (64, 64 << 10);
 
 impl BodyDecoder {
@@ -210,4 +211,4 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -15,8 +15,8 @@ use super::*;
 
 const BODY: BodyKind = BodyKind { name: "body", unreadable: Reason::Body };
 
-/// The size of a body, and how often the others had their turn while it came in.
-async fn take(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result<(u64, usize), Failure> {
+/// Decodes a body. Returns its size and the number of times that another task ran meanwhile.
+async fn decode_pieces(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result<(u64, usize), Failure> {
     let mut decoder = BodyDecoder::new(Some(encoding), Size(limit), BODY).unwrap();
     let turns = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&turns);
@@ -47,7 +47,8 @@ async fn take(encoding: &str, limit: u64, packed: &[u8], piece: usize) -> Result
     Ok((size, turns.load(Ordering::Relaxed)))
 }
 
-fn packed(format: &str, text: &[u8]) -> Vec<u8> {
+/// Compresses a text with `gzip`, `zlib` or raw `deflate`; any other format returns the text itself.
+pub(in crate::io::http) fn compress(format: &str, text: &[u8]) -> Vec<u8> {
     let level = Compression::fast();
     match format {
         "gzip" => {
@@ -78,15 +79,15 @@ async fn sizes_around_every_buffer_come_in_whole() {
                 for (encoding, format) in
                     [("gzip", "gzip"), ("deflate", "zlib"), ("deflate", "deflate"), ("identity", "identity")]
                 {
-                    let packed = packed(format, text);
+                    let packed = compress(format, text);
                     for piece in [packed.len(), packed.len() - 1, MAX_STEP, 1_000] {
-                        let (came, _) = take(encoding, size as u64, &packed, piece).await.unwrap();
+                        let (came, _) = decode_pieces(encoding, size as u64, &packed, piece).await.unwrap();
                         assert_eq!(came, size as u64, "{format} of {size} by {piece}");
-                        let over = take(encoding, size as u64 - 1, &packed, piece).await.unwrap_err();
+                        let over = decode_pieces(encoding, size as u64 - 1, &packed, piece).await.unwrap_err();
                         assert_eq!(over.reason, Reason::TooLarge, "{over}");
                     }
                     if format != "identity" {
-                        let cut = take(encoding, 1 << 20, &packed[..packed.len() - 1], MAX_STEP).await;
+                        let cut = decode_pieces(encoding, 1 << 20, &packed[..packed.len() - 1], MAX_STEP).await;
                         assert_eq!(cut.unwrap_err().reason, Reason::Body, "{format} of {size}, cut by a byte");
                     }
                 }
@@ -103,15 +104,15 @@ fn empty_blocks(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn input_without_output_has_a_limit_of_its_own_and_lets_others_run() {
-    let members = packed("gzip", b"").repeat(100_000);
+    let members = compress("gzip", b"").repeat(100_000);
     for (name, endless) in [("empty blocks", empty_blocks(2 << 20)), ("empty members", members)] {
-        let over = take("gzip", 1 << 20, &endless, endless.len()).await.unwrap_err();
+        let over = decode_pieces("gzip", 1 << 20, &endless, endless.len()).await.unwrap_err();
         assert_eq!(over.reason, Reason::TooLarge, "{name}");
         assert!(over.detail.contains("decompresses to almost nothing"), "{name}: {over}");
     }
-    for (name, bytes) in [("plain", vec![b'a'; 4 << 20]), ("a bomb", packed("gzip", &vec![0; 4 << 20]))] {
+    for (name, bytes) in [("plain", vec![b'a'; 4 << 20]), ("a bomb", compress("gzip", &vec![0; 4 << 20]))] {
         let encoding = if name == "plain" { "identity" } else { "gzip" };
-        let (_, turns) = take(encoding, 4 << 20, &bytes, bytes.len()).await.unwrap();
+        let (_, turns) = decode_pieces(encoding, 4 << 20, &bytes, bytes.len()).await.unwrap();
         assert!(turns >= (4 << 20) / MAX_WORK, "{name}: the others had {turns} turns in 4MiB");
     }
 }

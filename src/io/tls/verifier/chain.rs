@@ -1,9 +1,9 @@
 //! Bounds the work of verifying a server's chain of certificates.
 //!
 //! The library searches for a path to a trusted authority among all certificates that a server sends. It tries all
-//! certificates with the same name at each position of the path: eight such certificates of 350 bytes took 100 to 250 ms
-//! of CPU time, until the bounds of the library (100 signatures, 200,000 steps) ended the search. A real chain has one
-//! certificate for each name, or two for a cross-signed authority.
+//! certificates with the same name at each position of the path: eight such certificates of 350 bytes took 100 to 250
+//! ms of CPU time, until the bounds of the library (100 signatures, 200,000 steps) ended the search. A real chain has
+//! one certificate for each name, or two for a cross-signed authority.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! Verifies the certificates of a server and records them. A refused certificate is a fact, too: its expiry time must not
-//! be lost with the connection.
+//! Verifies the certificates of a server and records them. A refused certificate is a fact, too: its expiry time must
+//! not be lost with the connection.
 
 mod chain;
 

@@ -30,9 +30,9 @@ const MAX_WORK: usize = 1 << 20;
 
 /// Redactor for the texts of one run.
 ///
-/// Before a cut in a text, only prefixes of the probe's own secrets are redacted; its target knows them. If prefixes of all
-/// secrets were redacted, a target could guess the secret of another probe letter by letter: it would send guesses that
-/// look cut, and a reader of the findings would see the redacted ones.
+/// Before a cut in a text, only prefixes of the probe's own secrets are redacted; its target knows them. If prefixes of
+/// all secrets were redacted, a target could guess the secret of another probe letter by letter: it would send guesses
+/// that look cut, and a reader of the findings would see the redacted ones.
 pub(crate) struct Redactor<'a> {
     /// Secrets that the probe sends.
     own: Vec<&'a SecretSet>,

@@ -31,7 +31,7 @@ fn a_secret_is_hidden_as_it_was_sent_and_as_it_is_quoted() {
 }
 
 #[test]
-fn of_a_header_the_credentials_are_hidden_and_what_is_no_secret_stays() {
+fn credentials_in_a_header_are_redacted_and_other_values_stay() {
     let header = |name, value, text| hidden(|it| it.add_header(name, value), text);
     assert_eq!(header("Authorization", "Token abcd", "bad Token abcd; abcd"), "bad <hidden>; <hidden>");
     assert_eq!(header("cookie", "session=9f8e7d6c5b; a=b", "no session 9f8e7d6c5b"), "no session <hidden>");
@@ -40,7 +40,7 @@ fn of_a_header_the_credentials_are_hidden_and_what_is_no_secret_stays() {
 }
 
 #[test]
-fn of_a_query_and_a_body_what_looks_like_a_secret_is_hidden() {
+fn secrets_in_a_query_and_in_a_body_are_redacted() {
     let query = |text| hidden(|it| it.add_query("verbose=true&api_key=a%2Fbc&id=1234567a"), text);
     assert_eq!(query("true a/bc a%2Fbc 1234567a"), "true <hidden> <hidden> <hidden>");
     let sent = |text| hidden(|it| it.add_sent_text("AUTH monitor hunter2-2\r\n"), text);
@@ -65,7 +65,11 @@ fn of_a_secret_that_was_encoded_twice_no_remainder_stays() {
     for secret in ["hunter2-a", "hunter2-ab", "hunter2-abc", "hunter2-abcd", "hunter2-abcde"] {
         let twice = STANDARD.encode(STANDARD.encode(secret));
         for text in [twice.clone(), utf8_percent_encode(&twice, NON_ALPHANUMERIC).to_string()] {
-            assert_eq!(hidden(|it| it.add_credential(secret), &format!("is \"{text}\"")), "is \"<hidden>\"", "{secret}");
+            assert_eq!(
+                hidden(|it| it.add_credential(secret), &format!("is \"{text}\"")),
+                "is \"<hidden>\"",
+                "{secret}"
+            );
         }
     }
 }
@@ -137,8 +141,9 @@ fn beginnings_of_the_secret_of_another_probe_are_no_oracle() {
 
 #[test]
 fn honest_text_stays_as_it_is() {
-    let add =
-        |it: &mut SentSecrets| ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.add_credential(text));
+    let add = |it: &mut SentSecrets| {
+        ["s3cr3t", "Tr0ub4dor&3", "correct horse"].into_iter().for_each(|text| it.add_credential(text))
+    };
     for text in [
         "https://shop.example/a%20b?c=d&e=f answered with status 503, expected 2xx",
         "connection refused (127.0.0.1:5432: connection refused; [::1]:5432: connection refused)",

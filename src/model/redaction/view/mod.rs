@@ -26,8 +26,8 @@ const BETWEEN: u8 = 0xfe;
 /// Separator of two decoded pieces, so that no secret is found across them.
 const BREAK: u8 = 0;
 
-/// Bytes of a text, each with its position in the original text. The positions are optional, because most texts contain no
-/// secret.
+/// Bytes of a text, each with its position in the original text. The positions are optional, because most texts contain
+/// no secret.
 #[derive(Default)]
 pub(super) struct View {
     pub(super) bytes: Vec<u8>,
@@ -71,8 +71,8 @@ impl View {
         Some(hasher.finish())
     }
 
-    /// The bytes for comparison: in lower case, with one kind of space. Forms of HTML encode a space as `+`, and findings
-    /// contain spaces instead of line breaks.
+    /// The bytes for comparison: in lower case, with one kind of space. Forms of HTML encode a space as `+`, and
+    /// findings contain spaces instead of line breaks.
     pub(super) fn folded(&self) -> Vec<u8> {
         self.bytes.iter().map(|byte| fold_byte(*byte)).collect()
     }

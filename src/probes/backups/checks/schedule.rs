@@ -104,7 +104,8 @@ impl Schedule {
             n => format!("{n} runs were missed"),
         };
         let summary = format!("{found} in {}{}", self.window(), measure.limit_phrase());
-        Verdict { summary, ..Verdict::from_measures(vec![measure]) }.with_samples([set.sample(&metric::BACKUP_MISSED, missed)])
+        Verdict { summary, ..Verdict::from_measures(vec![measure]) }
+            .with_samples([set.sample(&metric::BACKUP_MISSED, missed)])
     }
 
     /// Runs that should have been between two moments.
@@ -112,7 +113,7 @@ impl Schedule {
         let clock = |at| self.time_zone.0.to_datetime(at);
         let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
         let every = self.every.as_seconds();
-        let tolerance = self.tolerance.map_or(every / 10.0, Period::seconds);
+        let tolerance = self.tolerance.map_or(every / 10.0, Period::as_seconds);
         // A run at the very end of its tolerance is not missing yet.
         (((gap - tolerance) / every).ceil() - 1.0).max(0.0)
     }

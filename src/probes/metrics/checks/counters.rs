@@ -1,8 +1,9 @@
 //! Increases of counters over a window, with resets.
 //!
 //! As in Prometheus, a counter whose value decreases was reset to 0. There are two differences. Increases are not
-//! extrapolated to the ends of the window: only the increases between the first and the last scrape count. A series that
-//! appears between two scrapes started at 0: the first error of a kind counts, although no scrape saw its counter increase.
+//! extrapolated to the ends of the window: only the increases between the first and the last scrape count. A series
+//! that appears between two scrapes started at 0: the first error of a kind counts, although no scrape saw its counter
+//! increase.
 //!
 //! | situation | increase |
 //! |---|---|
@@ -71,8 +72,8 @@ struct CounterReading {
 struct SavedCounters<W> {
     /// Time of the newest reading, in milliseconds since the epoch.
     newest: i64,
-    /// Last readings of each set in base64: identity, bits of the value, milliseconds before the newest reading. A rounded
-    /// value would look like a reset.
+    /// Last readings of each set in base64: identity, bits of the value, milliseconds before the newest reading. A
+    /// rounded value would look like a reset.
     readings: Vec<String>,
     scrapes: W,
 }
@@ -230,7 +231,8 @@ impl<T: Serialize> Serialize for Increases<T> {
             set.iter().for_each(|(identity, reading)| reading.write(*identity, newest, &mut bytes));
             BASE64_STANDARD_NO_PAD.encode(bytes)
         };
-        SavedCounters { newest, readings: self.sets.iter().map(of_set).collect(), scrapes: &self.scrapes }.serialize(serializer)
+        SavedCounters { newest, readings: self.sets.iter().map(of_set).collect(), scrapes: &self.scrapes }
+            .serialize(serializer)
     }
 }
 

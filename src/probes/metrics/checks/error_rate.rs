@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     checks::{
-        error_rate::{Runs, judge_ratio, limits, validate_limit},
+        error_rate::{FailedRuns, judge_ratio, limit_samples, validate_limit},
         window::{self, default_min_samples, five_minutes},
     },
     kind::CheckKind,
@@ -54,7 +54,7 @@ pub struct ErrorRate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]
-    runs: Runs,
+    runs: FailedRuns,
     /// Increases of errors and events.
     #[serde(skip)]
     gains: Increases<(f64, f64)>,
@@ -115,7 +115,7 @@ impl Check<Page> for ErrorRate {
     fn constant_samples(&self) -> Vec<Sample> {
         // A failed scrape adds nothing to the counters.
         let window = self.total.is_none().then(|| window::window_sample(self.window));
-        limits(&self.max).into_iter().chain(window).collect()
+        limit_samples(&self.max).into_iter().chain(window).collect()
     }
 
     fn save(&self) -> Option<Box<RawValue>> {

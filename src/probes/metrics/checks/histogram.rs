@@ -13,14 +13,15 @@ pub struct Histogram {
 pub enum Quantile {
     /// Value by interpolation within a bucket.
     At(f64),
-    /// Lower bound of the value, for a quantile in the bucket without an upper bound. Prometheus returns the lower bound.
+    /// Lower bound of the value, for a quantile in the bucket without an upper bound. Prometheus returns the lower
+    /// bound.
     AtLeast(f64),
 }
 
 impl Histogram {
-    /// Creates a histogram from buckets in any order. Counts of equal bounds are added. A count below that of the previous
-    /// bucket is raised to it, because a service may update a histogram during a scrape. `None` without a bucket `+Inf` or
-    /// without another bucket.
+    /// Creates a histogram from buckets in any order. Counts of equal bounds are added. A count below that of the
+    /// previous bucket is raised to it, because a service may update a histogram during a scrape. `None` without a
+    /// bucket `+Inf` or without another bucket.
     #[must_use]
     pub fn new(buckets: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
         let mut sorted: Vec<_> = buckets.into_iter().filter(|(bound, _)| !bound.is_nan()).collect();

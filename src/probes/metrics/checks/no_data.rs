@@ -33,8 +33,8 @@ impl WhenIdle {
     }
 }
 
-/// Verdict on fewer events than a check needs: that of `when_idle` if configured, else unknown without events and pending
-/// with too few.
+/// Verdict on fewer events than a check needs: that of `when_idle` if configured, else unknown without events and
+/// pending with too few.
 #[must_use]
 pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenIdle>, over: &str) -> Verdict {
     let quiet = format!("events in {over}: {events}, needed: {needed}");

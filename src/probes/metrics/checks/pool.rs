@@ -118,10 +118,19 @@ impl Pool {
             let Some((used, _)) = of_used.get(labels.as_slice()) else { continue };
             let other = |selector: &Option<Selector>| {
                 let selector = selector.as_ref()?;
-                selector.matching_series(page).find(|series| labels_of(series, selector).eq(labels.iter().copied())).map(|s| s.value)
+                selector
+                    .matching_series(page)
+                    .find(|series| labels_of(series, selector).eq(labels.iter().copied()))
+                    .map(|s| s.value)
             };
             let (idle, waiting) = (other(&self.idle), other(&self.waiting));
-            pools.push(judging::Pool { name: text::bounded_name(name), used: used.value, idle, waiting, max: size.value });
+            pools.push(judging::Pool {
+                name: text::bounded_name(name),
+                used: used.value,
+                idle,
+                waiting,
+                max: size.value,
+            });
         }
         (Ok(pools), odd)
     }
@@ -241,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_on_waiting_needs_to_know_who_waits() {
+    fn a_limit_on_waiting_requires_the_key_waiting() {
         let check: Pool = from_value(json!({"used": "u", "size": "s", "max_waiting": 5})).unwrap();
         assert_eq!(check.validate(&TIMING).unwrap_err().key, Some("max_waiting"));
     }

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_missing_ones_are_named() {
+    fn the_missing_series_are_named() {
         let mut check = check();
         assert_eq!(check.judge(&scrape(0, ALL)).summary, "all 2 are there");
         let summary = check.judge(&scrape(10, "a 1\n")).summary;

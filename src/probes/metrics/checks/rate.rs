@@ -16,12 +16,13 @@ impl Rate {
     /// Adds a scrape and returns the rate.
     ///
     /// # Errors
-    /// The verdict if there is no rate: the scrape failed, the page has no series or too many, or it is the first scrape.
+    /// The verdict if there is no rate: the scrape failed, the page has no series or too many, or it is the first
+    /// scrape.
     pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
         let page = seen.facts_or_verdict()?;
         let (mut gained, mut there) = (0.0, false);
         self.0.begin_scrape(seen.at, window);
-        self.0.of(0, series.matching_series(&page.series), |_, gain| {
+        self.0.add_series(0, series.matching_series(&page.series), |_, gain| {
             gained += gain;
             there = true;
         });

@@ -16,7 +16,8 @@ pub struct Page {
     pub lines: u64,
     /// Number of samples, requested or not.
     pub samples: u64,
-    /// Number of further samples of series that are on the page several times. The first sample counts, as in Prometheus.
+    /// Number of further samples of series that are on the page several times. The first sample counts, as in
+    /// Prometheus.
     pub duplicates: u64,
     /// Requested series in the order of the page.
     #[serde(serialize_with = "as_map")]

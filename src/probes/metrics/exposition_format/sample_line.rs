@@ -1,8 +1,8 @@
 //! Parses one line of a page, a sample in the text format or in OpenMetrics, without copying it.
 //!
-//! The parser is lenient where Prometheus is: spaces in the text format, a comma before `}`, unknown escapes. It follows the
-//! specification where Prometheus 2.42 does not: spaces before a name are ignored (Prometheus rejects the page), and a comma
-//! must separate labels (Prometheus does not require it).
+//! The parser is lenient where Prometheus is: spaces in the text format, a comma before `}`, unknown escapes. It
+//! follows the specification where Prometheus 2.42 does not: spaces before a name are ignored (Prometheus rejects the
+//! page), and a comma must separate labels (Prometheus does not require it).
 
 use std::borrow::Cow;
 
@@ -257,7 +257,7 @@ mod tests {
     /// The sample in one line, or the mistake.
     fn read(line: &str, format: Format) -> String {
         let mut labels = String::new();
-        match sample(line, format, |name, value| labels += &format!("{name}={}|", unescape(value))) {
+        match parse_sample(line, format, |name, value| labels += &format!("{name}={}|", unescape(value))) {
             Ok(sample) => format!("{} {labels} {}", sample.name, sample.value),
             Err(ParseError { at, what }) => format!("{at}: {what}"),
         }

@@ -9,8 +9,8 @@ pub struct Series {
     pub id: Box<str>,
     /// Metric name.
     pub name: Box<str>,
-    /// Labels with their values, sorted by name. Labels with an empty value are left out, because they are equal to absent
-    /// labels.
+    /// Labels with their values, sorted by name. Labels with an empty value are left out, because they are equal to
+    /// absent labels.
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Value; it may be NaN or infinite.
     pub value: f64,

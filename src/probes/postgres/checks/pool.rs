@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    checks::pool::{self, PoolLimits, Pool},
+    checks::pool::{self, Pool, PoolLimits},
     kind::CheckKind,
     model::{
         check::Check,

@@ -83,8 +83,8 @@ impl ConnectionLimit {
     }
 }
 
-/// Whether a number can be a limit on connections: settings and columns of a server are 32 bits wide. A pool of the size
-/// `i64::MAX` would never be full.
+/// Whether a number can be a limit on connections: settings and columns of a server are 32 bits wide. A pool of the
+/// size `i64::MAX` would never be full.
 fn is_limit(number: i64) -> bool {
     (0..=i64::from(i32::MAX)).contains(&number)
 }

@@ -1,8 +1,8 @@
 //! The facts of a run: sections, each with its own file.
 //!
-//! A check requests sections (`Check::requested_facts`), and a run executes the statements of the requested sections only. A new
-//! section is a file with its SQL, its struct, its decoding and its requirements, and a `mod` line here; no list of
-//! sections exists.
+//! A check requests sections (`Check::requested_facts`), and a run executes the statements of the requested sections
+//! only. A new section is a file with its SQL, its struct, its decoding and its requirements, and a `mod` line here; no
+//! list of sections exists.
 
 pub mod connections;
 pub mod replication;
@@ -113,7 +113,10 @@ pub(super) mod fixture {
         observation(at, SectionReading { name: S::SPEC.name, at, result: Ok(Arc::new(section)) })
     }
 
-    pub(in crate::probes::postgres) fn observation(at: Timestamp, reading: SectionReading) -> Observation<PostgresFacts> {
+    pub(in crate::probes::postgres) fn observation(
+        at: Timestamp,
+        reading: SectionReading,
+    ) -> Observation<PostgresFacts> {
         use crate::model::observation::Timing;
         use std::time::Duration;
         const SECONDS: Duration = Duration::from_secs(10);

@@ -9,8 +9,8 @@ pub(super) const MAX_BYTES: usize = 4 << 20;
 /// Maximum number of messages for one run, including asynchronous ones. A login and a result take about thirty.
 pub(super) const MAX_MESSAGES: usize = 10_000;
 
-/// Remaining bytes and messages of a run, and the failure if the server exceeded them. Clones share the state, because the
-/// driver reports only that the connection was closed.
+/// Remaining bytes and messages of a run, and the failure if the server exceeded them. Clones share the state, because
+/// the driver reports only that the connection was closed.
 #[derive(Clone, Debug)]
 pub(super) struct ByteBudget(Arc<Mutex<Left>>);
 
@@ -49,7 +49,7 @@ impl ByteBudget {
                 )));
             }
         }
-        self.spend(header)
+        self.count_bytes(header)
     }
 
     /// Counts received bytes.

@@ -1,5 +1,5 @@
-//! Connection strings in the syntax of libpq: a URL or `key=value` pairs. A connection string is a secret as a whole: error
-//! messages quote nothing of it except known keys.
+//! Connection strings in the syntax of libpq: a URL or `key=value` pairs. A connection string is a secret as a whole:
+//! error messages quote nothing of it except known keys.
 
 use std::{collections::HashMap, path::PathBuf};
 

@@ -1,8 +1,8 @@
 //! Moves the key derivation of a login to another thread.
 //!
-//! With SCRAM, the server chooses the number of hash iterations of the client: up to 45 ms of CPU time with the maximum of
-//! the driver. The driver computes the hash in the poll that reads the challenge of the server. The transport holds the
-//! challenge back and closes a gate. The next poll then runs on another thread.
+//! With SCRAM, the server chooses the number of hash iterations of the client: up to 45 ms of CPU time with the maximum
+//! of the driver. The driver computes the hash in the poll that reads the challenge of the server. The transport holds
+//! the challenge back and closes a gate. The next poll then runs on another thread.
 
 use std::{
     pin::Pin,

@@ -65,9 +65,10 @@ impl Session {
         let login = cx.phase(Phase::Login, async {
             let config = driver_config(&target, cx.timeout);
             let login = async move { config.connect_raw(channel, Established).await };
-            let (client, connection) = login::drive_login(login, &gate, &target.host, &cx.shared)
-                .await?
-                .map_err(|error| failure::statement_failure(&format!("logging in as {}", target.user), &error, &allowance))?;
+            let (client, connection) =
+                login::drive_login(login, &gate, &target.host, &cx.shared).await?.map_err(|error| {
+                    failure::statement_failure(&format!("logging in as {}", target.user), &error, &allowance)
+                })?;
             let (leave, left) = oneshot::channel::<()>();
             let driver = tokio::spawn(async move {
                 tokio::pin!(connection);
@@ -80,7 +81,8 @@ impl Session {
             // The driver must end if this future is dropped.
             let guard = Guard(Some(driver));
             let statement = client.prepare(ServerFacts::SPEC.sql(0)?).await;
-            let statement = statement.map_err(|error| failure::statement_failure("preparing the query", &error, &allowance))?;
+            let statement =
+                statement.map_err(|error| failure::statement_failure("preparing the query", &error, &allowance))?;
             Ok((client, statement, guard, leave))
         });
         let (client, statement, driver, leave) = login.await?;
@@ -211,8 +213,8 @@ impl Drop for Session {
             self.driver.detach();
             return;
         }
-        // Closing the connection does not stop the execution of a statement. The statement is cancelled, as Ctrl-C in psql
-        // does.
+        // Closing the connection does not stop the execution of a statement. The statement is cancelled, as Ctrl-C in
+        // psql does.
         let (token, target, shared) = (self.client.cancel_token(), self.target.clone(), Arc::clone(&self.shared));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(timeout(CANCEL_TIMEOUT, async move {
@@ -273,8 +275,8 @@ fn driver_config(target: &PostgresTarget, limit: Duration) -> Config {
     config
 }
 
-/// Session settings: timeouts of the server, so that a statement of an abandoned run ends soon. They follow the configured
-/// options and override them.
+/// Session settings: timeouts of the server, so that a statement of an abandoned run ends soon. They follow the
+/// configured options and override them.
 fn session_options(own: Option<&str>, limit: Duration) -> String {
     let limit = limit.as_millis().max(1);
     let lock = (limit / 2).max(1);

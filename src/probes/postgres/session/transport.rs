@@ -1,7 +1,7 @@
 //! Transport to a server: a TCP connection or a Unix socket, with optional encryption.
 //!
-//! TLS is negotiated here and not by the driver, so that TLS is a separate phase, its failures have specific reasons, and
-//! `verify-ca` differs from `verify-full`.
+//! TLS is negotiated here and not by the driver, so that TLS is a separate phase, its failures have specific reasons,
+//! and `verify-ca` differs from `verify-full`.
 
 use std::{
     future::{Ready, ready},
@@ -22,7 +22,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::{
     allowance::ByteBudget,
-    dsn::{SslMode, PostgresTarget},
+    dsn::{PostgresTarget, SslMode},
     filter::Filter,
     login::Gate,
 };
@@ -40,7 +40,7 @@ use crate::{
 
 /// Transport with a filter: the driver receives only messages that pass it.
 pub(super) struct Transport {
-    stream: Pin<Box<dyn Stream>>,
+    stream: Pin<Box<dyn AsyncStream>>,
     /// Hash of the certificate for the channel binding of SCRAM; `None` without encryption.
     binding: Option<Vec<u8>>,
     encrypted: bool,
@@ -55,7 +55,7 @@ pub(super) struct Transport {
 const MAX_READ_BYTES: usize = 8 << 10;
 
 trait AsyncStream: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send> AsyncStream for T {}
 
 /// SSLRequest message: its length and its code (PostgreSQL manual, chapter "Message Formats").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -103,7 +103,7 @@ impl Transport {
         self.gate.clone()
     }
 
-    fn unencrypted(stream: impl Stream + 'static) -> Self {
+    fn unencrypted(stream: impl AsyncStream + 'static) -> Self {
         Self {
             stream: Box::pin(stream),
             binding: None,
@@ -116,7 +116,10 @@ impl Transport {
     }
 }
 
-async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &PostgresTarget) -> Result<bool, Failure> {
+async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    target: &PostgresTarget,
+) -> Result<bool, Failure> {
     let what = format!("asking {} for TLS", target.host);
     let mut answer = [0];
     let asked = async {
@@ -135,8 +138,8 @@ async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: &
     }
 }
 
-/// Verification for `verify-ca`: requires a trusted authority and accepts any name. The library verifies the chain before
-/// the name, so that an error about the name means a trusted chain.
+/// Verification for `verify-ca`: requires a trusted authority and accepts any name. The library verifies the chain
+/// before the name, so that an error about the name means a trusted chain.
 fn must_be_issued(presented: Option<&Presented>) -> Result<(), Failure> {
     use CertificateError::{NotValidForName, NotValidForNameContext};
     match presented.and_then(|presented| presented.distrust.as_ref()) {
@@ -222,8 +225,8 @@ impl TlsStream for Transport {
     }
 }
 
-/// Passes the established transport to the driver. With `sslmode=require` and direct negotiation, the driver sends nothing
-/// before.
+/// Passes the established transport to the driver. With `sslmode=require` and direct negotiation, the driver sends
+/// nothing before.
 pub(super) struct Established;
 
 impl TlsConnect<Transport> for Established {

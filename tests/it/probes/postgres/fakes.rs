@@ -11,7 +11,7 @@ use tokio::{
 use crate::harness::probe_under_test::ProbeUnderTest;
 
 #[tokio::test]
-async fn the_session_can_not_write_and_the_server_ends_what_takes_too_long() {
+async fn the_session_is_read_only_and_the_server_ends_long_statements() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let settings =

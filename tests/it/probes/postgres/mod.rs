@@ -115,7 +115,7 @@ async fn the_certificate_is_verified_as_far_as_sslmode_says() {
 }
 
 #[tokio::test]
-async fn logging_in_fails_for_what_it_is() {
+async fn a_failed_login_has_a_specific_reason() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "IN ROLE pg_monitor");
     postgres.role("nobody", "");

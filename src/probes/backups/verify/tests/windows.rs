@@ -16,7 +16,8 @@ fn packed_by_zstd(options: &[&str], content: &[u8]) -> Vec<u8> {
 /// What a run with this much time brings.
 fn run(verifier: &mut Verifier, files: &[File], newest: usize, time: Duration) -> Vec<Finding> {
     let (_halt, halted) = halt();
-    let verified = verifier.verify(files, VerificationRequest { newest, ..REQUEST }, Instant::now() + time, &halted).unwrap();
+    let verified =
+        verifier.verify(files, VerificationRequest { newest, ..REQUEST }, Instant::now() + time, &halted).unwrap();
     verified.into_iter().map(|verified| verified.finding).collect()
 }
 

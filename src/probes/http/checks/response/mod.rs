@@ -20,7 +20,7 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::http::{HttpFacts, HttpResponse, HttpFactRequest},
+    probes::http::{HttpFactRequest, HttpFacts, HttpResponse},
 };
 
 /// Expectations on the response.

@@ -115,8 +115,9 @@ fn without_a_histogram_the_scrapes_are_judged() {
     let mut after: Latency = from_value(json!({"p50": "1s", "min_samples": 3})).unwrap();
     after.restore(&bare.save().unwrap());
     assert_ne!(after.judge(&scrape(20, "")).outcome, Outcome::Pending);
-    let sees =
-        |check: &Latency| check.constant_samples().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW);
+    let sees = |check: &Latency| {
+        check.constant_samples().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW)
+    };
     assert!(sees(&bare) && !sees(&check(json!({}))), "only scrapes go on seeing an outage");
 }
 

@@ -1,7 +1,7 @@
 //! Streaming parser of a page. It validates all lines and keeps the requested series, within bounds.
 //!
-//! Lines without a requested series are validated, too, because a page with an error may be incomplete. Errors never quote
-//! the page, because an invalid page may contain anything.
+//! Lines without a requested series are validated, too, because a page with an error may be incomplete. Errors never
+//! quote the page, because an invalid page may contain anything.
 
 use std::collections::HashSet;
 
@@ -27,8 +27,8 @@ pub struct ParserLimits {
 /// Maximum length of a line.
 const MAX_LINE_BYTES: usize = 64 << 10;
 
-/// Maximum memory for the series of one page. `body_limit` and `sample_limit` may be raised, and a selector may match all
-/// series.
+/// Maximum memory for the series of one page. `body_limit` and `sample_limit` may be raised, and a selector may match
+/// all series.
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// Selectors of the checks of a probe.
@@ -108,9 +108,10 @@ impl<'w> Parser<'w> {
         self.begun.extend_from_slice(rest);
         if self.begun.len() > MAX_LINE_BYTES {
             self.page.lines += 1;
-            return Err(
-                self.line_failure(&self.begun, &ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" })
-            );
+            return Err(self.line_failure(
+                &self.begun,
+                &ParseError { at: MAX_LINE_BYTES, what: "this line is longer than 64KiB" },
+            ));
         }
         Ok(())
     }
@@ -148,8 +149,8 @@ impl<'w> Parser<'w> {
         Err(self.line_failure(bytes, &mistake))
     }
 
-    /// Validates a line and keeps its sample if requested. The `Ok` value contains a failure that has no position in the
-    /// line.
+    /// Validates a line and keeps its sample if requested. The `Ok` value contains a failure that has no position in
+    /// the line.
     fn validate_line(&mut self, line: &str) -> Result<Option<Failure>, ParseError> {
         let text = self.page.format == Format::Text;
         let trimmed = if text { line.trim_start_matches([' ', '\t']) } else { line };

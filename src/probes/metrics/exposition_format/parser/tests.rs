@@ -61,7 +61,7 @@ fn both_formats_are_read_however_the_page_is_cut() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_kept() {
+fn only_requested_series_are_kept() {
     let wanted = wanted(&["http_requests_total{code=~\"4..\"}", "rpc_duration_seconds_sum"]);
     let page = read(TEXT.as_bytes(), Format::Text, &wanted, 100).unwrap();
     assert_eq!(page.samples, 7);

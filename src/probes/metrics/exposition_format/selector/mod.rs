@@ -1,7 +1,7 @@
 //! Series selectors: instant vector selectors of Prometheus without offsets.
 //!
-//! `name`, `name{a="b",c!="d",e=~"x|y",f!~"z"}`, `{"a.name.with.dots"}`, `{__name__=~"a_.+"}`. As in Prometheus, a regular
-//! expression must match the whole value, and an absent label is equal to an empty one
+//! `name`, `name{a="b",c!="d",e=~"x|y",f!~"z"}`, `{"a.name.with.dots"}`, `{__name__=~"a_.+"}`. As in Prometheus, a
+//! regular expression must match the whole value, and an absent label is equal to an empty one
 //! (<https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-selectors>).
 
 mod parse;
@@ -55,7 +55,8 @@ impl Selector {
         self.name.as_deref()
     }
 
-    /// Whether the selector matches a series. `label` returns the value of a label, or an empty text for an absent label.
+    /// Whether the selector matches a series. `label` returns the value of a label, or an empty text for an absent
+    /// label.
     pub fn matches<'a>(&self, name: &'a str, label: impl Fn(&str) -> &'a str) -> bool {
         let value = |wanted: &str| if wanted == NAME { name } else { label(wanted) };
         self.name.as_deref().is_none_or(|wanted| wanted == name)
@@ -111,8 +112,8 @@ impl PartialEq for Selector {
 
 impl<'de> Deserialize<'de> for Selector {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl de::Visitor<'_> for Text {
+        struct SelectorVisitor;
+        impl de::Visitor<'_> for SelectorVisitor {
             type Value = Selector;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a series selector such as `http_requests_total{code=~\"5..\"}`")
@@ -121,7 +122,7 @@ impl<'de> Deserialize<'de> for Selector {
                 text.parse().map_err(E::custom)
             }
         }
-        from.deserialize_str(Text)
+        from.deserialize_str(SelectorVisitor)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Filters the messages of a server before the driver reads them.
 //!
-//! The driver trusts its server. It looks up every unknown type, and the result may contain further unknown types, so that
-//! a server controls the nesting of futures. It stores every parameter that a server reports until the connection ends, and
-//! it computes any number of SCRAM iterations that a server requests.
+//! The driver trusts its server. It looks up every unknown type, and the result may contain further unknown types, so
+//! that a server controls the nesting of futures. It stores every parameter that a server reports until the connection
+//! ends, and it computes any number of SCRAM iterations that a server requests.
 //!
 //! This filter rejects descriptions with a type that the driver would look up, bounds the messages of a run and their
-//! announced lengths, reads the number of iterations, and drops asynchronous messages. It is independent of the statements:
-//! any number of them may be pipelined, as long as their SQL casts every column to a built-in type.
+//! announced lengths, reads the number of iterations, and drops asynchronous messages. It is independent of the
+//! statements: any number of them may be pipelined, as long as their SQL casts every column to a built-in type.
 
 use bytes::BytesMut;
 use tokio_postgres::types::Type;
@@ -14,8 +14,8 @@ use tokio_postgres::types::Type;
 use super::allowance::ByteBudget;
 use crate::model::{failure::Failure, words::Reason};
 
-/// Maximum number of SCRAM iterations of the driver (`MAX_ITERATION_COUNT` of the crate `postgres-protocol`). Its own error
-/// names neither the requested nor the maximum number.
+/// Maximum number of SCRAM iterations of the driver (`MAX_ITERATION_COUNT` of the crate `postgres-protocol`). Its own
+/// error names neither the requested nor the maximum number.
 pub(super) const MAX_ITERATIONS: u32 = 100_000;
 
 /// Maximum size of an authentication message; a real one has some hundred bytes.

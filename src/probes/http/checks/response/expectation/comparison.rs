@@ -109,8 +109,8 @@ impl Expectation {
     fn measures(&self, value: &Value, hidden: bool) -> impl Iterator<Item = Measure> {
         let number = self.number(value).filter(|_| !hidden);
         let name = self.name();
-        let min = number.zip(self.min).map(|(number, min)| min.measure("value", number).of(&*name));
-        let max = number.zip(self.max).map(|(number, max)| max.measure("value", number).of(&*name));
+        let min = number.zip(self.min).map(|(number, min)| min.measure("value", number).with_subject(&*name));
+        let max = number.zip(self.max).map(|(number, max)| max.measure("value", number).with_subject(&*name));
         min.into_iter().chain(max)
     }
 

@@ -14,7 +14,7 @@ use crate::{
     model::{
         limit::{Max, Min, Range},
         measure::Measure,
-        pattern::{Pattern, nesting},
+        pattern::{Pattern, bracket_depth},
         text::excerpt,
         words::{Outcome, Reason},
     },
