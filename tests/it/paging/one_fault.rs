@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
           page: down("shop/health", &["(certificate)"]) },
     Row { name: "certificate self-signed", fault: certificates::self_made, page: down("shop/health", &["(certificate)"]) },
     Row { name: "certificate ends soon", fault: certificates::ends_soon,
-          page: page("ReadinessCertificateExpiring", "shop/certificate", "warning", &["leaf certificate ends in 19d 23h", "limit 30d"]) },
+          page: page("ReadinessCertificateExpiring", "shop/certificate", "warning", &["leaf certificate ends at 20", " UTC, limit 30d"]) },
     Row { name: "metrics page is HTML", fault: metrics_page::html, page: down("numbers/health", &["(parse)"]) },
     Row { name: "counter reset", fault: metrics_page::counter_reset, page: None },
     Row { name: "pool exhausted", fault: metrics_page::pool_exhausted,
