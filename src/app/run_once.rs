@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::generation::{Generation, Member};
 use crate::{
-    board::{Board, Snapshot},
+    board::{Board, DependencyState, Snapshot, split_dependency},
     document::Diagnostics,
     io::resources::Resources,
     kind::{Detail, RunReport},
@@ -53,7 +53,7 @@ impl OneShot {
         let mut running = FuturesUnordered::new();
         loop {
             waiting.retain(|member| {
-                let free = member.info.depends_on.iter().all(|other| done.contains(other.as_str()));
+                let free = member.info.depends_on.iter().all(|other| done.contains(split_dependency(other).0));
                 if free {
                     running.push(self.run(member));
                 }
@@ -68,12 +68,12 @@ impl OneShot {
 
     async fn run<'a>(&self, member: &'a Member) -> &'a str {
         let name = &*member.info.name;
-        let failing = |other: &&String| self.board.probe(other).is_some_and(|state| state.is_failing());
         if !member.info.enabled {
             return name;
         }
-        if let Some(other) = member.info.depends_on.iter().find(failing) {
-            self.board.skip(name, other, Timestamp::now());
+        let now = Timestamp::now();
+        if let DependencyState::Failing(cause) = self.board.dependency_state(&member.info.depends_on, now) {
+            self.board.skip(name, &cause.name, now);
         } else {
             let _permits = self.limiter.acquire(member.running.job.host()).await;
             let report = member.running.job.run(Detail::Verdicts).await;
@@ -98,7 +98,8 @@ fn required_probes(settings: &Settings, wanted: impl Fn(&ProbeInfo, &CheckInfo) 
     while let Some(name) = todo.pop() {
         if needed.insert(name.to_owned()) {
             let probe = settings.probes.iter().find(|probe| probe.info.name == name);
-            todo.extend(probe.into_iter().flat_map(|probe| probe.info.depends_on.iter().map(String::as_str)));
+            let names = probe.into_iter().flat_map(|probe| &probe.info.depends_on);
+            todo.extend(names.map(|other| split_dependency(other).0));
         }
     }
     needed

@@ -46,12 +46,15 @@ pub struct CheckState {
     pub recent: VecDeque<Status>,
     /// Explanation of the status when no verdict explains it: skipped, stale or not run yet.
     pub note: String,
+    /// State before a skip whose cause is not confirmed yet. The gate uses its status, so that one failed run of a
+    /// dependency with a failure threshold does not close the gate, and the next result continues from it.
+    pub before_skip: Option<Resume>,
     /// State before a restart. The check stays pending until its first result and then continues from this state, so
     /// nothing is claimed about the downtime.
     pub resume: Option<Resume>,
 }
 
-/// State of a check before a restart.
+/// State of a check before a restart or a skip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resume {
     /// The status.
@@ -78,6 +81,7 @@ impl CheckState {
             limits: Arc::new(limits),
             recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
             note: note.to_owned(),
+            before_skip: None,
             resume: None,
         }
     }
@@ -98,7 +102,12 @@ impl CheckState {
     /// does.
     #[must_use]
     pub fn blocks_readiness(&self) -> bool {
-        self.info.gate && self.info.enabled && !matches!(self.status, Status::Pass | Status::Warn)
+        self.info.gate && self.info.enabled && !matches!(self.gate_status(), Status::Pass | Status::Warn)
+    }
+
+    /// Status that the gate uses: the judgement before a skip until the cause of the skip is confirmed.
+    pub(super) fn gate_status(&self) -> Status {
+        self.before_skip.map_or(self.status, |before| before.status)
     }
 
     /// Whether the status is a judgement that can become stale.
@@ -112,6 +121,10 @@ impl CheckState {
             return None;
         }
         if let Some(before) = self.resume.take() {
+            Resume { status: self.status, since: self.since, streak: self.streak } = before;
+        }
+        let before_skip = self.before_skip.take();
+        if let Some(before) = before_skip {
             Resume { status: self.status, since: self.since, streak: self.streak } = before;
         }
         let outcome = verdict.outcome;
@@ -137,7 +150,19 @@ impl CheckState {
             }
             None => verdict,
         });
-        self.transition_to(status, at)
+        let is_continued = before_skip.is_some() && status == self.status;
+        if is_continued { Some(self.status_change(Status::Skipped)) } else { self.transition_to(status, at) }
+    }
+
+    /// Records that a dependency fails. The gate keeps the last judgement until the failure is confirmed, but no longer
+    /// than a result is current.
+    pub(super) fn skip(&mut self, note: String, keeps_judgement: bool, at: Timestamp) -> Option<StatusChange> {
+        let now = Resume { status: self.status, since: self.since, streak: 0 };
+        let before = self.before_skip.unwrap_or(now);
+        let is_kept = keeps_judgement && self.info.enabled && matches!(before.status, Status::Pass | Status::Warn);
+        let change = self.mark_unjudged(Status::Skipped, note, at);
+        self.before_skip = is_kept.then_some(before);
+        change
     }
 
     /// Records that the check was not judged, and the reason.
@@ -150,6 +175,7 @@ impl CheckState {
         }
         self.verdict = None;
         self.note = note;
+        self.before_skip = None;
         self.streak = 0;
         self.resume = None;
         self.transition_to(status, at)
@@ -199,7 +225,11 @@ impl CheckState {
         }
         let from = std::mem::replace(&mut self.status, status);
         self.since = at;
-        Some(StatusChange { check: self.info.name.clone(), from, to: status, summary: self.summary().to_owned() })
+        Some(self.status_change(from))
+    }
+
+    fn status_change(&self, from: Status) -> StatusChange {
+        StatusChange { check: self.info.name.clone(), from, to: self.status, summary: self.summary().to_owned() }
     }
 }
 

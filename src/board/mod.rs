@@ -4,6 +4,7 @@
 //! replaces the whole state of a probe, so a reader never waits and never sees a partial update.
 
 mod check;
+mod dependency;
 mod probe;
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 pub use self::{
     check::{CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, Resume},
+    dependency::{Cause, Dependency, DependencyState, split_dependency},
     probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
@@ -91,12 +93,24 @@ impl Board {
 
     /// Records that a probe was not run because a probe that it depends on fails.
     pub fn skip(&self, probe: &str, because: &str, now: Timestamp) -> Vec<StatusChange> {
-        self.update(probe, |_| true, |state, _| state.skip(because, now))
+        let cause = Cause { name: because.to_owned(), confirmed: true };
+        self.update(probe, |_| true, |state, _| state.skip(&cause, now))
     }
 
     /// Records a skipped run unless a reload has replaced or removed the probe.
-    pub fn skip_if_current(&self, info: &Arc<ProbeInfo>, because: &str, now: Timestamp) -> Vec<StatusChange> {
-        self.update(&info.name, |state| Arc::ptr_eq(&state.info, info), |state, _| state.skip(because, now))
+    pub fn skip_if_current(&self, info: &Arc<ProbeInfo>, cause: &Cause, now: Timestamp) -> Vec<StatusChange> {
+        self.update(&info.name, |state| Arc::ptr_eq(&state.info, info), |state, _| state.skip(cause, now))
+    }
+
+    /// Ends the time in which a skipped probe counts for the gate as before: the failure of its dependency is confirmed.
+    pub fn confirm_skip_if_current(&self, info: &Arc<ProbeInfo>) {
+        let is_current = |state: &ProbeState| {
+            Arc::ptr_eq(&state.info, info) && state.checks.iter().any(|check| check.before_skip.is_some())
+        };
+        self.update(&info.name, is_current, |state, _| {
+            state.checks.iter_mut().for_each(|check| check.before_skip = None);
+            Vec::new()
+        });
     }
 
     /// Records runs that were left out because the previous run had not ended.

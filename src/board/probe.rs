@@ -4,9 +4,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CheckState, MAX_RECENT_RUNS, StatusChange};
+use super::{Cause, CheckState, MAX_RECENT_RUNS, StatusChange};
 use crate::{
-    checks::health,
     daemon_metrics::DaemonMetrics,
     kind::RunReport,
     model::{
@@ -35,6 +34,8 @@ pub struct ProbeState {
     pub last: Option<LastRun>,
     /// Time of the last run or skip; `None` before the first.
     pub last_attempt: Option<Timestamp>,
+    /// The failing dependency because of which the last attempt was skipped; `None` after a run.
+    pub skipped_because: Option<String>,
     /// The recent runs, oldest first.
     pub recent: VecDeque<PastRun>,
     /// Samples of the facts that stay valid while the probe fails.
@@ -83,6 +84,7 @@ impl ProbeState {
             overruns: 0,
             last: None,
             last_attempt: None,
+            skipped_because: None,
             // Allocated at full size: a buffer that grows would fragment the heap.
             recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
             retained: Vec::new(),
@@ -95,17 +97,6 @@ impl ProbeState {
         self.failures.get(reason as usize).copied().unwrap_or_default().into()
     }
 
-    /// Whether the probe's health check fails, after thresholds. The scheduler then skips the probes that depend on it.
-    /// A skipped probe counts as failing, so that a chain of dependencies is skipped as a whole.
-    #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.checks.iter().any(|check| {
-            check.info.kind == health::NAME
-                && check.info.enabled
-                && matches!(check.status, Status::Fail | Status::Skipped)
-        })
-    }
-
     /// Whether the probe has run or been skipped at least once, or is disabled.
     #[must_use]
     pub fn was_attempted(&self) -> bool {
@@ -114,8 +105,12 @@ impl ProbeState {
 
     /// Whether the last attempt is older than three intervals.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.last_attempt.is_some_and(|at| self.is_older_than_three_intervals(at, now))
+    }
+
+    fn is_older_than_three_intervals(&self, at: Timestamp, now: Timestamp) -> bool {
         let limit = SignedDuration::try_from(self.info.timing.interval * 3).unwrap_or(SignedDuration::MAX);
-        self.last_attempt.is_some_and(|at| now.duration_since(at) > limit)
+        now.duration_since(at) > limit
     }
 
     /// Records a run and counts the panics that were caught in it.
@@ -142,6 +137,7 @@ impl ProbeState {
             self.retained = retained;
         }
         self.last_attempt = Some(at);
+        self.skipped_because = None;
         // Reuses the buffer of the previous run, to avoid heap fragmentation.
         let mut phases = self.last.take().map(|last| last.phases).unwrap_or_default();
         phases.clone_from(&report.phases);
@@ -149,12 +145,15 @@ impl ProbeState {
         self.checks.iter_mut().zip(report.verdicts).filter_map(|(check, verdict)| check.record(verdict, at)).collect()
     }
 
-    pub(super) fn skip(&mut self, because: &str, now: Timestamp) -> Vec<StatusChange> {
+    pub(super) fn skip(&mut self, cause: &Cause, now: Timestamp) -> Vec<StatusChange> {
         self.last_attempt = Some(now);
+        self.skipped_because = Some(cause.name.clone());
         // The checks record the skip too, so that runs and results correspond.
         self.push_recent_run(now, Duration::ZERO);
-        let note = format!("skipped while {because} fails");
-        self.checks.iter_mut().filter_map(|check| check.mark_unjudged(Status::Skipped, note.clone(), now)).collect()
+        let note = format!("skipped while {} fails", cause.name);
+        let is_current = self.last.as_ref().is_some_and(|last| !self.is_older_than_three_intervals(last.at, now));
+        let keeps_judgement = is_current && !cause.confirmed;
+        self.checks.iter_mut().filter_map(|check| check.skip(note.clone(), keeps_judgement, now)).collect()
     }
 
     /// Whether any check has a judgement that can become stale.

@@ -108,6 +108,14 @@ pub trait Job: Send + Sync {
     fn limits(&self) -> Vec<CheckLimits>;
     /// Runs once: observes within the timeout, then lets every check judge. Panics are caught and counted.
     fn run(&self, detail: Detail) -> BoxFuture<'_, RunReport>;
+    /// Runs once like [`Job::run`]. If the run failed, the checks judge it only if `may_judge` allows it, so that a run
+    /// that is not judged leaves no trace in their windows. Returns `None` for such a run.
+    fn run_if<'a>(&'a self, detail: Detail, may_judge: BoxFuture<'a, bool>) -> BoxFuture<'a, Option<RunReport>> {
+        Box::pin(async move {
+            let report = self.run(detail).await;
+            (report.failure.is_none() || may_judge.await).then_some(report)
+        })
+    }
     /// Returns the state of each check that should survive a restart.
     fn save(&self) -> Vec<Option<Box<serde_json::value::RawValue>>>;
     /// Restores the saved state of the check at a position.

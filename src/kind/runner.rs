@@ -58,24 +58,18 @@ impl<P: Probe> Job for Runner<P> {
         Box::pin(async move {
             let mut panics = 0;
             let observation = self.observe(&mut panics).await;
-            let (observation, verdicts) = self.judge_observation(observation, &mut panics).await;
-            let facts = match (detail, &observation.facts) {
-                (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
-                _ => None,
-            };
-            let mut report = RunReport {
-                at: observation.at,
-                duration: observation.duration,
-                verdicts,
-                samples: observation.facts.as_ref().map(Facts::samples).unwrap_or_default(),
-                phases: observation.phases,
-                failure: observation.failure,
-                panics,
-                facts,
-            };
-            self.quoting().sync_scope(|| report.bound_labels());
-            self.with_redactor(|redactor| report.redact(redactor));
-            report
+            self.report(observation, detail, panics).await
+        })
+    }
+
+    fn run_if<'a>(&'a self, detail: Detail, may_judge: BoxFuture<'a, bool>) -> BoxFuture<'a, Option<RunReport>> {
+        Box::pin(async move {
+            let mut panics = 0;
+            let observation = self.observe(&mut panics).await;
+            if observation.failure.is_some() && !may_judge.await {
+                return None;
+            }
+            Some(self.report(observation, detail, panics).await)
         })
     }
 
@@ -94,6 +88,29 @@ impl<P: Probe> Runner<P> {
     /// Locks the checks while they judge or are saved, never across an await.
     fn checks(&self) -> MutexGuard<'_, Vec<Box<dyn Check<P::Facts>>>> {
         self.checks.lock()
+    }
+
+    /// Lets the checks judge an observation.
+    async fn report(&self, observation: Observation<P::Facts>, detail: Detail, panics: u32) -> RunReport {
+        let mut panics = panics;
+        let (observation, verdicts) = self.judge_observation(observation, &mut panics).await;
+        let facts = match (detail, &observation.facts) {
+            (Detail::Facts, Some(facts)) => serde_json::to_value(facts).ok(),
+            _ => None,
+        };
+        let mut report = RunReport {
+            at: observation.at,
+            duration: observation.duration,
+            verdicts,
+            samples: observation.facts.as_ref().map(Facts::samples).unwrap_or_default(),
+            phases: observation.phases,
+            failure: observation.failure,
+            panics,
+            facts,
+        };
+        self.quoting().sync_scope(|| report.bound_labels());
+        self.with_redactor(|redactor| report.redact(redactor));
+        report
     }
 
     fn with_redactor(&self, work: impl FnOnce(&Redactor<'_>)) {

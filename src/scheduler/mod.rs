@@ -4,10 +4,15 @@
 //! A hash of the probe's name spreads the starts, so that runs don't coincide after a start or restart. A run never
 //! overlaps the previous run of its probe: missed slots are counted and left out. Concurrency is limited overall and
 //! for each host, so that a hanging host delays only its own probes.
+//!
+//! While the last run of a dependency failed, a probe is skipped. A probe that fails although its dependencies passed
+//! is published after they have run again, see `confirmation`.
 
 mod concurrency;
+mod confirmation;
 mod heartbeat;
 mod plan;
+mod requests;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -19,11 +24,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::plan::Plan;
 pub use self::{concurrency::ConcurrencyLimiter, heartbeat::Heartbeat};
+use self::{
+    concurrency::Permits,
+    plan::Plan,
+    requests::{RunRequest, RunRequests},
+};
 use crate::{
-    board::{Board, StatusChange},
-    kind::{Detail, Job},
+    board::{Board, Cause, DependencyState, StatusChange},
+    kind::Job,
     model::words::Status,
     settings::ProbeInfo,
 };
@@ -35,6 +44,7 @@ pub struct Scheduler {
     runtime: Handle,
     tasks: JoinSet<()>,
     running: HashMap<String, Running>,
+    requests: RunRequests,
     stop: CancellationToken,
 }
 
@@ -53,7 +63,7 @@ impl Scheduler {
     /// finish and no new runs start.
     #[must_use]
     pub fn new(board: Arc<Board>, runtime: Handle, stop: CancellationToken) -> Self {
-        Self { board, runtime, tasks: JoinSet::new(), running: HashMap::new(), stop }
+        Self { board, runtime, tasks: JoinSet::new(), running: HashMap::new(), requests: RunRequests::default(), stop }
     }
 
     /// Starts the task of a probe. It drops a running probe of the same name first, even during a run.
@@ -64,7 +74,8 @@ impl Scheduler {
         }
         let name = info.name.clone();
         let (board, stop) = (Arc::clone(&self.board), self.stop.clone());
-        let task = Task { info, job, limiter, board, stop };
+        let (requests, request) = (self.requests.clone(), self.requests.register(&name));
+        let task = Task { info, job, limiter, board, requests, request, stop };
         // Lent to its run: an argument of an `async fn` is kept twice in its future.
         let run = async move { task.run().await };
         let handle = self.tasks.spawn_on(run, &self.runtime);
@@ -75,6 +86,7 @@ impl Scheduler {
     pub fn drop_probe(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
             running.handle.abort();
+            self.requests.remove(name);
         }
     }
 
@@ -104,15 +116,9 @@ struct Task {
     job: Arc<dyn Job>,
     limiter: ConcurrencyLimiter,
     board: Arc<Board>,
+    requests: RunRequests,
+    request: Arc<RunRequest>,
     stop: CancellationToken,
-}
-
-/// State of the dependencies of a probe.
-enum DependencyState {
-    Satisfied,
-    Failing(String),
-    /// Some dependencies have not run yet, right after the start.
-    Unknown,
 }
 
 impl Task {
@@ -123,6 +129,12 @@ impl Task {
                 biased;
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep_until(plan.next_run()) => {}
+                wanted = self.request.next() => {
+                    if let Some(earliest) = wanted {
+                        plan.bring_forward(earliest.max(Instant::now()));
+                    }
+                    continue;
+                }
             }
             // Boxed, so that a sleeping probe doesn't hold the memory of a run.
             if Box::pin(self.run_slot(&mut plan)).await.is_none() {
@@ -133,66 +145,84 @@ impl Task {
 
     /// Handles one slot: skips or runs the probe. Returns `None` when the scheduler stops.
     async fn run_slot(&self, plan: &mut Plan) -> Option<()> {
-        let (name, planned) = (&*self.info.name, plan.next_run());
-        if let DependencyState::Failing(other) = self.wait_for_dependencies(plan.slot_after(planned)).await {
-            log_changes(name, self.board.skip_if_current(&self.info, &other, Timestamp::now()));
-            plan.complete_run(Instant::now(), false);
-            self.wait_for_recovery(plan).await;
+        let (state, has_waited) = self.wait_for_dependencies(plan.slot_after(plan.next_run())).await;
+        if has_waited {
+            // Waiting is no part of the run, so it makes the run neither late nor an overrun.
+            plan.delay_to(Instant::now());
+        }
+        if let DependencyState::Failing(cause) = state {
+            let now = Instant::now();
+            plan.complete_run(now, false);
+            self.skip(plan, &cause, now).await;
             return Some(());
         }
-        let _permits = self.stop.run_until_cancelled(self.limiter.acquire(self.job.host())).await?;
+        let planned = plan.next_run();
+        let permits = self.stop.run_until_cancelled(self.limiter.acquire(self.job.host())).await?;
         let start = Instant::now();
-        let report = self.job.run(Detail::Verdicts).await;
+        let (result, ended) = self.run_confirmed(permits).await;
+        let report = match result {
+            Ok(report) => report,
+            Err(cause) => {
+                plan.complete_run(ended, false);
+                self.skip(plan, &cause, start).await;
+                return Some(());
+            }
+        };
         let failed = report.failure.is_some();
         // Aborting a task doesn't stop its current step: a reload may have replaced its probe meanwhile.
-        log_changes(name, self.board.record_if_current(&self.info, report, (start - planned).as_secs_f64()));
-        let missed = plan.complete_run(Instant::now(), failed);
+        let changes = self.board.record_if_current(&self.info, report, (start - planned).as_secs_f64());
+        log_changes(&self.info.name, changes);
+        self.requests.record_attempt(&self.request, start, failed);
+        let missed = plan.complete_run(ended, failed);
+        // Slots that passed during the confirmation of a failure are no overruns either.
+        plan.delay_to(Instant::now());
         if missed > 0 {
-            self.board.add_overruns(name, missed);
-            tracing::debug!(probe = name, missed, "runs were left out because the previous run had not ended");
+            let probe = &*self.info.name;
+            self.board.add_overruns(probe, missed);
+            tracing::debug!(probe, missed, "runs were left out because the previous run had not ended");
         }
         Some(())
     }
 
-    /// Returns the state of the dependencies. It waits until each dependency has run once, at most until the deadline.
-    async fn wait_for_dependencies(&self, deadline: Instant) -> DependencyState {
+    /// Returns the state of the dependencies, and whether it had to wait: each dependency must have run once, but the
+    /// wait ends at the deadline.
+    async fn wait_for_dependencies(&self, deadline: Instant) -> (DependencyState, bool) {
         if self.info.depends_on.is_empty() {
-            return DependencyState::Satisfied;
+            return (DependencyState::Satisfied, false);
         }
         let mut changes = self.board.subscribe();
+        let mut has_waited = false;
         loop {
             match self.dependency_state() {
-                DependencyState::Unknown => tokio::select! {
+                DependencyState::NotRun => tokio::select! {
                     _ = changes.changed() => {}
-                    () = tokio::time::sleep_until(deadline) => return DependencyState::Satisfied,
-                    () = self.stop.cancelled() => return DependencyState::Satisfied,
+                    () = tokio::time::sleep_until(deadline) => return (DependencyState::Satisfied, true),
+                    () = self.stop.cancelled() => return (DependencyState::Satisfied, true),
                 },
-                known => return known,
+                known => return (known, has_waited),
             }
+            has_waited = true;
         }
     }
 
     fn dependency_state(&self) -> DependencyState {
-        let mut result = DependencyState::Satisfied;
-        for other in &self.info.depends_on {
-            match self.board.probe(other) {
-                Some(state) if state.is_failing() => return DependencyState::Failing(other.clone()),
-                Some(state) if !state.was_attempted() => result = DependencyState::Unknown,
-                _ => {}
-            }
-        }
-        result
+        self.board.dependency_state(&self.info.depends_on, Timestamp::now())
     }
 
-    /// Waits after a skip for the next slot, or until no dependency fails. Without the recheck, one short failure would
-    /// skip an hourly probe for an hour.
-    async fn wait_for_recovery(&self, plan: &mut Plan) {
+    /// Records a skip, then waits for the next slot, or until no dependency fails. Without the recheck, one short
+    /// failure would skip an hourly probe for an hour.
+    async fn skip(&self, plan: &mut Plan, cause: &Cause, start: Instant) {
+        log_changes(&self.info.name, self.board.skip_if_current(&self.info, cause, Timestamp::now()));
+        self.requests.record_attempt(&self.request, start, true);
+        plan.delay_to(Instant::now());
         while Instant::now() + DEPENDENCY_RECHECK_INTERVAL < plan.next_run() {
             if self.stop.run_until_cancelled(tokio::time::sleep(DEPENDENCY_RECHECK_INTERVAL)).await.is_none() {
                 return;
             }
-            if !matches!(self.dependency_state(), DependencyState::Failing(_)) {
-                plan.bring_forward(Instant::now());
+            match self.dependency_state() {
+                DependencyState::Failing(cause) if cause.confirmed => self.board.confirm_skip_if_current(&self.info),
+                DependencyState::Failing(_) => {}
+                DependencyState::Satisfied | DependencyState::NotRun => plan.bring_forward(Instant::now()),
             }
         }
     }

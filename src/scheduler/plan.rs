@@ -20,6 +20,8 @@ pub(super) struct Plan {
     /// The first slot.
     first_slot: Instant,
     next: Instant,
+    /// Whether the next run starts outside of the slots, so that it may extend into the next slot.
+    is_off_slot: bool,
 }
 
 impl Plan {
@@ -27,7 +29,13 @@ impl Plan {
         let fraction = hash_fraction(name);
         let Timing { interval, retry_interval, .. } = timing;
         let first = origin + interval.min(MAX_INITIAL_DELAY).mul_f64(fraction);
-        Self { interval, retry_interval, first_slot: origin + interval.mul_f64(fraction), next: first }
+        Self {
+            interval,
+            retry_interval,
+            first_slot: origin + interval.mul_f64(fraction),
+            next: first,
+            is_off_slot: false,
+        }
     }
 
     /// Start time of the next run.
@@ -37,7 +45,14 @@ impl Plan {
 
     /// Moves the next run to an earlier time; later runs return to their slots.
     pub(super) fn bring_forward(&mut self, to: Instant) {
+        self.is_off_slot |= to < self.next;
         self.next = self.next.min(to);
+    }
+
+    /// Moves the next run to a later time if it was planned for an earlier one.
+    pub(super) fn delay_to(&mut self, to: Instant) {
+        self.is_off_slot |= to > self.next;
+        self.next = self.next.max(to);
     }
 
     /// Returns the first slot after an instant.
@@ -50,6 +65,7 @@ impl Plan {
 
     /// Schedules the next run after a run has ended, earlier if the run failed. Returns the number of missed slots.
     pub(super) fn complete_run(&mut self, now: Instant, failed: bool) -> u64 {
+        let is_off_slot = std::mem::take(&mut self.is_off_slot);
         let slot = self.slot_after(self.next);
         let retry = self.next + self.retry_interval;
         let wanted = if failed && self.retry_interval < self.interval { retry.min(slot) } else { slot };
@@ -58,7 +74,9 @@ impl Plan {
             return 0;
         }
         let resumed = self.slot_after(now);
-        let missed = if slot < now {
+        let missed = if is_off_slot {
+            now.saturating_duration_since(self.next).as_nanos() / self.interval.as_nanos().max(1)
+        } else if slot < now {
             (resumed - slot).as_nanos() / self.interval.as_nanos().max(1)
         } else {
             // Only the faster retry was missed, which is not an overrun.

@@ -1,3 +1,6 @@
+mod dependencies;
+mod random_graphs;
+
 use std::{
     sync::{
         Mutex,
@@ -15,7 +18,7 @@ use crate::{
     kind::CheckEntry,
 };
 use crate::{
-    kind::RunReport,
+    kind::{Detail, RunReport},
     model::{
         check::CheckLimits,
         failure::Failure,

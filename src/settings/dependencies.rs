@@ -1,4 +1,4 @@
-//! Validates dependencies between probes: unknown names and cycles.
+//! Validates dependencies between probes: unknown probes and checks, and cycles.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,15 @@ pub(super) struct DependencyNode {
     name: String,
     /// Dependencies of the probe.
     dependencies: Vec<Dependency>,
+    /// Names of the checks; `None` if the probe has errors, so that they cause no further errors.
+    checks: Option<Vec<String>>,
 }
 
 struct Dependency {
-    name: String,
+    /// Name of the probe.
+    probe: String,
+    /// Name of the check, if the dependency is a check.
+    check: Option<String>,
     /// The name as written in the source.
     source_text: String,
     location: Location,
@@ -27,25 +32,44 @@ impl DependencyNode {
         let dependency = |name: &String| {
             let item = items.iter().find(|item| item.text() == Some(name));
             let source_text = item.and_then(Node::source_text).unwrap_or(name).to_owned();
-            Dependency { name: name.clone(), source_text, location: item.map_or(location, |item| item.location) }
+            let (probe, check) = name.split_once('/').map_or((&**name, None), |(probe, check)| (probe, Some(check)));
+            Dependency {
+                probe: probe.to_owned(),
+                check: check.map(str::to_owned),
+                source_text,
+                location: item.map_or(location, |item| item.location),
+            }
         };
-        Self { name: name.to_owned(), dependencies: depends_on.iter().map(dependency).collect() }
+        Self { name: name.to_owned(), dependencies: depends_on.iter().map(dependency).collect(), checks: None }
+    }
+
+    /// Adds the names of the checks of a probe without errors.
+    pub(super) fn set_checks(&mut self, checks: impl Iterator<Item = String>) {
+        self.checks = Some(checks.collect());
     }
 }
 
-/// Reports unknown names and cycles.
+/// Reports unknown probes and checks, and cycles.
 pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagnostics) {
     let index: HashMap<&str, usize> = probes.iter().enumerate().map(|(at, probe)| (probe.name.as_str(), at)).collect();
     for dependency in probes.iter().flat_map(|probe| &probe.dependencies) {
-        if !index.contains_key(dependency.name.as_str()) {
+        let Some(probe) = index.get(dependency.probe.as_str()).and_then(|at| probes.get(*at)) else {
             let names = probes.iter().map(|probe| probe.name.as_str()).filter(|name| !name.is_empty());
             problems.push_unknown(dependency.location, "probe", &dependency.source_text, names);
+            continue;
+        };
+        if let (Some(check), Some(checks)) = (&dependency.check, &probe.checks)
+            && !checks.contains(check)
+        {
+            let names: Vec<_> = checks.iter().map(|check| format!("{}/{check}", probe.name)).collect();
+            let valid = names.iter().map(String::as_str);
+            problems.push_unknown(dependency.location, "check", &dependency.source_text, valid);
         }
     }
     let edges: Vec<Vec<usize>> = probes
         .iter()
         .map(|probe| {
-            probe.dependencies.iter().filter_map(|dependency| index.get(dependency.name.as_str()).copied()).collect()
+            probe.dependencies.iter().filter_map(|dependency| index.get(dependency.probe.as_str()).copied()).collect()
         })
         .collect();
     for cycle in find_cycles(&edges) {
@@ -54,7 +78,7 @@ pub(super) fn check_dependencies(probes: &[DependencyNode], problems: &mut Diagn
             cycle.iter().chain(cycle.first()).filter_map(of).map(|probe| probe.name.as_str()).collect();
         let location = cycle.first().and_then(of).and_then(|probe| {
             let next = names.get(1)?;
-            probe.dependencies.iter().find(|dependency| dependency.name == *next).map(|dependency| dependency.location)
+            probe.dependencies.iter().find(|dependency| dependency.probe == *next).map(|dependency| dependency.location)
         });
         let message = format!("probes depend on each other in a cycle: {}", names.join(" -> "));
         problems.push(location.unwrap_or_default(), message, None);

@@ -181,7 +181,7 @@ pub struct ProbeInfo {
     pub labels: BTreeMap<String, String>,
     /// Interval, retry interval and timeout.
     pub timing: Timing,
-    /// Names of probes. While one of them fails, this probe is skipped.
+    /// Names of probes, or of checks as `PROBE/CHECK`. While the last run of one of them failed, this probe is skipped.
     pub depends_on: Vec<String>,
     /// Whether the probe runs.
     pub enabled: bool,

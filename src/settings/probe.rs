@@ -40,7 +40,7 @@ pub(super) struct CommonProbeKeys {
     pub timeout: Option<Period>,
     /// Time between the starts of two runs while the probe fails, at most the interval. Default: the interval.
     pub retry_interval: Option<Period>,
-    /// Names of probes. While one of them fails, this probe is skipped.
+    /// Names of probes, or of checks as `PROBE/CHECK`. While the last run of one of them failed, this probe is skipped.
     pub depends_on: Vec<String>,
     /// Service that the probe observes. Default: the top-level `service`.
     pub service: Option<String>,
@@ -143,6 +143,9 @@ impl ProbeReader<'_> {
         // Allocated at the exact size; an in-place collection would keep the larger allocation.
         let mut infos = Vec::with_capacity(checks.infos.len());
         infos.extend(checks.infos.into_iter().map(switched));
+        if let Some(node) = self.graph.last_mut() {
+            node.set_checks(infos.iter().map(|info| info.name.clone()));
+        }
         let info = ProbeInfo {
             name,
             kind: known.kind.name,

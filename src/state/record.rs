@@ -215,7 +215,7 @@ impl SavedCheck {
     fn capture(check: &CheckState, window: Option<Box<RawValue>>) -> Self {
         // Before the first result after a restart, the state from before the restart remains current.
         let now = Resume { status: check.status, since: check.since, streak: check.streak };
-        let Resume { status, since, streak } = check.resume.unwrap_or(now);
+        let Resume { status, since, streak } = check.resume.or(check.before_skip).unwrap_or(now);
         let results = Status::ALL.iter().map(|status| (*status, check.results(*status)));
         Self {
             status,

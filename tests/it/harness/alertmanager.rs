@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Output, Stdio},
 };
@@ -12,7 +13,7 @@ use super::{daemon::program, free_port, reap, signal, wait_until};
 pub(crate) struct Alertmanager {
     pub(crate) address: SocketAddr,
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Alertmanager {
@@ -37,7 +38,23 @@ impl Alertmanager {
             let log = || std::fs::read_to_string(&log).unwrap_or_default();
             TcpStream::connect(address).map_err(|error| format!("{error}: {}", log()))
         });
-        Self { address, child, _folder: folder }
+        Self { address, child, folder }
+    }
+
+    /// Hands it alerts as JSON.
+    pub(crate) fn post(&self, alerts: &serde_json::Value) {
+        let body = alerts.to_string();
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let head = "POST /api/v2/alerts HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json";
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// What it wrote since its start.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Hands it an alert, as Prometheus does.

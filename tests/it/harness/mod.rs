@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod daemon;
 pub(crate) mod families;
 pub(crate) mod http;
+pub(crate) mod inbox;
 pub(crate) mod markdown;
 pub(crate) mod nginx;
 pub(crate) mod pager;

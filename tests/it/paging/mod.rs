@@ -11,6 +11,7 @@
 
 mod comparison;
 mod inhibition;
+mod notifications;
 mod one_fault;
 mod routes;
 mod silence;

@@ -1,7 +1,5 @@
 //! Where the shipped example of an Alertmanager configuration sends what.
 
-use std::fs;
-
 use super::alerts;
 use crate::harness::alertmanager::{amtool, output_text};
 
@@ -10,20 +8,6 @@ fn amtool_accepts_the_example() {
     let output = amtool().arg("check-config").arg(alerts().join("alertmanager.example.yaml")).output().unwrap();
     let said = output_text(&output);
     assert!(output.status.success() && said.contains("SUCCESS") && said.contains("4 inhibit rules"), "{said}");
-}
-
-/// What the example proposes for Slack stands in a comment, which no tool reads.
-#[test]
-fn amtool_accepts_what_the_example_proposes_for_slack() {
-    let text = fs::read_to_string(alerts().join("alertmanager.example.yaml")).unwrap();
-    let proposed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("#   ")).collect();
-    assert_eq!(proposed.first(), Some(&"slack_configs:"), "{text}");
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("alertmanager.yml");
-    let receiver: String = proposed.iter().map(|line| format!("    {line}\n")).collect();
-    fs::write(&file, format!("route: {{receiver: slack}}\nreceivers:\n  - name: slack\n{receiver}")).unwrap();
-    let output = amtool().arg("check-config").arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", output_text(&output));
 }
 
 #[test]
