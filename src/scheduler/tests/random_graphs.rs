@@ -7,7 +7,7 @@ use crate::board::Resume;
 const GRAPHS: u64 = 30;
 /// Simulated seconds of one graph.
 const DURATION: u64 = 900;
-const SAMPLE: Duration = Duration::from_millis(100);
+const SAMPLE: Duration = Duration::from_millis(250);
 /// Longest time from the end of a fault to the publication of a run that saw it: the run and the runs of dependencies.
 const MAX_PUBLICATION_DELAY: Duration = Duration::from_secs(12);
 
