@@ -1,4 +1,4 @@
-//! What `src/lib.rs` says of the modules is held to their files: who imports whom, who is listed where.
+//! The rules of `src/lib.rs` about modules, imports and names, compared with the source files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,8 +8,7 @@ use std::{
 
 use readiness_exporter::catalogue;
 
-/// Every module, from the bottom to the top: each imports only modules above its own line in this list. Vocabularies
-/// and resources have a line each, so that no cycle can form among them.
+/// All modules from the bottom to the top. A module may import only modules above its own line in this list.
 const ORDER: &[&str] = &[
     "telemetry",
     "render_thread",
@@ -61,12 +60,12 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
-/// What only one part of the program may know, where in its folder or file, and what it is known by.
+/// Dependencies that only some modules may use: the text that identifies the use, and the modules.
 const ONE_IMPORTER: &[(&str, &[&str])] = &[
     ("use prometheus::", &["exposition", "daemon_metrics"]),
     ("use config::", &["settings"]),
     ("tokio_postgres::", &["probes/postgres"]),
-    // The demo's service is one that is watched, not one of ours.
+    // The service of the demo is a target, not a part of the server.
     ("server::conn", &["server", "cli/demo"]),
     ("use reqwest::", &["cli/healthcheck"]),
     ("use maud::", &["server/page"]),
@@ -91,7 +90,7 @@ fn sources() -> Vec<(String, String)> {
     found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// The sources without their tests.
+/// Sources without their tests.
 fn program() -> Vec<(String, String)> {
     let is_test = |name: &str| name.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "fixture.rs"));
     let mut all = sources();
@@ -103,14 +102,14 @@ fn program() -> Vec<(String, String)> {
     all
 }
 
-/// The paths that a text names below `crate`, `super` and `self`, in `use` lists and elsewhere; comments left out.
+/// All paths below `crate`, `super` and `self` in a source text, without comments.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     for root in ["crate", "super", "self"] {
         for (at, _) in code.match_indices(&format!("{root}::")) {
             let before = code[..at].chars().next_back();
-            // Not in the middle of another path.
+            // The root must not be a part of another path.
             if before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':') {
                 expand(&code[at..], &[], &mut found);
             }
@@ -119,7 +118,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Expands one path or list of a `use` declaration; gives the text behind it.
+/// Expands one path or list of a `use` declaration; returns the text after it.
 fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let (mut path, mut rest) = (before.to_vec(), text);
     loop {
@@ -140,13 +139,13 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
                 assert!(!list.is_empty(), "a list without an end after {path:?}");
             }
         }
-        // A glob, or a generic argument.
+        // A glob or a generic argument ends the path.
         if !rest.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             rest = rest.strip_prefix('*').unwrap_or(rest);
             break;
         }
     }
-    // `as name` is no path of its own.
+    // `as name` does not belong to the path.
     let renamed = rest.trim_start().strip_prefix("as ");
     let rest = renamed.map_or(rest, |name| name.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_'));
     if path.len() > before.len() {
@@ -155,13 +154,13 @@ fn expand<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) ->
     rest
 }
 
-/// A file as a module path: `io/tls/mod.rs` is `io/tls`.
+/// The module path of a file: `io/tls/mod.rs` is `io/tls`.
 fn module(file: &str) -> &str {
     let file = file.strip_suffix(".rs").unwrap();
     file.strip_suffix("/mod").unwrap_or(file)
 }
 
-/// Who imports whom, by module path; a module never counts as importing itself.
+/// The modules that each module imports, by module path, without imports of itself.
 fn imports(program: &[(String, String)]) -> BTreeMap<&str, BTreeSet<&str>> {
     let modules: BTreeSet<&str> = program.iter().map(|(file, _)| module(file)).collect();
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -176,7 +175,7 @@ fn imports(program: &[(String, String)]) -> BTreeMap<&str, BTreeSet<&str>> {
                     part => target.push(part),
                 }
             }
-            // The deepest module on the way: what follows are its items.
+            // The longest prefix that is a module; the rest of the path is an item.
             let imported =
                 (1..=target.len()).rev().find_map(|end| modules.get(target[..end].join("/").as_str()).copied());
             found.entry(module(file)).or_default().extend(imported.filter(|imported| *imported != module(file)));
@@ -211,7 +210,7 @@ fn modules_import_only_modules_below_them() {
     let program = program();
     let mut wrong = Vec::new();
     for (module, imported) in imports(&program) {
-        // Lists of modules, which import nothing of their own.
+        // These files only list modules.
         if matches!(module, "model" | "io") {
             continue;
         }
@@ -234,7 +233,7 @@ fn no_modules_import_each_other_in_a_circle() {
     let program = program();
     let is_inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
     let all = imports(&program);
-    // A folder's `mod.rs` and its files belong together: an import between them is no arrow.
+    // Imports between the `mod.rs` of a folder and its other files don't count.
     let edges: BTreeMap<&str, Vec<&str>> = all
         .iter()
         .map(|(module, imported)| {
@@ -315,7 +314,7 @@ fn no_file_is_longer_than_400_lines() {
     }
 }
 
-/// Modules whose comments are held to [`MAX_PRONOUNS_PER_THOUSAND`].
+/// Modules with the limit [`MAX_PRONOUNS_PER_THOUSAND`] on their comments.
 const PLAIN_MODULES: &[&str] = &[
     "app",
     "board",
@@ -344,9 +343,10 @@ const PLAIN_MODULES: &[&str] = &[
     "state",
     "telemetry",
 ];
-/// Pronouns that often stand where a comment should name its subject.
+/// Pronouns that often replace the subject of a sentence.
 const PRONOUNS: &[&str] = &["what", "who", "whoever", "whom", "whose", "those"];
-/// Pronouns in 1,000 words of comments. The count was 0.5 when the limit was set; other projects have up to 3.2.
+/// Maximum number of pronouns in 1,000 words of comments. The number was 0.5 when the limit was set; other projects
+/// have up to 3.2.
 const MAX_PRONOUNS_PER_THOUSAND: usize = 1;
 
 /// The words of the comments in a text.

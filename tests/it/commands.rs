@@ -1,4 +1,4 @@
-//! `check`, `validate`, `explain` and their exit codes, as pipelines use them.
+//! The commands `check`, `validate` and `explain` with their exit codes.
 
 use std::{
     collections::HashSet,
@@ -15,8 +15,8 @@ use crate::harness::{
     service::{Service, http_response},
 };
 
-/// Something that passes, something that fails, and something that can't be judged therefore. What the other end
-/// says is hostile to every form of output.
+/// A check that passes, one that fails, and one that is therefore unknown. The response of the target is hostile to
+/// every output format.
 const MIXED: &str = "
     - name: good
       http: {url: \"${SHOP}\"}
@@ -177,7 +177,7 @@ fn prometheus_is_a_page_that_promtool_takes() {
     let (_, text) = check(&home, &["--format", "prometheus", "--only", "good/*", "--only", "bad/response"]);
     assert!(!text.contains("probe=\"bad\",check=\"health\""), "not asked for\n{text}");
     assert!(text.contains("readiness_check_status{probe=\"bad\",check=\"response\",status=\"fail\"} 1\n"), "{text}");
-    // Pushed on, it would look like a daemon whose reload has failed.
+    // A pushed metric of a failed reload would look like that of a daemon.
     assert!(!text.contains("readiness_config_") && !text.contains("readiness_state_"), "{text}");
     let mut promtool = Command::new(program("promtool", "prometheus"));
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -193,7 +193,7 @@ fn check_waits_until_the_service_comes_up() {
     service.set_response(http_response("503 Service Unavailable", "", b"starting"));
     let home = Home::new(&["- name: shop\n  http: {url: \"${SHOP}\"}"]).with("SHOP", service.url());
     let mut waiting = home.command(&["check", "--wait", "1m"]).spawn().unwrap();
-    // It has failed three times, and goes on waiting.
+    // The command continues to wait after three failed runs.
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = std::sync::Arc::clone(&asked);
     service.set_behaviour(move |stream, _, _| {
@@ -255,7 +255,7 @@ fn without_a_configuration_both_usual_places_are_named() {
         );
         assert_eq!(says(arguments), expected, "{arguments:?}");
     }
-    // What is there but can't be read is what is meant.
+    // A file that exists but is unreadable is an error.
     std::fs::create_dir(folder.path().join("config")).unwrap();
     std::os::unix::fs::symlink("gone", folder.path().join("config/readiness.yaml")).unwrap();
     assert!(says(&["validate"]).starts_with("config/readiness.yaml can't be read: No such file"));

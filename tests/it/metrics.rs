@@ -1,4 +1,4 @@
-//! The exposition: a golden page, and what promtool and a real Prometheus make of it.
+//! The exposition: golden pages, and their interpretation by promtool and a real Prometheus.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,7 +22,7 @@ use crate::harness::{board, families, http::TestServer, prometheus::Prometheus, 
 
 const OPEN: &str = "Accept: application/openmetrics-text;version=1.0.0\r\n";
 
-/// The page with what differs from build to build and run to run taken out.
+/// The page without values that differ between builds or runs.
 fn steady(page: &str) -> String {
     let varies =
         ["readiness_build_info{", "readiness_build{", "readiness_scrape_render_duration_seconds ", "readiness_tasks "];
@@ -84,7 +84,7 @@ async fn promtool_finds_nothing_on_a_page_of_every_family_in_either_format() {
     assert!(said.contains("quantile") && said.contains("no help text"), "promtool finds what is wrong: {said}");
 }
 
-/// What `promtool check metrics` says of a page, and how it ends.
+/// The output of `promtool check metrics` on a page, and its exit status.
 fn promtool(page: &str) -> (ExitStatus, String) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -98,8 +98,8 @@ fn promtool(page: &str) -> (ExitStatus, String) {
     (output.status, String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
-/// A page in OpenMetrics as promtool reads it, which knows the classic format only: counters and info families have their
-/// suffix in the header too, and the end mark is a comment.
+/// A page in OpenMetrics as promtool reads it, which knows the classic format only: counters and info families have
+/// their suffix in the header too, and the end mark is a comment.
 fn classic(open: &str) -> String {
     let kind = |line: &str| {
         line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ').map(|(n, k)| (n.to_owned(), k.to_owned())))
@@ -155,7 +155,7 @@ async fn a_page_is_rendered_once_for_each_change_however_long_it_is() {
             page.lines().filter(|line| !varies(line)).map(str::to_owned).collect()
         };
         let first = board_of(&door.get("/metrics").await.text());
-        // A second rendering would say how long the first one took.
+        // A second rendering would contain the duration of the first one.
         assert!(first.contains(&"readiness_scrape_render_duration_seconds 0".to_owned()), "{probes}");
         assert_eq!(board_of(&door.get("/metrics").await.text()), first, "{probes} probes");
         board.skip("service-0000", "another", now);
@@ -194,7 +194,7 @@ async fn what_is_on_the_page_is_in_the_registry_and_the_daemons_own_is_always_th
     }
 }
 
-/// `Accept` as Prometheus 3 sends it, with one of its escaping schemes.
+/// The header `Accept` of Prometheus 3 with one of its escaping schemes.
 fn prometheus_3(scheme: &str) -> String {
     format!(
         "Accept: application/openmetrics-text;version=1.0.0;escaping={scheme};q=0.5,\
@@ -261,7 +261,7 @@ async fn outdated_values_disappear_and_retained_values_stay() {
     }
 }
 
-/// Passes requests on without the wish for OpenMetrics, as an old scraper would send them.
+/// Forwards requests without OpenMetrics in `Accept`, like an old scraper.
 async fn old_scraper(to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -312,7 +312,7 @@ async fn a_real_prometheus_takes_in_both_formats_without_a_word() {
     let complaints: Vec<_> =
         said.lines().filter(|line| line.contains("level=warn") || line.contains("level=error")).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
-    // What a reload removed is stale at once.
+    // Removed series are stale directly after the reload.
     board.replace_probes(vec![], |_| false, now);
     let look = async || match prometheus.number("count(readiness_probe_info)").await {
         None => Ok(()),

@@ -1,5 +1,5 @@
-//! The `metrics` probe held against a real Prometheus on the same pages: what is read, what is refused, what counters
-//! have gained and where quantiles lie.
+//! The `metrics` probe compared with a real Prometheus on the same pages: parsed series, rejected pages, increases of
+//! counters, and quantiles.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +35,7 @@ use crate::harness::{prometheus::Prometheus, until};
 const TEXT: &str = "text/plain; version=0.0.4";
 const OPEN: &str = "application/openmetrics-text; version=1.0.0";
 
-/// Serves whatever the page is at the moment.
+/// Serves the current page.
 async fn serving(kind: &'static str, page: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,7 +67,7 @@ fn read(kind: &str, page: &[u8]) -> Result<Page, Failure> {
     parser.finish()
 }
 
-/// What was read, written as the answers of Prometheus are.
+/// The parsed series in the format of the API of Prometheus.
 fn ours(page: &Page) -> BTreeMap<String, f64> {
     let of = |series: &readiness_exporter::probes::metrics::exposition_format::series::Series| {
         let labels = series.labels.iter().map(|(label, value)| (label.to_string(), value.to_string()));
@@ -77,8 +77,8 @@ fn ours(page: &Page) -> BTreeMap<String, f64> {
     page.series.iter().map(of).collect()
 }
 
-/// Pages that one of both might read in another way than the other. Left out are the two that are known to differ, see
-/// `probes/metrics/line.rs`.
+/// Pages that the two parsers might interpret differently, without the two known differences (see
+/// `probes/metrics/exposition_format/sample_line.rs`).
 const PAGES: &[(&str, &[u8])] = &[
     (TEXT, b"# HELP a A.\n# TYPE a counter\na{x=\"1\",y=\"2\"} 5\na{y=\"3\"} +Inf\nb NaN\nc -Inf\nd 1.5e-7\ne .5\nf 5.\n"),
     (TEXT, b"a{x=\"C:\\\\DIR\",y=\"\\\"\\n\"} 1\n"),
@@ -134,7 +134,7 @@ async fn pages_are_read_and_refused_as_prometheus_does() {
         until("a scrape", async || prometheus.number(&up).await.map(drop).ok_or(name)).await;
         let (up, mine) = (prometheus.number(&up).await == Some(1.0), read(kind, page));
         let theirs = prometheus.values(&format!("{{job=\"{name}\",__name__!~\"up|scrape_.*\"}}")).await;
-        // As text, for NaN is not equal to itself.
+        // The values are compared as text, because NaN is not equal to itself.
         let ours = mine.as_ref().map(ours).unwrap_or_default();
         if up != mine.is_ok() || format!("{theirs:?}") != format!("{ours:?}") {
             differences.push(format!("{shown:?}: Prometheus reads {theirs:?} ({up}), we read {mine:?}"));
@@ -143,9 +143,9 @@ async fn pages_are_read_and_refused_as_prometheus_does() {
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
-/// A service that has been busy for long, at the moments 0 to 8; it was restarted before moment 5.
+/// Pages of a service at the times 0 to 8. The service was restarted before time 5.
 fn growing(moment: u32) -> String {
-    // Counts far above what is gained, so that Prometheus sees no reason not to extrapolate all of them alike.
+    // The counts are far above the increases, so that Prometheus extrapolates all of them in the same way.
     let (start, n) = if moment < 5 { (100_000, moment) } else { (0, moment - 4) };
     let mut page = format!("moment {moment}\n");
     let (good, bad) = (start + 90 * n + n * n, start + 7 * n);

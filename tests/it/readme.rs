@@ -1,7 +1,7 @@
-//! The way of somebody new: every command of the README runs as it is written, from the root of a clone.
+//! Every command of the README runs literally, in the root of a clone.
 //!
-//! What would take too long, or needs what isn't on this machine, stands in the tables below with what is held
-//! instead; a command that is neither runnable nor listed fails the test.
+//! The tables below list commands that would take too long or need a missing program. A command that is neither
+//! runnable nor listed fails the test.
 
 use std::{
     fs,
@@ -19,16 +19,16 @@ use crate::harness::{
     wait_until,
 };
 
-/// Programs that aren't on this machine, or do to it what a test must not: their files have tests of their own.
+/// Programs that are not installed, or would change this machine. Other tests cover their files.
 const NOT_HERE: [&str; 8] = ["docker", "podman", "kubectl", "kustomize", "systemctl", "sudo", "sed", "install"];
 
-/// Commands of the README that the tests run in another way, and where.
+/// Commands of the README that are tested elsewhere.
 const ELSEWHERE: [(&str, &str); 1] = [("tests/run", "this very run")];
 
-/// Commands that go on until Ctrl-C, and what they have said by then.
+/// Commands that run until Ctrl-C, with a text of their output.
 const GO_ON: [(&str, &str); 2] = [("cargo run -- demo", "status page"), ("SERVICE_URL=", "started")];
 
-/// `cargo` as a newcomer calls it, without building anything anew: the program that is under test is there already.
+/// Replacement of `cargo` that runs the existing build of the program.
 const CARGO: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 case "$*" in
@@ -46,13 +46,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The commands of a shell block: lines that end in a backslash go on, comments stay with their command.
+/// The commands of a shell block. A backslash continues a line; comments are left out.
 fn commands(block: &str) -> Vec<String> {
     let joined = block.replace("\\\n", " ");
     joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
-/// A clone as the newcomer sees it, in which nothing of the real one can be overwritten, and their own service.
+/// A copy of the repository with links to the files of the real one, and a service to monitor.
 struct Clone {
     folder: tempfile::TempDir,
     service: Service,
@@ -73,7 +73,7 @@ impl Clone {
         fs::write(bin.join("cargo"), CARGO).unwrap();
         assert!(Command::new("chmod").arg("+x").arg(bin.join("cargo")).status().unwrap().success());
         fs::create_dir(folder.path().join("backups")).unwrap();
-        // Of this night: what has just been written might still be growing, and doesn't count yet.
+        // A file that was just written may still be growing, so it gets an older time.
         let dump = fs::File::create(folder.path().join("backups/orders-1.dump")).unwrap();
         (&dump).write_all(b"PGDMP").unwrap();
         dump.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
@@ -84,8 +84,8 @@ impl Clone {
         self.folder.path()
     }
 
-    /// The README's own configuration, for the newcomer's service; in more of a hurry, and with a dump that is no
-    /// real one.
+    /// The configuration of the README for the service, with shorter intervals and without the check of the dump's
+    /// integrity.
     fn configuration(&self) -> PathBuf {
         let text = fs::read_to_string(root().join("README.md")).unwrap();
         let yaml = code_in(&text, "yaml").into_iter().find(|block| block.contains("probes:")).unwrap();
@@ -106,7 +106,7 @@ impl Clone {
     fn shell(&self, script: &str) -> Command {
         let path = format!("{}:{}", self.path().join("newcomer-bin").display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("timeout");
-        // What serves is told to end, as by Ctrl-C; what hangs after that is killed and fails.
+        // A server receives SIGINT, as from Ctrl-C. A program that still runs afterwards is killed, and the test fails.
         shell.args(["--preserve-status", "--signal=INT", "--kill-after=10", "8", "bash", "-euo", "pipefail", "-c"]);
         shell.arg(script).current_dir(self.path());
         shell.env_clear().env("PATH", path).env("HOME", self.path()).env("TMPDIR", self.path());
@@ -136,7 +136,7 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
         if ELSEWHERE.iter().any(|(start, _)| command.starts_with(start)) || NOT_HERE.contains(&first) {
             continue;
         }
-        // The first commands come before there is a configuration of one's own.
+        // The first commands of the README run before the reader has a configuration.
         let own = (!command.contains("--config.file")).then_some(configuration.as_path());
         let output = clone.run(&command, own);
         let (out, error) = output_text(&output);
@@ -150,7 +150,7 @@ fn every_command_of_the_readme_runs_as_it_is_written() {
     assert!(fs::metadata(root().join("tests/run")).is_ok());
 }
 
-/// The commands that a text names between backquotes.
+/// The commands between backquotes in a text.
 fn mentions(text: &str) -> Vec<String> {
     let after = text.split("`readiness-exporter ").skip(1);
     after.filter_map(|rest| Some(format!("readiness-exporter {}", rest.split_once('`')?.0))).collect()

@@ -1,4 +1,4 @@
-//! The server, spoken to over real sockets.
+//! The server, tested over real sockets.
 
 use std::{
     collections::HashSet,
@@ -101,7 +101,7 @@ async fn ready_lists_the_checks_that_prevent_readiness() {
     for check in ["payments/health", "nightly-dump/freshness", "api-metrics/present", "reports/health"] {
         assert!(blockers.contains(check), "{check} in {blockers:?}");
     }
-    // What is informational gates nothing, what warns doesn't block, what is switched off takes no part.
+    // Informational, warning and disabled checks don't prevent readiness.
     for check in ["reports/latency", "orders-db/pool", "api-metrics/throughput", "api/health"] {
         assert!(!blockers.contains(check), "{check} in {blockers:?}");
     }
@@ -214,7 +214,7 @@ async fn a_reload_is_asked_for_and_its_error_is_told() {
     assert_eq!(door.ask("POST", "/-/reload", "").await.status, 503, "nobody is there to reload");
     for foreign in [
         "Sec-Fetch-Site: cross-site\r\n",
-        // Another port of the same machine; and what browsers send to a plain address of another one.
+        // Another port of the same machine, and the header of browsers for a request to another site.
         "Sec-Fetch-Site: same-site\r\n",
         "Origin: http://evil.example\r\n",
         "Origin: null\r\n",
@@ -241,7 +241,7 @@ async fn a_thousand_slow_clients_delay_no_scrape() {
     let mut slow = Vec::new();
     for n in 0..1_000 {
         let mut stream = timeout(Duration::from_secs(5), TcpStream::connect(door.address)).await.unwrap().unwrap();
-        // A third says nothing, a third stops within the head, a third asks for pages and never reads them.
+        // A third sends nothing, a third stops within the head, a third requests pages and never reads them.
         let text: &[u8] = match n % 3 {
             0 => b"",
             1 => b"GET /metrics HTTP/1.1\r\nHost: te",
@@ -291,7 +291,7 @@ fn a_scrape_needs_no_thread_that_a_probe_may_hang() {
     let runtime = runtime.unwrap();
     let (release, hold) = std::sync::mpsc::channel::<()>();
     runtime.block_on(async {
-        // As a read from a dead mount does: it holds the only thread there is for such work.
+        // Like a read from a dead mount, this occupies the only thread for such work.
         tokio::task::spawn_blocking(move || hold.recv());
         let door = TestServer::open(board::busy(Timestamp::now())).await;
         for path in ["/metrics", "/", "/api/v1/checks", "/ready"] {

@@ -1,5 +1,5 @@
-//! Every query is run by a real Prometheus that scrapes two real daemons: the demo, where all is well, and a shop
-//! where much is broken, so that what lists faults has something to list.
+//! A real Prometheus evaluates every query. It scrapes two real daemons: the demo without faults, and a shop with many
+//! faults, so that the panels that list faults have rows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// One probe for each family that the demo doesn't show, one that is down, and backups that were never made. `api` is
-/// also the name of a probe of the demo: two daemons may well name theirs alike. One has labels of its own, which are
-/// named like those of other series.
+/// One probe for each family that the demo does not expose, one that is down, and backups that were never made. The
+/// demo has a probe `api`, too, because two daemons may use the same name. One probe has labels with the names of other
+/// labels.
 const SHOP: &str = "
     - name: api
       http: {url: \"http://127.0.0.1:${NOBODY}/health\"}
@@ -52,7 +52,7 @@ const SHOP: &str = "
       checks: [{freshness: {max_age: {warn: 1ms, fail: 8d}}}]
     ";
 
-/// The daemons, what they watch, and the Prometheus that scrapes them.
+/// The daemons, their targets, and the Prometheus that scrapes the daemons.
 struct Scene {
     prometheus: Prometheus,
     _demo: Demo,
@@ -78,20 +78,20 @@ impl Scene {
         Self { prometheus, _demo: demo, _shop: shop, _watched: [plain, tls] }
     }
 
-    /// The variables of a dashboard as Grafana fills them in when everything is chosen.
+    /// The variables of a dashboard with the values of Grafana for a selection of everything.
     async fn everything(&self, dashboard: &Dashboard) -> Result<BTreeMap<String, String>, String> {
         let mut chosen = BTreeMap::new();
         for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
             let name = text(variable, "name");
             let values = self.values(variable, &chosen).await?;
-            // Where there is no word for all of them, all are named.
+            // Without a word for all values, Grafana lists them.
             let all = variable["allValue"].as_str().map_or_else(|| several(&values), str::to_owned);
             chosen.insert(name, all);
         }
         Ok(chosen)
     }
 
-    /// What a variable offers to choose from.
+    /// The values that a variable offers.
     async fn values(&self, variable: &Value, chosen: &BTreeMap<String, String>) -> Result<BTreeSet<String>, String> {
         let query = filled(&text(variable, "query"), chosen);
         let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
@@ -101,8 +101,9 @@ impl Scene {
     }
 }
 
-/// Scrapes each target under its job's name, with the rules that ship: alerts are shown, too. Like those of a cluster, the
-/// targets have labels of their own, which what is aggregated has not: each vector must say what it is matched on.
+/// Starts a Prometheus that scrapes each target under the name of its job and evaluates the shipped rules. As in a
+/// cluster, the targets have additional labels. Aggregated vectors lack these labels, so each operator needs a matching
+/// clause.
 fn configuration(jobs: &[(&str, String)]) -> String {
     let rules = folder().join("../alerts/rules/*.yaml");
     let jobs = jobs.iter();
@@ -118,9 +119,9 @@ fn configuration(jobs: &[(&str, String)]) -> String {
     )
 }
 
-/// Several chosen values, as Grafana writes them into a regular expression.
+/// Several selected values in the syntax of Grafana for a regular expression.
 fn several(values: &BTreeSet<String>) -> String {
-    // It escapes for the string around the expression, too.
+    // Grafana also escapes for the string around the expression.
     let escaped: Vec<_> = values.iter().map(|value| regex::escape(value).replace('\\', "\\\\")).collect();
     format!("({})", escaped.join("|"))
 }
@@ -136,14 +137,14 @@ fn filled(query: &str, chosen: &BTreeMap<String, String>) -> String {
     variable.replace_all(query, value).into_owned()
 }
 
-/// What a legend reads for a row; None where it names a label that the row hasn't got.
+/// The legend of a row; `None` if the legend contains a label that the row lacks.
 fn legend(format: &str, row: &Labels) -> Option<String> {
     let label = Regex::new(r"\{\{(\w+)\}\}").unwrap();
     let whole = label.captures_iter(format).all(|found| row.get(&found[1]).is_some_and(|value| !value.is_empty()));
     whole.then(|| label.replace_all(format, |found: &Captures<'_>| row[&found[1]].clone()).into_owned())
 }
 
-/// What is wrong with a panel; nothing once its data is there.
+/// Errors of a panel; none once its data is available.
 async fn panel_problem(scene: &Scene, panel: &Value, chosen: &BTreeMap<String, String>) -> Option<String> {
     let (mut columns, mut legends) = (BTreeSet::new(), BTreeSet::new());
     for target in targets(panel) {
@@ -157,7 +158,7 @@ async fn panel_problem(scene: &Scene, panel: &Value, chosen: &BTreeMap<String, S
         for row in rows {
             columns.extend(row.iter().filter(|(_, value)| !value.is_empty()).map(|(label, _)| label.clone()));
             if target.table {
-                // Several queries make one row only where their rows have the same labels.
+                // Several queries result in one row only if their rows have the same labels.
                 if row.contains_key("__name__") {
                     return Some(format!("rows keep the name of the metric: {query}"));
                 }
@@ -177,7 +178,7 @@ async fn panel_problem(scene: &Scene, panel: &Value, chosen: &BTreeMap<String, S
     (!missing.is_empty()).then(|| format!("no column {missing:?} in {columns:?}"))
 }
 
-/// Everything on a dashboard that has no data yet, or not the data that it should have.
+/// All parts of a dashboard without the expected data.
 async fn problems(scene: &Scene, dashboard: &Dashboard) -> Result<(), Vec<String>> {
     let chosen = scene.everything(dashboard).await.map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
@@ -195,7 +196,7 @@ async fn problems(scene: &Scene, dashboard: &Dashboard) -> Result<(), Vec<String
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// An annotation's value is the moment that it marks, in milliseconds: lately, and not in the future.
+/// Checks that the value of an annotation is a recent time in milliseconds and not in the future.
 async fn annotation_problem(
     scene: &Scene,
     annotation: &Value,
@@ -220,7 +221,7 @@ async fn every_panel_has_rows_with_whole_and_distinct_legends_from_two_daemons()
     says_what_is_wrong(&scene).await;
 }
 
-/// Choosing values by hand narrows what is shown to them.
+/// Checks that a selection of values restricts the rows.
 async fn narrows(scene: &Scene) {
     for dashboard in all() {
         let mut chosen = scene.everything(&dashboard).await.unwrap();
@@ -245,7 +246,7 @@ async fn narrows(scene: &Scene) {
     }
 }
 
-/// The table that is looked at first lists what is broken in the shop, and nothing of the demo, where all is well.
+/// Checks that the first table lists the faults of the shop and nothing of the demo.
 async fn says_what_is_wrong(scene: &Scene) {
     let all = all();
     let overview = all.iter().find(|dashboard| dashboard.name == "overview").unwrap();

@@ -1,4 +1,4 @@
-//! The model: what a clean import needs, and the rules of Grafana's dashboard-linter.
+//! The dashboard model: requirements of a clean import, and the rules of Grafana's dashboard-linter.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::model::{Dashboard, all, strings, targets, text};
 
-/// Panel types that Grafana has and doesn't call deprecated.
+/// Panel types of Grafana that are not deprecated.
 const TYPES: [&str; 5] = ["row", "stat", "state-timeline", "table", "timeseries"];
 
-/// Of Grafana's units those that are in use here.
+/// Units of Grafana in use.
 const UNITS: [&str; 7] = ["none", "short", "s", "percentunit", "bytes", "cps", "dateTimeAsLocalNoDateIfToday"];
 
-/// Goes through every panel of every dashboard.
+/// Calls a function for every panel of every dashboard.
 fn each_panel(mut look: impl FnMut(&Dashboard, &Value, &str)) {
     for dashboard in all() {
         for panel in dashboard.panels() {
@@ -153,7 +153,7 @@ fn counters_are_seen_as_rates_over_the_interval_that_fits() {
             let range = found.get(2).map_or("", |range| range.as_str());
             let fits = match function {
                 "rate" => range == "$__rate_interval",
-                // In a table: over everything that is looked at.
+                // In a table, over the time range of the dashboard.
                 "increase" => range == "$__rate_interval" || range == "$__range",
                 _ => false,
             };
@@ -164,7 +164,7 @@ fn counters_are_seen_as_rates_over_the_interval_that_fits() {
 
 #[test]
 fn no_limit_is_typed_in() {
-    // Zero and one part "none" from "some", or what is within a limit from what is beyond: those are no limits.
+    // Zero and one separate "none" from "some", or values within a limit from values beyond it. They are not limits.
     each_panel(|_, panel, what| {
         let mut steps = Vec::new();
         thresholds(panel, &mut steps);

@@ -1,5 +1,5 @@
-//! The manifests: rendered by kustomize, held to the published schemas, to the restricted profile of Pod Security, and
-//! to what they are made of.
+//! The manifests, rendered by kustomize: they satisfy the published schemas and the restricted profile of Pod Security,
+//! and agree with their sources.
 
 use std::{fs, process::Command};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::tools::{filter, output, root, text, tool};
 
-/// What kustomize makes of a folder.
+/// Output of kustomize for a folder.
 fn kustomized(folder: &str) -> String {
     output(tool("kubectl").args(["kustomize", &format!("deploy/kubernetes/{folder}")]))
 }
@@ -46,7 +46,7 @@ pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// What the restricted profile asks for, and more: no token, nothing writable but volumes, memory bounded.
+/// Requirements of the restricted profile, and more: no token, only volumes are writable, memory is limited.
 fn assert_restricted(pod: &Value) {
     assert_eq!(pod["automountServiceAccountToken"], false);
     for open in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
@@ -71,7 +71,7 @@ fn assert_restricted(pod: &Value) {
     }
 }
 
-/// The image, its user and its flags are those that exist.
+/// Checks that the image, its user and its flags exist.
 fn assert_runs(container: &Value) {
     assert_eq!(container["image"], concat!("readiness-exporter:", env!("CARGO_PKG_VERSION")));
     let arguments = list(&container["args"]).iter().map(|argument| argument.as_str().unwrap());
@@ -91,21 +91,21 @@ fn the_standalone_daemon_is_restricted_and_its_probes_are_about_itself() {
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/-/ready");
     assert_eq!(one(&manifests, "ServiceAccount")["automountServiceAccountToken"], false);
     assert_eq!(pod["serviceAccountName"], one(&manifests, "ServiceAccount")["metadata"]["name"]);
-    // A change of the configuration is another name, and so another pod.
+    // A change of the configuration changes the name of the ConfigMap, and thus restarts the pod.
     let config = one(&manifests, "ConfigMap");
     assert_eq!(pod["volumes"][0]["configMap"]["name"], config["metadata"]["name"]);
     assert_ne!(config["metadata"]["name"], "readiness-exporter");
 }
 
 #[test]
-fn who_keeps_the_state_on_a_volume_is_told_a_strategy_that_can_end() {
+fn state_on_a_volume_requires_the_strategy_recreate() {
     let advice = "strategy: {type: Recreate, rollingUpdate: null}";
     for file in ["README.md", "standalone/deployment.yaml"] {
         let told = text(&format!("deploy/kubernetes/{file}"));
         assert!(told.split("PersistentVolumeClaim").skip(1).all(|after| after.contains(advice)), "{file}");
         assert!(told.contains("PersistentVolumeClaim"), "{file}");
     }
-    // As a patch over the folder it leaves nothing of the other strategy, which the cluster would refuse beside it.
+    // The patch must remove the other strategy, because a cluster rejects both together.
     let overlay = tempfile::tempdir().unwrap();
     let base = overlay.path().join("base");
     fs::create_dir(&base).unwrap();
@@ -148,7 +148,7 @@ fn the_sidecar_starts_first_and_decides_nothing_for_the_application() {
     for gate in ["readinessProbe", "startupProbe"] {
         assert!(sidecar[gate].is_null(), "a {gate} would decide whether the application gets traffic");
     }
-    // The application's own container is as it was.
+    // The container of the application is unchanged.
     let before = read(&text("deploy/kubernetes/example/orders.yaml"));
     assert_eq!(pod["containers"], before[0]["spec"]["template"]["spec"]["containers"]);
     assert_eq!(pod["volumes"][0]["configMap"]["name"], one(&manifests, "ConfigMap")["metadata"]["name"]);

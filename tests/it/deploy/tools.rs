@@ -1,4 +1,4 @@
-//! The programs that read what is under `deploy/`, as `tests/setup` installs them beside the build.
+//! Programs that read the files under `deploy/`. `tests/setup` installs them.
 
 use std::{
     io::Write,
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The top of the repository.
+/// The root of the repository.
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -25,7 +25,7 @@ pub(super) fn tool(name: &str) -> Command {
     command
 }
 
-/// What a program prints; it must end well.
+/// Output of a program, which must succeed.
 pub(super) fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -33,7 +33,7 @@ pub(super) fn output(command: &mut Command) -> String {
     said
 }
 
-/// What a program prints of what it is given; it must end well.
+/// Output of a program for an input, which must succeed.
 pub(super) fn filter(command: &mut Command, input: &str) -> String {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());

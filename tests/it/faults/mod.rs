@@ -1,8 +1,8 @@
-//! Faults: something real is broken, and the right checks say so, for the right reason, and no others.
+//! Faults of real programs: exactly the expected checks change their status, with the expected reasons.
 //!
-//! Every test has the same shape: all is well; it breaks; exactly the listed checks turn to what is listed; it is
-//! repaired; all is as before. What isn't listed must not have moved even for a moment. The tests of paging break the
-//! same things.
+//! Every test has the same steps: all checks pass; a target breaks; exactly the listed checks change to the listed
+//! statuses; the target is repaired; all checks pass again. Other checks must not change even for a moment. The tests
+//! of paging use the same faults.
 
 pub(crate) mod answers;
 pub(crate) mod backups;
@@ -20,8 +20,8 @@ use crate::harness::{
     wait_until,
 };
 
-/// Probes beside the one that is broken, of other things that nothing is wrong with. A busy machine may make one of
-/// their runs late; a fault that reaches them would last.
+/// Probes of other targets without faults. A busy machine may delay one of their runs, but a fault that affects them
+/// would last.
 pub(crate) struct Bystanders {
     service: Service,
 }
@@ -31,7 +31,7 @@ impl Bystanders {
         Self { service: Service::start() }
     }
 
-    /// A home with the probe to be broken and the others.
+    /// A configuration with the probe of the faulty target and the other probes.
     pub(crate) fn beside(&self, probe: &str) -> Home {
         let home = Home::new(&[probe, &self.probes()]);
         fs::create_dir(home.path("other")).unwrap();
@@ -39,7 +39,7 @@ impl Bystanders {
         home
     }
 
-    /// Puts another probe in the place of the one to be broken.
+    /// Replaces the probe of the faulty target.
     pub(crate) fn replace(&self, home: &Home, probe: &str) {
         home.configure(&[probe, &self.probes()]);
     }
@@ -66,7 +66,7 @@ impl Bystanders {
     }
 }
 
-/// What every check was while all was well.
+/// Statuses of all checks before the fault.
 pub(crate) struct Calm<'a> {
     daemon: &'a Daemon,
     before: Checks,
@@ -80,12 +80,12 @@ impl<'a> Calm<'a> {
         Self { daemon, before }
     }
 
-    /// Since when a check passes.
+    /// Time of the last status change of a check.
     pub(crate) fn since(&self, check: &str) -> String {
         self.before[check].since.clone()
     }
 
-    /// Waits until exactly these checks have turned to these statuses, with their reasons; every door says the same.
+    /// Waits until exactly these checks have these statuses and reasons, in the API, the metrics and the gate.
     pub(crate) fn turns(&self, turned: &[(&str, &str)]) {
         for (check, _) in turned {
             assert!(self.before.contains_key(*check), "there is no check {check} among {:?}", self.before.keys());
@@ -101,7 +101,7 @@ impl<'a> Calm<'a> {
         self.assert_exposed(turned);
     }
 
-    /// Lets a probe run some more times, and nothing may move.
+    /// Waits for further runs of a probe, during which no status may change.
     pub(crate) fn holds(&self, probe: &str, runs: f64) {
         let enough = self.daemon.runs(probe) + runs;
         wait_until(&format!("{probe} runs"), || {
@@ -111,7 +111,7 @@ impl<'a> Calm<'a> {
         self.assert_untouched(&self.daemon.checks(), &[]);
     }
 
-    /// Waits until all is as it was before, but for what had turned.
+    /// Waits until all checks pass again. Only the changed checks may have a new time of their last change.
     pub(crate) fn comes_back(self, turned: &[(&str, &str)]) {
         let seen = wait_until("everything passes again", || all_pass(self.daemon));
         self.assert_untouched(&seen, turned);
@@ -121,14 +121,14 @@ impl<'a> Calm<'a> {
         assert_eq!(self.daemon.get("/ready").status, 200);
     }
 
-    /// Nothing else may have moved, not even between two looks: that would show in its `since`.
+    /// Checks that no other check has changed, even between two requests: its `since` would be newer.
     fn assert_untouched(&self, seen: &Checks, turned: &[(&str, &str)]) {
         for (check, before) in self.before.iter().filter(|(name, _)| !turned.iter().any(|(t, _)| t == name)) {
             assert_eq!((&seen[check].status, &seen[check].since), (&before.status, &before.since), "{check} moved");
         }
     }
 
-    /// The metrics and the gate say what the API says.
+    /// Checks that the metrics and the gate agree with the API.
     fn assert_exposed(&self, turned: &[(&str, &str)]) {
         for (check, status) in turned {
             let (probe, check) = check.split_once('/').unwrap();
@@ -151,13 +151,13 @@ fn all_pass(daemon: &Daemon) -> Result<Checks, String> {
     if wrong.is_empty() { Ok(now) } else { Err(format!("{wrong:#?}")) }
 }
 
-/// Something real that can be broken and repaired, and what a daemon beside it says meanwhile.
+/// A real target that can be broken and repaired, with the expected statuses.
 pub(crate) struct Fault {
     home: Home,
     turned: Vec<(&'static str, &'static str)>,
     says: Option<(&'static str, &'static str)>,
     act: Box<Acting>,
-    /// The same thing as blackbox_exporter would watch it: a module of its configuration, and the target.
+    /// The equivalent probe of blackbox_exporter: a module of its configuration, and the target.
     pub(crate) blackbox: Option<(String, String)>,
 }
 
@@ -175,7 +175,7 @@ enum Act {
 }
 
 impl Fault {
-    /// A home with its probe, what turns while a thing is broken, and how that is done and undone.
+    /// Creates a fault from a configuration, the expected statuses, and the functions that break and repair the target.
     pub(crate) fn of<T: Send + 'static>(
         home: Home,
         turned: &[(&'static str, &'static str)],
@@ -186,7 +186,7 @@ impl Fault {
         Self::told(home, turned, thing, move |thing, _| breaks(thing), move |thing, _| repair(thing))
     }
 
-    /// The same where the daemon has to be told something.
+    /// Creates a fault whose functions need the daemon.
     fn told<T: Send + 'static>(
         home: Home,
         turned: &[(&'static str, &'static str)],
@@ -201,22 +201,22 @@ impl Fault {
         Self { home, turned: turned.to_vec(), says: None, act: Box::new(act), blackbox: None }
     }
 
-    /// What the summary of a check says while it is broken.
+    /// Adds an expected text in the finding of a check.
     fn says(self, check: &'static str, words: &'static str) -> Self {
         Self { says: Some((check, words)), ..self }
     }
 
-    /// How blackbox_exporter would watch it.
+    /// Adds the equivalent probe of blackbox_exporter.
     fn seen_by(self, module: impl Into<String>, target: impl Into<String>) -> Self {
         Self { blackbox: Some((module.into(), target.into())), ..self }
     }
 
-    /// As a fault of another service.
+    /// Assigns the probe to another service.
     pub(crate) fn of_service(self, name: &str) -> Self {
         Self { home: self.home.with("SERVICE", name), ..self }
     }
 
-    /// The daemon that watches it.
+    /// Starts the daemon.
     pub(crate) fn serve(&self) -> Daemon {
         self.home.serve()
     }
@@ -229,7 +229,7 @@ impl Fault {
         (self.act)(Act::Repair, daemon);
     }
 
-    /// From end to end; gives the daemon for more questions.
+    /// Performs all steps; returns the daemon.
     fn endure(mut self) -> Daemon {
         let daemon = self.serve();
         let calm = Calm::of(&daemon);

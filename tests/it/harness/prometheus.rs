@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes what the test tells it to.
+//! A Prometheus with targets of the test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes each target under its job's name, five times a second.
+    /// Starts a Prometheus that scrapes each target under the name of its job, five times a second.
     pub(crate) async fn scraping(jobs: &[(&str, SocketAddr)]) -> Self {
         let mut text = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n".to_owned();
         for (job, target) in jobs {
@@ -37,7 +37,7 @@ impl Prometheus {
         Self::configured(&text).await
     }
 
-    /// Does what is written in a configuration.
+    /// Starts a Prometheus with a configuration.
     pub(crate) async fn configured(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
@@ -48,8 +48,9 @@ impl Prometheus {
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            // Alertmanagers are found only seconds after the first alert: what nobody took is sent again. An alert
-            // ends by itself after four times as long, on a busy machine too early if this were much shorter.
+            // Prometheus discovers Alertmanagers only seconds after the first alert, so undelivered alerts must be sent
+            // again. An alert ends after four times this interval, so a much shorter one would be too short on a busy
+            // machine.
             .arg("--rules.alert.resend-delay=20s")
             .stdout(Stdio::null())
             .stderr(log)
@@ -63,31 +64,31 @@ impl Prometheus {
         started
     }
 
-    /// How long the last evaluation of all groups of rules took.
+    /// Duration of the last evaluation of all groups of rules.
     pub(crate) async fn evaluation(&self) -> Duration {
         let answer: Value = serde_json::from_str(&self.get("/api/v1/rules").await.unwrap()).unwrap();
         let groups = answer["data"]["groups"].as_array().unwrap();
         Duration::from_secs_f64(groups.iter().filter_map(|group| group["evaluationTime"].as_f64()).sum())
     }
 
-    /// Makes it read its configuration and rules again.
+    /// Reloads the configuration and the rules.
     pub(crate) fn reload(&self) {
         signal("HUP", &[self.child.id()]);
     }
 
-    /// What it wrote since its start.
+    /// The log since the start.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// The one number that an expression gives, if it gives one.
+    /// The value of an expression with one series.
     pub(crate) async fn number(&self, expression: &str) -> Option<f64> {
         let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
         let answer: Value = serde_json::from_str(&self.get(&format!("/api/v1/query?query={query}")).await?).ok()?;
         answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
-    /// Every series that an expression gives, without the labels that Prometheus adds, and its value.
+    /// The series of an expression, without the labels that Prometheus adds, with their values.
     pub(crate) async fn values(&self, expression: &str) -> BTreeMap<String, f64> {
         let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
         let text = self.get(&format!("/api/v1/query?query={query}")).await.unwrap_or_default();
@@ -97,7 +98,7 @@ impl Prometheus {
         all.map(|series| (strip(&series["metric"]), value(series))).collect()
     }
 
-    /// Every series of a job, without the labels that Prometheus adds.
+    /// The series of a job, without the labels that Prometheus adds.
     pub(crate) async fn series(&self, job: &str) -> BTreeSet<String> {
         let matcher = url::form_urlencoded::byte_serialize(format!("{{job=\"{job}\"}}").as_bytes()).collect::<String>();
         let text = self.get(&format!("/api/v1/series?match[]={matcher}")).await.unwrap();
@@ -105,8 +106,8 @@ impl Prometheus {
         answer["data"].as_array().unwrap().iter().map(strip).collect()
     }
 
-    /// The labels of every series that an expression gives, now or, as a graph asks, over the last half minute. An
-    /// expression that Prometheus refuses is an error with its words.
+    /// The labels of all series of an expression, now or over the last half minute, as for a graph. Returns the error
+    /// of Prometheus for an invalid expression.
     pub(crate) async fn rows(&self, expression: &str, range: bool) -> Result<Vec<Labels>, String> {
         let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -120,21 +121,21 @@ impl Prometheus {
         rows.iter().map(|row| serde_json::from_value(row["metric"].clone()).map_err(|e| e.to_string())).collect()
     }
 
-    /// The values of a label among the series that a selector finds.
+    /// The values of a label among the series of a selector.
     pub(crate) async fn label_values(&self, series: &str, label: &str) -> Result<BTreeSet<String>, String> {
         let selector = url::form_urlencoded::byte_serialize(series.as_bytes()).collect::<String>();
         let data = self.data(&format!("/api/v1/label/{label}/values?match[]={selector}")).await?;
         serde_json::from_value(data).map_err(|error| error.to_string())
     }
 
-    /// What the API answers, or why it does not.
+    /// Response of the API, or its error.
     async fn data(&self, path: &str) -> Result<Value, String> {
         let text = self.get(path).await.ok_or("Prometheus does not answer")?;
         let mut answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         if answer["status"] == "success" { Ok(answer["data"].take()) } else { Err(text) }
     }
 
-    /// HTTP/1.0, so that no answer comes in chunks.
+    /// Sends a request with HTTP/1.0, so that the response has no chunks.
     pub(crate) async fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
         stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").as_bytes()).await.ok()?;

@@ -1,4 +1,4 @@
-//! A listener whose accept queue can be filled: then the system answers nobody who wants to connect.
+//! A listener with an accept queue that can be filled, so that the system does not answer new connections.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -9,18 +9,18 @@ use std::{
     time::Duration,
 };
 
-/// Listens until the process of the test ends.
+/// A listener; it exists until the process of the test ends.
 pub(crate) struct Queue {
     pub(crate) address: SocketAddr,
     accepts: Arc<AtomicBool>,
 }
 
 impl Queue {
-    /// Accepts whoever comes.
+    /// Starts to accept all connections.
     pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let _guard = runtime.enter();
-        // The standard library's listeners have a queue of fixed length.
+        // The standard library does not allow to choose the length of the queue.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let listener = socket.listen(1).unwrap().into_std().unwrap();
@@ -36,7 +36,7 @@ impl Queue {
         Self { address, accepts }
     }
 
-    /// Accepts nobody any more, and has so many waiting that nobody else gets in; gives those who wait.
+    /// Stops accepting and fills the queue. Returns the connections that wait in the queue.
     pub(crate) fn fill(&self) -> Vec<TcpStream> {
         self.accepts.store(false, Ordering::SeqCst);
         let mut waiting = Vec::new();
@@ -49,7 +49,7 @@ impl Queue {
         panic!("{} connections, and the queue of one is not full", waiting.len());
     }
 
-    /// Accepts again.
+    /// Accepts connections again.
     pub(crate) fn empty(&self, waiting: Vec<TcpStream>) {
         drop(waiting);
         self.accepts.store(true, Ordering::SeqCst);
