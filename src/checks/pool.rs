@@ -101,7 +101,7 @@ pub const MEASURES: &[MeasureInfo] = &[
 /// Verdict on more than [`MAX_POOLS`] pools.
 #[must_use]
 pub fn too_many_pools(count: usize) -> Verdict {
-    let message = format!("there are {count} pools, more than {MAX_POOLS}: narrow what this check selects");
+    let message = format!("there are {count} pools, more than {MAX_POOLS}: narrow the selection of this check");
     Verdict::new(Outcome::Unknown(Reason::Limit), message)
 }
 

@@ -1,4 +1,4 @@
-//! Certificate authorities and servers of our own, for the tests of what encrypts.
+//! Certificate authorities and TLS servers for tests.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use rustls::{
 
 use super::Tls;
 
-/// An authority that signs what it is told to.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -43,7 +43,7 @@ impl Authority {
         builder.with_single_cert(vec![der(&certificate)], private(&key)).unwrap()
     }
 
-    /// A server that lets in only who has a certificate of this authority.
+    /// A server that requires a client certificate of this authority.
     pub(crate) fn server_for_known_clients(&self) -> ServerConfig {
         let mut roots = RootCertStore::empty();
         roots.add(der(&self.pem)).unwrap();

@@ -90,7 +90,7 @@ impl Tls {
         if self.insecure_skip_verify && self.ca.is_some() {
             return Err(Invalid::at(
                 "insecure_skip_verify",
-                "`ca` says whom to trust and `insecure_skip_verify` to trust anyone: remove one of them",
+                "`ca` and `insecure_skip_verify` contradict each other: remove one of them",
             ));
         }
         Ok(())
@@ -175,7 +175,7 @@ impl<'de> Deserialize<'de> for Version {
                     "1.2" => Ok(Version::V1_2),
                     "1.3" => Ok(Version::V1_3),
                     "1" | "1.0" | "1.1" => Err(E::custom(format!(
-                        "TLS {text} is broken and not spoken by this program: the least `min_version` is 1.2"
+                        "TLS {text} is insecure and not supported: the minimum of `min_version` is 1.2"
                     ))),
                     _ => Err(E::custom(format!("`{text}` is not a version of TLS: write 1.2 or 1.3"))),
                 }

@@ -1,4 +1,4 @@
-//! Scrapes for the tests of the checks: pages are read by the parser, so no test invents what it can't give.
+//! Scrapes for the tests of the checks. The parser reads the pages, so that tests use only facts that it can produce.
 
 use jiff::Timestamp;
 

@@ -73,7 +73,7 @@ impl CheckKind<Page> for ErrorRate {
         match (&self.errors, &self.total) {
             (Some(_), Some(_)) => window::validate(self.window, 2, timing),
             (Some(_), None) => Err(Invalid::at("errors", "errors are a share of something: add `total`")),
-            (None, Some(_)) => Err(Invalid::at("total", "add `errors`, the counters of what went wrong")),
+            (None, Some(_)) => Err(Invalid::at("total", "add `errors`, the counters of failed events")),
             (None, None) if self.when_idle.is_some() => {
                 Err(Invalid::at("when_idle", "scrapes are never idle: `when_idle` needs `errors` and `total`"))
             }

@@ -58,7 +58,7 @@ impl CheckKind<Page> for Pool {
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.max_waiting.is_some() && self.waiting.is_none() {
-            return Err(Invalid::at("max_waiting", "nothing says who waits: add `waiting`, the gauge of those who do"));
+            return Err(Invalid::at("max_waiting", "this limit requires the gauge of waiting callers: add `waiting`"));
         }
         Ok(())
     }

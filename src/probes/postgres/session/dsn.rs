@@ -230,7 +230,7 @@ fn split_port(host: &str) -> (&str, &str) {
 
 fn percent_decoded(text: &str) -> Result<String, String> {
     let bad =
-        || format!("a percent sign is not followed by two hexadecimal digits, or what results is no text; {FORM}");
+        || format!("a percent sign is not followed by two hexadecimal digits, or the result is not UTF-8 text; {FORM}");
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

@@ -55,7 +55,7 @@ fn server_failure(what: &str, error: &DbError) -> Failure {
         }
         &SqlState::INVALID_CATALOG_NAME => (Reason::NotFound, "set `dbname` to one that is there"),
         &SqlState::TOO_MANY_CONNECTIONS => {
-            (Reason::Limit, "find who holds the connections in pg_stat_activity, or reserve some for monitoring")
+            (Reason::Limit, "find the holders of the connections in pg_stat_activity, or reserve some for monitoring")
         }
         &SqlState::INSUFFICIENT_PRIVILEGE => (Reason::Permission, "see `readiness-exporter grants`"),
         &SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE => {
