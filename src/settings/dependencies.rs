@@ -8,12 +8,12 @@ use crate::document::{Diagnostics, Location, Node, NodeValue};
 pub(super) struct DependencyNode {
     name: String,
     /// Dependencies of the probe.
-    dependencies: Vec<Dependency>,
+    dependencies: Vec<DependencyReference>,
     /// Names of the checks; `None` if the probe has errors, so that they cause no further errors.
     checks: Option<Vec<String>>,
 }
 
-struct Dependency {
+struct DependencyReference {
     /// Name of the probe.
     probe: String,
     /// Name of the check, if the dependency is a check.
@@ -33,7 +33,7 @@ impl DependencyNode {
             let item = items.iter().find(|item| item.text() == Some(name));
             let source_text = item.and_then(Node::source_text).unwrap_or(name).to_owned();
             let (probe, check) = name.split_once('/').map_or((&**name, None), |(probe, check)| (probe, Some(check)));
-            Dependency {
+            DependencyReference {
                 probe: probe.to_owned(),
                 check: check.map(str::to_owned),
                 source_text,
