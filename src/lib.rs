@@ -109,6 +109,11 @@
 //!
 //! * The checks of a kind are a list of [`kind::CheckEntry`]s, not an enum. Error messages, schema and reference are
 //!   derived from the list, and an error in the settings of one check doesn't hide errors of the next.
+//! * A health check that the configuration doesn't list is a warning after two failed runs, while a listed one is critical
+//!   after one. Listing it states that the outage of the target matters; an unlisted one must wake nobody.
+//! * A measure of the check `health` that has the name of a failure reason, such as `status`, is the answer that failed the
+//!   run ([`model::observation::Facts::answer`]). So one alert rule can state the answered and the expected code of every
+//!   probe kind.
 //! * A failed run can still return facts ([`model::observation::Incomplete`]): an expired certificate is a fact.
 //! * The board stores the configuration of each probe ([`settings::ProbeInfo`]), so it depends on the settings.
 //! * The daemon has two single-threaded runtimes. The main thread serves HTTP, handles signals and reloads, and expires

@@ -7,6 +7,7 @@ use crate::{
     kind::CheckKind,
     model::{
         check::Check,
+        measure::MeasureInfo,
         observation::{Facts, Observation},
         units::Unit,
         verdict::Verdict,
@@ -27,17 +28,19 @@ impl<F: Facts> CheckKind<F> for Health {
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Critical;
     const ALERT: Alert = Alert::ProbeDown;
+    const MEASURES: &'static [MeasureInfo] = F::ANSWER;
     const DOC: &'static str = include_str!("health.md");
 }
 
 impl<F: Facts> Check<F> for Health {
     fn judge(&mut self, seen: &Observation<F>) -> Verdict {
-        match &seen.failure {
+        let verdict = match &seen.failure {
             None => {
                 let took = Unit::Seconds.display_value(seen.duration.as_secs_f64());
                 Verdict::new(Outcome::Pass, format!("worked in {took}"))
             }
             Some(failure) => Verdict::new(Outcome::Fail(failure.reason), failure.to_string()),
-        }
+        };
+        Verdict { measures: seen.facts.as_ref().map(Facts::answer).unwrap_or_default(), ..verdict }
     }
 }

@@ -10,7 +10,7 @@ use crate::reference;
 /// Arguments of `reference`.
 #[derive(Debug, Args)]
 pub(super) struct ReferenceArgs {
-    /// A probe kind or one of its checks: `http`, `http/latency`. Without it, the index of all pages
+    /// A probe kind or one of its checks: `http`, `http/latency`; or `defaults`. Without it, the index of all pages
     #[arg(value_name = "KIND[/CHECK]")]
     name: Option<String>,
 }

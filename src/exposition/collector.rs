@@ -8,7 +8,7 @@ use prometheus::{
     proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
-use super::families::{self, SampleSink};
+use super::{families, sink::SampleSink};
 use crate::{
     board::{Board, Snapshot},
     model::metric::{self, Family, Type},

@@ -9,7 +9,7 @@
 
 use std::fmt::Write;
 
-use super::{ExpositionFormat, families::SampleSink, page_buffer::PageBuffer};
+use super::{ExpositionFormat, page_buffer::PageBuffer, sink::SampleSink};
 use crate::model::metric::{Family, Type};
 
 /// Writes lines in one format; see the module documentation.

@@ -12,24 +12,19 @@ use std::{
 use jiff::Timestamp;
 use prometheus::proto::MetricFamily;
 
+use super::{
+    measures::{check_headroom, check_limits, check_values, judged_verdict},
+    sink::SampleSink,
+};
 use crate::{
     board::{CheckState, ProbeState, Snapshot, score_weight},
     daemon_metrics,
     model::{
-        measure::{Measure, MeasureInfo},
         metric::{self, Family, Sample, Type},
         units::Unit,
-        words::{Category, Outcome, Reason, Severity, Status},
+        words::{Category, Reason, Severity, Status},
     },
 };
-
-/// Receives families and their samples.
-pub(super) trait SampleSink {
-    /// Starts a family. `more` are label names in addition to the family's own. A family without samples is omitted.
-    fn family(&mut self, family: &Family, more: &[&str]);
-    /// Adds a sample with a value for each label name.
-    fn sample(&mut self, labels: &[&str], value: f64);
-}
 
 /// Writes every family: `daemon` holds the daemon's own metrics as gathered from its registry, the board has the rest.
 /// Of the daemon's families, only the gathered ones are written.
@@ -132,6 +127,7 @@ static BOARD_FAMILIES: &[(&Family, FamilySource)] = &[
     ),
     (&metric::PROBE_LATENESS, FamilySource::Probe(|probe| last_run(probe, |run| run.lateness).unwrap_or_default())),
     (&metric::CHECK_INFO, FamilySource::Info(check_info)),
+    (&metric::CHECK_REASON, FamilySource::Checks(check_reason)),
     (&metric::CHECK_STATUS, FamilySource::Checks(check_statuses)),
     (&metric::CHECK_RESULTS, FamilySource::Checks(result_counts)),
     (
@@ -217,19 +213,33 @@ fn judged_ratios(snapshot: &Snapshot, sink: &mut dyn SampleSink) {
 
 /// Names of the configured labels that are valid and not used by the family.
 fn user_labels<'a>(snapshot: &'a Snapshot, family: &Family) -> Vec<&'a str> {
-    let all: BTreeSet<&str> = snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
+    let of_checks = |probe: &'a ProbeState| probe.checks.iter().flat_map(|check| check.info.labels.keys());
+    let mut all: BTreeSet<&str> =
+        snapshot.probes.iter().flat_map(|probe| probe.info.labels.keys()).map(|l| &**l).collect();
+    if ptr::eq(family, &metric::CHECK_INFO) {
+        all.extend(snapshot.probes.iter().flat_map(|probe| of_checks(probe)).map(String::as_str));
+    }
     all.into_iter().filter(|name| metric::is_label_name(name) && !family.labels.contains(name)).collect()
 }
 
-fn user_values<'a>(probe: &'a ProbeState, more: &[&str]) -> impl Iterator<Item = &'a str> {
-    more.iter().map(|name| probe.info.labels.get(*name).map_or("", String::as_str)).collect::<Vec<_>>().into_iter()
+/// Values of the configured labels. The labels of a check override the labels of its probe.
+fn user_values<'a>(
+    probe: &'a ProbeState,
+    check: Option<&'a CheckState>,
+    more: &[&str],
+) -> impl Iterator<Item = &'a str> {
+    let value = |name: &&str| {
+        let of_check = check.and_then(|check| check.info.labels.get(*name));
+        of_check.or_else(|| probe.info.labels.get(*name)).map_or("", String::as_str)
+    };
+    more.iter().map(value).collect::<Vec<_>>().into_iter()
 }
 
 fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     sink.family(&metric::PROBE_INFO, more);
     for probe in &snapshot.probes {
         let mut labels = vec![&*probe.info.name, probe.info.kind, &probe.info.service];
-        labels.extend(user_values(probe, more));
+        labels.extend(user_values(probe, None, more));
         sink.sample(&labels, 1.0);
     }
 }
@@ -238,6 +248,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     sink.family(&metric::CHECK_INFO, more);
     for (probe, check) in snapshot.checks() {
         let info = &check.info;
+        let title = info.title_of(&probe.info.name);
         let mut labels = vec![
             &*probe.info.name,
             &*info.name,
@@ -248,9 +259,11 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
             &*probe.info.service,
             &*info.owner,
             &*info.runbook,
+            &*title,
+            &*info.summary,
             info.alert.as_str(),
         ];
-        labels.extend(user_values(probe, more));
+        labels.extend(user_values(probe, Some(check), more));
         sink.sample(&labels, 1.0);
     }
 }
@@ -273,6 +286,13 @@ fn failure_counts(probe: &ProbeState, sink: &mut dyn SampleSink) {
     }
 }
 
+/// The reason of the last verdict, which the thresholds may still hold back.
+fn check_reason(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
+    if let Some(reason) = check.verdict.as_ref().and_then(|verdict| verdict.outcome.reason()) {
+        sink.sample(&[&probe.info.name, &check.info.name, reason.as_str(), &reason.clause()], 1.0);
+    }
+}
+
 fn check_statuses(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
     for status in Status::ALL {
         sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], bool_value(check.status == *status));
@@ -283,63 +303,6 @@ fn result_counts(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSi
     for status in Status::ALL {
         sink.sample(&[&probe.info.name, &check.info.name, status.as_str()], check.results(*status) as f64);
     }
-}
-
-fn check_headroom(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    for measure in tightest_measures(check) {
-        if let Some(headroom) = measure.headroom() {
-            sink.sample(&[&probe.info.name, &check.info.name, measure.name], headroom);
-        }
-    }
-}
-
-/// The measures of the last judgement, one for each name: the one with the least headroom. A value with two bounds, or
-/// a measure of several subjects, counts as one measure.
-fn tightest_measures(check: &CheckState) -> Vec<&Measure> {
-    let measures = judged_verdict(check).map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
-    let headroom = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
-    let mut tightest: Vec<&Measure> = Vec::new();
-    for measure in measures {
-        match tightest.iter_mut().find(|other| other.name == measure.name) {
-            Some(other) if headroom(measure) < headroom(other) => *other = measure,
-            Some(_) => {}
-            None => tightest.push(measure),
-        }
-    }
-    tightest
-}
-
-fn measure_info<'a>(check: &'a CheckState, measure: &Measure) -> Option<&'a MeasureInfo> {
-    check.info.measures.iter().find(|info| info.name == measure.name)
-}
-
-fn check_values(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    for measure in tightest_measures(check).into_iter().filter(|measure| measure.unit == unit) {
-        if measure_info(check, measure).is_some_and(|info| info.value_family.is_none()) {
-            sink.sample(&[&probe.info.name, &check.info.name, measure.name], measure.value);
-        }
-    }
-}
-
-/// The configured limits, and for measures with limits that depend on facts the limits of the tightest measure.
-fn check_limits(unit: Unit, probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    let configured = &check.limits.measures;
-    let found = tightest_measures(check)
-        .into_iter()
-        .filter(|measure| configured.iter().all(|other| other.name != measure.name));
-    for measure in configured.iter().chain(found).filter(|measure| measure.unit == unit) {
-        if measure_info(check, measure).is_some_and(|info| info.limit_family.is_none()) {
-            for (level, at) in measure.levels() {
-                let labels = [&*probe.info.name, &check.info.name, measure.name, measure.bound.as_str(), level];
-                sink.sample(&labels, at);
-            }
-        }
-    }
-}
-
-/// The verdict, if it was judged: an unknown verdict has no values.
-fn judged_verdict(check: &CheckState) -> Option<&crate::model::verdict::Verdict> {
-    check.verdict.as_ref().filter(|verdict| !matches!(verdict.outcome, Outcome::Unknown(_)))
 }
 
 /// Writes the samples of facts and checks for a family.

@@ -20,8 +20,10 @@
 mod collector;
 mod encoder;
 mod families;
+mod measures;
 mod page_buffer;
 mod process;
+mod sink;
 
 use std::{
     collections::VecDeque,

@@ -11,11 +11,7 @@ use prometheus::{
 };
 
 use super::{
-    ExpositionFormat,
-    collector::ProtoSink,
-    encoder::LineEncoder,
-    families::{self, SampleSink},
-    page_buffer::PageBuffer,
+    ExpositionFormat, collector::ProtoSink, encoder::LineEncoder, families, page_buffer::PageBuffer, sink::SampleSink,
 };
 use crate::model::metric::{Family, TASKS, Type};
 

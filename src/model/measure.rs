@@ -1,6 +1,6 @@
 //! Measures: the values of a check and their limits.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::RangeInclusive};
 
 use serde::Serialize;
 
@@ -32,6 +32,38 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// A code, and the codes that are expected: exactly one, or a range.
+    #[must_use]
+    pub fn of_code(name: &'static str, code: u16, expected: RangeInclusive<u16>) -> Vec<Self> {
+        let measure = |bound, limit: u16| Self {
+            name,
+            subject: None,
+            value: f64::from(code),
+            unit: Unit::Code,
+            bound,
+            warn: None,
+            fail: Some(f64::from(limit)),
+        };
+        match (*expected.start(), *expected.end()) {
+            (only, last) if only == last => vec![measure(Bound::Equals, only)],
+            (first, last) => vec![measure(Bound::Min, first), measure(Bound::Max, last)],
+        }
+    }
+
+    /// A code that is one of several expected ones, which no limit can express.
+    #[must_use]
+    pub fn of_unlimited_code(name: &'static str, code: u16) -> Self {
+        Self {
+            name,
+            subject: None,
+            value: f64::from(code),
+            unit: Unit::Code,
+            bound: Bound::Equals,
+            warn: None,
+            fail: None,
+        }
+    }
+
     /// Sets the measured object. A long name is cut.
     #[must_use]
     pub fn with_subject(mut self, subject: impl Into<String>) -> Self {
@@ -181,11 +213,12 @@ impl Measure {
     ///
     /// For a value `v`, the headroom to an upper limit `L` is `1 - v/L`. The headroom to a lower limit is `1 - L/v`
     /// above the limit and `v/L - 1` below it. A limit of zero has no relative distance: the headroom is 1 within the
-    /// limit and -1 beyond it. The minimum is -1000, so that one infinite value does not flatten a whole panel.
+    /// limit and -1 beyond it. The minimum is -1000, so that one infinite value does not flatten a whole panel. A code
+    /// has no distance from its limit, and so no headroom.
     #[must_use]
     pub fn headroom(&self) -> Option<f64> {
         let limit = self.fail.or(self.warn)?;
-        if self.value.is_nan() {
+        if self.value.is_nan() || self.unit == Unit::Code {
             return None;
         }
         let beyond = self.bound.is_beyond(self.value, limit);

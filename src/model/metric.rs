@@ -103,8 +103,10 @@ families! {
     PROBE_LATENESS: Gauge "readiness_probe_lateness_seconds" ["probe"]
         "Delay of the start of the last run against the schedule.";
 
-    CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url", "alert"]
+    CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url", "title", "summary", "alert"]
         "Kind, category, severity and further properties of a check; always 1. Contains the labels of the configuration.";
+    CHECK_REASON: Gauge "readiness_check_reason_info" ["probe", "check", "reason", "meaning"]
+        "Reason of the last verdict of a check that is not a pass, as a word and in words; always 1. Absent after a pass.";
     CHECK_STATUS: Gauge "readiness_check_status" ["probe", "check", "status"]
         "Status of a check, evaluated in the background and cached until the next run of its probe: 1 for the current status, 0 for the others.";
     CHECK_RESULTS: Counter "readiness_check_results_total" ["probe", "check", "status"]
@@ -209,7 +211,7 @@ pub fn value_family(unit: Unit) -> &'static Family {
         Unit::Ratio => &CHECK_VALUE_RATIO,
         Unit::PerSecond => &CHECK_VALUE_PER_SECOND,
         Unit::Timestamp => &CHECK_VALUE_TIMESTAMP,
-        Unit::Number => &CHECK_VALUE_NUMBER,
+        Unit::Number | Unit::Code => &CHECK_VALUE_NUMBER,
     }
 }
 
@@ -222,7 +224,7 @@ pub fn limit_family(unit: Unit) -> &'static Family {
         Unit::Ratio => &CHECK_LIMIT_RATIO,
         Unit::PerSecond => &CHECK_LIMIT_PER_SECOND,
         Unit::Timestamp => &CHECK_LIMIT_TIMESTAMP,
-        Unit::Number => &CHECK_LIMIT_NUMBER,
+        Unit::Number | Unit::Code => &CHECK_LIMIT_NUMBER,
     }
 }
 

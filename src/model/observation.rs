@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     failure::Failure,
+    measure::{Measure, MeasureInfo},
     metric::Sample,
     verdict::Verdict,
     words::{Outcome, Phase, Reason},
@@ -66,6 +67,15 @@ impl<F> Observation<F> {
 pub trait Facts: Serialize + Send + Sync + 'static {
     /// Facts that a check can request; `()` if every run collects all facts.
     type Request: Send + 'static;
+
+    /// The measures that [`Facts::answer`] may report: a closed list.
+    const ANSWER: &'static [MeasureInfo] = &[];
+
+    /// Codes of the target's answer with the expected codes, such as the HTTP status. The check `health` reports them,
+    /// so that an alert can state both.
+    fn answer(&self) -> Vec<Measure> {
+        Vec::new()
+    }
 
     /// Samples of the facts themselves, labelled by probe and not by check.
     fn samples(&self) -> Vec<Sample> {

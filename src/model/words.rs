@@ -4,10 +4,10 @@
 
 /// Declares an enum of words and the list of its values.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant),+ }
+        pub enum $name { $($(#[doc = $doc])+ #[serde(rename = $word)] $variant),+ }
         impl $name {
             /// All words in their order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
@@ -15,6 +15,11 @@ macro_rules! words {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
+            }
+            /// The description in the reference, as one sentence.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+)),+ }.trim()
             }
         }
         impl std::fmt::Display for $name {
@@ -148,6 +153,15 @@ words! {
         Delivery = "delivery",
         /// Operators have owners, runbooks and procedures.
         Operations = "operations",
+    }
+}
+
+impl Reason {
+    /// The description as a clause within a longer sentence: without the capital letter and the period.
+    #[must_use]
+    pub fn clause(self) -> String {
+        let mut letters = self.description().trim_end_matches('.').chars();
+        letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
     }
 }
 

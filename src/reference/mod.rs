@@ -3,6 +3,7 @@
 //! A page is the text beside the source file (`DOC`) with generated sections: settings with types and defaults,
 //! measures, alert. This module states no fact about a kind.
 
+mod defaults;
 mod settings_table;
 
 use std::fmt::Write as _;
@@ -30,6 +31,10 @@ pub struct ReferencePage {
 
 /// File name of the page of metric families. `metrics.md` is the page of the probe kind `metrics`.
 const METRICS_FILE: &str = "metric-families.md";
+/// File name of the page of defaults.
+const DEFAULTS_FILE: &str = "defaults.md";
+/// Name of the page of defaults on the command line.
+const DEFAULTS: &str = "defaults";
 
 /// Every page of `config/reference/`: one for each kind with its checks, the metric families, the index.
 #[must_use]
@@ -38,15 +43,19 @@ pub fn pages() -> Vec<ReferencePage> {
     let mut pages: Vec<_> =
         kinds.iter().map(|kind| ReferencePage { file: format!("{}.md", kind.name), text: whole_kind(kind) }).collect();
     pages.push(ReferencePage { file: METRICS_FILE.to_owned(), text: metrics() });
+    pages.push(ReferencePage { file: DEFAULTS_FILE.to_owned(), text: defaults::defaults() });
     pages.push(ReferencePage { file: "README.md".to_owned(), text: index() });
     pages
 }
 
-/// The page of `KIND` or `KIND/CHECK`, for the command line.
+/// The page of `KIND` or `KIND/CHECK`, or of `defaults`, for the command line.
 ///
 /// # Errors
 /// A message about an unknown kind or check, with the nearest name or the list of names.
 pub fn page(name: &str) -> Result<String, String> {
+    if name == DEFAULTS {
+        return Ok(defaults::defaults());
+    }
     let (kind, check) = name.split_once('/').map_or((name, None), |(kind, check)| (kind, Some(check)));
     let found = catalogue::kind(kind).ok_or_else(|| catalogue::unknown_kind(kind))?;
     let Some(check) = check else { return Ok(kind_page(&found)) };
@@ -68,8 +77,9 @@ const TYPES: &str = "\
 | limit | one value, which fails, or two steps: `{warn: 80%, fail: 95%}` |
 | selector | a Prometheus instant selector: `http_requests_total{code=~\"5..\"}` |
 
-Every check also takes `name`, `severity`, `category`, `gate`, `owner`, `runbook`, `summary`, `failure_threshold`,
-`success_threshold` and `enabled`. `readiness-exporter schema` prints the JSON Schema with all keys.
+Every check also takes `name`, `title`, `summary`, `severity`, `category`, `gate`, `owner`, `labels`, `runbook`,
+`failure_threshold`, `success_threshold` and `enabled`. [defaults.md](defaults.md) lists every setting with its default.
+`readiness-exporter schema` prints the JSON Schema with all keys.
 ";
 
 /// The index: kinds with their checks, types of settings, failure reasons.

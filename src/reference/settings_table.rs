@@ -5,20 +5,42 @@ use std::fmt::Write as _;
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value};
 
+/// One row of a table of settings.
+pub(super) struct SettingRow {
+    /// Key, with the keys of the maps above it.
+    pub key: String,
+    /// Type, in Markdown.
+    pub kind: String,
+    /// Default, in Markdown; empty if there is none.
+    pub default: String,
+    /// Description, in Markdown.
+    pub meaning: String,
+}
+
 /// A Markdown table with a row for each key: type, default, meaning. Keys of nested maps follow theirs, with a dot.
 pub(super) fn settings_table(schema: fn(&mut SchemaGenerator) -> Schema) -> String {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let schema = schema(&mut generator).to_value();
-    let definitions = generator.take_definitions(true);
-    let mut rows = String::new();
-    add_rows(&mut rows, "", &schema, &definitions);
+    let rows = setting_rows(schema);
     if rows.is_empty() {
         return "None.\n".to_owned();
     }
-    format!("| key | type | default | meaning |\n|---|---|---|---|\n{rows}")
+    let mut text = String::from("| key | type | default | meaning |\n|---|---|---|---|\n");
+    for SettingRow { key, kind, default, meaning } in rows {
+        let _ = writeln!(text, "| `{key}` | {kind} | {default} | {meaning} |");
+    }
+    text
 }
 
-fn add_rows(rows: &mut String, prefix: &str, schema: &Value, definitions: &Map<String, Value>) {
+/// The settings of a schema, with the settings of nested maps.
+pub(super) fn setting_rows(schema: fn(&mut SchemaGenerator) -> Schema) -> Vec<SettingRow> {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let schema = schema(&mut generator).to_value();
+    let definitions = generator.take_definitions(true);
+    let mut rows = Vec::new();
+    add_rows(&mut rows, "", &schema, &definitions);
+    rows
+}
+
+fn add_rows(rows: &mut Vec<SettingRow>, prefix: &str, schema: &Value, definitions: &Map<String, Value>) {
     let schema = resolved(schema, definitions);
     let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -33,7 +55,7 @@ fn add_rows(rows: &mut String, prefix: &str, schema: &Value, definitions: &Map<S
         let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let meaning = meaning.replace('\n', " ").replace('|', "\\|");
         let kind = type_name(property, definitions).replace('|', "\\|");
-        let _ = writeln!(rows, "| `{prefix}{key}` | {kind} | {default} | {meaning} |");
+        rows.push(SettingRow { key: format!("{prefix}{key}"), kind, default, meaning });
         let inner = without_null(property);
         let inner = resolved(inner, definitions);
         if inner.get("properties").is_some() {

@@ -86,6 +86,7 @@ fn report(takes: Duration, fails: bool) -> RunReport {
 fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<ProbeInfo> {
     let check = CheckInfo::of(&CheckEntry::<Nothing>::new::<Health>().descriptor);
     Arc::new(ProbeInfo {
+        title: String::new(),
         name: name.into(),
         kind: "script",
         service: String::new(),

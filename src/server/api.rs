@@ -1,7 +1,7 @@
 //! The JSON API. It contains the content of the metrics, and also content that must never become a label: sentences,
 //! errors and measured values.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -67,6 +67,10 @@ const MAX_LISTED_BLOCKERS: usize = 100;
 #[derive(Serialize)]
 struct CheckSummaryView<'a> {
     check: String,
+    /// The name for people: the configured title, or the name.
+    title: Cow<'a, str>,
+    /// The configured impact of a failure; empty if none is configured.
+    impact: &'a str,
     status: Status,
     reason: Option<Reason>,
     summary: &'a str,
@@ -102,7 +106,7 @@ struct MeasureView<'a> {
 struct CheckDetailView<'a> {
     #[serde(flatten)]
     summary: CheckSummaryView<'a>,
-    description: &'a str,
+    labels: BTreeMap<&'a str, &'a str>,
     enabled: bool,
     failure_threshold: u32,
     success_threshold: u32,
@@ -125,6 +129,7 @@ struct LimitView {
 #[derive(Serialize)]
 struct ProbeView<'a> {
     name: &'a str,
+    title: &'a str,
     kind: &'a str,
     labels: &'a BTreeMap<String, String>,
     depends_on: &'a [String],
@@ -223,6 +228,8 @@ fn check_summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSumma
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     CheckSummaryView {
         check: format!("{}/{}", probe.info.name, info.name),
+        title: info.title_of(&probe.info.name),
+        impact: &info.summary,
         status: check.status,
         reason: check.verdict.as_ref().and_then(|verdict| verdict.outcome.reason()),
         summary: check.summary(),
@@ -265,7 +272,7 @@ fn check_detail<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckDetail
     };
     CheckDetailView {
         summary: check_summary(probe, check),
-        description: &info.summary,
+        labels: probe.info.labels.iter().chain(&info.labels).map(|(name, value)| (&**name, &**value)).collect(),
         enabled: info.enabled,
         failure_threshold: info.failure_threshold,
         success_threshold: info.success_threshold,
@@ -280,6 +287,7 @@ fn probe_detail(probe: &ProbeState) -> ProbeView<'_> {
     let info = &probe.info;
     ProbeView {
         name: &info.name,
+        title: &info.title,
         kind: info.kind,
         labels: &info.labels,
         depends_on: &info.depends_on,

@@ -105,7 +105,8 @@ impl CheckFilter {
             return true;
         }
         let id = format!("{}/{}", probe.info.name, check.info.name);
-        let texts = [&*id, &*probe.info.service, &*check.info.owner, check.info.kind, check.summary()];
+        let info = &check.info;
+        let texts = [&*id, &*info.title, &*probe.info.service, &*info.owner, info.kind, check.summary()];
         texts.iter().any(|text| text.to_lowercase().contains(&self.wanted))
     }
 }

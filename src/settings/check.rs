@@ -10,69 +10,68 @@ use serde::Deserialize;
 use super::{
     CheckInfo,
     common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
-    global::GlobalSettings,
-    reject_zero,
+    inherit::{Level, find},
+    people_text::PeopleTexts,
 };
 use crate::{
     catalogue,
     checks::health,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue, list_words, nearest_word},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
-    model::{
-        failure::Invalid,
-        observation::Timing,
-        words::{Category, Severity},
-    },
+    model::{observation::Timing, words::Severity},
 };
 
-/// Settings of every check, beside its kind.
+/// Settings of every check, beside its kind, its texts and the inherited values.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
     /// Name of the check, unique within the probe. Default: the check kind.
     #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Importance of a failure. Default: the severity of the check kind.
-    pub severity: Option<Severity>,
-    /// Aspect of readiness that the check covers. Default: the category of the check kind.
-    pub category: Option<Category>,
-    /// Whether `/ready` takes the check into account. Default: true, unless the severity is `info`.
-    pub gate: Option<bool>,
-    /// Team or person that is responsible for the check.
-    pub owner: Option<String>,
-    /// URL (`http://` or `https://`) of a page with instructions for a failure.
-    #[schemars(regex(pattern = "^https?://"))]
-    pub runbook: Option<String>,
-    /// Purpose of the check, in one sentence.
-    pub summary: Option<String>,
-    #[schemars(range(min = 1))]
-    /// Number of consecutive worse results before the status gets worse. Default: `defaults.failure_threshold`.
-    pub failure_threshold: Option<u32>,
-    #[schemars(range(min = 1))]
-    /// Number of consecutive better results before the status gets better. Default: `defaults.success_threshold`.
-    pub success_threshold: Option<u32>,
     /// Whether the check is judged. Default: true.
     pub enabled: Option<bool>,
 }
 
-/// Names of the keys of [`CommonCheckKeys`].
-pub(super) const COMMON_KEYS: [&str; 10] = [
+/// Names of the keys that every check may have.
+pub(super) const COMMON_KEYS: [&str; 12] = [
     "name",
+    "title",
+    "summary",
     "severity",
     "category",
     "gate",
     "owner",
+    "labels",
     "runbook",
-    "summary",
     "failure_threshold",
     "success_threshold",
     "enabled",
 ];
 
+/// Severity of a health check that the configuration doesn't list: a failure creates a ticket and pages nobody.
+pub(super) const IMPLICIT_HEALTH_SEVERITY: Severity = Severity::Warning;
+/// Failure threshold of a health check that the configuration doesn't list: one lost run is no fault.
+pub(super) const IMPLICIT_HEALTH_THRESHOLD: u32 = 2;
+
+/// The parts of a probe's configuration that its checks depend on.
+pub(super) struct ProbeScope<'a> {
+    pub known: &'a KnownKind,
+    pub all: &'a [KnownKind],
+    /// The levels from which checks inherit, nearest first.
+    pub levels: &'a [&'a Level],
+    /// Texts of the probe, for its health check.
+    pub texts: &'a PeopleTexts,
+    /// The key `health` of the probe: whether the check is added, and the location of the key.
+    pub health: Option<(bool, Location)>,
+}
+
 /// The checks of one probe with their settings.
 pub(super) struct CheckList {
     pub infos: Vec<CheckInfo>,
-    settings: Vec<Node>,
+    /// Settings of each check.
+    pub settings: Vec<Node>,
+    /// Common keys of each check.
+    pub own: Vec<Level>,
 }
 
 impl CheckList {
@@ -100,14 +99,8 @@ impl CheckList {
     }
 }
 
-/// Reads the checks of a probe. `health` is added if it is not configured.
-pub(super) fn read(
-    node: Option<Node>,
-    known: &KnownKind,
-    all: &[KnownKind],
-    globals: &GlobalSettings,
-    problems: &mut Diagnostics,
-) -> CheckList {
+/// Reads the checks of a probe. `health` is added if it is neither configured nor switched off.
+pub(super) fn read(node: Option<Node>, scope: &ProbeScope<'_>, problems: &mut Diagnostics) -> CheckList {
     let items = match node {
         None | Some(Node { value: NodeValue::Null, .. }) => Vec::new(),
         Some(Node { value: NodeValue::List(items), .. }) => items,
@@ -116,37 +109,66 @@ pub(super) fn read(
             Vec::new()
         }
     };
-    let mut reader = CheckReader { known, all, globals, problems, names: HashMap::new() };
+    let mut reader = CheckReader { scope, problems, names: HashMap::new() };
+    let is_empty = items.is_empty();
     let found: Vec<_> = items.into_iter().filter_map(|item| reader.read_check(item)).collect();
-    let has_health = found.iter().any(|(info, _)| info.kind == health::NAME);
-    let added = known.check_kinds.iter().find(|descriptor| descriptor.name == health::NAME).filter(|_| !has_health);
-    let added = added.map(|descriptor| {
-        let settings = Node::new(Location::default(), NodeValue::Null);
-        (reader.check_info(descriptor, CommonCheckKeys::default()), settings)
-    });
-    let (infos, settings) = added.into_iter().chain(found).unzip();
-    CheckList { infos, settings }
+    let has_health = found.iter().any(|(info, ..)| info.kind == health::NAME);
+    let added = match scope.health {
+        Some((false, location)) => {
+            if has_health {
+                let message = "`health: false` removes the health check, but `checks` lists one: remove either";
+                reader.problems.push(location, message, None);
+            } else if is_empty {
+                let message = "without its health check, this probe has no check: nothing would be judged";
+                reader.problems.push(location, message, None);
+            }
+            None
+        }
+        _ => reader.implicit_health().filter(|_| !has_health),
+    };
+    let mut list = CheckList { infos: Vec::new(), settings: Vec::new(), own: Vec::new() };
+    for (info, settings, own) in added.into_iter().chain(found) {
+        list.infos.push(info);
+        list.settings.push(settings);
+        list.own.push(own);
+    }
+    list
 }
 
+type ReadCheck = (CheckInfo, Node, Level);
+
 struct CheckReader<'a> {
-    known: &'a KnownKind,
-    all: &'a [KnownKind],
-    globals: &'a GlobalSettings,
+    scope: &'a ProbeScope<'a>,
     problems: &'a mut Diagnostics,
     /// Location of each name.
     names: HashMap<String, Location>,
 }
 
 impl<'a> CheckReader<'a> {
-    fn read_check(&mut self, node: Node) -> Option<(CheckInfo, Node)> {
+    /// The health check of a probe that lists none.
+    fn implicit_health(&self) -> Option<ReadCheck> {
+        let kind = self.scope.known.check_kinds.iter().find(|descriptor| descriptor.name == health::NAME)?;
+        let info = self.check_info(kind, CommonCheckKeys::default(), PeopleTexts::default(), &Level::default());
+        let (severity, failure_threshold) = (
+            find(self.scope.levels, |keys| keys.severity).map_or(IMPLICIT_HEALTH_SEVERITY, |(severity, _)| severity),
+            find(self.scope.levels, |keys| keys.failure_threshold)
+                .map_or(IMPLICIT_HEALTH_THRESHOLD, |(count, _)| count),
+        );
+        let info = CheckInfo { severity, failure_threshold, ..info };
+        Some((info, Node::new(Location::default(), NodeValue::Null), Level::default()))
+    }
+
+    fn read_check(&mut self, node: Node) -> Option<ReadCheck> {
         let location = node.location;
         let (beside, kinds) = match &node.value {
             NodeValue::Text(name) => {
                 let descriptor = self.find_check_kind(name, location)?;
                 self.reject_duplicate(name, name, location);
+                let own = Level::default();
                 return Some((
-                    self.check_info(descriptor, CommonCheckKeys::default()),
+                    self.check_info(descriptor, CommonCheckKeys::default(), PeopleTexts::default(), &own),
                     Node::new(location, NodeValue::Null),
+                    own,
                 ));
             }
             NodeValue::Map(_) => split_keys(node, &COMMON_KEYS),
@@ -165,13 +187,21 @@ impl<'a> CheckReader<'a> {
         };
         let common = self.merge_common_keys(beside, inside);
         let values: CommonCheckKeys = common.recover(self.problems).0.unwrap_or_default();
-        for invalid in validate(&values) {
+        if let Some(Err(invalid)) = values.name.as_deref().map(validate_name) {
             self.problems.push_invalid(&common, invalid);
         }
+        let texts: PeopleTexts = common.recover(self.problems).0.unwrap_or_default();
+        let (texts, invalid) = texts.validated();
+        for invalid in invalid {
+            self.problems.push_invalid(&common, invalid);
+        }
+        let own = Level::read(common, self.scope.levels, self.problems);
+        let common = &own.node;
         let named = common.get("name").map_or(location, |node| node.location);
         let shown = common.get("name").and_then(Node::source_text).unwrap_or(descriptor.name);
-        self.reject_duplicate(values.name.as_deref().unwrap_or(descriptor.name), shown, named);
-        Some((self.check_info(descriptor, values), settings))
+        let name = values.name.as_deref().unwrap_or(descriptor.name);
+        self.reject_duplicate(name, shown, named);
+        Some((self.check_info(descriptor, values, texts, &own), settings, own))
     }
 
     /// Removes and reports misspelled common keys, because the check would report them without a suggestion.
@@ -231,12 +261,13 @@ impl<'a> CheckReader<'a> {
     }
 
     fn find_check_kind(&mut self, name: &str, location: Location) -> Option<&'a CheckDescriptor> {
-        let known = self.known;
+        let known = self.scope.known;
         if let Some(descriptor) = known.check_kinds.iter().find(|descriptor| descriptor.name == name) {
             return Some(descriptor);
         }
         let kind = known.kind.name;
-        let elsewhere = self.all.iter().flat_map(|known| &known.check_kinds).any(|descriptor| descriptor.name == name);
+        let elsewhere =
+            self.scope.all.iter().flat_map(|known| &known.check_kinds).any(|descriptor| descriptor.name == name);
         if elsewhere {
             let message =
                 format!("a `{kind}` probe can't feed `{name}`: it can feed {}", list_words(&self.check_kind_names()));
@@ -260,7 +291,7 @@ impl<'a> CheckReader<'a> {
     }
 
     fn check_kind_names(&self) -> Vec<&'static str> {
-        self.known.check_kinds.iter().map(|descriptor| descriptor.name).collect()
+        self.scope.known.check_kinds.iter().map(|descriptor| descriptor.name).collect()
     }
 
     fn reject_duplicate(&mut self, name: &str, shown: &str, location: Location) {
@@ -271,39 +302,35 @@ impl<'a> CheckReader<'a> {
         }
     }
 
-    fn check_info(&self, kind: &CheckDescriptor, common: CommonCheckKeys) -> CheckInfo {
-        let severity = common.severity.unwrap_or(kind.severity);
-        let defaults = &self.globals.defaults;
+    fn check_info(
+        &self,
+        kind: &CheckDescriptor,
+        common: CommonCheckKeys,
+        texts: PeopleTexts,
+        own: &Level,
+    ) -> CheckInfo {
+        let levels: Vec<&Level> = std::iter::once(own).chain(self.scope.levels.iter().copied()).collect();
+        let severity = find(&levels, |keys| keys.severity).map_or(kind.severity, |(severity, _)| severity);
+        let text = |get: fn(&PeopleTexts) -> &Option<String>| {
+            let of_probe = get(self.scope.texts).as_ref().filter(|_| kind.name == health::NAME);
+            get(&texts).as_ref().or(of_probe).cloned().unwrap_or_default()
+        };
         CheckInfo {
+            title: text(|texts| &texts.title),
+            summary: text(|texts| &texts.summary),
             name: common.name.unwrap_or_else(|| kind.name.to_owned()),
-            category: common.category.unwrap_or(kind.category),
+            category: find(&levels, |keys| keys.category).map_or(kind.category, |(category, _)| category),
             severity,
-            gate: common.gate.unwrap_or(severity.gates_by_default()),
-            owner: common.owner.unwrap_or_default(),
-            runbook: common.runbook.unwrap_or_default(),
-            summary: common.summary.unwrap_or_default(),
-            failure_threshold: common.failure_threshold.unwrap_or(defaults.failure_threshold),
-            success_threshold: common.success_threshold.unwrap_or(defaults.success_threshold),
+            gate: find(&levels, |keys| keys.gate).map_or(severity.gates_by_default(), |(gate, _)| gate),
+            owner: find(&levels, |keys| keys.owner.clone()).map(|(owner, _)| owner).unwrap_or_default(),
+            labels: own.keys.labels.clone(),
+            runbook: find(&levels, |keys| keys.runbook.clone()).map(|(runbook, _)| runbook).unwrap_or_default(),
+            failure_threshold: find(&levels, |keys| keys.failure_threshold).map_or(1, |(count, _)| count),
+            success_threshold: find(&levels, |keys| keys.success_threshold).map_or(1, |(count, _)| count),
             enabled: common.enabled.unwrap_or(true),
             ..CheckInfo::of(kind)
         }
     }
-}
-
-/// Validates rules that the types don't express.
-fn validate(common: &CommonCheckKeys) -> Vec<Invalid> {
-    let name = common.name.as_deref().and_then(|name| validate_name(name).err());
-    let runbook = common.runbook.as_deref().and_then(|runbook| {
-        let url =
-            url::Url::parse(runbook).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        url.is_none().then(|| Invalid::at("runbook", "expected the whole address of a page: http:// or https://"))
-    });
-    let threshold = |key, number: Option<u32>| number.and_then(|number| reject_zero(key, number as usize));
-    let thresholds = [
-        threshold("failure_threshold", common.failure_threshold),
-        threshold("success_threshold", common.success_threshold),
-    ];
-    [name, runbook].into_iter().chain(thresholds).flatten().collect()
 }
 
 /// Keys of this check kind, from its schema.

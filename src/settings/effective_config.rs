@@ -3,14 +3,24 @@
 //! The text is compressed while it is built, one probe after the other, because it would take more memory than the
 //! state of the probes.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{CheckInfo, ProbeInfo, Server, global::GlobalSettings};
+use super::{
+    CheckInfo, ProbeInfo,
+    check::CheckList,
+    effective_yaml::{EffectiveYaml, Entry, ValueSource},
+    global::LoadedGlobals,
+    inherit::{INHERITED_KEYS, InheritedKeys, Level, label_sources, source_of},
+    people_text::TEXT_KEYS,
+    timing,
+};
 use crate::{
+    checks::health,
     compress::{self, Compressed, Compressor, Decompressor, StreamPart},
-    document::to_yaml,
+    document::{Diagnostics, Location, Node},
     kind::EffectiveSettings,
     model::units::Period,
 };
@@ -53,29 +63,46 @@ impl std::fmt::Display for EffectiveConfig {
 pub(super) struct EffectiveConfigBuilder(Compressor);
 
 impl EffectiveConfigBuilder {
-    /// Starts with everything before the probes.
-    pub(super) fn new(globals: &GlobalSettings, server: &Server) -> Self {
-        #[derive(Serialize)]
-        struct Head<'a> {
-            service: &'a str,
-            server: &'a Server,
-            state: &'a Option<std::path::PathBuf>,
-            concurrency: super::Concurrency,
-            defaults: &'a super::timing::Defaults,
-        }
-        let GlobalSettings { service, state, concurrency, defaults, .. } = globals;
-        let head = to_yaml(&Head { service, server, state, concurrency: *concurrency, defaults });
+    /// Starts with everything before the probes. `files` has the names of the files.
+    pub(super) fn new(globals: &LoadedGlobals, files: &Diagnostics) -> Self {
+        let LoadedGlobals { settings, server, defaults, written } = globals;
+        let entry = |key, value| Entry::new(key, value, ValueSource::of(written.get(key)));
+        let mut yaml = EffectiveYaml::new(files);
+        yaml.push_map(
+            0,
+            vec![
+                entry("service", json!(settings.service)),
+                entry("server", json!(server)),
+                entry("state", json!(settings.state)),
+                entry("concurrency", json!(settings.concurrency)),
+                entry("defaults", json!(with_built_in(&defaults.keys))),
+            ],
+        );
         let mut compressor = Compressor::new(StreamPart::First);
-        compressor.push(head.as_bytes());
+        compressor.push(yaml.finish().as_bytes());
         compressor.push(PROBES_LINE.as_bytes());
         Self(compressor)
     }
 
     /// Adds one probe.
-    pub(super) fn add_probe(&mut self, info: &ProbeInfo, effective: EffectiveSettings) {
-        // The probe is serialized as a list, and the first line of the list is already written.
-        let list = to_yaml(&json!({ "probes": [probe_to_json(info, effective)] }));
-        self.0.push(list.trim_start_matches(PROBES_LINE).as_bytes());
+    pub(super) fn add_probe(
+        &mut self,
+        info: &ProbeInfo,
+        effective: EffectiveSettings,
+        sources: &ProbeSources<'_>,
+        files: &Diagnostics,
+    ) {
+        let mut yaml = EffectiveYaml::new(files);
+        let labels = label_sources(sources.levels);
+        yaml.push_item(PROBE_INDENT, probe_entries(info, effective.probe, sources, &labels));
+        yaml.push_key(PROBE_INDENT + 2, "checks");
+        let settings = sources.checks.settings.iter().zip(&sources.checks.own);
+        for ((info, effective), (settings, own)) in info.checks.iter().zip(effective.checks).zip(settings) {
+            let levels: Vec<&Level> = std::iter::once(own).chain(sources.levels.iter().copied()).collect();
+            let labels = label_sources(&[own]);
+            yaml.push_item(PROBE_INDENT + 4, check_entries(info, effective, settings, &levels, &labels));
+        }
+        self.0.push(yaml.finish().as_bytes());
     }
 
     pub(super) fn finish(self) -> EffectiveConfig {
@@ -83,33 +110,93 @@ impl EffectiveConfigBuilder {
     }
 }
 
-fn probe_to_json(info: &ProbeInfo, effective: EffectiveSettings) -> Value {
-    let mut map = Map::new();
-    map.insert("name".into(), json!(info.name));
-    map.insert(info.kind.into(), effective.probe);
-    let timing = info.timing;
-    for (key, period) in
-        [("interval", timing.interval), ("timeout", timing.timeout), ("retry_interval", timing.retry_interval)]
-    {
-        map.insert(key.into(), json!(Period(period)));
-    }
-    map.insert("depends_on".into(), json!(info.depends_on));
-    map.insert("service".into(), json!(info.service));
-    map.insert("labels".into(), json!(info.labels));
-    map.insert("enabled".into(), json!(info.enabled));
-    let checks = info.checks.iter().zip(effective.checks);
-    map.insert("checks".into(), checks.map(|(info, settings)| check_to_json(info, settings)).collect());
-    map.into()
+/// The nodes from which a probe was read.
+pub(super) struct ProbeSources<'a> {
+    /// Inherited values of the probe, nearest first.
+    pub levels: &'a [&'a Level],
+    /// Settings of the probe kind.
+    pub settings: &'a Node,
+    /// Settings of the daemon.
+    pub global: &'a Node,
+    pub checks: &'a CheckList,
 }
 
-fn check_to_json(info: &CheckInfo, settings: Value) -> Value {
-    let mut map = Map::new();
-    map.insert("name".into(), json!(info.name));
-    map.insert(info.kind.into(), settings);
-    if let Ok(Value::Object(rest)) = serde_json::to_value(info) {
-        map.extend(rest.into_iter().filter(|(key, _)| key != "kind" && key != "name"));
+/// Indentation of the list of probes.
+const PROBE_INDENT: usize = 2;
+
+/// The defaults, with the built-in values of keys that have one.
+fn with_built_in(keys: &InheritedKeys) -> InheritedKeys {
+    let interval = keys.interval.unwrap_or(timing::DEFAULT_INTERVAL);
+    InheritedKeys {
+        interval: Some(interval),
+        timeout: Some(keys.timeout.unwrap_or(timing::DEFAULT_TIMEOUT.min(interval))),
+        failure_threshold: Some(keys.failure_threshold.unwrap_or(1)),
+        success_threshold: Some(keys.success_threshold.unwrap_or(1)),
+        ..keys.clone()
     }
-    map.into()
+}
+
+fn probe_entries<'a>(
+    info: &'a ProbeInfo,
+    settings: Value,
+    sources: &ProbeSources<'a>,
+    labels: &'a BTreeMap<String, Location>,
+) -> Vec<Entry<'a>> {
+    let own = sources.levels.first().map(|level| &level.node);
+    let inherited =
+        |key, period| Entry::new(key, json!(Period(period)), ValueSource::at(source_of(sources.levels, key)));
+    let of_probe = |key| own.and_then(|node| node.get(key));
+    let written = |key, value| Entry::new(key, value, ValueSource::of(of_probe(key)));
+    let service = of_probe("service").or_else(|| sources.global.get("service"));
+    let title = (!info.title.is_empty()).then(|| written("title", json!(info.title)));
+    let mut entries = vec![
+        written("name", json!(info.name)),
+        Entry::new(info.kind, settings, ValueSource::Node(sources.settings)),
+        inherited("interval", info.timing.interval),
+        inherited("timeout", info.timing.timeout),
+        inherited("retry_interval", info.timing.retry_interval),
+        written("depends_on", json!(info.depends_on)),
+        Entry::new("service", json!(info.service), ValueSource::of(service)),
+        Entry::new("labels", json!(info.labels), ValueSource::Keys(labels)),
+        written("enabled", json!(info.enabled)),
+    ];
+    entries.splice(1..1, title);
+    entries
+}
+
+fn check_entries<'a>(
+    info: &'a CheckInfo,
+    settings: Value,
+    written: &'a Node,
+    levels: &[&'a Level],
+    labels: &'a BTreeMap<String, Location>,
+) -> Vec<Entry<'a>> {
+    let own = levels.first().map(|level| &level.node);
+    let mut map = match serde_json::to_value(info) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    };
+    let of_check = |key: &str| own.and_then(|node| node.get(key)).map(Node::key_location);
+    let mut entries = vec![
+        Entry::new("name", map.remove("name").unwrap_or_default(), ValueSource::at(of_check("name"))),
+        Entry::new(info.kind, settings, ValueSource::Node(written)),
+    ];
+    map.remove("kind");
+    if info.labels.is_empty() {
+        map.remove("labels");
+    }
+    for (key, value) in map {
+        // The texts of the probe are the fallback of its health check.
+        let is_fallback = || TEXT_KEYS.contains(&&*key) && info.kind == health::NAME;
+        let of_probe = || levels.get(1).filter(|_| is_fallback())?.node.get(&key).map(Node::key_location);
+        let source = match &*key {
+            "labels" => ValueSource::Keys(labels),
+            key if INHERITED_KEYS.contains(&key) => ValueSource::at(source_of(levels, key)),
+            key => ValueSource::at(of_check(key).or_else(of_probe)),
+        };
+        entries.push(Entry::new(key, value, source));
+    }
+    entries
 }
 
 /// Fingerprint of a probe's configuration, including secrets and interpolated values.

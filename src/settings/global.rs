@@ -10,7 +10,12 @@ use config::{Config, Environment, Map, Source, Value as Layered, ValueKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Concurrency, Flags, Server, files::take_key, names, timing::Defaults};
+use super::{
+    Concurrency, Flags, Server,
+    files::take_key,
+    inherit::{InheritedKeys, Level},
+    names,
+};
 use crate::{
     document::{Diagnostics, Interpolated, Location, MapEntry, Node, NodeValue},
     model::failure::Invalid,
@@ -39,7 +44,7 @@ pub(super) struct GlobalSettings {
     /// Maximum number of concurrent runs.
     pub concurrency: Concurrency,
     /// Default values for probes and checks.
-    pub defaults: Defaults,
+    pub defaults: InheritedKeys,
 }
 
 /// The HTTP server of the daemon.
@@ -75,7 +80,7 @@ pub(super) fn load(
     environment: &BTreeMap<String, String>,
     flags: &Flags,
     problems: &mut Diagnostics,
-) -> (GlobalSettings, Server) {
+) -> LoadedGlobals {
     let mut layers = Layers::default();
     let mut builder = Config::builder();
     builder = builder.add_source(layers.file_layer(documents, problems));
@@ -90,31 +95,31 @@ pub(super) fn load(
     };
     let globals: GlobalSettings = merged.recover(problems).0.unwrap_or_default();
     let server = validate(&globals, &merged, problems);
-    (globals, server)
+    let node = merged.get("defaults").cloned().unwrap_or_else(|| Node::new(Location::default(), NodeValue::Null));
+    let defaults = Level { keys: globals.defaults.clone(), node };
+    defaults.validate(&[], problems);
+    LoadedGlobals { settings: globals, server, defaults, written: merged }
+}
+
+/// The settings of the daemon with their sources.
+pub(super) struct LoadedGlobals {
+    pub settings: GlobalSettings,
+    pub server: Server,
+    /// The outermost level of inheritance.
+    pub defaults: Level,
+    /// The merged nodes, with the locations of the values.
+    pub written: Node,
 }
 
 /// Validates rules that the types don't express.
 fn validate(globals: &GlobalSettings, written: &Node, problems: &mut Diagnostics) -> Server {
     let empty = Node::new(Location::default(), NodeValue::Null);
     let section = |key| written.get(key).unwrap_or(&empty);
-    let defaults = section("defaults");
     let mut invalid = |at: &Node, invalid: Option<Invalid>| {
         if let Some(invalid) = invalid {
             problems.push_invalid(at, invalid);
         }
     };
-    invalid(defaults, super::timing::check_interval(globals.defaults.interval));
-    invalid(
-        defaults,
-        super::timing::check_within_interval("timeout", globals.defaults.timeout, globals.defaults.interval).filter(
-            |_| {
-                // A shorter interval reduces the default timeout, but not an explicit timeout.
-                defaults.get("timeout").is_some() || globals.defaults.timeout.0.is_zero()
-            },
-        ),
-    );
-    invalid(defaults, super::reject_zero("failure_threshold", globals.defaults.failure_threshold as usize));
-    invalid(defaults, super::reject_zero("success_threshold", globals.defaults.success_threshold as usize));
     invalid(section("concurrency"), super::reject_zero("total", globals.concurrency.total));
     invalid(section("concurrency"), super::reject_zero("per_host", globals.concurrency.per_host));
 

@@ -8,16 +8,20 @@ mod check;
 mod common;
 mod dependencies;
 mod effective_config;
+mod effective_yaml;
 mod files;
 mod global;
+mod inherit;
 mod interpolate;
+mod key_defaults;
 mod names;
+mod people_text;
 mod probe;
 mod schema;
 mod text_file;
 mod timing;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +37,11 @@ use crate::{
     },
 };
 
-pub use self::{effective_config::EffectiveConfig, schema::schema};
+pub use self::{
+    effective_config::EffectiveConfig,
+    key_defaults::{KeyGroup, built_in_default, daemon_schema, key_groups},
+    schema::schema,
+};
 
 /// Sources of the configuration. Flags override the environment, and the environment overrides the files.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +75,8 @@ pub struct Flags {
 pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut documents = files::load(&sources.path, &sources.environment, &mut problems);
-    let (globals, server) = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
-    let mut shown = effective_config::EffectiveConfigBuilder::new(&globals, &server);
+    let globals = global::load(&mut documents, &sources.environment, &sources.flags, &mut problems);
+    let mut shown = effective_config::EffectiveConfigBuilder::new(&globals, &problems);
     let probes = probe::load(documents, &globals, &mut shown, &mut problems);
     if !problems.is_empty() {
         return Err(problems.without_sources());
@@ -79,7 +87,8 @@ pub fn load(sources: &Sources) -> Result<Settings, Diagnostics> {
         return Err(problems);
     }
     let effective = Arc::new(shown.finish());
-    Ok(Settings { server, state: globals.state, concurrency: globals.concurrency, probes, effective })
+    let global::LoadedGlobals { settings, server, .. } = globals;
+    Ok(Settings { server, state: settings.state, concurrency: settings.concurrency, probes, effective })
 }
 
 /// Returns the listening addresses of a configuration, ignoring errors in other settings.
@@ -95,7 +104,7 @@ pub fn listen_addresses(sources: &Sources) -> Result<Vec<SocketAddr>, Diagnostic
     if !problems.is_empty() && !is_written && !is_above {
         return Err(problems.without_sources());
     }
-    Ok(global::load(&mut documents, &sources.environment, &sources.flags, &mut problems).1.listen)
+    Ok(global::load(&mut documents, &sources.environment, &sources.flags, &mut problems).server.listen)
 }
 
 /// Rejects zero.
@@ -173,11 +182,13 @@ pub struct ProbeSettings {
 pub struct ProbeInfo {
     /// Unique name.
     pub name: String,
+    /// Name for people; may be empty.
+    pub title: String,
     /// Name of the probe kind.
     pub kind: &'static str,
     /// Service that the probe observes.
     pub service: String,
-    /// Configured labels for the info metrics.
+    /// Configured labels for the info metrics, inherited labels included.
     pub labels: BTreeMap<String, String>,
     /// Interval, retry interval and timeout.
     pub timing: Timing,
@@ -196,6 +207,8 @@ pub struct ProbeInfo {
 pub struct CheckInfo {
     /// Name, unique within the probe.
     pub name: String,
+    /// Name for people; may be empty. [`CheckInfo::title_of`] returns the fallback.
+    pub title: String,
     /// Name of the check kind.
     pub kind: &'static str,
     /// Aspect of readiness that the check covers.
@@ -208,8 +221,10 @@ pub struct CheckInfo {
     pub owner: String,
     /// URL of a page with instructions; may be empty.
     pub runbook: String,
-    /// Purpose of the check in one sentence; may be empty.
+    /// Impact of a failure in one sentence; may be empty.
     pub summary: String,
+    /// Labels of the check itself, which override the labels of its probe.
+    pub labels: BTreeMap<String, String>,
     /// Consecutive worse results before the status gets worse.
     pub failure_threshold: u32,
     /// Consecutive better results before the status gets better.
@@ -230,6 +245,7 @@ impl CheckInfo {
     pub fn of(kind: &CheckDescriptor) -> Self {
         Self {
             name: kind.name.to_owned(),
+            title: String::new(),
             kind: kind.name,
             category: kind.category,
             severity: kind.severity,
@@ -237,11 +253,18 @@ impl CheckInfo {
             owner: String::new(),
             runbook: String::new(),
             summary: String::new(),
+            labels: BTreeMap::new(),
             failure_threshold: 1,
             success_threshold: 1,
             enabled: true,
             alert: kind.alert,
             measures: kind.measures,
         }
+    }
+
+    /// The name of the check for people: its title, or `PROBE/CHECK`.
+    #[must_use]
+    pub fn title_of(&self, probe: &str) -> Cow<'_, str> {
+        if self.title.is_empty() { format!("{probe}/{}", self.name).into() } else { (&*self.title).into() }
     }
 }

@@ -1,9 +1,6 @@
 //! Reads the entries of `probes`: common keys, one kind and the checks.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,51 +10,62 @@ use super::{
     common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     dependencies, effective_config,
     files::take_key,
-    global::{self, GlobalSettings},
+    global::{self, LoadedGlobals},
+    inherit::{INHERITED_KEYS, Level, join_labels},
+    people_text::PeopleTexts,
     timing,
 };
 use crate::{
     catalogue,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue},
-    model::{metric, units::Period},
 };
 
 /// Top-level keys that this version doesn't support.
 const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
-/// Labels that Prometheus adds to every series. With `honor_labels` the labels of the series win, and no alert would
-/// match an info series with another job than the probe's other series.
-const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
-/// Settings of every probe, beside its kind and `checks`.
+/// Settings of every probe, beside its kind, its checks, its texts and the inherited values.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
     /// Name of the probe, unique in the configuration; value of the label `probe`.
     #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Time between the starts of two runs, from 100ms to 7d. Default: `defaults.interval`.
-    pub interval: Option<Period>,
-    /// Maximum duration of a run, at most the interval. Default: `defaults.timeout`, or the interval if it is shorter.
-    pub timeout: Option<Period>,
-    /// Time between the starts of two runs while the probe fails, at most the interval. Default: the interval.
-    pub retry_interval: Option<Period>,
     /// Names of probes, or of checks as `PROBE/CHECK`. While the last run of one of them failed, this probe is skipped.
     pub depends_on: Vec<String>,
     /// Service that the probe observes. Default: the top-level `service`.
     pub service: Option<String>,
-    /// Additional labels of the metrics `readiness_probe_info` and `readiness_check_info`.
-    pub labels: BTreeMap<String, String>,
     /// Whether the probe runs and its checks are judged. Default: true.
     pub enabled: Option<bool>,
+    /// Whether the probe has a `health` check that `checks` doesn't list. Default: true. With `false`, a failed run makes
+    /// the other checks `unknown`, and no check fails.
+    pub health: Option<bool>,
 }
 
-/// Names of the keys of [`CommonProbeKeys`].
-pub(super) const COMMON_KEYS: [&str; 8] =
-    ["name", "interval", "timeout", "retry_interval", "depends_on", "service", "labels", "enabled"];
+/// Names of the keys that every probe may have.
+pub(super) const COMMON_KEYS: [&str; 18] = [
+    "name",
+    "title",
+    "summary",
+    "interval",
+    "timeout",
+    "retry_interval",
+    "depends_on",
+    "service",
+    "owner",
+    "severity",
+    "category",
+    "gate",
+    "labels",
+    "runbook",
+    "failure_threshold",
+    "success_threshold",
+    "enabled",
+    "health",
+];
 
 /// Reads the probes of all documents and adds them to the effective configuration.
 pub(super) fn load(
     documents: Vec<Node>,
-    globals: &GlobalSettings,
+    globals: &LoadedGlobals,
     shown: &mut effective_config::EffectiveConfigBuilder,
     problems: &mut Diagnostics,
 ) -> Vec<ProbeSettings> {
@@ -66,11 +74,12 @@ pub(super) fn load(
     let mut found = Vec::new();
     for mut document in documents {
         let entries = take_key(&mut document, "probes");
+        let head = Level::take_head(&mut document, &globals.defaults, reader.problems);
         reader.reject_unknown_keys(&document);
         match entries {
             None | Some(Node { value: NodeValue::Null, .. }) => {}
             Some(Node { value: NodeValue::List(items), .. }) => {
-                found.extend(items.into_iter().filter_map(|item| reader.read_probe(item)));
+                found.extend(items.into_iter().filter_map(|item| reader.read_probe(item, &head)));
             }
             Some(node) => reader.problems.push_expected(&node, "a list of probes"),
         }
@@ -81,7 +90,7 @@ pub(super) fn load(
 
 struct ProbeReader<'a> {
     known: Vec<KnownKind>,
-    globals: &'a GlobalSettings,
+    globals: &'a LoadedGlobals,
     /// Location of each name.
     names: HashMap<String, Location>,
     graph: Vec<dependencies::DependencyNode>,
@@ -99,13 +108,13 @@ impl ProbeReader<'_> {
             if PLANNED_KEYS.contains(&&**key) {
                 self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
-                let valid = global::GLOBAL_KEYS.into_iter().chain(["include", "probes"]);
+                let valid = global::GLOBAL_KEYS.into_iter().chain(["include", "probes"]).chain(INHERITED_KEYS);
                 self.problems.push_unknown(node.key, "key", key, valid);
             }
         }
     }
 
-    fn read_probe(&mut self, mut node: Node) -> Option<ProbeSettings> {
+    fn read_probe(&mut self, mut node: Node, head: &Level) -> Option<ProbeSettings> {
         let before = self.problems.len();
         let location = node.location;
         if !matches!(node.value, NodeValue::Map(_)) {
@@ -114,15 +123,14 @@ impl ProbeReader<'_> {
         }
         let checks = take_key(&mut node, "checks");
         let (common, kinds) = split_keys(node, &COMMON_KEYS);
-        let CommonProbeKeys { name, interval, timeout, retry_interval, depends_on, service, labels, enabled } =
+        let CommonProbeKeys { name, depends_on, service, enabled, health } =
             common.recover(self.problems).0.unwrap_or_default();
-        let (timing, invalid) =
-            timing::TimingKeys { interval, retry_interval, timeout }.with_defaults(&self.globals.defaults);
-        for invalid in invalid {
-            self.problems.push_invalid(&common, invalid);
-        }
-        self.check_labels(&common);
-        let name = self.read_name(name, &common, location);
+        let texts = self.read_texts(&common);
+        let own = Level::read(common, &[head, &self.globals.defaults], self.problems);
+        let levels = [&own, head, &self.globals.defaults];
+        let common = &own.node;
+        let timing = timing::resolve(&levels);
+        let name = self.read_name(name, common, location);
         self.graph.push(dependencies::DependencyNode::new(&name, &depends_on, common.get("depends_on"), location));
 
         if kinds.is_empty() && checks.as_ref().is_some_and(|node| matches!(node.value, NodeValue::Map(_))) {
@@ -131,7 +139,9 @@ impl ProbeReader<'_> {
         }
         let (index, settings) = self.read_kind(kinds, location)?;
         let known = self.known.get(index)?;
-        let checks = check::read(checks, known, &self.known, self.globals, self.problems);
+        let health = health.zip(common.get("health").map(Node::key_location));
+        let scope = check::ProbeScope { known, all: &self.known, levels: &levels, texts: &texts, health };
+        let checks = check::read(checks, &scope, self.problems);
         let config = checks.read(&settings, known, timing, self.problems);
         if self.problems.len() > before {
             return None;
@@ -139,18 +149,19 @@ impl ProbeReader<'_> {
         let canonical = checks.write_canonical(&settings);
         let enabled = enabled.unwrap_or(true);
         // A check of a disabled probe is disabled, so that it doesn't block the overall verdict.
-        let switched = |info: CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info });
+        let switched = |info: &CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info.clone() });
         // Allocated at the exact size; an in-place collection would keep the larger allocation.
         let mut infos = Vec::with_capacity(checks.infos.len());
-        infos.extend(checks.infos.into_iter().map(switched));
+        infos.extend(checks.infos.iter().map(switched));
         if let Some(node) = self.graph.last_mut() {
             node.set_checks(infos.iter().map(|info| info.name.clone()));
         }
         let info = ProbeInfo {
             name,
+            title: texts.title.unwrap_or_default(),
             kind: known.kind.name,
-            service: service.unwrap_or_else(|| self.globals.service.clone()),
-            labels,
+            service: service.unwrap_or_else(|| self.globals.settings.service.clone()),
+            labels: join_labels(&levels),
             timing,
             depends_on,
             enabled,
@@ -160,8 +171,23 @@ impl ProbeReader<'_> {
         let (config, effective) = config?;
         let fingerprint = effective_config::fingerprint(&info, &canonical);
         let identity = effective_config::identity(&info, &effective);
-        self.shown.add_probe(&info, effective);
+        let sources = effective_config::ProbeSources {
+            levels: &levels,
+            settings: &settings,
+            global: &self.globals.written,
+            checks: &checks,
+        };
+        self.shown.add_probe(&info, effective, &sources, self.problems);
         Some(ProbeSettings { info: Arc::new(info), config, fingerprint, identity })
+    }
+
+    fn read_texts(&mut self, common: &Node) -> PeopleTexts {
+        let texts: PeopleTexts = common.recover(self.problems).0.unwrap_or_default();
+        let (texts, invalid) = texts.validated();
+        for invalid in invalid {
+            self.problems.push_invalid(common, invalid);
+        }
+        texts
     }
 
     fn read_name(&mut self, name: Option<String>, common: &Node, location: Location) -> String {
@@ -216,26 +242,5 @@ impl ProbeReader<'_> {
             self.problems.push(location, message, None);
         }
         found
-    }
-
-    fn check_labels(&mut self, common: &Node) {
-        let Some(labels) = common.get("labels") else { return };
-        let ours: HashSet<&str> =
-            [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();
-        for MapEntry { key, node } in labels.entries() {
-            let message = if !metric::is_label_name(key) {
-                format!("`{key}` is not a label name: letters, digits and `_`, neither a digit nor `__` first")
-            } else if ours.contains(&**key) {
-                format!("the label `{key}` is already used by the daemon itself")
-            } else if SCRAPE_LABELS.contains(&&**key) {
-                format!(
-                    "the label `{key}` says where Prometheus scraped a series, and alerts go by it: choose another \
-                     name, such as `service_{key}`"
-                )
-            } else {
-                continue;
-            };
-            self.problems.push(node.key, message, None);
-        }
     }
 }

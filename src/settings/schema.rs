@@ -7,7 +7,7 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{check, global::GlobalSettings, probe};
+use super::{check, global::GlobalSettings, inherit::InheritedKeys, people_text::PeopleTexts, probe};
 use crate::kind::{CheckDescriptor, KindEntry as Kind};
 
 /// Returns the JSON Schema of a configuration file.
@@ -18,7 +18,20 @@ pub fn schema() -> Value {
     let mut own = Map::new();
     let mut root = object_schema::<GlobalSettings>(&mut generator);
     let mut probe = object_schema::<probe::CommonProbeKeys>(&mut generator);
-    let check = object_schema::<check::CommonCheckKeys>(&mut generator);
+    let mut check = object_schema::<check::CommonCheckKeys>(&mut generator);
+    let texts = object_schema::<PeopleTexts>(&mut generator);
+    let inherited = object_schema::<InheritedKeys>(&mut generator);
+    for (key, property) in properties(&inherited) {
+        set_property(&mut root, key, property.clone());
+        set_property(&mut probe, key, property.clone());
+        if check::COMMON_KEYS.contains(&&**key) {
+            set_property(&mut check, key, property.clone());
+        }
+    }
+    for (key, property) in properties(&texts) {
+        set_property(&mut probe, key, property.clone());
+        set_property(&mut check, key, property.clone());
+    }
     for kind in &kinds {
         let settings = (kind.schema)(&mut generator).to_value();
         set_property(&mut probe, kind.name, optional_if_possible(allow_interpolation(settings), &generator));
@@ -27,7 +40,7 @@ pub fn schema() -> Value {
     set_property(
         &mut probe,
         "checks",
-        json!({"type": "array", "description": "Checks of the probe. The check `health` is always present."}),
+        json!({"type": "array", "description": "Checks of the probe. The check `health` is added unless `health: false`."}),
     );
     probe.insert("required".into(), json!(["name"]));
     probe.insert("oneOf".into(), kinds.iter().map(kind_condition).collect());
@@ -74,6 +87,10 @@ fn object_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Map<String, 
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn properties(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    object.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
 fn set_property(object: &mut Map<String, Value>, key: &str, schema: Value) {

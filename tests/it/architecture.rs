@@ -46,7 +46,6 @@ const ORDER: &[&str] = &[
     "checks",
     "probes",
     "catalogue",
-    "reference",
     "settings",
     "daemon_metrics",
     "board",

@@ -10,7 +10,11 @@ use std::{
 use serde_json::json;
 
 use super::{OutputFormat, Row, exit_code};
-use crate::{board::Snapshot, cli::Exit, model::words::Status};
+use crate::{
+    board::{CheckState, Snapshot},
+    cli::Exit,
+    model::words::Status,
+};
 
 /// Formats the verdicts.
 pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
@@ -57,14 +61,30 @@ fn count_statuses(rows: &[Row<'_>]) -> String {
 fn format_table(rows: &[Row<'_>]) -> String {
     let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = rows.iter().map(|row| check_name(row).chars().count()).max().unwrap_or_default();
+    let has_titles = rows.iter().any(|(_, check)| !check.info.title.is_empty());
+    let title_width = rows.iter().map(|(_, check)| check.info.title.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for row in sort_by_status(rows) {
         let status = row.1.status;
         let (on, off) = if colour { (ansi_colour(status), "\x1b[0m") } else { ("", "") };
-        let _ = writeln!(text, "{on}{status:<8}{off} {:<width$}  {}", check_name(&row), row.1.summary());
+        let _ = write!(text, "{on}{status:<8}{off} {:<width$}  ", check_name(&row));
+        if has_titles {
+            let _ = write!(text, "{:<title_width$}  ", row.1.info.title);
+        }
+        text.push_str(row.1.summary());
+        text.push('\n');
+        if let Some(impact) = impact(row.1) {
+            let _ = writeln!(text, "         Impact: {impact}");
+        }
     }
     let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
     text
+}
+
+/// The configured impact of a check that fails or warns.
+fn impact(check: &CheckState) -> Option<&str> {
+    let impact = &*check.info.summary;
+    (matches!(check.status, Status::Fail | Status::Warn) && !impact.is_empty()).then_some(impact)
 }
 
 fn ansi_colour(status: Status) -> &'static str {
@@ -85,6 +105,8 @@ fn format_json(rows: &[Row<'_>]) -> String {
             json!({
                 "probe": probe.info.name,
                 "check": check.info.name,
+                "title": check.info.title_of(&probe.info.name),
+                "impact": check.info.summary,
                 "kind": check.info.kind,
                 "category": check.info.category,
                 "severity": check.info.severity,
@@ -109,8 +131,17 @@ fn format_junit(rows: &[Row<'_>]) -> String {
         rows.len()
     );
     for (probe, check) in rows {
-        let (class, name, summary) =
-            (escape_xml(&probe.info.name), escape_xml(&check.info.name), escape_xml(check.summary()));
+        let class = escape_xml(&probe.info.name);
+        // The name of the check stays in the name of the test case, because titles need not be unique.
+        let name = match &*check.info.title {
+            "" => escape_xml(&check.info.name),
+            title => escape_xml(&format!("{title} ({})", check.info.name)),
+        };
+        let finding = match impact(check) {
+            Some(impact) => format!("{}. Impact: {impact}", check.summary().trim_end_matches('.')),
+            None => check.summary().to_owned(),
+        };
+        let summary = escape_xml(&finding);
         let seconds = probe.last.as_ref().map(|run| run.duration.as_secs_f64()).unwrap_or_default();
         let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
         let _ = match check.status {
@@ -144,7 +175,7 @@ fn escape_xml(text: &str) -> String {
 }
 
 fn format_markdown(rows: &[Row<'_>]) -> String {
-    let mut text = String::from("| status | check | finding |\n|---|---|---|\n");
+    let mut text = String::from("| status | check | name | finding |\n|---|---|---|---|\n");
     for row in sort_by_status(rows) {
         let mark = match row.1.status {
             Status::Pass => "✅",
@@ -154,13 +185,11 @@ fn format_markdown(rows: &[Row<'_>]) -> String {
             Status::Pending => "⏳",
             Status::Skipped => "⏭️",
         };
-        let _ = writeln!(
-            text,
-            "| {mark} {} | `{}` | {} |",
-            row.1.status,
-            check_name(&row),
-            escape_markdown(row.1.summary())
-        );
+        let (probe, check) = row;
+        let title = escape_markdown(&check.info.title_of(&probe.info.name));
+        let impact = impact(check).map(|impact| format!("<br>Impact: {}", escape_markdown(impact))).unwrap_or_default();
+        let (status, name, finding) = (check.status, check_name(&row), escape_markdown(check.summary()));
+        let _ = writeln!(text, "| {mark} {status} | {title} | `{name}` | {finding}{impact} |");
     }
     let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
     text

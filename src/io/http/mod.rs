@@ -1,5 +1,10 @@
 //! HTTP client of the probes: URLs, authentication, connections, bodies.
 
+use crate::model::{measure::MeasureInfo, units::Unit};
+
+/// The measure of the HTTP status.
+pub(crate) const STATUS: MeasureInfo = MeasureInfo::new("status", Unit::Code, "HTTP status code of the answer.");
+
 /// Default `User-Agent` of probes.
 pub(crate) const USER_AGENT: &str = concat!("readiness-exporter/", env!("CARGO_PKG_VERSION"));
 

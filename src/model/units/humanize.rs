@@ -39,7 +39,7 @@ impl fmt::Display for DisplayValue {
             Unit::Seconds => write_seconds(f, size),
             Unit::Bytes => write!(f, "{}", Size(size as u64)),
             Unit::Ratio => write_significant(f, value * 100.0, "%"),
-            Unit::Number => write_significant(f, value, ""),
+            Unit::Number | Unit::Code => write_significant(f, value, ""),
             Unit::PerSecond => write_significant(f, value, "/s"),
             Unit::Timestamp => match jiff::Timestamp::from_second(value as i64) {
                 Ok(at) => write!(f, "{}", at.strftime("%Y-%m-%d %H:%M:%S UTC")),

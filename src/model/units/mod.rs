@@ -240,12 +240,20 @@ pub enum Unit {
     PerSecond,
     /// Seconds since the epoch, formatted as a time in UTC.
     Timestamp,
+    /// A code such as an HTTP status, shown as it is. A code has no distance from another code, so it has no headroom.
+    Code,
 }
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 6] =
-        [Self::Seconds, Self::Bytes, Self::Ratio, Self::PerSecond, Self::Timestamp, Self::Number];
+    pub const ALL: [Self; 7] =
+        [Self::Seconds, Self::Bytes, Self::Ratio, Self::PerSecond, Self::Timestamp, Self::Number, Self::Code];
+
+    /// The unit whose generic metric families serve values in this unit.
+    #[must_use]
+    pub fn exposed_as(self) -> Self {
+        if self == Self::Code { Self::Number } else { self }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What an `http` probe brings back.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, sync::Arc};
 
 use hyper::{
     HeaderMap, Version,
@@ -11,8 +11,15 @@ use serde::{Serialize, Serializer};
 
 use crate::{
     checks::certificate::Certified,
-    io::{http::exchange::ReceivedResponse, tls::Certificates},
-    model::{metric::Sample, observation::Facts},
+    io::{
+        http::{STATUS, exchange::ReceivedResponse},
+        tls::Certificates,
+    },
+    model::{
+        measure::{Measure, MeasureInfo},
+        metric::Sample,
+        observation::Facts,
+    },
 };
 
 /// What a run of an `http` probe saw.
@@ -30,6 +37,9 @@ pub struct HttpFacts {
     /// The answer, as far as it came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<HttpResponse>,
+    /// The expected status codes, if they are one range.
+    #[serde(skip)]
+    pub expected_status: Option<RangeInclusive<u16>>,
 }
 
 /// An answer that was read to its end.
@@ -63,6 +73,15 @@ const MAX_LIGHT_BODY: usize = 64 << 10;
 
 impl Facts for HttpFacts {
     type Request = HttpFactRequest;
+    const ANSWER: &'static [MeasureInfo] = &[STATUS];
+
+    fn answer(&self) -> Vec<Measure> {
+        let Some(response) = &self.response else { return Vec::new() };
+        match &self.expected_status {
+            Some(expected) => Measure::of_code(STATUS.name, response.status, expected.clone()),
+            None => vec![Measure::of_unlimited_code(STATUS.name, response.status)],
+        }
+    }
 
     fn samples(&self) -> Vec<Sample> {
         self.certificates.as_ref().map(|certificates| certificates.samples()).unwrap_or_default()

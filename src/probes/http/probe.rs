@@ -64,7 +64,8 @@ impl Probe for HttpProbe {
     }
 
     async fn observe(&self, cx: &Context) -> Result<HttpFacts, Incomplete<HttpFacts>> {
-        let mut facts = HttpFacts::default();
+        let mut facts =
+            HttpFacts { expected_status: self.settings.expect_status.single_range(), ..HttpFacts::default() };
         match self.ask(cx, &mut facts).await {
             Ok(()) => Ok(facts),
             Err(failure) => Err(Incomplete { failure, facts: Some(facts) }),

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Response, StatusCode,
+    HeaderMap, Response,
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::exposition_format::{
-    page::{Format, Page},
+    page::{EXPECTED_STATUS, Format, Page},
     parser::{Parser, ParserLimits, Wanted},
     selector::Selector,
 };
@@ -160,12 +160,20 @@ impl Probe for MetricsProbe {
     }
 
     async fn observe(&self, cx: &Context) -> Result<Page, Incomplete<Page>> {
-        Ok(self.scrape(cx).await?)
+        let mut status = None;
+        match self.scrape(cx, &mut status).await {
+            Ok(page) => Ok(Page { status, ..page }),
+            Err(failure) => {
+                let facts = status.map(|_| Page { status, ..Page::default() });
+                Err(Incomplete { failure, facts })
+            }
+        }
     }
 }
 
 impl MetricsProbe {
-    async fn scrape(&self, cx: &Context) -> Result<Page, Failure> {
+    /// Fetches the page; `answered` receives the HTTP status as soon as it is known.
+    async fn scrape(&self, cx: &Context, answered: &mut Option<u16>) -> Result<Page, Failure> {
         let url = &self.settings.url;
         let mut headers = self.headers.clone();
         if let Some(authorization) = self.settings.credentials().authorization(cx).await? {
@@ -173,10 +181,11 @@ impl MetricsProbe {
         }
         let (response, connection) = self.client.get(cx, url, &headers).await?;
         let status = response.status();
-        if status != StatusCode::OK {
+        *answered = Some(status.as_u16());
+        if status.as_u16() != EXPECTED_STATUS {
             let hint =
                 if status.is_redirection() { "; redirects are not followed: write where it leads to" } else { "" };
-            let message = format!("{url} answered with status {}, expected 200{hint}", status.as_u16());
+            let message = format!("{url} answered with status {}, expected {EXPECTED_STATUS}{hint}", status.as_u16());
             return Err(Failure::new(Reason::Status, message));
         }
         let page = cx.phase(Phase::Response, self.read(response)).await?;

@@ -54,7 +54,7 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     html! {
         li class=(check.status) {
             p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) }
-            p .what { (check_link(probe, check)) span .why { (check.summary()) } }
+            p .what { (check_link(probe, check)) span .why { (check.summary()) } (impact(check)) }
             div .value { (measures(check)) }
             p .since { "for " (elapsed(check.since, now)) }
             div .past { (chart::history_strip(check)) }
@@ -63,10 +63,24 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     }
 }
 
-/// `PROBE/CHECK` as a link to the details.
+/// The title of the check, or `PROBE/CHECK`, as a link to the details. The name stands beside a title.
 pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
-    let (probe, check) = (&*probe.info.name, &*check.info.name);
-    html! { a href={ "api/v1/checks/" (encode_segment(probe)) "/" (encode_segment(check)) } { (probe) "/" wbr; (check) } }
+    let (probe, name, title) = (&*probe.info.name, &*check.info.name, &*check.info.title);
+    html! {
+        a href={ "api/v1/checks/" (encode_segment(probe)) "/" (encode_segment(name)) } { (title_markup(probe, name, title)) }
+        @if !title.is_empty() { span .name { (probe) "/" wbr; (name) } }
+    }
+}
+
+/// The title, or `PROBE/CHECK` with a place for a line break.
+pub(super) fn title_markup(probe: &str, name: &str, title: &str) -> Markup {
+    html! { @if title.is_empty() { (probe) "/" wbr; (name) } @else { (title) } }
+}
+
+/// The impact of a check that fails or warns, if the configuration states it.
+pub(super) fn impact(check: &CheckState) -> Markup {
+    let has_impact = matches!(check.status, Status::Fail | Status::Warn) && !check.info.summary.is_empty();
+    html! { @if has_impact { span .impact { "Impact: " (check.info.summary) } } }
 }
 
 /// The owner and the link to the runbook.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html::push_html};
 
-use super::{add_security_headers, capitalize, elapsed, status_icon};
+use super::{add_security_headers, capitalize, elapsed, rows, status_icon};
 use crate::server::runbooks::encode_segment;
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
@@ -154,8 +154,10 @@ fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Marku
         div .now.(check.status) {
             p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
-                a href={ "../api/v1/checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (p) "/" wbr; (c) }
+                a href={ "../api/v1/checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (rows::title_markup(p, c, &check.info.title)) }
+                @if !check.info.title.is_empty() { span .name { (p) "/" wbr; (c) } }
                 span .why { (check.summary()) }
+                (rows::impact(check))
             }
         }
     }

@@ -135,6 +135,7 @@ fn blocker_item(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Marku
             p .what {
                 (rows::check_link(probe, check))
                 span .why { (check.summary()) }
+                (rows::impact(check))
             }
             p .who {
                 span { (check.info.severity) }

@@ -47,7 +47,11 @@ const BROKEN: &str = "
 
 /// What each description must say beside the service and the check.
 const SAID: [(&str, &str, &[&str]); 12] = [
-    ("ReadinessProbeDown", "down/health", &["not working (refused)", "it has never worked."]),
+    (
+        "ReadinessProbeDown",
+        "down/health",
+        &["down/health: the target refused the connection.", "It has never worked; failing since 20"],
+    ),
     ("ReadinessErrorRateHigh", "shop/error_rate", &["share of errors is 50%, limit 5%."]),
     ("ReadinessThroughputOutOfBounds", "shop/throughput", &[" per second, limit at least 2k."]),
     ("ReadinessLatencyHigh", "shop/latency", &["latency at p95 is ", "ms, limit 250ms; p99 is ", "limit 5s."]),

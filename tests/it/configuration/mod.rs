@@ -1,6 +1,7 @@
 //! Configurations: what is wrong with them is said in full, and what holds together loads.
 
 mod hostile;
+mod inheritance;
 mod schema;
 
 use std::{
@@ -305,14 +306,15 @@ fn a_fingerprint_is_about_the_meaning_and_nothing_else() {
         fs::write(&path, text).unwrap();
         load(&path, environment).unwrap().probes.remove(0).fingerprint
     };
-    let one = print(PROBE, &[]);
+    let one = print("probes: [{name: a, tcp: {address: a:1}, checks: [health]}]", &[]);
     assert_eq!(one, print("# comment\nprobes:\n- tcp:\n    address: \"a:1\"\n  name: a\n  checks: [health]\n", &[]));
-    assert_eq!(one, print("probes: [{name: a, tcp: {address: '${A}'}}]", &[("A", "a:1")]));
+    assert_eq!(one, print("probes: [{name: a, tcp: {address: '${A}'}, checks: [health]}]", &[("A", "a:1")]));
     for other in [
-        "probes: [{name: a, tcp: {address: a:2}}]",
-        "probes: [{name: a, tcp: {address: a:1}, interval: 29s}]",
+        "probes: [{name: a, tcp: {address: a:2}, checks: [health]}]",
+        "probes: [{name: a, tcp: {address: a:1}, interval: 29s, checks: [health]}]",
         "probes: [{name: a, tcp: {address: a:1}, checks: [{health: {severity: info}}]}]",
-        "defaults: {failure_threshold: 2}\nprobes: [{name: a, tcp: {address: a:1}}]",
+        "defaults: {failure_threshold: 2}\nprobes: [{name: a, tcp: {address: a:1}, checks: [health]}]",
+        PROBE,
     ] {
         assert_ne!(one, print(other, &[]), "{other}");
     }

@@ -15,6 +15,7 @@ const PROBE: &str = "
     - name: shop
       http: {url: \"${SHOP}\", follow_redirects: true}
       checks:
+        - health
         - response: {expect: [{name: says ok, json: $.status, equals: ok}]}
         - error_rate: {max: 50%, window: 3s}
     ";

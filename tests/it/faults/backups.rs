@@ -16,6 +16,7 @@ const DUMPS: &str = "
     - name: dumps
       backups: {files: \"${HOME_FOLDER}/dumps/orders-*.gz\", stable_for: 0s}
       checks:
+        - health
         - freshness: {max_age: 1h}
           owner: orders
           runbook: https://runbooks.example.com/backup-stale

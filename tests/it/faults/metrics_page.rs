@@ -12,6 +12,7 @@ const PROBE: &str = "
     - name: numbers
       metrics: {url: \"${SHOP}\"}
       checks:
+        - health
         - error_rate: {errors: orders_failed_total, total: orders_total, max: 5%, window: 4s}
         - throughput: {series: orders_total, min: 20, window: 4s}
         - latency: {histogram: orders_seconds, p95: 250ms, window: 4s}

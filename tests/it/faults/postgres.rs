@@ -20,6 +20,7 @@ fn watched() -> (Postgres, Home) {
           postgres: {}
           interval: 1s
           checks:
+            - health
             - pool: {{max_utilization: {{warn: 80%, fail: 95%}}}}
             - error_rate: {{max: 40%, window: 4s}}
         ",

@@ -28,6 +28,7 @@ fn shop(kind: &str) -> String {
           {kind}
           interval: 300ms
           checks:
+            - health
             - latency: {{p90: 250ms, window: 3s}}
             - error_rate: {{max: 40%, window: 3s}}
         "
@@ -178,6 +179,7 @@ pub(crate) fn slow() -> Fault {
         - name: shop
           http: {url: \"${SHOP}\"}
           checks:
+            - health
             - latency: {p50: 200ms, p99: {warn: 250ms, fail: 400ms}, window: 4s, min_samples: 3}
             - error_rate: {max: 40%, window: 4s}
         ";

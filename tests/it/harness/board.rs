@@ -50,6 +50,7 @@ pub(crate) fn probe(
     };
     Arc::new(ProbeInfo {
         name: name.to_owned(),
+        title: String::new(),
         kind,
         service: "eventcore".to_owned(),
         labels: BTreeMap::new(),

@@ -62,7 +62,7 @@ impl Home {
             "readiness.yaml",
             format!(
                 "service: \"${{SERVICE:-shop}}\"\nserver: {{listen: [\"127.0.0.1:0\"], lifecycle: true}}\nstate: \"${{HOME_FOLDER}}/state\"\n\
-                 defaults: {{interval: 500ms}}\nprobes:\n{probes}"
+                 defaults: {{interval: 500ms, failure_threshold: 1}}\nprobes:\n{probes}"
             ),
         );
     }

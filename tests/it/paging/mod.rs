@@ -16,6 +16,7 @@ mod one_fault;
 mod routes;
 mod silence;
 mod steps;
+mod titles;
 mod watcher;
 
 use std::{

@@ -1,6 +1,6 @@
 //! Sets of status codes as they are written: `200`, `200-299`, `2xx`.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::RangeInclusive};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -14,6 +14,17 @@ impl Statuses {
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
+    }
+}
+
+impl Statuses {
+    /// The range of the codes, if they are one range.
+    #[must_use]
+    pub fn single_range(&self) -> Option<RangeInclusive<u16>> {
+        match &*self.0 {
+            [(low, high)] => Some(*low..=*high),
+            _ => None,
+        }
     }
 }
 

@@ -3,11 +3,20 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{selector::Selector, series::Series};
-use crate::model::observation::Facts;
+use crate::{
+    io::http::STATUS,
+    model::{
+        measure::{Measure, MeasureInfo},
+        observation::Facts,
+    },
+};
 
 /// Facts about a page: its size, and the series that checks have requested.
 #[derive(Debug, Default, Serialize)]
 pub struct Page {
+    /// HTTP status of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// Format of the page.
     pub format: Format,
     /// Size in bytes after decompression.
@@ -35,11 +44,21 @@ pub enum Format {
     OpenMetrics,
 }
 
+/// The status of an answer with a page.
+pub const EXPECTED_STATUS: u16 = 200;
+
 /// Maximum number of series that checks judge on the thread of the probes.
 const MAX_LIGHT_SERIES: usize = 2_000;
 
 impl Facts for Page {
     type Request = Selector;
+    const ANSWER: &'static [MeasureInfo] = &[STATUS];
+
+    fn answer(&self) -> Vec<Measure> {
+        self.status
+            .map(|status| Measure::of_code(STATUS.name, status, EXPECTED_STATUS..=EXPECTED_STATUS))
+            .unwrap_or_default()
+    }
 
     fn is_heavy(&self) -> bool {
         self.series.len() > MAX_LIGHT_SERIES

@@ -1,0 +1,197 @@
+//! Inheritance: values that stand in `defaults`, at the head of a file, on a probe or on a check. The nearest value wins.
+//!
+//! Each level keeps its node, so that `/config` can show the source of a value and errors have a location.
+
+use std::collections::{BTreeMap, HashSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{common::split_keys, reject_zero, timing};
+use crate::{
+    document::{Diagnostics, Location, MapEntry, Node, NodeValue},
+    model::{
+        failure::Invalid,
+        metric,
+        units::Period,
+        words::{Category, Severity},
+    },
+};
+
+/// Labels that Prometheus adds to every series. With `honor_labels` the labels of the series win, and no alert would
+/// match an info series with another job than the probe's other series.
+const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
+
+/// Values that probes and checks inherit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct InheritedKeys {
+    /// Team or person that is responsible for the checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Importance of a failure, for all checks. Default: the severity of the check kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// Aspect of readiness that the checks cover. Default: the category of the check kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+    /// Additional labels of the metrics `readiness_probe_info` and `readiness_check_info`. Labels of several levels are
+    /// joined; the nearest value of a label wins.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// URL (`http://` or `https://`) of a page with instructions for a failure.
+    #[schemars(regex(pattern = "^https?://"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// Whether `/ready` takes the checks into account. Default: true, unless the severity is `info`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<bool>,
+    #[schemars(range(min = 1))]
+    /// Number of consecutive worse results before the status of a check gets worse.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_threshold: Option<u32>,
+    #[schemars(range(min = 1))]
+    /// Number of consecutive better results before the status of a check gets better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_threshold: Option<u32>,
+    /// Time between the starts of two runs, from 100ms to 7d.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Period>,
+    /// Maximum duration of a run; the interval if it is shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Period>,
+    /// Time between the starts of two runs while the probe fails; the interval if it is shorter. Default: the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_interval: Option<Period>,
+}
+
+/// Names of the keys of [`InheritedKeys`].
+pub(super) const INHERITED_KEYS: [&str; 11] = [
+    "owner",
+    "severity",
+    "category",
+    "labels",
+    "runbook",
+    "gate",
+    "failure_threshold",
+    "success_threshold",
+    "interval",
+    "timeout",
+    "retry_interval",
+];
+
+/// The values of one level with their node.
+#[derive(Debug, Clone)]
+pub(super) struct Level {
+    pub keys: InheritedKeys,
+    pub node: Node,
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self { keys: InheritedKeys::default(), node: Node::new(Location::default(), NodeValue::Null) }
+    }
+}
+
+impl Level {
+    /// Reads the inherited keys of a probe or a check. The node keeps its other keys.
+    pub(super) fn read(node: Node, farther: &[&Level], problems: &mut Diagnostics) -> Self {
+        let (inherited, others) = split_keys(node, &INHERITED_KEYS);
+        let keys: InheritedKeys = inherited.recover(problems).0.unwrap_or_default();
+        let mut level = Self { keys, node: inherited };
+        level.validate(farther, problems);
+        if let NodeValue::Map(entries) = &mut level.node.value {
+            entries.extend(others);
+        }
+        level
+    }
+
+    /// Reads the head of a file: removes the inherited keys from the document.
+    pub(super) fn take_head(document: &mut Node, defaults: &Level, problems: &mut Diagnostics) -> Self {
+        let NodeValue::Map(entries) = &mut document.value else { return Self::default() };
+        let (head, rest) = std::mem::take(entries).into_iter().partition(|entry| INHERITED_KEYS.contains(&&*entry.key));
+        *entries = rest;
+        let node = Node::new(document.location, NodeValue::Map(head));
+        let keys: InheritedKeys = node.recover(problems).0.unwrap_or_default();
+        let level = Self { keys, node };
+        level.validate(&[defaults], problems);
+        level
+    }
+
+    /// Reports values that are invalid by themselves or contradict the interval of this or a farther level.
+    pub(super) fn validate(&self, farther: &[&Level], problems: &mut Diagnostics) {
+        let keys = &self.keys;
+        let levels: Vec<&Level> = std::iter::once(self).chain(farther.iter().copied()).collect();
+        let interval = find(&levels, |keys| keys.interval).map_or(timing::DEFAULT_INTERVAL, |(interval, _)| interval);
+        let within = |key, period: Option<Period>| timing::check_within_interval(key, period?, interval);
+        let threshold = |key, number: Option<u32>| reject_zero(key, number? as usize);
+        let invalid = [
+            keys.interval.and_then(timing::check_interval),
+            within("timeout", keys.timeout),
+            within("retry_interval", keys.retry_interval),
+            threshold("failure_threshold", keys.failure_threshold),
+            threshold("success_threshold", keys.success_threshold),
+            keys.runbook.as_deref().and_then(check_runbook),
+        ];
+        for invalid in invalid.into_iter().flatten() {
+            problems.push_invalid(&self.node, invalid);
+        }
+        check_labels(&self.node, problems);
+    }
+
+    /// Location of a key.
+    fn location(&self, key: &str) -> Option<Location> {
+        self.node.get(key).map(Node::key_location)
+    }
+}
+
+/// Finds the nearest value and the position of its level. `levels` begins with the nearest level.
+pub(super) fn find<T>(levels: &[&Level], get: impl Fn(&InheritedKeys) -> Option<T>) -> Option<(T, usize)> {
+    levels.iter().enumerate().find_map(|(at, level)| Some((get(&level.keys)?, at)))
+}
+
+/// Location of the value of a key that [`find`] returns; `None` if the value is built in.
+pub(super) fn source_of(levels: &[&Level], key: &str) -> Option<Location> {
+    // A key without a value (`owner:`) is not set.
+    let is_set = |level: &&Level| level.node.get(key).is_some_and(|node| !node.is_null());
+    levels.iter().copied().find(is_set).and_then(|level| level.location(key))
+}
+
+/// Joins the labels of all levels.
+pub(super) fn join_labels(levels: &[&Level]) -> BTreeMap<String, String> {
+    levels.iter().rev().flat_map(|level| level.keys.labels.clone()).collect()
+}
+
+/// Location of each label that [`join_labels`] returns.
+pub(super) fn label_sources(levels: &[&Level]) -> BTreeMap<String, Location> {
+    let entries = levels.iter().rev().filter_map(|level| level.node.get("labels")).flat_map(Node::entries);
+    entries.map(|MapEntry { key, node }| (key.to_string(), node.key_location())).collect()
+}
+
+/// Reports labels that can't be labels of the info metrics.
+fn check_labels(level: &Node, problems: &mut Diagnostics) {
+    let Some(labels) = level.get("labels") else { return };
+    let ours: HashSet<&str> =
+        [metric::PROBE_INFO.labels, metric::CHECK_INFO.labels].into_iter().flatten().copied().collect();
+    for MapEntry { key, node } in labels.entries() {
+        let message = if !metric::is_label_name(key) {
+            format!("`{key}` is not a label name: letters, digits and `_`, neither a digit nor `__` first")
+        } else if ours.contains(&**key) {
+            format!("the label `{key}` is already used by the daemon itself")
+        } else if SCRAPE_LABELS.contains(&&**key) {
+            format!(
+                "the label `{key}` says where Prometheus scraped a series, and alerts go by it: choose another \
+                 name, such as `service_{key}`"
+            )
+        } else {
+            continue;
+        };
+        problems.push(node.key, message, None);
+    }
+}
+
+/// Rejects a runbook that is not the address of a page.
+fn check_runbook(runbook: &str) -> Option<Invalid> {
+    let url = url::Url::parse(runbook).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.is_none().then(|| Invalid::at("runbook", "expected the whole address of a page: http:// or https://"))
+}
