@@ -28,7 +28,7 @@ kind, `critical`, because listing it states that the outage of the target matter
 pub(super) fn defaults() -> String {
     let mut text = INTRODUCTION.to_owned();
     let mut push = |place: &str, prefix: &str, row: SettingRow, default: String| {
-        let default = if default.is_empty() { "none".to_owned() } else { default };
+        let default = if matches!(&*default, "" | "``") { "none".to_owned() } else { default };
         let _ = writeln!(text, "| `{prefix}{}` | {place} | {default} | {} |", row.key, row.meaning);
     };
     for group in settings::key_groups() {

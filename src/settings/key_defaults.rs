@@ -10,6 +10,7 @@ use super::{
     probe::CommonProbeKeys,
     timing::{DEFAULT_INTERVAL, DEFAULT_TIMEOUT},
 };
+use crate::checks::health;
 
 /// Keys of one group, with the places where they can stand.
 pub struct KeyGroup {
@@ -52,9 +53,10 @@ pub fn built_in_default(key: &str) -> String {
         "interval" => format!("`{DEFAULT_INTERVAL}`"),
         "timeout" => format!("`{DEFAULT_TIMEOUT}`, or the interval if it is shorter"),
         "retry_interval" => "the interval".to_owned(),
-        "enabled" | "health" => "`true`".to_owned(),
+        "enabled" | health::NAME => "`true`".to_owned(),
         "service" => "the top-level `service`".to_owned(),
         "title" => "the name".to_owned(),
+        "name" => "the check kind; a probe needs a name".to_owned(),
         _ => "none".to_owned(),
     }
 }

@@ -11,12 +11,12 @@ use super::{
     dependencies, effective_config,
     files::take_key,
     global::{self, LoadedGlobals},
-    inherit::{INHERITED_KEYS, Level, join_labels},
+    inherit::{INHERITED_KEYS, Level, join_labels, resolve_timing},
     people_text::PeopleTexts,
-    timing,
 };
 use crate::{
     catalogue,
+    checks::health,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue},
 };
 
@@ -59,7 +59,7 @@ pub(super) const COMMON_KEYS: [&str; 18] = [
     "failure_threshold",
     "success_threshold",
     "enabled",
-    "health",
+    health::NAME,
 ];
 
 /// Reads the probes of all documents and adds them to the effective configuration.
@@ -123,13 +123,13 @@ impl ProbeReader<'_> {
         }
         let checks = take_key(&mut node, "checks");
         let (common, kinds) = split_keys(node, &COMMON_KEYS);
-        let CommonProbeKeys { name, depends_on, service, enabled, health } =
+        let CommonProbeKeys { name, depends_on, service, enabled, health: has_health } =
             common.recover(self.problems).0.unwrap_or_default();
         let texts = self.read_texts(&common);
         let own = Level::read(common, &[head, &self.globals.defaults], self.problems);
         let levels = [&own, head, &self.globals.defaults];
         let common = &own.node;
-        let timing = timing::resolve(&levels);
+        let timing = resolve_timing(&levels);
         let name = self.read_name(name, common, location);
         self.graph.push(dependencies::DependencyNode::new(&name, &depends_on, common.get("depends_on"), location));
 
@@ -139,8 +139,8 @@ impl ProbeReader<'_> {
         }
         let (index, settings) = self.read_kind(kinds, location)?;
         let known = self.known.get(index)?;
-        let health = health.zip(common.get("health").map(Node::key_location));
-        let scope = check::ProbeScope { known, all: &self.known, levels: &levels, texts: &texts, health };
+        let health_key = has_health.zip(common.get(health::NAME).map(Node::key_location));
+        let scope = check::ProbeScope { known, all: &self.known, levels: &levels, texts: &texts, health: health_key };
         let checks = check::read(checks, &scope, self.problems);
         let config = checks.read(&settings, known, timing, self.problems);
         if self.problems.len() > before {

@@ -411,7 +411,7 @@ fn no_type_name_has_two_meanings() {
 
 /// Literals that equal the name of a kind or check and mean something else.
 const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
-    ("settings/check.rs", "http", "the scheme of a URL"),
+    ("settings/inherit.rs", "http", "the scheme of a URL"),
     ("settings/names.rs", "http", "the scheme of a URL"),
     ("server/page/mod.rs", "metrics", "the path of the metrics page"),
     ("reference/settings_table.rs", "size", "a type of settings"),

@@ -166,7 +166,7 @@ fn markdown_is_a_table_that_foreign_text_does_not_leave() {
     assert_eq!(rows.len(), 7, "{text}");
     for row in rows {
         let cells = row.replace("\\|", "").matches('|').count();
-        assert_eq!(cells, 4, "{row}");
+        assert_eq!(cells, 5, "{row}");
     }
     assert!(!text.contains("<i>") && text.contains("`bad/response`"), "{text}");
 }

@@ -157,7 +157,7 @@ fn the_effective_configuration_names_the_source_of_each_value_and_reads_back() {
     ] {
         contains(&shown[near..far], line);
     }
-    for line in ["failure_threshold: 3 # main.yaml:7", "title: '' # built in", "owner: orders # orders.yaml:1"] {
+    for line in ["failure_threshold: 3 # main.yaml:7", "title: \"\" # built in", "owner: orders # orders.yaml:1"] {
         contains(&shown[far..], line);
     }
     let back: serde_json::Value = serde_saphyr::from_str(&text).unwrap();

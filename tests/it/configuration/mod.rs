@@ -87,7 +87,7 @@ fn a_whole_configuration_loads_with_every_default_filled_in() {
     assert_eq!(api.timing.retry_interval, Duration::from_secs(20));
     let health = &api.checks[0];
     assert_eq!((health.name.as_str(), health.kind, health.gate), ("health", "health", true));
-    assert_eq!((health.severity, health.category), (Severity::Critical, Category::Health));
+    assert_eq!((health.severity, health.category), (Severity::Warning, Category::Health));
     assert_eq!((health.failure_threshold, health.success_threshold), (2, 3));
 
     let db = infos[1];

@@ -30,6 +30,8 @@ const SHOP: &str = "
       http: {url: \"http://127.0.0.1:${NOBODY}/health\"}
       checks:
         - health: {owner: team-shop, runbook: \"https://runbooks.example.com/api\"}
+          title: The shop is open
+          summary: Nobody can order.
         - latency: {p95: 400ms, window: 5m}
         - error_rate: {max: 5%, window: 5m}
     - name: site

@@ -84,6 +84,8 @@ fn every_metric_is_on_a_dashboard() {
         "readiness_backup_age_seconds",
         // For the alerts: how long an outage goes on being seen.
         "readiness_check_window_seconds",
+        // For the alerts, which state the reason in words.
+        "readiness_check_reason_info",
         // No check has a measure of this unit yet, so no panel of it could be tried.
         "readiness_check_limit_timestamp_seconds",
         "readiness_check_value_timestamp_seconds",
