@@ -116,6 +116,8 @@
 //!   probe kind.
 //! * A failed run can still return facts ([`model::observation::Incomplete`]): an expired certificate is a fact.
 //! * The board stores the configuration of each probe ([`settings::ProbeInfo`]), so it depends on the settings.
+//! * A failure of a probe with dependencies is published only after its dependencies have run again. Without this run, a
+//!   dependent that runs first would be reported for the failure of its dependency.
 //! * The daemon has two single-threaded runtimes. The main thread serves HTTP, handles signals and reloads, and expires
 //!   results; the probe thread runs the probes. This was measured in a debug build with two metrics pages of 9 MiB of
 //!   blank lines and two JSON bodies of 8 MiB, each every 2 s. With one thread, `/-/healthy` took 87 ms in the median

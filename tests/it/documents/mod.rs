@@ -2,6 +2,7 @@
 //!
 //! `UPDATE=1 cargo test --test it documents` renews the generated files.
 
+mod guides;
 mod reference_pages;
 
 use std::{collections::BTreeSet, fs, path::PathBuf};

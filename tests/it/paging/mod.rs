@@ -9,10 +9,13 @@
 //! READINESS_SILENCE_SECONDS=600 cargo test --test it paging::silence -- --nocapture
 //! ```
 
+mod certificate;
 mod comparison;
+mod dependencies;
 mod inhibition;
 mod notifications;
 mod one_fault;
+mod redundant;
 mod routes;
 mod silence;
 mod steps;
@@ -104,13 +107,18 @@ impl Chain {
 
     /// The same with more to scrape, and more rules.
     fn with(pace: Pace, daemons: &[SocketAddr], more: &str, rules: &str) -> Self {
+        Self::relabelled(pace, daemons, more, rules, "[]")
+    }
+
+    /// The same with `alert_relabel_configs`.
+    fn relabelled(pace: Pace, daemons: &[SocketAddr], more: &str, rules: &str, relabel: &str) -> Self {
         let pager = Pager::start();
         let alertmanager = Alertmanager::start(&example(&pager));
         let folder = tempfile::tempdir().unwrap();
         let seconds = pace.interval.as_secs();
         let mut text = format!(
             "global: {{scrape_interval: {seconds}s, scrape_timeout: {seconds}s, evaluation_interval: {seconds}s}}\n\
-             alerting: {{alertmanagers: [{{static_configs: [{{targets: [\"{}\"]}}]}}]}}\n\
+             alerting: {{alert_relabel_configs: {relabel}, alertmanagers: [{{static_configs: [{{targets: [\"{}\"]}}]}}]}}\n\
              rule_files: [\"{}/*.yaml\"]\nscrape_configs:\n",
             alertmanager.address,
             folder.path().display(),

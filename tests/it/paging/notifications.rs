@@ -27,7 +27,7 @@ impl Receivers {
         fs::write(keys.path().join("slack"), format!("{}slack", web.url())).unwrap();
         fs::write(keys.path().join("pagerduty"), "k".repeat(32)).unwrap();
         let key = |name: &str| keys.path().join(name).display().to_string();
-        let route = "route: {receiver: slack, group_by: [service], group_wait: 500ms, group_interval: 1s, routes: [\
+        let route = "route: {receiver: slack, group_by: [service], group_wait: 2s, group_interval: 1s, routes: [\
                      {receiver: slack, continue: true}, {receiver: email, continue: true}, \
                      {receiver: pagerduty, continue: true}, {receiver: webhook}]}";
         let mut text = fs::read_to_string(alerts().join("alertmanager.receivers.yaml")).unwrap();
@@ -62,7 +62,7 @@ impl Receivers {
 }
 
 /// An alert as the shipped rules make it; `minutes` from now to its end.
-fn alert(name: &str, check: &str, description: &str, minutes: i64) -> Value {
+fn alert(start: Timestamp, name: &str, check: &str, description: &str, minutes: i64) -> Value {
     let (probe, check_name) = check.split_once('/').unwrap();
     json!({
         "labels": {"alertname": name, "severity": "critical", "service": "shop", "owner": "Q&A", "job": "readiness",
@@ -70,7 +70,7 @@ fn alert(name: &str, check: &str, description: &str, minutes: i64) -> Value {
         "annotations": {"summary": "A readiness check does not pass.", "description": description,
                         "runbook_url": format!("http://a:1/runbooks/{name}"), "dashboard_url": "/d/readiness-check",
                         "status_url": format!("http://a:1/checks/{check}")},
-        "startsAt": "2026-01-02T03:04:05Z",
+        "startsAt": start,
         "endsAt": Timestamp::now() + SignedDuration::from_mins(minutes),
     })
 }
@@ -85,11 +85,15 @@ fn amtool_accepts_the_receivers() {
 #[test]
 fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_first() {
     let receivers = Receivers::start();
+    // Alertmanager does not wait for the rest of a group whose first alert is older than `group_wait`.
+    let start = Timestamp::now();
+    let since = start.strftime("%Y-%m-%d %H:%M UTC").to_string();
     let size = |minutes| {
         let description = "shop: api/size: size <!channel> is 5B, limit at least 1MiB.";
-        alert("ReadinessCheckFailing", "api/size", description, minutes)
+        alert(start, "ReadinessCheckFailing", "api/size", description, minutes)
     };
-    let down = |minutes| alert("ReadinessProbeDown", "db/health", "shop: db/health: not working (refused).", minutes);
+    let down =
+        |minutes| alert(start, "ReadinessProbeDown", "db/health", "shop: db/health: not working (refused).", minutes);
     receivers.alertmanager.post(&json!([size(10), down(10)]));
     receivers.wait_for(1);
 
@@ -99,7 +103,7 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
     assert_eq!(slack["color"], "danger");
     let line = |name: &str, check: &str| {
         format!(
-            "{name}, firing since 2026-01-02 03:04 UTC, owner Q&amp;A · <http://a:1/runbooks/{name}|Runbook> · \
+            "{name}, firing since {since}, owner Q&amp;A · <http://a:1/runbooks/{name}|Runbook> · \
              <http://a:1/checks/{check}|Status>"
         )
     };
@@ -118,15 +122,17 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
 
     let mail = receivers.mail.messages().pop().unwrap();
     assert_eq!(mail.subject, "Critical: shop: 2 alerts firing: db/health, api/size");
-    let text = "FIRING (2)\n\n\
+    let text = format!(
+        "FIRING (2)\n\n\
         CRITICAL  shop: db/health: not working (refused).\n  A readiness check does not pass.\n  \
-        ReadinessProbeDown, firing since 2026-01-02 03:04 UTC, owner Q&A\n  \
+        ReadinessProbeDown, firing since {since}, owner Q&A\n  \
         Runbook:   http://a:1/runbooks/ReadinessProbeDown\n  Status:    http://a:1/checks/db/health\n\n\
         CRITICAL  shop: api/size: size <!channel> is 5B, limit at least 1MiB.\n  A readiness check does not pass.\n  \
-        ReadinessCheckFailing, firing since 2026-01-02 03:04 UTC, owner Q&A\n  \
+        ReadinessCheckFailing, firing since {since}, owner Q&A\n  \
         Runbook:   http://a:1/runbooks/ReadinessCheckFailing\n  Status:    http://a:1/checks/api/size\n\n\
-        Alertmanager: ";
-    assert!(mail.parts["text/plain"].starts_with(text), "{}", mail.parts["text/plain"]);
+        Alertmanager: "
+    );
+    assert!(mail.parts["text/plain"].starts_with(&text), "{}", mail.parts["text/plain"]);
     let html = &mail.parts["text/html"];
     assert!(html.contains("size &lt;!channel&gt; is 5B") && html.contains("owner Q&amp;A"), "{html}");
     assert!(html.find("db/health") < html.find("api/size"), "{html}");
@@ -139,7 +145,7 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
     let text = slack["text"].as_str().unwrap();
     let (firing, resolved) = text.split_once("*Resolved:*\n").unwrap_or_else(|| panic!("{text}"));
     assert!(firing.contains("db/health") && !firing.contains("api/size"), "{text}");
-    assert!(resolved.starts_with("shop: api/size (ReadinessCheckFailing), from 2026-01-02 03:04 UTC to 20"), "{text}");
+    assert!(resolved.starts_with(&format!("shop: api/size (ReadinessCheckFailing), from {since} to 20")), "{text}");
     assert!(!resolved.contains("limit"), "{text}");
     let mail = receivers.mail.messages().pop().unwrap();
     assert_eq!(mail.subject, "Critical: shop: db/health: not working (refused). (1 resolved)");
@@ -165,7 +171,7 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
 #[test]
 fn a_flood_is_a_short_message_and_a_lone_alert_without_labels_is_a_whole_one() {
     let receivers = Receivers::start();
-    let many = |n: usize| alert("ReadinessLatencyHigh", &format!("p{n}/latency"), "slow", 10);
+    let many = |n: usize| alert(Timestamp::now(), "ReadinessLatencyHigh", &format!("p{n}/latency"), "slow", 10);
     receivers.alertmanager.post(&json!((0..200).map(many).collect::<Vec<_>>()));
     receivers.wait_for(1);
     let slack = receivers.last("/slack")["attachments"][0].clone();

@@ -1,5 +1,6 @@
 //! Probe kinds against real servers, and against servers that only pretend.
 
 mod backups;
+mod kubernetes;
 mod nginx;
 mod postgres;
