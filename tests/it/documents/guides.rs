@@ -3,12 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     fs,
     path::PathBuf,
     process::{Command, Output},
 };
 
 use readiness_exporter::{
+    catalogue,
     cli::Cli,
     settings::{self, Sources},
 };
@@ -106,63 +108,114 @@ fn load(name: &str, code: &str) {
     }
 }
 
-#[test]
-fn the_settings_page_has_every_flag_and_variable_with_its_default_and_no_other() {
-    let text = fs::read_to_string(folder().join("settings.md")).unwrap();
-    let cli = Cli::describe();
-    let mut flags = BTreeSet::new();
-    for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
-        let name = if command.get_name() == cli.get_name() { "" } else { command.get_name() };
-        assert!(name.is_empty() || text.contains(&format!("| `{name}` |")), "no row of the command {name}");
-        for argument in command.get_arguments() {
-            let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else { continue };
-            let row = text.lines().find(|line| line.starts_with(&format!("| `--{long}` |")));
-            let row = row.unwrap_or_else(|| panic!("no row of --{long} of `{name}`"));
-            flags.insert(format!("--{long}"));
-            if let Some(variable) = argument.get_env().and_then(|variable| variable.to_str()) {
-                assert!(row.contains(&format!("`{variable}`")), "{variable}: {row}");
-            }
-            for default in argument.get_default_values().iter().filter(|_| argument.get_action().takes_values()) {
-                assert!(row.contains(&format!("`{}`", default.to_str().unwrap())), "{default:?}: {row}");
-            }
+/// The tables of the settings page that are generated, each between its two markers.
+fn generated_tables() -> Vec<(&'static str, String)> {
+    let schema = serde_json::to_value(settings::schema()).unwrap();
+    let kinds: BTreeSet<&str> = catalogue::all().iter().map(|kind| kind.name).collect();
+    let checks: BTreeSet<&str> =
+        catalogue::all().iter().flat_map(|kind| (kind.checks)()).map(|check| check.name).collect();
+    let of_probes = |key: &str| !kinds.contains(key);
+    let of_checks = |key: &str| !checks.contains(key);
+    vec![
+        ("keys", key_table(&schema, &schema, "", &|_| true)),
+        ("keys of probes", key_table(&schema, &schema["$defs"]["probe"], "", &of_probes)),
+        ("keys of checks", key_table(&schema, &schema["$defs"]["checks_of_http"]["anyOf"][1], "", &of_checks)),
+        ("flags", flag_table()),
+        ("commands", command_table()),
+    ]
+}
+
+/// Rows of the keys of a map; the keys of a map within it follow with their path.
+fn key_table(schema: &Value, map: &Value, path: &str, is_wanted: &dyn Fn(&str) -> bool) -> String {
+    let mut rows = String::new();
+    let keys = resolve(schema, map)["properties"].as_object().unwrap();
+    for (key, node) in keys.iter().filter(|(key, _)| is_wanted(key)) {
+        let inner = resolve(schema, node);
+        if path.is_empty() && inner["properties"].is_object() {
+            rows.push_str(&key_table(schema, inner, &format!("{key}."), &|_| true));
+            continue;
         }
+        let text = node["description"].as_str().or(inner["description"].as_str()).unwrap_or_default();
+        // A key that accepts a variable has its default within the first alternative.
+        let alternatives = node["anyOf"].as_array().into_iter().flatten();
+        let default = std::iter::once(node).chain(alternatives).map(|node| &node["default"]).find(|one| !one.is_null());
+        let default = match default.unwrap_or(&Value::Null) {
+            Value::Null => String::new(),
+            Value::String(default) if default.is_empty() => String::new(),
+            Value::String(default) => format!("`{default}`"),
+            Value::Array(list) if list.is_empty() => String::new(),
+            Value::Object(map) if map.is_empty() => String::new(),
+            other => format!("`{other}`"),
+        };
+        writeln!(rows, "| `{path}{key}` | {default} | {} |", text.replace('\n', " ").replace('|', "\\|")).unwrap();
     }
-    let listed = text.lines().filter_map(|line| line.strip_prefix("| `--")?.split('`').next());
-    let listed: BTreeSet<_> = listed.map(|flag| format!("--{flag}")).collect();
-    assert_eq!(listed, flags);
+    rows
 }
 
 /// Follows a reference of the schema.
 fn resolve<'a>(schema: &'a Value, node: &'a Value) -> &'a Value {
-    match node["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
-        Some(path) => resolve(schema, schema.pointer(path).unwrap()),
+    let list = node["anyOf"].as_array().into_iter().flatten();
+    let reference = std::iter::once(node).chain(list).find_map(|node| node["$ref"].as_str()?.strip_prefix('#'));
+    match reference.and_then(|path| schema.pointer(path)) {
+        Some(found) => resolve(schema, found),
         None => node,
     }
 }
 
-#[test]
-fn the_settings_page_has_every_top_level_key_with_its_default() {
-    let text = fs::read_to_string(folder().join("settings.md")).unwrap();
-    let schema = serde_json::to_value(settings::schema()).unwrap();
-    let top = resolve(&schema, &schema)["properties"].as_object().unwrap();
-    assert!(top.len() >= 6, "{top:?}");
-    for (key, node) in top {
-        let node = resolve(&schema, node);
-        let rows: Vec<(String, &Value)> = match node["properties"].as_object() {
-            Some(inner) => inner.iter().map(|(name, node)| (format!("{key}.{name}"), node)).collect(),
-            None => vec![(key.clone(), node)],
-        };
-        for (name, node) in rows {
-            let row = text.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-            let row = row.unwrap_or_else(|| panic!("no row of the key {name}"));
-            let default = match &node["default"] {
-                Value::String(default) => default.clone(),
-                Value::Number(default) => default.to_string(),
-                Value::Bool(default) => default.to_string(),
-                _ => continue,
-            };
-            assert!(default.is_empty() || row.contains(&format!("`{default}`")), "default {default}: {row}");
+/// Every flag once, with the commands that accept it.
+fn flag_table() -> String {
+    let cli = Cli::describe();
+    let mut flags: BTreeMap<String, (Vec<String>, String)> = BTreeMap::new();
+    for command in std::iter::once(&cli).chain(cli.get_subcommands()) {
+        for argument in command.get_arguments() {
+            let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else { continue };
+            let variable = argument.get_env().map(|name| format!("`{}`", name.display())).unwrap_or_default();
+            let is_value = argument.get_action().takes_values();
+            let defaults = argument.get_default_values().iter().filter(|_| is_value);
+            let defaults: Vec<_> = defaults.map(|default| format!("`{}`", default.display())).collect();
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
+            let row = format!("{variable} | {} | {}", defaults.join(" "), help.replace('|', "\\|"));
+            let entry = flags.entry(long.to_owned()).or_insert_with(|| (Vec::new(), row));
+            entry.0.push(match argument.is_global_set() {
+                true => "all".to_owned(),
+                false if command.get_name() == cli.get_name() => "`serve`".to_owned(),
+                false => format!("`{}`", command.get_name()),
+            });
+            entry.0.dedup();
         }
+    }
+    let rows =
+        flags.into_iter().map(|(long, (commands, row))| format!("| `--{long}` | {} | {row} |\n", commands.join(", ")));
+    rows.collect()
+}
+
+fn command_table() -> String {
+    let cli = Cli::describe();
+    let about = |command: &clap::Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    cli.get_subcommands().map(|command| format!("| `{}` | {} |\n", command.get_name(), about(command))).collect()
+}
+
+#[test]
+fn the_settings_page_has_every_key_flag_variable_and_command_with_its_default() {
+    let file = folder().join("settings.md");
+    let mut text = fs::read_to_string(&file).unwrap();
+    let mut stale = Vec::new();
+    for (name, table) in generated_tables() {
+        assert!(table.lines().count() >= 5, "{name}: {table}");
+        let (begin, end) = (format!("<!-- generated: {name} -->\n"), format!("<!-- end: {name} -->"));
+        let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("no marker {begin}"));
+        let (head_and_rows, after) = rest.split_once(&end).unwrap_or_else(|| panic!("no marker {end}"));
+        let head: String = head_and_rows.lines().take(2).map(|line| format!("{line}\n")).collect();
+        let wanted = format!("{head}{table}");
+        if head_and_rows != wanted {
+            stale.push(name);
+        }
+        text = format!("{before}{begin}{wanted}{end}{after}");
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, text).unwrap();
+    } else {
+        assert!(stale.is_empty(), "{stale:?} of settings.md: renew them with UPDATE=1 cargo test --test it documents");
     }
 }
 
