@@ -99,8 +99,10 @@ fn a_whole_configuration_loads_with_every_default_filled_in() {
     assert!(!infos[3].checks[0].gate);
 
     let shown = settings.effective.to_string();
-    let (probe, default) = ("  tcp:\n    address: db:5432", "retry_interval: 20s");
-    assert!(shown.contains(probe) && shown.contains(default), "{shown}");
+    for (value, source) in [("      address: db:5432", "whole.yaml:18"), ("    retry_interval: 20s", "built in")] {
+        let is_shown = |line: &str| line.starts_with(&format!("{value}  # ")) && line.ends_with(source);
+        assert!(shown.lines().any(is_shown), "{value} from {source} in\n{shown}");
+    }
     // One document, which a daemon could be started with.
     let shown: serde_json::Value = serde_saphyr::from_str(&shown).unwrap();
     let names: Vec<_> = shown["probes"].as_array().unwrap().iter().map(|probe| &probe["name"]).collect();
