@@ -23,6 +23,12 @@ pub(super) struct Generation {
     by_name: HashMap<String, usize>,
 }
 
+/// Settings that apply from start to stop.
+pub(super) struct StartSettings {
+    server: Server,
+    state: Option<PathBuf>,
+}
+
 /// A probe of a generation.
 pub(super) struct Member {
     pub(super) info: Arc<ProbeInfo>,
@@ -63,13 +69,18 @@ impl Generation {
         &self.members
     }
 
+    /// The settings with which the daemon starts.
+    pub(super) fn start_settings(&self) -> StartSettings {
+        StartSettings { server: self.server.clone(), state: self.state.clone() }
+    }
+
     /// Whether the generation contains the same job.
     pub(super) fn contains(&self, member: &Member) -> bool {
         self.find_member(&member.info.name).is_some_and(|other| Arc::ptr_eq(&other.running.job, &member.running.job))
     }
 
-    /// Changed settings that take effect only after a restart.
-    pub(super) fn settings_needing_restart(&self, before: &Self) -> Vec<&'static str> {
+    /// Settings that differ from those of the start and take effect only after a restart.
+    pub(super) fn settings_needing_restart(&self, before: &StartSettings) -> Vec<&'static str> {
         let mut keys = Vec::new();
         if self.server.listen != before.server.listen {
             keys.push("server.listen");

@@ -22,13 +22,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::run_once::OneShot;
-use self::{generation::Generation, probe_thread::ProbeThread, state_writer::StateWriter};
+use self::{
+    generation::{Generation, StartSettings},
+    probe_thread::ProbeThread,
+    state_writer::StateWriter,
+};
 use crate::{
     board::Board,
     document::{Diagnostics, Location},
     io::resources::Resources,
     scheduler::{ConcurrencyLimiter, Heartbeat, Scheduler, log_change},
-    server::{self, ReloadRequest},
+    server::{self, ReloadReport, ReloadRequest},
     settings::{EffectiveConfig, Settings},
     state::{LoadedState, StateStore, StateStoreError},
 };
@@ -159,6 +163,7 @@ impl App {
             heartbeat: Arc::clone(self.probes.heartbeat()),
             stall_logged: false,
             limiter: ConcurrencyLimiter::new(self.generation.concurrency),
+            start_settings: self.generation.start_settings(),
             generation: Arc::new(self.generation),
             state_writer: self.store.map(|store| StateWriter::new(store, Arc::clone(&self.board))),
             board: self.board,
@@ -253,6 +258,7 @@ async fn reload_result(pending: &mut Option<PendingReload>) -> Option<Result<Gen
 
 struct Daemon {
     generation: Arc<Generation>,
+    start_settings: StartSettings,
     scheduler: Scheduler,
     heartbeat: Arc<Heartbeat>,
     /// Whether a stall of the probe thread was logged and persists.
@@ -280,7 +286,7 @@ impl Daemon {
     }
 
     /// Activates the next generation, or keeps the current one if loading failed.
-    fn finish_reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<(), String> {
+    fn finish_reload(&mut self, next: Result<Generation, Diagnostics>) -> Result<ReloadReport, String> {
         let next = match next {
             Ok(next) => next,
             Err(problems) => {
@@ -293,14 +299,15 @@ impl Daemon {
                 return Err(text);
             }
         };
+        let needs_restart = next.settings_needing_restart(&self.start_settings);
+        for key in &needs_restart {
+            tracing::warn!(key, "this setting changes only after a restart of the daemon");
+        }
         self.swap_generation(next);
-        Ok(())
+        Ok(ReloadReport { needs_restart })
     }
 
     fn swap_generation(&mut self, next: Generation) {
-        for key in next.settings_needing_restart(&self.generation) {
-            tracing::warn!(key, "this setting changes only after a restart of the daemon");
-        }
         let before = std::mem::replace(&mut self.generation, Arc::new(next));
         let all = before.concurrency != self.generation.concurrency;
         if all {

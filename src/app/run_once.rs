@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::generation::{Generation, Member};
 use crate::{
-    board::{Board, DependencyState, Snapshot, split_dependency},
+    board::{Board, DependencyState, ProbeState, Snapshot, split_dependency},
     document::Diagnostics,
     io::resources::Resources,
     kind::{Detail, RunReport},
@@ -80,6 +80,12 @@ impl OneShot {
             self.board.record(name, report, 0.0);
         }
         name
+    }
+
+    /// Records the report of [`OneShot::explain`] and returns the state of the probe.
+    pub fn record(&self, probe: &str, report: RunReport) -> Option<Arc<ProbeState>> {
+        self.board.record(probe, report, 0.0);
+        self.board.probe(probe)
     }
 
     /// Runs one probe once with all facts; `None` if no probe has the name.

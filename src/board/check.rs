@@ -4,10 +4,11 @@ use std::{cmp::Ordering, collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::StatusChange;
+use super::{ChangeHistory, PastChange, StatusChange, ValueHistory};
 use crate::{
     model::{
         check::CheckLimits,
+        measure::Measure,
         metric::Sample,
         verdict::Verdict,
         words::{Outcome, Status},
@@ -44,6 +45,10 @@ pub struct CheckState {
     pub limits: Arc<CheckLimits>,
     /// Statuses of the recent runs before thresholds, oldest first.
     pub recent: VecDeque<Status>,
+    /// Values of the measures in the recent runs.
+    pub values: ValueHistory,
+    /// The latest status changes.
+    pub changes: ChangeHistory,
     /// Explanation of the status when no verdict explains it: skipped, stale or not run yet.
     pub note: String,
     /// State before a skip whose cause is not confirmed yet. The gate uses its status, so that one failed run of a
@@ -67,8 +72,11 @@ pub struct Resume {
 
 impl CheckState {
     pub(super) fn new(info: Arc<CheckInfo>, limits: CheckLimits, now: Timestamp) -> Self {
-        let (status, note) =
-            if info.enabled { (Status::Pending, "not run yet") } else { (Status::Skipped, "disabled") };
+        let (status, note) = match (info.enabled, &*info.disabled_reason) {
+            (true, _) => (Status::Pending, "not run yet".to_owned()),
+            (false, "") => (Status::Skipped, "disabled".to_owned()),
+            (false, reason) => (Status::Skipped, format!("disabled: {reason}")),
+        };
         Self {
             info,
             status,
@@ -80,7 +88,9 @@ impl CheckState {
             retained: Vec::new(),
             limits: Arc::new(limits),
             recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
-            note: note.to_owned(),
+            values: ValueHistory::default(),
+            changes: ChangeHistory::default(),
+            note,
             before_skip: None,
             resume: None,
         }
@@ -96,13 +106,6 @@ impl CheckState {
     #[must_use]
     pub fn results(&self, status: Status) -> u64 {
         self.results.get(status as usize).copied().unwrap_or_default()
-    }
-
-    /// Whether the check prevents the overall verdict from being ready. A disabled check never does; a skipped check
-    /// does.
-    #[must_use]
-    pub fn blocks_readiness(&self) -> bool {
-        self.info.gate && self.info.enabled && !matches!(self.gate_status(), Status::Pass | Status::Warn)
     }
 
     /// Status that the gate uses: the judgement before a skip until the cause of the skip is confirmed.
@@ -128,7 +131,7 @@ impl CheckState {
             Resume { status: self.status, since: self.since, streak: self.streak } = before;
         }
         let outcome = verdict.outcome;
-        self.count_result(outcome.status());
+        self.count_result(outcome.status(), &verdict.measures);
         if outcome == Outcome::Pass {
             self.last_pass = Some(at);
         }
@@ -151,7 +154,10 @@ impl CheckState {
             None => verdict,
         });
         let is_continued = before_skip.is_some() && status == self.status;
-        if is_continued { Some(self.status_change(Status::Skipped)) } else { self.transition_to(status, at) }
+        if !is_continued {
+            return self.transition_to(status, at);
+        }
+        Some(self.record_change(Status::Skipped, at))
     }
 
     /// Records that a dependency fails. The gate keeps the last judgement until the failure is confirmed, but no longer
@@ -171,7 +177,7 @@ impl CheckState {
             return None;
         }
         if status == Status::Skipped {
-            self.count_result(status);
+            self.count_result(status, &[]);
         }
         self.verdict = None;
         self.note = note;
@@ -181,7 +187,7 @@ impl CheckState {
         self.transition_to(status, at)
     }
 
-    fn count_result(&mut self, status: Status) {
+    fn count_result(&mut self, status: Status, measures: &[Measure]) {
         if let Some(count) = self.results.get_mut(status as usize) {
             *count = count.saturating_add(1);
         }
@@ -189,6 +195,7 @@ impl CheckState {
             self.recent.pop_front();
         }
         self.recent.push_back(status);
+        self.values.record(measures, self.recent.len());
     }
 
     /// Applies the thresholds: the status changes to the latest result after enough consecutive results that were all
@@ -225,10 +232,13 @@ impl CheckState {
         }
         let from = std::mem::replace(&mut self.status, status);
         self.since = at;
-        Some(self.status_change(from))
+        Some(self.record_change(from, at))
     }
 
-    fn status_change(&self, from: Status) -> StatusChange {
+    /// Adds the change to the history and returns it for the log.
+    fn record_change(&mut self, from: Status, at: Timestamp) -> StatusChange {
+        let change = PastChange::new(at, from, self.status, self.summary());
+        self.changes.push(change);
         StatusChange { check: self.info.name.clone(), from, to: self.status, summary: self.summary().to_owned() }
     }
 }

@@ -5,6 +5,8 @@
 
 mod check;
 mod dependency;
+mod gate;
+mod history;
 mod probe;
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
@@ -16,6 +18,8 @@ use tokio::sync::watch;
 pub use self::{
     check::{CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, Resume},
     dependency::{Cause, Dependency, DependencyState, split_dependency},
+    gate::GateRules,
+    history::{ChangeHistory, MAX_STATUS_CHANGES, MAX_VALUE_SERIES, PastChange, ValueHistory, ValueSeries},
     probe::{LastRun, PastRun, ProbeState},
 };
 use crate::{
@@ -229,23 +233,12 @@ impl Snapshot {
         self.probes.iter().flat_map(|probe| probe.checks.iter().map(move |check| (&**probe, check)))
     }
 
-    /// Iterates over the checks that prevent readiness: see [`CheckState::blocks_readiness`].
-    pub fn blockers(&self) -> impl Iterator<Item = (&ProbeState, &CheckState)> {
-        self.checks().filter(|(_, check)| check.blocks_readiness())
-    }
-
     /// Returns the blockers sorted by status, severity and recency, worst first.
     #[must_use]
     pub fn blockers_worst_first(&self) -> Vec<(&ProbeState, &CheckState)> {
         let mut blockers: Vec<_> = self.blockers().collect();
         blockers.sort_by_key(|(_, check)| (check.status.display_order(), check.info.severity, Reverse(check.since)));
         blockers
-    }
-
-    /// Whether the overall verdict is ready.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.blockers().next().is_none()
     }
 
     /// Whether every probe has run, timed out or been skipped at least once.

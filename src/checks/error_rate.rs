@@ -18,7 +18,7 @@ use crate::{
         observation::{Facts, Observation, Timing},
         units::{Period, Ratio, Unit},
         verdict::Verdict,
-        words::{Alert, Category, Severity},
+        words::{Alert, Category, Severity, WhilePending},
     },
 };
 
@@ -48,6 +48,7 @@ impl<F: Facts> CheckKind<F> for ErrorRate {
     const NAME: &'static str = "error_rate";
     const CATEGORY: Category = Category::Errors;
     const SEVERITY: Severity = Severity::Critical;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = MEASURES;
     const ALERT: Alert = Alert::ErrorRateHigh;
     const DOC: &'static str = include_str!("error_rate.md");

@@ -18,7 +18,7 @@ use crate::{
         observation::{Facts, Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Alert, Category, Severity},
+        words::{Alert, Category, Severity, WhilePending},
     },
 };
 
@@ -58,6 +58,7 @@ impl<F: Facts> CheckKind<F> for Latency {
     const NAME: &'static str = "latency";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = MEASURES;
     const ALERT: Alert = Alert::LatencyHigh;
     const DOC: &'static str = include_str!("latency.md");

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Exit, GlobalArgs, block_on, print_error};
 use crate::{
     app::OneShot,
+    board::GateRules,
     document::to_yaml,
     kind::RunReport,
     model::{text, units::Unit, verdict::Verdict},
@@ -15,6 +16,9 @@ use crate::{
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes, by the rules of `check`: 0 no check of the probe blocks the gate, 1 a failing check blocks it, 2 bad
+configuration or usage, 3 only checks that can't be judged block it. Thresholds and windows need more than one run.")]
 pub(super) struct ExplainArgs {
     /// Name of the probe
     probe: String,
@@ -30,10 +34,15 @@ impl ExplainArgs {
             return Ok(print_error(&text));
         }
         let one_shot = OneShot::new(settings, |info, _| info.name == self.probe)?;
-        if let Some((info, report)) = block_on(one_shot.explain(&self.probe))? {
-            io::stdout().lock().write_all(describe(&info, &report).as_bytes())?;
+        let Some((info, report)) = block_on(one_shot.explain(&self.probe))? else { return Ok(Exit::Unknown) };
+        match io::stdout().lock().write_all(describe(&info, &report).as_bytes()) {
+            // A reader such as `| head` may close the pipe early. The exit code still reports the verdict.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
         }
-        Ok(Exit::Good)
+        let state = one_shot.record(&self.probe, report);
+        let checks = || state.iter().flat_map(|state| &state.checks);
+        Ok(GateRules::for_selection(checks()).verdict(checks()).into())
     }
 }
 

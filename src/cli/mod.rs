@@ -23,6 +23,7 @@ use crate::{
     app::LoadSettings,
     document::{Diagnostics, Location},
     io::resources::THREADS,
+    model::words::GateVerdict,
     settings::{self, Flags, Sources},
     telemetry::{self, LogFormat},
 };
@@ -51,8 +52,8 @@ Start here:
   readiness-exporter reference http/latency         print the page of a check
   readiness-exporter check --wait 5m                wait until everything passes
 
-Exit codes: 0 all is well, 1 something fails, 2 bad configuration or usage,
-3 something can't be judged.";
+Exit codes of check and explain: 0 no check blocks the gate, 1 a failing check
+blocks it, 2 bad configuration or usage, 3 only checks that can't be judged do.";
 
 /// Default locations of the configuration.
 const DEFAULT_CONFIG_PATHS: [&str; 2] = ["config/readiness.yaml", "/etc/readiness-exporter/readiness.yaml"];
@@ -94,7 +95,7 @@ enum Command {
     /// Run every check once and print the verdicts; a gate for pipelines
     Check(check::CheckArgs),
     /// Validate the configuration
-    Validate,
+    Validate(validate::ValidateArgs),
     /// Run one probe once and print its facts and the verdicts of its checks
     Explain(explain::ExplainArgs),
     /// Print the SQL that grants a monitoring role the privileges of the configured postgres checks
@@ -126,6 +127,16 @@ impl From<Exit> for ExitCode {
     }
 }
 
+impl From<GateVerdict> for Exit {
+    fn from(verdict: GateVerdict) -> Self {
+        match verdict {
+            GateVerdict::Pass => Self::Good,
+            GateVerdict::Fail => Self::Fails,
+            GateVerdict::Inconclusive => Self::Unknown,
+        }
+    }
+}
+
 impl Cli {
     /// Runs the command and returns its exit code.
     #[must_use]
@@ -146,7 +157,7 @@ impl Cli {
             }
             Some(Command::Demo(demo)) => demo.run(),
             Some(Command::Check(check)) => check.run(&common),
-            Some(Command::Validate) => validate::run(&common, Flags::default()),
+            Some(Command::Validate(validate)) => validate.run(&common),
             Some(Command::Explain(explain)) => explain.run(&common),
             Some(Command::Grants(grants)) => grants.run(&common),
             Some(Command::Schema) => schema::run(),

@@ -258,7 +258,7 @@ fn check_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
             if info.gate { "true" } else { "false" },
             &*probe.info.service,
             &*info.owner,
-            &*info.runbook,
+            info.runbook_url(),
             &*title,
             &*info.summary,
             info.alert.as_str(),

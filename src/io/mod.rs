@@ -5,6 +5,7 @@ pub(crate) mod bounded_file;
 pub mod context;
 pub mod dial;
 pub(crate) mod exposed_secrets;
+pub(crate) mod file_deadline;
 pub mod http;
 pub(crate) mod lane;
 pub mod resources;

@@ -27,7 +27,7 @@ use crate::{
         observation::{Facts, Timing},
         privilege::Privilege,
         verdict::Verdict,
-        words::{Alert, Category, Phase, Severity},
+        words::{Alert, Category, Phase, Severity, WhilePending},
     },
     probe::Probe,
 };
@@ -70,6 +70,8 @@ pub struct CheckDescriptor {
     pub category: Category,
     /// Default severity.
     pub severity: Severity,
+    /// Default effect on the gate while the check is pending.
+    pub while_pending: WhilePending,
     /// The alert that reports its failures.
     pub alert: Alert,
     /// The measures that the check may report.
@@ -298,6 +300,9 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
     const SEVERITY: Severity;
     /// The alert that reports its failures.
     const ALERT: Alert = Alert::CheckFailing;
+    /// Default effect on the gate while the check is pending. `Passes` suits checks that may wait for observations for
+    /// long after a first start: for a minimum number of samples, or for another backup.
+    const WHILE_PENDING: WhilePending = WhilePending::Blocks;
     /// Complete list of the measures that the check may report.
     const MEASURES: &'static [MeasureInfo] = &[];
     /// Text of the reference page: the Markdown file beside the source file.
@@ -340,6 +345,7 @@ impl<F: Facts> CheckEntry<F> {
                 name: K::NAME,
                 category: K::CATEGORY,
                 severity: K::SEVERITY,
+                while_pending: K::WHILE_PENDING,
                 alert: K::ALERT,
                 measures: K::MEASURES,
                 doc: K::DOC,

@@ -85,6 +85,26 @@ impl Measure {
         [("warn", self.warn), ("fail", self.fail)].into_iter().filter_map(|(level, at)| Some((level, at?)))
     }
 
+    /// The limit that the value is beyond, or the next one that it is within.
+    #[must_use]
+    pub fn decisive_limit(&self) -> Option<f64> {
+        match self.outcome() {
+            Outcome::Fail(_) => self.fail,
+            Outcome::Warn => self.warn,
+            _ => self.warn.or(self.fail),
+        }
+    }
+
+    /// The measure with the worst outcome; of equally bad ones that with the least headroom.
+    #[must_use]
+    pub fn worst(measures: &[Self]) -> Option<&Self> {
+        measures.iter().max_by(|a, b| {
+            let by_outcome = a.outcome().severity_order().cmp(&b.outcome().severity_order());
+            let room = |measure: &Self| measure.headroom().unwrap_or(f64::INFINITY);
+            by_outcome.then_with(|| room(b).total_cmp(&room(a)))
+        })
+    }
+
     /// End of a sentence about the value: the exceeded limit, or the next limit that the value meets.
     #[must_use]
     pub fn limit_phrase(&self) -> LimitPhrase<'_> {
@@ -108,12 +128,7 @@ impl fmt::Display for LimitPhrase<'_> {
         if measure.value.is_nan() {
             return f.write_str(", which no limit can judge");
         }
-        let limit = match measure.outcome() {
-            Outcome::Fail(_) => measure.fail,
-            Outcome::Warn => measure.warn,
-            _ => measure.warn.or(measure.fail),
-        };
-        let Some(limit) = limit else { return Ok(()) };
+        let Some(limit) = measure.decisive_limit() else { return Ok(()) };
         let word = match (measure.outcome(), measure.bound) {
             (Outcome::Warn | Outcome::Fail(_), Bound::Max) => "above the limit of",
             (Outcome::Warn | Outcome::Fail(_), Bound::Min) => "below the limit of",

@@ -39,14 +39,7 @@ impl Verdict {
     /// measures, the verdict is `unknown`.
     #[must_use]
     pub fn from_measures(measures: Vec<Measure>) -> Self {
-        let worst = measures.iter().max_by(|a, b| {
-            let by_outcome = a.outcome().severity_order().cmp(&b.outcome().severity_order());
-            by_outcome.then_with(|| {
-                let left = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
-                left(b).total_cmp(&left(a))
-            })
-        });
-        match worst {
+        match Measure::worst(&measures) {
             Some(worst) => {
                 // Enough capacity for nearly all sentences.
                 let mut summary = String::with_capacity(96);

@@ -165,6 +165,28 @@ impl Reason {
     }
 }
 
+words! {
+    /// Effect of a gated check on the gate while the check is pending for lack of observations.
+    WhilePending {
+        /// The check blocks the gate until it is judged.
+        Blocks = "blocks",
+        /// The check does not block the gate. A check that has not run since the start always blocks the gate.
+        Passes = "passes",
+    }
+}
+
+words! {
+    /// Verdict of a gate.
+    GateVerdict {
+        /// No check blocks the gate.
+        Pass = "pass",
+        /// A failing check blocks the gate.
+        Fail = "fail",
+        /// No failing check blocks the gate, but an unknown, pending or skipped check does.
+        Inconclusive = "inconclusive",
+    }
+}
+
 impl Status {
     /// Statuses in the order of display, with the most urgent first.
     pub const WORST_FIRST: [Self; 6] =

@@ -98,6 +98,7 @@ fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<Prob
         },
         depends_on: depends_on.iter().map(|&name| name.to_owned()).collect(),
         enabled: true,
+        disabled_reason: String::new(),
         phases: &[],
         checks: vec![Arc::new(check)],
     })
@@ -255,6 +256,19 @@ async fn what_was_skipped_runs_soon_after_its_dependency_has_recovered() {
     assert_eq!((rare.runs(), stage.board.probe("rare").unwrap().checks[0].status), (1, Status::Pass));
     pass(3_600).await;
     assert_eq!(rare.runs(), 2, "and then keeps to its interval");
+}
+
+/// The dependency takes longer than the interval of its dependent, which waits for the first result.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_the_first_run_of_a_dependency_is_no_overrun_and_no_late_start() {
+    let (slow, quick) = (script(900, false), script(200, false));
+    let probes = vec![(probe("root", 60, 60, &[]), &slow), (probe("leaf", 1, 1, &["root"]), &quick)];
+    let stage = stage(WIDE, probes);
+    pass(90).await;
+    let leaf = stage.board.probe("leaf").unwrap();
+    assert!(quick.runs() > 30, "{}", quick.runs());
+    let lateness = leaf.last.as_ref().unwrap().lateness;
+    assert!(leaf.overruns == 0 && lateness < 0.01, "{} overruns, {lateness} s late", leaf.overruns);
 }
 
 /// A probe whose run blocks the thread without an await point until the test releases it.

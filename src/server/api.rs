@@ -18,7 +18,7 @@ use crate::{
     model::{
         measure::{Bound, Measure},
         units::Unit,
-        words::{Category, Phase, Reason, Severity, Status},
+        words::{Category, GateVerdict, Phase, Reason, Severity, Status, WhilePending},
     },
 };
 
@@ -44,6 +44,7 @@ struct ConfigurationView {
 #[derive(Serialize)]
 struct ReadinessView<'a> {
     ready: bool,
+    verdict: GateVerdict,
     #[serde(flatten)]
     blockers: BlockersView<'a>,
 }
@@ -58,6 +59,8 @@ struct BlockersView<'a> {
     /// Address of the complete list, if this one is truncated.
     #[serde(skip_serializing_if = "Option::is_none")]
     more: Option<String>,
+    /// Failing checks that don't count for the gate; at most [`MAX_LISTED_BLOCKERS`].
+    ungated_failures: Vec<String>,
 }
 
 /// Number of blocking checks in a response.
@@ -79,6 +82,9 @@ struct CheckSummaryView<'a> {
     category: Category,
     severity: Severity,
     gate: bool,
+    /// Whether the check prevents readiness now.
+    blocks: bool,
+    pending: WhilePending,
     kind: &'a str,
     service: &'a str,
     owner: &'a str,
@@ -167,7 +173,7 @@ struct PastRunView {
 pub(super) fn ready_response(all: &Snapshot) -> ServerResponse {
     let ready = all.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    response::json(status, &ReadinessView { ready, blockers: blockers(all) })
+    response::json(status, &ReadinessView { ready, verdict: all.gate(), blockers: blockers(all) })
 }
 
 /// Responds to `/api/v1/status`.
@@ -220,6 +226,11 @@ fn blockers(all: &Snapshot) -> BlockersView<'_> {
         blocking: found.len(),
         blockers: found.iter().take(MAX_LISTED_BLOCKERS).map(|(probe, check)| check_summary(probe, check)).collect(),
         more: (left > 0).then(|| format!("and {left} more: /api/v1/checks lists all of them")),
+        ungated_failures: all
+            .ungated_failures()
+            .take(MAX_LISTED_BLOCKERS)
+            .map(|(probe, check)| format!("{}/{}", probe.info.name, check.info.name))
+            .collect(),
     }
 }
 
@@ -238,10 +249,12 @@ fn check_summary<'a>(probe: &'a ProbeState, check: &'a CheckState) -> CheckSumma
         category: info.category,
         severity: info.severity,
         gate: info.gate,
+        blocks: check.blocks_readiness(),
+        pending: info.pending,
         kind: info.kind,
         service: &probe.info.service,
         owner: &info.owner,
-        runbook: match info.runbook.is_empty() {
+        runbook: match info.runbook_url().is_empty() {
             true => format!("/{}", runbooks::runbook_address(probe, check)),
             false => info.runbook.clone(),
         },

@@ -13,6 +13,7 @@ mod page;
 mod page_cache;
 mod query;
 mod response;
+mod route;
 mod routes;
 mod runbooks;
 
@@ -59,8 +60,15 @@ pub struct ServerContext {
     pub settings: settings::Server,
 }
 
-/// A reload request. The response contains the error for the operator.
-pub type ReloadRequest = oneshot::Sender<Result<(), String>>;
+/// A reload request. The response contains the report or the error for the operator.
+pub type ReloadRequest = oneshot::Sender<Result<ReloadReport, String>>;
+
+/// Report of a successful reload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReloadReport {
+    /// Keys whose values differ from the running values, and that take effect only after a restart of the daemon.
+    pub needs_restart: Vec<&'static str>,
+}
 
 /// Largest request header; browsers and scrapers send less.
 const MAX_HEADER_BYTES: usize = 16 << 10;

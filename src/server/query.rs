@@ -92,6 +92,11 @@ fn parse_words<'a, T: Copy + fmt::Display>(
 }
 
 impl CheckFilter {
+    /// Whether the filter was set by a reader.
+    pub(super) fn is_active(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// Whether the filter selects a check.
     pub(super) fn matches(&self, probe: &ProbeState, check: &CheckState) -> bool {
         is_among(&self.statuses, &check.status)

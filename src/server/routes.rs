@@ -13,16 +13,18 @@ use hyper::{
     http::request,
 };
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    ServerContext,
+    ReloadReport, ServerContext,
     answers::{AnswerCache, AnswerKey},
     api, host, negotiate,
-    page::{self, runbook::ReachedAddress},
+    page::{self, check::ShownConfiguration, runbook::ReachedAddress},
     page_cache::{PageCache, PageKey},
     query::{CheckFilter, InvalidFilter},
     response::{self, ServerResponse},
+    route::Route,
     runbooks,
 };
 use crate::{
@@ -52,24 +54,6 @@ pub(super) struct Router {
 struct SentConfig {
     effective: Weak<EffectiveConfig>,
     content: Weak<SharedContent>,
-}
-
-/// Target of a path.
-enum Route<'a> {
-    Metrics,
-    Page,
-    Asset(&'static page::Asset),
-    Ready,
-    Healthy,
-    Started,
-    Reload,
-    Config,
-    Status,
-    Checks,
-    Check(&'a str, &'a str),
-    Runbooks,
-    Runbook(&'a str),
-    Redirect(&'static str),
 }
 
 /// Largest request body that is accepted; no request needs one.
@@ -162,6 +146,12 @@ impl Router {
                 let made = self.answers.make(move |all| api::check_response(all, &probe, &check)).await;
                 made.unwrap_or_else(render_failed)
             }
+            Route::CheckPage(probe, check) => self.check_page(probe, check, head).await,
+            Route::Reference(kind, check) => {
+                let (kind, check) = (kind.to_owned(), check.to_owned());
+                let made = self.answers.make(move |_| page::reference::reference_page(&kind, &check)).await;
+                made.unwrap_or_else(render_failed)
+            }
             Route::Redirect(to) => redirect(to),
             Route::Runbooks | Route::Runbook(_) => self.runbook(route, query, local).await,
         }
@@ -195,6 +185,22 @@ impl Router {
             None => self.answers.make(make).await,
         };
         made.unwrap_or_else(render_failed)
+    }
+
+    /// Responds with the page of a check. The configuration is a part of the page only where `/config` is served.
+    async fn check_page(&self, probe: &str, check: &str, head: &request::Parts) -> ServerResponse {
+        let decode = |name| percent_decode_str(name).decode_utf8_lossy().into_owned();
+        let (probe, check) = (decode(probe), decode(check));
+        let is_refused = host::refusal_reason(&head.uri, &head.headers, &self.context.settings).is_some();
+        let effective = (!is_refused).then(|| self.context.effective.load_full());
+        let make = move |all: &Snapshot| {
+            let configuration = match effective {
+                Some(effective) => ShownConfiguration::Shown(effective.check_section(&probe, &check)),
+                None => ShownConfiguration::Withheld,
+            };
+            page::check::check_page(all, &probe, &check, &configuration)
+        };
+        self.answers.make(make).await.unwrap_or_else(render_failed)
     }
 
     /// Reports whether the probe thread is responsive: the server itself responds even if no probe runs.
@@ -290,65 +296,13 @@ impl Router {
             );
         }
         match timeout(RELOAD_TIMEOUT, answered).await {
-            Ok(Ok(Ok(()))) => response::text(StatusCode::OK, "reloaded"),
+            Ok(Ok(Ok(report))) => response::text(StatusCode::OK, describe_reload(&report)),
             Ok(Ok(Err(error))) => response::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("not reloaded; the daemon continues with the previous configuration:\n{error}"),
             ),
             Ok(Err(_)) => response::text(StatusCode::SERVICE_UNAVAILABLE, "not reloaded: the daemon is stopping"),
             Err(_) => response::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
-        }
-    }
-}
-
-impl<'a> Route<'a> {
-    fn parse(path: &'a str) -> Option<Self> {
-        Some(match path {
-            "/" => Self::Page,
-            "/metrics" => Self::Metrics,
-            "/ready" => Self::Ready,
-            "/-/healthy" => Self::Healthy,
-            "/-/ready" => Self::Started,
-            "/-/reload" => Self::Reload,
-            "/config" => Self::Config,
-            "/api/v1/status" => Self::Status,
-            "/api/v1/checks" => Self::Checks,
-            "/runbooks" => Self::Redirect("runbooks/"),
-            "/runbooks/" => Self::Runbooks,
-            _ => {
-                if let Some(name) = path.strip_prefix("/api/v1/checks/") {
-                    let (probe, check) = name.split_once('/')?;
-                    Self::Check(probe, check)
-                } else if let Some(name) = path.strip_prefix("/runbooks/") {
-                    Self::Runbook(name)
-                } else {
-                    Self::Asset(page::Asset::find(path)?)
-                }
-            }
-        })
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        match self {
-            Self::Reload => &[Method::POST, Method::PUT],
-            _ => &[Method::GET, Method::HEAD],
-        }
-    }
-
-    /// Whether the route requires a known host name, because it changes state or shows the configuration. The other
-    /// routes reveal no more than `/metrics`, and clients reach them under unlisted names.
-    fn needs_known_host(&self) -> bool {
-        matches!(self, Self::Reload | Self::Config)
-    }
-
-    /// The response's media type, on routes that answer 406 when `Accept` rules it out. Health checks always respond,
-    /// because their clients read only the status and some send unusual headers.
-    fn media_type(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Page | Self::Runbooks | Self::Runbook(_) => Some(("text", "html")),
-            Self::Status | Self::Checks | Self::Check(..) => Some(("application", "json")),
-            Self::Config => Some(("text", "plain")),
-            _ => None,
         }
     }
 }
@@ -376,6 +330,13 @@ fn set_negotiation_headers(response: &mut ServerResponse, gzip: bool, on: &'stat
     response.headers_mut().insert(header::VARY, HeaderValue::from_static(on));
     if gzip {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+}
+
+fn describe_reload(report: &ReloadReport) -> String {
+    match report.needs_restart.as_slice() {
+        [] => "reloaded".to_owned(),
+        keys => format!("reloaded; takes effect only after a restart of the daemon: {}", keys.join(", ")),
     }
 }
 

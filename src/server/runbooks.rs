@@ -61,10 +61,12 @@ pub(super) fn encode_segment(name: &str) -> PercentEncode<'_> {
     utf8_percent_encode(name, NON_ALPHANUMERIC)
 }
 
-/// Returns the configured runbook URL of a check, or the path of the built-in runbook relative to the server root.
+/// Returns the configured runbook URL of a check, or the path of the built-in runbook relative to the server root. The
+/// built-in runbook shows the configured steps of the check.
 pub(super) fn runbook_address(probe: &ProbeState, check: &CheckState) -> String {
-    if !check.info.runbook.is_empty() {
-        return check.info.runbook.clone();
+    let url = check.info.runbook_url();
+    if !url.is_empty() {
+        return url.to_owned();
     }
     let alert = match check.status {
         Status::Unknown => "ReadinessCheckUnknown",

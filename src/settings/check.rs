@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo,
-    common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
+    common::{Activation, KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     inherit::{Level, find},
     people_text::PeopleTexts,
 };
@@ -18,7 +18,10 @@ use crate::{
     checks::health,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue, list_words, nearest_word},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
-    model::{observation::Timing, words::Severity},
+    model::{
+        observation::Timing,
+        words::{Severity, WhilePending},
+    },
 };
 
 /// Settings of every check, beside its kind, its texts and the inherited values.
@@ -28,18 +31,21 @@ pub(super) struct CommonCheckKeys {
     /// Name of the check, unique within the probe. Default: the check kind.
     #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Whether the check is judged. Default: true.
-    pub enabled: Option<bool>,
+    /// Effect on `/ready` while the check is pending for lack of observations. Default: that of the check kind.
+    pub pending: Option<WhilePending>,
+    /// Whether the check is judged: true, false, or the reason for which it is disabled. Default: true.
+    pub enabled: Option<Activation>,
 }
 
 /// Names of the keys that every check may have.
-pub(super) const COMMON_KEYS: [&str; 12] = [
+pub(super) const COMMON_KEYS: [&str; 13] = [
     "name",
     "title",
     "summary",
     "severity",
     "category",
     "gate",
+    "pending",
     "owner",
     "labels",
     "runbook",
@@ -315,6 +321,7 @@ impl<'a> CheckReader<'a> {
             let of_probe = get(self.scope.texts).as_ref().filter(|_| kind.name == health::NAME);
             get(&texts).as_ref().or(of_probe).cloned().unwrap_or_default()
         };
+        let activation = common.enabled.unwrap_or(Activation::Enabled);
         CheckInfo {
             title: text(|texts| &texts.title),
             summary: text(|texts| &texts.summary),
@@ -322,12 +329,14 @@ impl<'a> CheckReader<'a> {
             category: find(&levels, |keys| keys.category).map_or(kind.category, |(category, _)| category),
             severity,
             gate: find(&levels, |keys| keys.gate).map_or(severity.gates_by_default(), |(gate, _)| gate),
+            pending: common.pending.unwrap_or(kind.while_pending),
             owner: find(&levels, |keys| keys.owner.clone()).map(|(owner, _)| owner).unwrap_or_default(),
             labels: own.keys.labels.clone(),
             runbook: find(&levels, |keys| keys.runbook.clone()).map(|(runbook, _)| runbook).unwrap_or_default(),
             failure_threshold: find(&levels, |keys| keys.failure_threshold).map_or(1, |(count, _)| count),
             success_threshold: find(&levels, |keys| keys.success_threshold).map_or(1, |(count, _)| count),
-            enabled: common.enabled.unwrap_or(true),
+            enabled: activation.is_enabled(),
+            disabled_reason: activation.into_reason(),
             ..CheckInfo::of(kind)
         }
     }

@@ -40,6 +40,12 @@ impl EffectiveConfig {
         Decompressor::new(self.compressed.chunks.clone().into_iter(), &self.compressed.checksum)
     }
 
+    /// The entry of a probe with one of its checks; `None` if there is no such check.
+    #[must_use]
+    pub fn check_section(&self, probe: &str, check: &str) -> Option<String> {
+        super::config_section::check_section(&self.to_string(), probe, check)
+    }
+
     /// The text, compressed as the first part of a gzip stream.
     pub(crate) fn compressed(&self) -> &Compressed {
         &self.compressed
@@ -158,7 +164,7 @@ fn probe_entries<'a>(
         written("depends_on", json!(info.depends_on)),
         Entry::new("service", json!(info.service), ValueSource::of(service)),
         Entry::new("labels", json!(info.labels), ValueSource::Keys(labels)),
-        written("enabled", json!(info.enabled)),
+        written("enabled", enabled_to_json(info.enabled, &info.disabled_reason)),
     ];
     entries.splice(1..1, title);
     entries
@@ -182,6 +188,8 @@ fn check_entries<'a>(
         Entry::new(info.kind, settings, ValueSource::Node(written)),
     ];
     map.remove("kind");
+    map.remove("disabled_reason");
+    map.insert("enabled".to_owned(), enabled_to_json(info.enabled, &info.disabled_reason));
     if info.labels.is_empty() {
         map.remove("labels");
     }
@@ -197,6 +205,11 @@ fn check_entries<'a>(
         entries.push(Entry::new(key, value, source));
     }
     entries
+}
+
+/// Value of the key `enabled`.
+fn enabled_to_json(enabled: bool, disabled_reason: &str) -> Value {
+    if enabled || disabled_reason.is_empty() { json!(enabled) } else { json!(disabled_reason) }
 }
 
 /// Fingerprint of a probe's configuration, including secrets and interpolated values.

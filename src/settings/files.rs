@@ -13,6 +13,7 @@ use globset::GlobBuilder;
 use super::{interpolate::Scope, text_file::read_text};
 use crate::{
     document::{Diagnostics, Location, Node, NodeValue},
+    io::file_deadline,
     model::{pattern::check_glob, text::one_line},
 };
 
@@ -24,9 +25,17 @@ const MAX_FILES: usize = 1_000;
 /// Loads a file, or all `*.yaml` and `*.yml` files of a folder in alphabetical order, with their includes.
 pub(super) fn load(path: &Path, environment: &BTreeMap<String, String>, problems: &mut Diagnostics) -> Vec<Node> {
     let mut loader = Loader { environment, problems, seen: HashSet::new(), open: Vec::new(), documents: Vec::new() };
-    if !path.is_dir() {
-        loader.load_file(path, Location::default());
-        return loader.documents;
+    let folder = path.to_owned();
+    match file_deadline::access(move || folder.is_dir()) {
+        Ok(true) => {}
+        Ok(false) => {
+            loader.load_file(path, Location::default());
+            return loader.documents;
+        }
+        Err(why) => {
+            loader.problems.push(Location::default(), format!("{} {why}", path.display()), None);
+            return loader.documents;
+        }
     }
     match list_folder(path) {
         Ok(files) => {
@@ -61,7 +70,11 @@ impl Loader<'_> {
     fn load_file(&mut self, path: &Path, from: Location) {
         // Different paths may denote the same file. A path that can't be resolved can't be read either, which is
         // reported below.
-        let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let written = path.to_owned();
+        let whole = match file_deadline::access(move || written.canonicalize().unwrap_or(written)) {
+            Ok(whole) => whole,
+            Err(why) => return self.problems.push(from, format!("{} {why}", path.display()), None),
+        };
         if self.open.contains(&whole) {
             let message = format!("{} includes itself, directly or through others", path.display());
             return self.problems.push(from, message, None);
@@ -156,7 +169,11 @@ fn matching_files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> 
 
 /// Lists a folder in alphabetical order.
 fn list_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
+    file_deadline::access(move || read_folder(&folder))?
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error: std::io::Error| format!("can't be read: {error}");
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {

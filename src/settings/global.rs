@@ -14,6 +14,7 @@ use super::{
     Concurrency, Flags, Server,
     files::take_key,
     inherit::{InheritedKeys, Level},
+    misplaced_key::{KeyLevel, path_at_another_level},
     names,
 };
 use crate::{
@@ -175,6 +176,21 @@ fn item_location(list: Option<&Node>, index: usize) -> Location {
     }
 }
 
+/// The sections with their keys.
+pub(super) fn sections() -> Vec<KeyLevel> {
+    vec![
+        KeyLevel::of_type::<ServerScalars>("server"),
+        KeyLevel::of_type::<InheritedKeys>("defaults"),
+        KeyLevel::of_type::<Concurrency>("concurrency"),
+    ]
+}
+
+/// The path of a key that a section doesn't have and another section has.
+fn path_in_another_section(key: &str, section: &str) -> Option<String> {
+    let (own, others): (Vec<_>, Vec<_>) = sections().into_iter().partition(|level| level.path == section);
+    path_at_another_level(key, own.iter().flat_map(|level| level.keys.iter().map(String::as_str)), &others)
+}
+
 /// Values of all layers; the layers contain their indexes.
 #[derive(Default)]
 struct Layers(Vec<Node>);
@@ -206,7 +222,7 @@ impl Layers {
                 } else {
                     places.insert(key, node.key_location());
                     let value = if SECTION_KEYS.contains(&key) {
-                        self.add_section(node, problems)
+                        self.add_section(key, node, problems)
                     } else {
                         self.add_leaf(node)
                     };
@@ -280,12 +296,14 @@ impl Layers {
     }
 
     /// Adds a section. Sections merge key by key; other values, including lists, replace the value of the layer below.
-    fn add_section(&mut self, node: Node, problems: &mut Diagnostics) -> Layered {
+    fn add_section(&mut self, section: &str, node: Node, problems: &mut Diagnostics) -> Layered {
         let NodeValue::Map(entries) = node.value else { return self.add_leaf(node) };
         let mut table = Map::new();
         for MapEntry { key, node } in entries {
             if PLANNED_KEYS.contains(&&*key) {
                 problems.push(node.key, format!("`{key}` is not supported yet"), None);
+            } else if let Some(path) = path_in_another_section(&key, section) {
+                problems.push(node.key, format!("unknown key `{key}`"), Some(path));
             } else {
                 table.insert(key.into(), self.add_leaf(node));
             }

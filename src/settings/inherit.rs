@@ -40,8 +40,9 @@ pub(super) struct InheritedKeys {
     /// joined; the nearest value of a label wins.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// URL (`http://` or `https://`) of a page with instructions for a failure.
-    #[schemars(regex(pattern = "^https?://"))]
+    /// Instructions for a failure: the URL (`http://` or `https://`) of a page, or steps in Markdown, which the pages of
+    /// the checks show.
+    #[schemars(regex(pattern = RUNBOOK_PATTERN), length(max = MAX_STEPS_BYTES))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
     /// Whether `/ready` takes the checks into account. Default: true, unless the severity is `info`.
@@ -205,10 +206,21 @@ fn check_labels(level: &Node, problems: &mut Diagnostics) {
     }
 }
 
-/// Rejects a runbook that is not the address of a page.
+/// Pattern of a runbook: an address, or steps, which contain white space.
+const RUNBOOK_PATTERN: &str = "^https?://\\S+$|\\S\\s+\\S";
+/// Maximum length of the steps of a runbook.
+const MAX_STEPS_BYTES: usize = 16 << 10;
+
+/// Rejects a runbook that is neither the address of a page nor steps. A text without white space is meant to be an
+/// address.
 fn check_runbook(runbook: &str) -> Option<Invalid> {
+    if runbook.trim().contains(char::is_whitespace) {
+        let message = "the steps are longer than 16KiB: put them on a page, and set its address";
+        return (runbook.len() > MAX_STEPS_BYTES).then(|| Invalid::at("runbook", message));
+    }
     let url = url::Url::parse(runbook).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.is_none().then(|| Invalid::at("runbook", "expected the whole address of a page: http:// or https://"))
+    let message = "expected the whole address of a page (http:// or https://), or steps in Markdown";
+    url.is_none().then(|| Invalid::at("runbook", message))
 }
 
 #[cfg(test)]

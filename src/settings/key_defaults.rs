@@ -46,7 +46,7 @@ pub fn built_in_default(key: &str) -> String {
         "severity" => {
             format!("that of the check kind; `{IMPLICIT_HEALTH_SEVERITY}` for a health check that is not listed")
         }
-        "category" => "that of the check kind".to_owned(),
+        "category" | "pending" => "that of the check kind".to_owned(),
         "gate" => "`true`, unless the severity is `info`".to_owned(),
         "failure_threshold" => format!("`1`; `{IMPLICIT_HEALTH_THRESHOLD}` for a health check that is not listed"),
         "success_threshold" => "`1`".to_owned(),

@@ -6,6 +6,7 @@
 
 mod check;
 mod common;
+mod config_section;
 mod dependencies;
 mod effective_config;
 mod effective_yaml;
@@ -14,6 +15,7 @@ mod global;
 mod inherit;
 mod interpolate;
 mod key_defaults;
+mod misplaced_key;
 mod names;
 mod people_text;
 mod probe;
@@ -33,7 +35,7 @@ use crate::{
         failure::Invalid,
         measure::MeasureInfo,
         observation::Timing,
-        words::{Alert, Category, Phase, Severity},
+        words::{Alert, Category, Phase, Severity, WhilePending},
     },
 };
 
@@ -196,6 +198,9 @@ pub struct ProbeInfo {
     pub depends_on: Vec<String>,
     /// Whether the probe runs.
     pub enabled: bool,
+    /// Reason for which the probe is disabled; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub disabled_reason: String,
     /// Phases of a run in order.
     pub phases: &'static [Phase],
     /// The checks, including `health`.
@@ -217,9 +222,11 @@ pub struct CheckInfo {
     pub severity: Severity,
     /// Whether the overall verdict depends on the check.
     pub gate: bool,
+    /// Effect on the overall verdict while the check is pending for lack of observations.
+    pub pending: WhilePending,
     /// Responsible person or team; may be empty.
     pub owner: String,
-    /// URL of a page with instructions; may be empty.
+    /// URL of a page with instructions, or steps in Markdown; may be empty.
     pub runbook: String,
     /// Impact of a failure in one sentence; may be empty.
     pub summary: String,
@@ -231,6 +238,9 @@ pub struct CheckInfo {
     pub success_threshold: u32,
     /// Whether the check is judged.
     pub enabled: bool,
+    /// Reason for which the check is disabled; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub disabled_reason: String,
     /// The alert that reports its failures.
     #[serde(skip)]
     pub alert: Alert,
@@ -250,6 +260,7 @@ impl CheckInfo {
             category: kind.category,
             severity: kind.severity,
             gate: kind.severity.gates_by_default(),
+            pending: kind.while_pending,
             owner: String::new(),
             runbook: String::new(),
             summary: String::new(),
@@ -257,6 +268,7 @@ impl CheckInfo {
             failure_threshold: 1,
             success_threshold: 1,
             enabled: true,
+            disabled_reason: String::new(),
             alert: kind.alert,
             measures: kind.measures,
         }
@@ -266,5 +278,21 @@ impl CheckInfo {
     #[must_use]
     pub fn title_of(&self, probe: &str) -> Cow<'_, str> {
         if self.title.is_empty() { format!("{probe}/{}", self.name).into() } else { (&*self.title).into() }
+    }
+
+    /// The URL of the runbook; empty if the runbook consists of steps.
+    #[must_use]
+    pub fn runbook_url(&self) -> &str {
+        if self.has_runbook_url() { &self.runbook } else { "" }
+    }
+
+    /// The steps of the runbook in Markdown; empty if the runbook is a URL.
+    #[must_use]
+    pub fn runbook_steps(&self) -> &str {
+        if self.has_runbook_url() { "" } else { &self.runbook }
+    }
+
+    fn has_runbook_url(&self) -> bool {
+        !self.runbook.trim().contains(char::is_whitespace)
     }
 }

@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use super::{
     CheckInfo, ProbeInfo, ProbeSettings, check,
-    common::{KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
+    common::{Activation, KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     dependencies, effective_config,
     files::take_key,
     global::{self, LoadedGlobals},
     inherit::{INHERITED_KEYS, Level, join_labels, resolve_timing},
+    misplaced_key::{KeyLevel, path_at_another_level},
     people_text::PeopleTexts,
 };
 use crate::{
@@ -33,8 +34,9 @@ pub(super) struct CommonProbeKeys {
     pub depends_on: Vec<String>,
     /// Service that the probe observes. Default: the top-level `service`.
     pub service: Option<String>,
-    /// Whether the probe runs and its checks are judged. Default: true.
-    pub enabled: Option<bool>,
+    /// Whether the probe runs and its checks are judged: true, false, or the reason for which it is disabled. Default:
+    /// true.
+    pub enabled: Option<Activation>,
     /// Whether the probe has a `health` check that `checks` doesn't list. Default: true. With `false`, a failed run makes
     /// the other checks `unknown`, and no check fails.
     pub health: Option<bool>,
@@ -88,6 +90,14 @@ pub(super) fn load(
     found
 }
 
+/// The levels below the top level.
+fn levels_below_the_top() -> Vec<KeyLevel> {
+    let mut levels = global::sections();
+    levels.push(KeyLevel::with_keys("probes[]", COMMON_KEYS.into_iter().chain(["checks"])));
+    levels.push(KeyLevel::with_keys("probes[].checks[]", check::COMMON_KEYS));
+    levels
+}
+
 struct ProbeReader<'a> {
     known: Vec<KnownKind>,
     globals: &'a LoadedGlobals,
@@ -108,8 +118,11 @@ impl ProbeReader<'_> {
             if PLANNED_KEYS.contains(&&**key) {
                 self.problems.push(node.key, format!("`{key}` is not supported yet"), None);
             } else {
-                let valid = global::GLOBAL_KEYS.into_iter().chain(["include", "probes"]).chain(INHERITED_KEYS);
-                self.problems.push_unknown(node.key, "key", key, valid);
+                let valid = || global::GLOBAL_KEYS.into_iter().chain(["include", "probes"]).chain(INHERITED_KEYS);
+                match path_at_another_level(key, valid(), &levels_below_the_top()) {
+                    Some(path) => self.problems.push(node.key, format!("unknown key `{key}`"), Some(path)),
+                    None => self.problems.push_unknown(node.key, "key", key, valid()),
+                }
             }
         }
     }
@@ -147,9 +160,17 @@ impl ProbeReader<'_> {
             return None;
         }
         let canonical = checks.write_canonical(&settings);
-        let enabled = enabled.unwrap_or(true);
-        // A check of a disabled probe is disabled, so that it doesn't block the overall verdict.
-        let switched = |info: &CheckInfo| Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info.clone() });
+        let activation = enabled.unwrap_or(Activation::Enabled);
+        let (enabled, disabled_reason) = (activation.is_enabled(), activation.into_reason());
+        // A check of a disabled probe is disabled, so that it doesn't block the overall verdict. A reason of its own
+        // stays.
+        let switched = |info: &CheckInfo| {
+            let mut info = info.clone();
+            if !enabled && info.disabled_reason.is_empty() {
+                info.disabled_reason.clone_from(&disabled_reason);
+            }
+            Arc::new(CheckInfo { enabled: info.enabled && enabled, ..info })
+        };
         // Allocated at the exact size; an in-place collection would keep the larger allocation.
         let mut infos = Vec::with_capacity(checks.infos.len());
         infos.extend(checks.infos.iter().map(switched));
@@ -165,6 +186,7 @@ impl ProbeReader<'_> {
             timing,
             depends_on,
             enabled,
+            disabled_reason: disabled_reason.clone(),
             phases: known.kind.phases,
             checks: infos,
         };

@@ -2,19 +2,25 @@
 
 use std::path::Path;
 
-use crate::io::bounded_file;
+use crate::io::{bounded_file, file_deadline};
 
 /// Reads a regular file up to a size. The error completes a sentence that begins with the file name.
 pub(super) fn read_text(path: &Path, max: u64) -> Result<String, String> {
-    let bytes = bounded_file::read_bounded(path, max).map_err(|refusal| refusal.to_string())?;
-    decode_utf8(bytes)
+    let path = path.to_owned();
+    let read = move || bounded_file::read_bounded(&path, max).map_err(|refusal| refusal.to_string());
+    decode_utf8(file_deadline::access(read)??)
 }
 
 /// Reads a secret file without its trailing line break, and warns if every user can read it.
 pub(super) fn read_secret(path: &Path) -> Result<String, String> {
-    let (bytes, found) =
-        bounded_file::read_with_metadata(path, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
-    if let Some(advice) = bounded_file::exposure_advice(path, &found) {
+    let file = path.to_owned();
+    let read = move || {
+        let (bytes, found) =
+            bounded_file::read_with_metadata(&file, MAX_SECRET_BYTES).map_err(|refusal| refusal.to_string())?;
+        Ok::<_, String>((bytes, bounded_file::exposure_advice(&file, &found)))
+    };
+    let (bytes, exposure) = file_deadline::access(read)??;
+    if let Some(advice) = exposure {
         tracing::warn!(file = %path.display(), advice, "a secret is readable by everyone");
     }
     let mut text = decode_utf8(bytes)?;

@@ -28,6 +28,12 @@ impl<T, const N: usize> FromIterator<T> for Last<T, N> {
     }
 }
 
+impl<T, const N: usize> Default for Last<T, N> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
 impl<T, const N: usize> IntoIterator for Last<T, N> {
     type Item = T;
     type IntoIter = std::collections::vec_deque::IntoIter<T>;

@@ -14,7 +14,10 @@ use serde_json::value::RawValue;
 
 use super::last::Last;
 use crate::{
-    board::{Board, CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, PastRun, ProbeState, Resume, Snapshot},
+    board::{
+        Board, CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, MAX_STATUS_CHANGES, MAX_VALUE_SERIES, PastChange,
+        PastRun, ProbeState, Resume, Snapshot, ValueHistory, ValueSeries,
+    },
     kind::Job,
     model::{
         metric::{self, Sample},
@@ -95,6 +98,10 @@ pub(super) struct SavedCheck {
     streak: i32,
     results: BTreeMap<Status, u64>,
     recent: Last<Status, MAX_RECENT_RUNS>,
+    #[serde(default)]
+    values: Last<SavedSeries, MAX_VALUE_SERIES>,
+    #[serde(default)]
+    changes: Last<(Timestamp, Status, Status, String), MAX_STATUS_CHANGES>,
     #[serde(rename = "lasting")]
     retained: SavedSamples,
     /// Not parsed before the check restores it: parsed into values it would take many times its size.
@@ -103,6 +110,8 @@ pub(super) struct SavedCheck {
 }
 
 type SavedSample = (String, Last<String, MAX_LABELS>, f64);
+/// Name and subject of a measure, and its values; `None` is a run without a value.
+type SavedSeries = (String, Option<Box<str>>, Last<Option<f32>, MAX_RECENT_RUNS>);
 type SavedSamples = Last<SavedSample, MAX_RETAINED_SAMPLES>;
 
 /// Reads a window; one that exceeds the limit is dropped.
@@ -224,6 +233,12 @@ impl SavedCheck {
             streak,
             results: results.filter(|(_, count)| *count > 0).collect(),
             recent: check.recent.iter().copied().collect(),
+            values: check.values.iter().map(save_series).collect(),
+            changes: check
+                .changes
+                .iter()
+                .map(|change| (change.at, change.from, change.to, change.finding.to_string()))
+                .collect(),
             retained: save_samples(&check.retained),
             window,
         }
@@ -241,9 +256,21 @@ impl SavedCheck {
             }
         }
         check.recent = self.recent.into_iter().collect();
+        check.values = ValueHistory::restored(self.values.into_iter().map(restore_series), check.recent.len());
+        let changes = self.changes.into_iter();
+        check.changes = changes.map(|(at, from, to, finding)| PastChange::new(at, from, to, &finding)).collect();
         check.retained = restore_samples(self.retained);
         self.window
     }
+}
+
+fn save_series(series: &ValueSeries) -> SavedSeries {
+    let values = series.values.iter().map(|value| Some(*value).filter(|value| value.is_finite())).collect();
+    (series.name.clone(), series.subject.clone(), values)
+}
+
+fn restore_series((name, subject, values): SavedSeries) -> ValueSeries {
+    ValueSeries { name, subject, values: values.into_iter().map(|value| value.unwrap_or(f32::NAN)).collect() }
 }
 
 fn save_samples(samples: &[Sample]) -> SavedSamples {

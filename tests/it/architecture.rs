@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "model/check",
     "document",
     "io/bounded_file",
+    "io/file_deadline",
     "io/single_flight",
     "io/exposed_secrets",
     "io/lane",

@@ -154,7 +154,8 @@ fn junit_is_xml_that_says_the_same() {
         assert!(found.iter().all(|node| node.attribute("message").is_some_and(|text| !text.is_empty())), "{text}");
     }
     let bad = cases.iter().find(|case| case.attribute("name") == Some("response")).unwrap();
-    let message = bad.first_element_child().unwrap().attribute("message").unwrap();
+    let failure = bad.children().find(|node| node.has_tag_name("failure")).unwrap();
+    let message = failure.attribute("message").unwrap();
     assert!(message.contains("a|b <i>&"), "{message}");
 }
 
@@ -236,6 +237,23 @@ fn validate_changes_nothing_and_lists_all_errors() {
     let flag = home.run(&["serve", "--config.check", "--web.listen-address", "nonsense"]);
     assert_eq!(flag.status.code(), Some(2), "flags are part of what is checked: {flag:?}");
     assert_eq!(home.run(&["validate", "nonsense"]).status.code(), Some(2));
+    let other = home.write("other.yaml", "probes: [{name: z, tcp: {address: \"127.0.0.1:1\"}}]");
+    let named = home.run(&["validate", other.to_str().unwrap()]);
+    assert_eq!(named.status.code(), Some(0));
+    assert!(output_text(&named).0.contains("other.yaml is valid; probes: 1"), "{named:?}");
+}
+
+/// `/proc/kmsg` has the type of a regular file, and a read of it waits for the next message of the kernel.
+#[test]
+fn validate_ends_on_files_that_do_not_end() {
+    let home = Home::new(&["- name: x\n  tcp: {address: \"${file:/proc/kmsg}\"}"]);
+    let start = Instant::now();
+    for arguments in [&["validate"][..], &["validate", "/proc/kmsg"]] {
+        let output = home.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(output_text(&output).1.contains("/proc/kmsg"), "{output:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -266,7 +284,7 @@ fn explain_shows_phases_facts_and_how_each_check_judged() {
     let (_service, home) = mixed();
     let output = home.run(&["explain", "bad"]);
     let (text, error) = output_text(&output);
-    assert_eq!((output.status.code(), &*error), (Some(0), ""));
+    assert_eq!((output.status.code(), &*error), (Some(1), ""));
     for part in
         ["bad (http) worked", "phases\n", "connect", "facts\n", "status: 200", "pass     health", "fail     response"]
     {

@@ -6,6 +6,7 @@ mod harness;
 
 mod alerts;
 mod architecture;
+mod check_page;
 mod commands;
 mod configuration;
 mod dashboards;
@@ -14,6 +15,7 @@ mod deploy;
 mod documents;
 mod endurance;
 mod faults;
+mod gates;
 mod hostile;
 mod metrics;
 mod page;

@@ -6,7 +6,12 @@ use fantoccini::{Locator, key::Key};
 use jiff::Timestamp;
 use readiness_exporter::{
     board::Board,
-    model::words::{Reason, Status},
+    model::{
+        measure::Bound,
+        units::Unit,
+        verdict::Verdict,
+        words::{Category, Reason, Severity, Status},
+    },
 };
 use serde_json::{Value, json};
 
@@ -165,6 +170,70 @@ async fn nothing_sticks_out_at_any_width() {
         assert_eq!(clipped, json!([]), "at {width}");
     }
     browser.close().await;
+}
+
+/// Eleven passing checks of one category are collapsed; a filter lists them, and a refresh leaves an open list open.
+#[tokio::test]
+async fn long_lists_of_passing_checks_collapse_and_columns_have_headings() {
+    let (now, board) = (Timestamp::now(), Arc::new(Board::default()));
+    let check = || board::check("health", "health", Category::Health, Severity::Critical);
+    let lay = |n: usize| (board::probe(&format!("service-{n:02}"), "tcp", &[], vec![check()]), vec![]);
+    board.replace_probes((0..12).map(lay).collect(), |_| false, now);
+    for n in 1..12 {
+        board.record(&format!("service-{n:02}"), board::report(now, vec![board::healthy()]), 0.0);
+    }
+    board.record("service-00", board::failed(now, Reason::Refused, "refused", 0), 0.0);
+    let (_door, browser) = look(&board).await;
+    let visible = "return [...document.querySelectorAll('.rows li')].filter(row => row.checkVisibility()).length";
+    assert_eq!(browser.eval(visible).await, json!(1), "the failing check");
+    let headings = "return [...document.querySelector('.heads').children].map(e => e.textContent)";
+    assert_eq!(
+        browser.eval(headings).await,
+        json!(["Status", "Check and finding", "Value / limit", "Since", "Last runs", "Owner, runbook"])
+    );
+    // Each heading begins where its column does.
+    let offsets = "const row = document.querySelector('.rows li'), heads = document.querySelector('.heads');
+        return [...row.children].filter(e => e.clientWidth).map(e => Math.round(e.getBoundingClientRect().left))
+            .every(left => [...heads.children].some(h => Math.round(h.getBoundingClientRect().left) == left))";
+    assert_eq!(browser.eval(offsets).await, json!(true));
+    browser.client.find(Locator::Css("details.passing summary")).await.unwrap().click().await.unwrap();
+    assert_eq!(browser.eval(visible).await, json!(12));
+    board.record("service-00", board::failed(now, Reason::Timeout, "not done within 5s", 0), 0.0);
+    browser.until("document.querySelector('#blockers').innerText.includes('not done within 5s')").await;
+    assert_eq!(browser.eval(visible).await, json!(12), "the list stays open");
+    browser.client.find(Locator::Css("#statuses a.pass")).await.unwrap().click().await.unwrap();
+    browser.until("document.querySelectorAll('details').length == 0").await;
+    assert_eq!(browser.eval(visible).await, json!(11));
+    browser.close().await;
+}
+
+/// The finding and the value of a row state the same limit, also where a warning and a failure have different ones.
+#[tokio::test]
+async fn a_row_states_one_limit() {
+    let (now, board) = (Timestamp::now(), Arc::new(Board::default()));
+    let check = board::check("latency", "latency", Category::Performance, Severity::Warning);
+    board.replace_probes(vec![(board::probe("api", "http", &[], vec![check]), vec![])], |_| false, now);
+    let measures = vec![
+        board::measure("p95", 0.4, Unit::Seconds, Bound::Max, Some(0.3), 1.0),
+        board::measure("p99", 1.9, Unit::Seconds, Bound::Max, None, 2.0),
+    ];
+    board.record("api", board::report(now, vec![Verdict::from_measures(measures)]), 0.0);
+    let page = TestServer::open(board).await.get("/").await.text();
+    assert!(page.contains("p95 is 400ms, above the limit of 300ms"), "{page}");
+    assert!(
+        page.contains("<span class=\"measure\">p95</span><b>400ms</b><span class=\"limit\"> / 300ms</span>"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_shape_of_unknown_does_not_look_like_a_replacement_character() {
+    let shapes = include_str!("../../src/server/page/shapes.svg");
+    let unknown = shapes.split("id=\"unknown\"").nth(1).unwrap().split("</symbol>").next().unwrap();
+    assert!(
+        unknown.contains("<circle") && !unknown.contains("M8 .4L15.6 8"),
+        "a circle, not a filled diamond: {unknown}"
+    );
 }
 
 #[tokio::test]

@@ -125,6 +125,26 @@ fn window(daemon: &Daemon) -> u64 {
     words[at - 1].parse().unwrap()
 }
 
+/// A second reload reports the setting too: the daemon still runs with the old value.
+#[test]
+fn a_reload_reports_settings_that_need_a_restart() {
+    let service = Service::start();
+    let home = home(&service, &[SHOP]);
+    let daemon = home.serve();
+    assert_eq!(daemon.ask("POST", "/-/reload").text().trim(), "reloaded");
+    let path = home.path("readiness.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = text.replace("lifecycle: true", "lifecycle: true, external_url: \"http://ready.example.com\"");
+    fs::write(&path, changed.replace("/state\"", "/other\"")).unwrap();
+    for _ in 0..2 {
+        let answer = daemon.ask("POST", "/-/reload");
+        let expected = "reloaded; takes effect only after a restart of the daemon: server.external_url, state";
+        assert_eq!((answer.status, answer.text().trim()), (200, expected));
+    }
+    fs::write(&path, text).unwrap();
+    assert_eq!(daemon.ask("POST", "/-/reload").text().trim(), "reloaded");
+}
+
 #[test]
 fn a_reload_keeps_the_connection_of_an_unchanged_probe() {
     let postgres = Postgres::start(&[]);

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use readiness_exporter::{
     board::Board,
     model::words::{Category, Reason, Severity, Status},
+    server::ReloadReport,
     settings,
 };
 use serde_json::{Value, json};
@@ -203,7 +204,7 @@ async fn a_reload_is_asked_for_and_its_error_is_told() {
     let mut door = TestServer::open(board::busy(Timestamp::now())).await;
     let mut reloads = std::mem::replace(&mut door.reloads, tokio::sync::mpsc::channel(1).1);
     let operator = tokio::spawn(async move {
-        reloads.recv().await.unwrap().send(Ok(())).unwrap();
+        reloads.recv().await.unwrap().send(Ok(ReloadReport::default())).unwrap();
         reloads.recv().await.unwrap().send(Err("line 3: no such kind".to_owned())).unwrap();
     });
     assert_eq!(door.ask("POST", "/-/reload", "").await.status, 200);

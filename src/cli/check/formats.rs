@@ -9,20 +9,19 @@ use std::{
 
 use serde_json::json;
 
-use super::{OutputFormat, Row, exit_code};
+use super::{OutputFormat, Row};
 use crate::{
-    board::{CheckState, Snapshot},
-    cli::Exit,
-    model::words::Status,
+    board::{CheckState, GateRules, Snapshot},
+    model::words::{GateVerdict, Status},
 };
 
 /// Formats the verdicts.
-pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>]) -> String {
+pub(super) fn format_verdicts(format: OutputFormat, snapshot: &Snapshot, rows: &[Row<'_>], gate: GateRules) -> String {
     match format {
-        OutputFormat::Table => format_table(rows),
-        OutputFormat::Json => format_json(rows),
-        OutputFormat::Junit => format_junit(rows),
-        OutputFormat::Markdown => format_markdown(rows),
+        OutputFormat::Table => format_table(rows, gate),
+        OutputFormat::Json => format_json(rows, gate),
+        OutputFormat::Junit => format_junit(rows, gate),
+        OutputFormat::Markdown => format_markdown(rows, gate),
         OutputFormat::Prometheus => crate::exposition::render_snapshot(filter_snapshot(snapshot, rows))
             .unwrap_or_else(|error| format!("# the verdicts can't be written as metrics: {error}\n")),
     }
@@ -58,7 +57,33 @@ fn count_statuses(rows: &[Row<'_>]) -> String {
     parts.map(|(status, count)| format!("{count} {status}")).collect::<Vec<_>>().join(", ")
 }
 
-fn format_table(rows: &[Row<'_>]) -> String {
+/// The verdict of the gate in one line, with the checks that block it and the findings that don't count.
+fn describe_gate(rows: &[Row<'_>], gate: GateRules) -> String {
+    let all = || rows.iter().map(|(_, check)| *check);
+    let is_good = |check: &CheckState| matches!(check.status, Status::Pass | Status::Warn) || !check.info.enabled;
+    let blocking = all().filter(|check| gate.is_blocked_by(check)).count();
+    let others = all().filter(|check| !is_good(check)).count() - blocking;
+    let mut text = format!("gate: {}", gate.verdict(all()));
+    if blocking > 0 {
+        let _ = write!(text, ", blocked by {blocking} of {} checks", rows.len());
+    }
+    if others > 0 {
+        let _ = write!(text, "; not counted: {others} failing, unknown or pending");
+    }
+    text
+}
+
+/// The reason why a finding doesn't count for the gate; empty if it counts, or if there is nothing to count.
+fn exemption(check: &CheckState, gate: GateRules) -> &'static str {
+    match check.status {
+        Status::Pass | Status::Warn => "",
+        _ if !check.info.enabled || gate.is_blocked_by(check) => "",
+        _ if !check.info.gate => "not gated: ",
+        _ => "does not block the gate: ",
+    }
+}
+
+fn format_table(rows: &[Row<'_>], gate: GateRules) -> String {
     let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = rows.iter().map(|row| check_name(row).chars().count()).max().unwrap_or_default();
     let has_titles = rows.iter().any(|(_, check)| !check.info.title.is_empty());
@@ -71,13 +96,14 @@ fn format_table(rows: &[Row<'_>]) -> String {
         if has_titles {
             let _ = write!(text, "{:<title_width$}  ", row.1.info.title);
         }
+        text.push_str(exemption(row.1, gate));
         text.push_str(row.1.summary());
         text.push('\n');
         if let Some(impact) = impact(row.1) {
             let _ = writeln!(text, "         Impact: {impact}");
         }
     }
-    let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
+    let _ = writeln!(text, "\n{} checks: {}\n{}", rows.len(), count_statuses(rows), describe_gate(rows, gate));
     text
 }
 
@@ -97,7 +123,7 @@ fn ansi_colour(status: Status) -> &'static str {
     }
 }
 
-fn format_json(rows: &[Row<'_>]) -> String {
+fn format_json(rows: &[Row<'_>], gate: GateRules) -> String {
     let checks: Vec<_> = rows
         .iter()
         .map(|(probe, check)| {
@@ -110,6 +136,8 @@ fn format_json(rows: &[Row<'_>]) -> String {
                 "kind": check.info.kind,
                 "category": check.info.category,
                 "severity": check.info.severity,
+                "gate": check.info.gate,
+                "blocks": gate.is_blocked_by(check),
                 "status": check.status,
                 "reason": verdict.and_then(|verdict| verdict.outcome.reason()),
                 "summary": check.summary(),
@@ -117,25 +145,30 @@ fn format_json(rows: &[Row<'_>]) -> String {
             })
         })
         .collect();
-    let ready = exit_code(rows) == Exit::Good;
-    format!("{:#}\n", json!({"ready": ready, "checks": checks}))
+    let verdict = gate.verdict(rows.iter().map(|(_, check)| *check));
+    format!("{:#}\n", json!({"ready": verdict == GateVerdict::Pass, "verdict": verdict, "checks": checks}))
 }
 
-fn format_junit(rows: &[Row<'_>]) -> String {
-    let count = |statuses: &[Status]| rows.iter().filter(|(_, check)| statuses.contains(&check.status)).count();
-    let (failed, unknown) = (count(&[Status::Fail]), count(&[Status::Unknown]));
-    let skipped = count(&[Status::Pending, Status::Skipped]);
+/// A finding that blocks the gate is a failure or an error, so that a CI system and the exit code agree. Any other finding
+/// is a skipped test with the status in its message. Severity, category and gate are properties.
+fn format_junit(rows: &[Row<'_>], gate: GateRules) -> String {
+    let results: Vec<_> = rows.iter().map(|(_, check)| JunitResult::of(check, gate)).collect();
+    let count = |wanted: JunitResult| results.iter().filter(|result| **result == wanted).count();
     let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"readiness\" tests=\"{}\" failures=\"{failed}\" \
-         errors=\"{unknown}\" skipped=\"{skipped}\">\n",
-        rows.len()
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"readiness\" tests=\"{}\" failures=\"{}\" \
+         errors=\"{}\" skipped=\"{}\">\n",
+        rows.len(),
+        count(JunitResult::Failure),
+        count(JunitResult::Error),
+        count(JunitResult::Skipped)
     );
-    for (probe, check) in rows {
+    for ((probe, check), result) in rows.iter().zip(results) {
+        let (info, status) = (&check.info, check.status);
         let class = escape_xml(&probe.info.name);
         // The name of the check stays in the name of the test case, because titles need not be unique.
-        let name = match &*check.info.title {
-            "" => escape_xml(&check.info.name),
-            title => escape_xml(&format!("{title} ({})", check.info.name)),
+        let name = match &*info.title {
+            "" => escape_xml(&info.name),
+            title => escape_xml(&format!("{title} ({})", info.name)),
         };
         let finding = match impact(check) {
             Some(impact) => format!("{}. Impact: {impact}", check.summary().trim_end_matches('.')),
@@ -143,17 +176,50 @@ fn format_junit(rows: &[Row<'_>]) -> String {
         };
         let summary = escape_xml(&finding);
         let seconds = probe.last.as_ref().map(|run| run.duration.as_secs_f64()).unwrap_or_default();
-        let _ = write!(text, "  <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\"");
-        let _ = match check.status {
-            Status::Pass => writeln!(text, "/>"),
-            Status::Warn => writeln!(text, "><system-out>warning: {summary}</system-out></testcase>"),
-            Status::Fail => writeln!(text, "><failure message=\"{summary}\"/></testcase>"),
-            Status::Unknown => writeln!(text, "><error message=\"{summary}\"/></testcase>"),
-            Status::Pending | Status::Skipped => writeln!(text, "><skipped message=\"{summary}\"/></testcase>"),
+        let _ = writeln!(text, "  <testcase classname=\"{class}\" name=\"{name}\" time=\"{seconds:.3}\">");
+        let _ = writeln!(
+            text,
+            "    <properties><property name=\"severity\" value=\"{}\"/><property name=\"category\" value=\"{}\"/>\
+             <property name=\"gate\" value=\"{}\"/><property name=\"status\" value=\"{status}\"/></properties>",
+            info.severity, info.category, info.gate
+        );
+        let _ = match result {
+            JunitResult::Passed if status == Status::Warn => {
+                writeln!(text, "    <system-out>warning: {summary}</system-out>")
+            }
+            JunitResult::Passed => Ok(()),
+            JunitResult::Failure => writeln!(text, "    <failure type=\"{}\" message=\"{summary}\"/>", info.severity),
+            JunitResult::Error => {
+                writeln!(text, "    <error type=\"{}\" message=\"{status}: {summary}\"/>", info.severity)
+            }
+            JunitResult::Skipped => {
+                writeln!(text, "    <skipped message=\"{status}: {}{summary}\"/>", exemption(check, gate))
+            }
         };
+        text.push_str("  </testcase>\n");
     }
     text.push_str("</testsuite>\n");
     text
+}
+
+/// Result of a test in JUnit's terms.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JunitResult {
+    Passed,
+    Failure,
+    Error,
+    Skipped,
+}
+
+impl JunitResult {
+    fn of(check: &CheckState, gate: GateRules) -> Self {
+        match check.status {
+            Status::Pass | Status::Warn => Self::Passed,
+            Status::Fail if gate.is_blocked_by(check) => Self::Failure,
+            _ if gate.is_blocked_by(check) => Self::Error,
+            _ => Self::Skipped,
+        }
+    }
 }
 
 /// Escapes reserved characters and removes control characters, which XML can't contain.
@@ -174,7 +240,7 @@ fn escape_xml(text: &str) -> String {
         })
 }
 
-fn format_markdown(rows: &[Row<'_>]) -> String {
+fn format_markdown(rows: &[Row<'_>], gate: GateRules) -> String {
     let mut text = String::from("| status | check | name | finding |\n|---|---|---|---|\n");
     for row in sort_by_status(rows) {
         let mark = match row.1.status {
@@ -189,9 +255,10 @@ fn format_markdown(rows: &[Row<'_>]) -> String {
         let title = escape_markdown(&check.info.title_of(&probe.info.name));
         let impact = impact(check).map(|impact| format!("<br>Impact: {}", escape_markdown(impact))).unwrap_or_default();
         let (status, name, finding) = (check.status, check_name(&row), escape_markdown(check.summary()));
-        let _ = writeln!(text, "| {mark} {status} | {title} | `{name}` | {finding}{impact} |");
+        let exemption = exemption(check, gate);
+        let _ = writeln!(text, "| {mark} {status} | {title} | `{name}` | {exemption}{finding}{impact} |");
     }
-    let _ = writeln!(text, "\n{} checks: {}", rows.len(), count_statuses(rows));
+    let _ = writeln!(text, "\n{} checks: {}  \n{}", rows.len(), count_statuses(rows), describe_gate(rows, gate));
     text
 }
 

@@ -13,11 +13,11 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 use super::{Exit, GlobalArgs, block_on, print_error};
 use crate::{
     app::OneShot,
-    board::{CheckState, ProbeState, Snapshot},
+    board::{CheckState, GateRules, ProbeState, Snapshot},
     model::{
         pattern::check_glob,
         units::Period,
-        words::{Category, Severity, Status},
+        words::{Category, GateVerdict, Severity},
     },
     settings::{CheckInfo, Flags, ProbeInfo, Settings},
 };
@@ -25,9 +25,13 @@ use crate::{
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The exit code follows the gate, as `/ready` does: checks with `gate: false` and pending checks with `pending: passes` are
+printed and don't count. --strict counts every enabled check. If no selected check is gated, all of them count.
+
 Checks that need more than one run, such as a rate over a window, are pending after the first: use --wait.
 
-Exit codes: 0 all pass (or warn), 1 something fails, 2 bad configuration or usage, 3 something can't be judged.")]
+Exit codes: 0 no check blocks the gate, 1 a failing check blocks it, 2 bad configuration or usage, 3 only checks that
+can't be judged block it.")]
 pub(super) struct CheckArgs {
     /// Only checks whose PROBE/CHECK matches, as in '*/health'; may be given several times
     #[arg(long, value_name = "GLOB")]
@@ -41,7 +45,10 @@ pub(super) struct CheckArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: OutputFormat,
-    /// Repeat until everything passes, for at most this long: a gate for deployments
+    /// Count every enabled check, also ungated checks and pending checks
+    #[arg(long)]
+    strict: bool,
+    /// Repeat until the gate passes, for at most this long: a gate for deployments
     #[arg(long, value_name = "DURATION")]
     wait: Option<Period>,
 }
@@ -85,19 +92,27 @@ impl CheckArgs {
         if one_shot.probe_count() == 0 {
             return Ok(print_error(&format!("no check matches; there are: {names}")));
         }
-        let snapshot = block_on(self.run_until_pass(&one_shot, is_selected))?;
+        let snapshot = block_on(self.run_until_gate_passes(&one_shot, is_selected))?;
         let rows: Vec<Row<'_>> = selected_rows(&snapshot, is_selected).collect();
-        let text = formats::format_verdicts(self.format, &snapshot, &rows);
+        let text = formats::format_verdicts(self.format, &snapshot, &rows, self.gate_rules(&rows));
         match io::stdout().lock().write_all(text.as_bytes()) {
             // A reader such as `| head` may close the pipe early. The exit code still reports the verdict.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             written => written?,
         }
-        Ok(exit_code(&rows))
+        Ok(self.gate_rules(&rows).verdict(rows.iter().map(|(_, check)| *check)).into())
     }
 
-    /// Runs the checks once, or repeatedly until they pass or `--wait` ends.
-    async fn run_until_pass(
+    /// The rules by which the selected checks count.
+    fn gate_rules(&self, rows: &[Row<'_>]) -> GateRules {
+        match self.strict {
+            true => GateRules::STRICT,
+            false => GateRules::for_selection(rows.iter().map(|(_, check)| *check)),
+        }
+    }
+
+    /// Runs the checks once, or repeatedly until the gate passes or `--wait` ends.
+    async fn run_until_gate_passes(
         &self,
         one_shot: &OneShot,
         is_selected: impl Fn(&ProbeInfo, &CheckInfo) -> bool,
@@ -108,7 +123,8 @@ impl CheckArgs {
             let snapshot = one_shot.run_all(|done| progress.show(done, one_shot.probe_count(), start)).await;
             let rows: Vec<_> = selected_rows(&snapshot, &is_selected).collect();
             let left = self.wait.and_then(|wait| wait.0.checked_sub(start.elapsed()));
-            match left.filter(|_| exit_code(&rows) != Exit::Good) {
+            let verdict = self.gate_rules(&rows).verdict(rows.iter().map(|(_, check)| *check));
+            match left.filter(|_| verdict != GateVerdict::Pass) {
                 Some(left) => tokio::time::sleep(RETRY_INTERVAL.min(left)).await,
                 None => {
                     progress.clear();
@@ -137,17 +153,6 @@ fn selected_rows(
     is_selected: impl Fn(&ProbeInfo, &CheckInfo) -> bool,
 ) -> impl Iterator<Item = Row<'_>> {
     snapshot.checks().filter(move |(probe, check)| is_selected(&probe.info, &check.info))
-}
-
-/// Maps the statuses to an exit code. A failure outweighs an unknown status; disabled checks are ignored.
-fn exit_code(rows: &[Row<'_>]) -> Exit {
-    let has =
-        |statuses: &[Status]| rows.iter().any(|(_, check)| check.info.enabled && statuses.contains(&check.status));
-    match () {
-        () if has(&[Status::Fail]) => Exit::Fails,
-        () if has(&[Status::Unknown, Status::Pending, Status::Skipped]) => Exit::Unknown,
-        () => Exit::Good,
-    }
 }
 
 fn parse_globs(patterns: &[String]) -> Result<Option<GlobSet>, String> {

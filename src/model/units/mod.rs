@@ -51,8 +51,16 @@ impl Ratio {
     }
 }
 
-const TIME_UNITS: [(&str, u64); 6] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+/// Units of time in microseconds.
+const TIME_UNITS: [(&str, u64); 7] = [
+    ("us", 1),
+    ("ms", 1_000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+    ("d", 86_400_000_000),
+    ("w", 604_800_000_000),
+];
 
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
@@ -78,10 +86,12 @@ impl FromStr for Period {
         let mut total = Duration::ZERO;
         while !rest.is_empty() {
             let (number, tail) = split_number(rest).ok_or_else(bad)?;
-            let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+            let end = tail.find(|c: char| !c.is_alphabetic()).unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(end);
-            let (_, millis) = TIME_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
-            let seconds = number * *millis as f64 / 1_000.0;
+            // The sign for micro exists twice in Unicode.
+            let unit = if matches!(unit, "\u{b5}s" | "\u{3bc}s") { "us" } else { unit };
+            let (_, micros) = TIME_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
+            let seconds = number * *micros as f64 / 1e6;
             let part = Duration::try_from_secs_f64(seconds).map_err(|_| bad())?;
             total = total.checked_add(part).ok_or_else(bad)?;
             rest = tail;
@@ -135,16 +145,21 @@ fn split_number(text: &str) -> Option<(f64, &str)> {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut millis = self.0.as_millis() as u64;
-        if millis == 0 {
+        let mut micros = self.0.as_micros() as u64;
+        if micros == 0 {
             return f.write_str("0s");
         }
         // Weeks are accepted in the configuration but never written: `14d` is more common.
         for (unit, size) in TIME_UNITS.iter().rev().skip(1) {
-            if millis >= *size {
-                write!(f, "{}{unit}", millis / size)?;
-                millis %= size;
+            if micros == 0 || micros < *size {
+                continue;
             }
+            // The rest of a second is written as a fraction: 1.5s, not 1s500ms.
+            if *size <= 1_000_000 {
+                return write!(f, "{}{unit}", micros as f64 / *size as f64);
+            }
+            write!(f, "{}{unit}", micros / size)?;
+            micros %= size;
         }
         Ok(())
     }
@@ -211,7 +226,7 @@ macro_rules! quantity {
 quantity!(
     Period,
     "duration such as 30s",
-    json_schema!({"type": "string", "pattern": r"^\s*([0-9.]+(ms|s|m|h|d|w))+\s*$", "examples": ["500ms", "30s", "26h", "30d"]}),
+    json_schema!({"type": "string", "pattern": r"^\s*([0-9.]+([uµμ]s|ms|s|m|h|d|w))+\s*$", "examples": ["500ms", "30s", "26h", "30d"]}),
 );
 quantity!(
     Size,
@@ -264,7 +279,13 @@ mod tests {
     fn periods_are_read_and_written_back() {
         for (text, millis, shown) in [
             ("500ms", 500, "500ms"),
-            ("1.5s", 1_500, "1s500ms"),
+            ("1.5s", 1_500, "1.5s"),
+            ("1s995ms", 1_995, "1.995s"),
+            ("1m500ms", 60_500, "1m500ms"),
+            ("1.5ms", 1, "1.5ms"),
+            ("20us", 0, "20us"),
+            ("20\u{b5}s", 0, "20us"),
+            ("20\u{3bc}s", 0, "20us"),
             ("90s", 90_000, "1m30s"),
             ("1h30m", 5_400_000, "1h30m"),
             ("26h", 93_600_000, "1d2h"),
@@ -277,6 +298,19 @@ mod tests {
         }
         for text in ["", "5", "s", "5 s", "-5s", "1e3s", "5sec", "5M", "999999999w", "1..5s"] {
             assert!(text.parse::<Period>().is_err(), "{text}");
+        }
+    }
+
+    /// Durations below a second are printed with `us` and `ms`: people copy them into a configuration.
+    #[test]
+    fn a_printed_duration_can_be_configured() {
+        for micros in
+            [1, 20, 999, 1_000, 1_500, 412_000, 999_999, 1_000_000, 1_995_000, 59_999_999, 90_500_000, 90_061_001_001]
+        {
+            let period = Period(Duration::from_micros(micros));
+            assert_eq!(period.to_string().parse(), Ok(period), "{period}");
+            let shown = Unit::Seconds.format_value(micros as f64 / 1e6);
+            assert!(shown.parse::<Period>().is_ok(), "{shown}");
         }
     }
 

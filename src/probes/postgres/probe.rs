@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     io::context::Context,
-    model::{failure::Failure, observation::Incomplete, units::Period, words::Reason},
+    model::{failure::Failure, observation::Incomplete, units::Unit, words::Reason},
     probe::Probe,
 };
 
@@ -197,7 +197,7 @@ impl Backoff {
         if let (Some(next), Some(last)) = (self.next, &self.last)
             && next > now
         {
-            let wait = Period(Duration::from_millis((next - now).as_millis() as u64));
+            let wait = Unit::Seconds.format_value((next - now).as_secs_f64());
             return Err(Failure::new(last.reason, format!("{last}; next attempt to connect in {wait}")));
         }
         self.attempts = self.attempts.saturating_add(1);

@@ -5,8 +5,12 @@
 //! them.
 
 mod chart;
+pub(super) mod check;
+mod markdown;
+pub(super) mod reference;
 mod rows;
 pub(super) mod runbook;
+mod text_page;
 mod verdict;
 
 use bytes::Bytes;

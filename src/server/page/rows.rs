@@ -22,7 +22,7 @@ pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> 
     selected.sort_by_key(|(_, check)| (check.info.category, check.status.display_order(), check.info.severity));
     html! {
         @for checks in selected.chunk_by(|(_, a), (_, b)| a.info.category == b.info.category) {
-            @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, now)) }
+            @if let Some((_, first)) = checks.first() { (section(first.info.category, checks, !filter.is_active(), now)) }
         }
         @if selected.is_empty() {
             p .note {
@@ -33,7 +33,11 @@ pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> 
     }
 }
 
-fn section(category: Category, checks: &[(&ProbeState, &CheckState)], now: Timestamp) -> Markup {
+/// Number of passing checks of a category that are listed openly. More of them are collapsed, unless the reader has asked
+/// for them with a filter.
+const MAX_OPEN_PASSING: usize = 10;
+
+fn section(category: Category, checks: &[(&ProbeState, &CheckState)], collapses: bool, now: Timestamp) -> Markup {
     let count = |status: Status| checks.iter().filter(|(_, check)| check.status == status).count();
     html! {
         section aria-labelledby=(category) {
@@ -45,7 +49,31 @@ fn section(category: Category, checks: &[(&ProbeState, &CheckState)], now: Times
                     }
                 }
             }
-            ul .rows { @for (probe, check) in checks { (row(probe, check, now)) } }
+            @let (passing, others): (Vec<_>, Vec<_>) =
+                checks.iter().copied().partition(|(_, check)| collapses && check.status == Status::Pass);
+            @if passing.len() <= MAX_OPEN_PASSING { (list(checks, now)) }
+            @else {
+                @if !others.is_empty() { (list(&others, now)) }
+                details .passing id={ "passing-" (category) } {
+                    summary { (passing.len()) " passing checks" }
+                    (list(&passing, now))
+                }
+            }
+        }
+    }
+}
+
+/// Checks as rows below the headings of the columns. A narrow screen shows blocks without headings.
+fn list(checks: &[(&ProbeState, &CheckState)], now: Timestamp) -> Markup {
+    html! {
+        div .rows {
+            // Screen readers read the cells of a row in order, and the content names itself.
+            div .heads aria-hidden="true" {
+                @for heading in ["Status", "Check and finding", "Value / limit", "Since", "Last runs", "Owner, runbook"] {
+                    span { (heading) }
+                }
+            }
+            ul { @for (probe, check) in checks { (row(probe, check, now)) } }
         }
     }
 }
@@ -63,11 +91,11 @@ fn row(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     }
 }
 
-/// The title of the check, or `PROBE/CHECK`, as a link to the details. The name stands beside a title.
+/// The title of the check, or `PROBE/CHECK`, as a link to the page of the check. The name stands beside a title.
 pub(super) fn check_link(probe: &ProbeState, check: &CheckState) -> Markup {
     let (probe, name, title) = (&*probe.info.name, &*check.info.name, &*check.info.title);
     html! {
-        a href={ "api/v1/checks/" (encode_segment(probe)) "/" (encode_segment(name)) } { (title_markup(probe, name, title)) }
+        a href={ "checks/" (encode_segment(probe)) "/" (encode_segment(name)) } { (title_markup(probe, name, title)) }
         @if !title.is_empty() { span .name { (probe) "/" wbr; (name) } }
     }
 }
@@ -95,19 +123,17 @@ pub(super) fn owner_and_runbook(probe: &ProbeState, check: &CheckState) -> Marku
     }
 }
 
-/// The measure with the least headroom with its chart, and up to three other measures.
+/// The measure that the finding states, with its chart, and up to three other measures.
 fn measures(check: &CheckState) -> Markup {
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
-    let room = |measure: &Measure| measure.headroom().unwrap_or(f64::INFINITY);
-    let worst = measures.iter().enumerate().min_by(|(_, a), (_, b)| room(a).total_cmp(&room(b)));
     html! {
-        @if let Some((at, worst)) = worst {
+        @if let Some(worst) = Measure::worst(measures) {
             (chart::limit_bar(worst))
             p {
                 span .measure { (worst.display_name()) }
                 b { (worst.unit.format_value(worst.value)) } (limit_text(worst))
             }
-            @for (_, other) in measures.iter().enumerate().filter(|(other, _)| *other != at).take(3) {
+            @for other in measures.iter().filter(|other| !std::ptr::eq(*other, worst)).take(3) {
                 p .other { span .measure { (other.display_name()) } (other.unit.format_value(other.value)) (limit_text(other)) }
             }
         }
@@ -121,7 +147,8 @@ fn limit_text(measure: &Measure) -> Markup {
         Bound::Equals => "= ",
     };
     html! {
-        @if let Some(limit) = measure.fail.or(measure.warn) {
+        // The limit that the finding states, so that a row has one limit for each value.
+        @if let Some(limit) = measure.decisive_limit() {
             span .limit { " / " (sign) (measure.unit.format_value(limit)) }
         }
     }

@@ -3,19 +3,22 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use jiff::Timestamp;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html::push_html};
+use maud::{Markup, html};
+use pulldown_cmark::CowStr;
 
-use super::{add_security_headers, capitalize, elapsed, rows, status_icon};
-use crate::server::runbooks::encode_segment;
+use super::{
+    capitalize, elapsed,
+    markdown::{render_document, render_steps},
+    rows, status_icon,
+    text_page::text_page,
+};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
-        response::{self, ServerResponse},
-        runbooks::{OVERVIEW, Runbook},
+        response::ServerResponse,
+        runbooks::{OVERVIEW, Runbook, encode_segment},
     },
 };
 
@@ -38,24 +41,36 @@ pub(in crate::server) fn runbook_page(
 ) -> ServerResponse {
     let placeholders = Placeholders::new(all, query, reached);
     let content = html! {
-        @if let Some((probe, check)) = placeholders.check { (check_banner(probe, check, Timestamp::now())) }
-        (render_markdown(runbook.text, &placeholders))
+        @if let Some((probe, check)) = placeholders.check {
+            (check_banner(probe, check, Timestamp::now()))
+            @let steps = check.info.runbook_steps();
+            @if !steps.is_empty() { section .steps { h2 { "Steps for this check" } (render_steps(steps)) } }
+        }
+        (render_document(runbook.text, |text| placeholders.substitute(text)))
     };
-    page_frame(StatusCode::OK, runbook.name, &content)
+    text_page(StatusCode::OK, runbook.name, "built-in", NAVIGATION, &content)
 }
 
 /// Renders the list of runbooks.
 pub(in crate::server) fn overview_page(reached: ReachedAddress<'_>) -> ServerResponse {
-    page_frame(StatusCode::OK, "Runbooks", &render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
+    text_page(StatusCode::OK, "Runbooks", "built-in", NAVIGATION, &render_overview(reached))
 }
 
 /// Renders the list of runbooks as response to an unknown name.
 pub(in crate::server) fn missing_page(name: &str, reached: ReachedAddress<'_>) -> ServerResponse {
     let content = html! {
         p .note role="alert" { "There is no runbook " code { (name) } ". These runbooks exist:" }
-        (render_markdown(OVERVIEW, &Placeholders::without_check(reached)))
+        (render_overview(reached))
     };
-    page_frame(StatusCode::NOT_FOUND, "No such runbook", &content)
+    text_page(StatusCode::NOT_FOUND, "No such runbook", "built-in", NAVIGATION, &content)
+}
+
+/// Links at the top of each page.
+const NAVIGATION: &[(&str, &str)] = &[("../", "Status"), ("./", "Runbooks")];
+
+fn render_overview(reached: ReachedAddress<'_>) -> Markup {
+    let placeholders = Placeholders::without_check(reached);
+    render_document(OVERVIEW, |text| placeholders.substitute(text))
 }
 
 /// Prefix of `INSTANCE` in URLs.
@@ -120,33 +135,6 @@ impl<'a> Placeholders<'a> {
     }
 }
 
-fn page_frame(status: StatusCode, title: &str, content: &Markup) -> ServerResponse {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="icon" type="image/svg+xml" href="../assets/starting.svg";
-                link rel="stylesheet" href="../assets/style.css";
-                link rel="stylesheet" href="../assets/runbook.css";
-            }
-            body .runbook {
-                (PreEscaped(include_str!("shapes.svg")))
-                main {
-                    nav aria-label="Other views" { a href="../" { "Status" } a href="./" { "Runbooks" } }
-                    article { (content) }
-                }
-            }
-        }
-    };
-    let mut response = response::with_media_type(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
-    add_security_headers(&mut response);
-    response
-}
-
 /// Banner with the current status of the check.
 fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
     let (p, c) = (&*probe.info.name, &*check.info.name);
@@ -154,7 +142,7 @@ fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Marku
         div .now.(check.status) {
             p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
-                a href={ "../api/v1/checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (rows::title_markup(p, c, &check.info.title)) }
+                a href={ "../checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (rows::title_markup(p, c, &check.info.title)) }
                 @if !check.info.title.is_empty() { span .name { (p) "/" wbr; (c) } }
                 span .why { (check.summary()) }
                 (rows::impact(check))
@@ -163,52 +151,9 @@ fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Marku
     }
 }
 
-/// Renders Markdown as HTML. Headings get anchors, tables scroll horizontally, and HTML in the text is escaped.
-fn render_markdown(text: &'static str, placeholders: &Placeholders<'_>) -> Markup {
-    let parser = Parser::new_ext(text, Options::ENABLE_TABLES);
-    let mut events: Vec<Event<'_>> = Vec::new();
-    for event in parser {
-        match event {
-            Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
-            Event::Code(text) => events.push(Event::Code(placeholders.substitute(text))),
-            Event::Text(text) => {
-                if let Some(Event::Start(Tag::Heading { id, .. })) = events.last_mut() {
-                    *id = Some(text.to_ascii_lowercase().replace(' ', "-").into());
-                }
-                events.push(Event::Text(placeholders.substitute(text)));
-            }
-            Event::Start(Tag::Table(columns)) => {
-                events.extend([Event::Html("<div class=\"wide\">".into()), Event::Start(Tag::Table(columns))]);
-            }
-            Event::End(TagEnd::Table) => events.extend([Event::End(TagEnd::Table), Event::Html("</div>".into())]),
-            Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }) => {
-                // Links to files of the repository become links to pages.
-                let dest_url = dest_url.replace("README.md", "./").replace(".md", "").into();
-                events.push(Event::Start(Tag::Link { link_type: LinkType::Inline, dest_url, title, id }));
-            }
-            other => events.push(other),
-        }
-    }
-    let mut html = String::new();
-    push_html(&mut html, events.into_iter());
-    PreEscaped(html)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn html_within_a_page_stays_text_and_links_become_addresses() {
-        let html = render_markdown(
-            "# An alert\n\n<script>alert(1)</script>\n\na <b>c</b> [d](Other.md#mitigation) [e](README.md)\n",
-            &Placeholders::default(),
-        );
-        let html = html.into_string();
-        assert!(html.contains("<h1 id=\"an-alert\">") && html.contains("&lt;script&gt;alert(1)"), "{html}");
-        assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
-        assert!(html.contains("href=\"Other#mitigation\"") && html.contains("href=\"./\""), "{html}");
-    }
 
     #[test]
     fn commands_have_the_external_url_or_the_address_that_was_reached() {

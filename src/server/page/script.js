@@ -40,6 +40,8 @@ function show(page) {
   const link = region && focus.getAttribute("href");
   const place = region && [...$(region).querySelectorAll("a")].indexOf(focus);
   const top = scrollY;
+  // A list that the reader has opened stays open.
+  for (const open of document.querySelectorAll("details[open]")) page.getElementById(open.id)?.setAttribute("open", "");
   for (const id of REGIONS) {
     const next = page.getElementById(id);
     if (next && next.innerHTML !== $(id).innerHTML) $(id).replaceChildren(...next.childNodes);

@@ -87,13 +87,12 @@ impl OverallVerdict {
     fn summary(self, all: &Snapshot) -> String {
         let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
         let blockers = all.blockers().count();
-        let checks = |number: usize| if number == 1 { "1 check".to_owned() } else { format!("{number} checks") };
         match self {
             Self::Ready => match count(Status::Warn) {
-                0 => format!("{}, none blocks readiness", checks(all.checks().count())),
-                warnings => format!("No check blocks readiness; {} close to a limit", checks(warnings)),
+                0 => format!("{}, none blocks readiness", count_checks(all.checks().count())),
+                warnings => format!("No check blocks readiness; {} close to a limit", count_checks(warnings)),
             },
-            Self::Starting => format!("{} not judged yet", checks(blockers)),
+            Self::Starting => format!("{} not judged yet", count_checks(blockers)),
             Self::NotReady => {
                 let mut parts = Vec::new();
                 for (status, word) in [
@@ -102,12 +101,39 @@ impl OverallVerdict {
                     (Status::Pending, "pending"),
                     (Status::Skipped, "skipped"),
                 ] {
-                    let number = all.blockers().filter(|(_, check)| check.status == status).count();
-                    if number > 0 {
-                        parts.push(format!("{number} {word}"));
+                    let blocking = all.blockers().filter(|(_, check)| check.status == status).count();
+                    // The filter below counts every check with the status.
+                    match count(status) {
+                        _ if blocking == 0 => {}
+                        total if total == blocking => parts.push(format!("{blocking} {word}")),
+                        total => parts.push(format!("{blocking} of {total} {word}")),
                     }
                 }
-                format!("{} blocking: {}", checks(blockers), parts.join(", "))
+                format!("{} blocking: {}", count_checks(blockers), parts.join(", "))
+            }
+        }
+    }
+
+    /// Notes on the checks that don't count: failing checks without gate, and pending checks that pass meanwhile.
+    fn notes(self, all: &Snapshot) -> Markup {
+        let (failing, pending) = (all.ungated_failures().count(), all.excused_checks().count());
+        html! {
+            @if failing > 0 {
+                p .note {
+                    (count_checks(failing)) @if failing == 1 { " fails" } @else { " fail" } " without blocking readiness: "
+                    @for (at, (probe, check)) in all.ungated_failures().take(MAX_SHOWN_BLOCKERS).enumerate() {
+                        @if at > 0 { ", " }
+                        (rows::check_link(probe, check))
+                    }
+                    @if failing > MAX_SHOWN_BLOCKERS { " and " (failing - MAX_SHOWN_BLOCKERS) " more" }
+                    "."
+                }
+            }
+            @if pending > 0 {
+                p .note {
+                    (count_checks(pending)) " without enough observations "
+                    @if pending == 1 { "does" } @else { "do" } " not block readiness meanwhile."
+                }
             }
         }
     }
@@ -124,8 +150,13 @@ impl OverallVerdict {
                     p .more { "and " (blockers.len() - MAX_SHOWN_BLOCKERS) " more below" }
                 }
             }
+            (self.notes(all))
         }
     }
+}
+
+fn count_checks(number: usize) -> String {
+    if number == 1 { "1 check".to_owned() } else { format!("{number} checks") }
 }
 
 fn blocker_item(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {

@@ -259,11 +259,15 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_look() {
         }
         // A value in a label makes a new alert of each evaluation.
         assert!(labels.values().all(|value| !value.contains("$value") && !value.contains("query")), "{alert}");
-        assert_eq!(
-            annotations.keys().collect::<Vec<_>>(),
-            ["dashboard_url", "description", "runbook_url", "summary"],
-            "{alert}"
-        );
+        let mut expected = vec!["dashboard_url", "description", "runbook_url"];
+        expected.extend(is_about_a_check.then_some("status_url"));
+        expected.push("summary");
+        assert_eq!(annotations.keys().collect::<Vec<_>>(), expected, "{alert}");
+        if is_about_a_check {
+            let page = "/checks/{{ $labels.probe | urlquery }}/{{ $labels.check | urlquery }}";
+            assert!(annotations["status_url"].ends_with(page), "{alert}: {}", annotations["status_url"]);
+            assert!(annotations["status_url"].contains("$externalLabels.status_url"), "{alert}");
+        }
         let summary = &annotations["summary"];
         assert!(summary.ends_with('.') && !summary.contains("{{") && !summary.contains('\n'), "{alert}: {summary}");
         let runbook = &annotations["runbook_url"];

@@ -146,6 +146,10 @@ async fn a_real_prometheus_evaluates_every_rule_and_every_text_is_complete() {
             format!("http://{target}/runbooks/{name}{}", of.unwrap_or_default())
         };
         assert_eq!(text("runbook_url"), link);
+        if !check.is_empty() {
+            assert_eq!(text("status_url"), format!("http://{target}/checks/{check}"));
+            assert_eq!(daemon.get(&format!("/checks/{check}")).status, 200, "{check} has a page");
+        }
         assert!(text("dashboard_url").starts_with("https://grafana.example.com/d/readiness-"), "{alert}");
         for wrong in ["<error", "<no value>", "%!", "not known", "  "] {
             assert!(!alert.to_string().contains(wrong), "{alert}");

@@ -189,7 +189,10 @@ fn mistakes_in_inherited_values_are_reported_at_their_place() {
     let said = |text: &str| output_text(&[("a.yaml", text)], &[]);
     for (text, message) in [
         ("owner: a\ntitle: b\nprobes: []\n", "a.yaml:2:1: unknown key `title`"),
-        ("runbook: nowhere\nprobes: []\n", "a.yaml:1:10: expected the whole address of a page: http:// or https://"),
+        (
+            "runbook: nowhere\nprobes: []\n",
+            "a.yaml:1:10: expected the whole address of a page (http:// or https://), or steps in Markdown",
+        ),
         ("timeout: 31s\nprobes: []\n", "a.yaml:1:10: `timeout: 31s` is longer than the interval, which is 30s"),
         ("failure_threshold: 0\nprobes: []\n", "a.yaml:1:20: `failure_threshold` must be at least 1"),
         ("severity: high\nprobes: []\n", "a.yaml:1:11: "),

@@ -48,6 +48,21 @@ fn output_text(files: &[(&str, &str)], environment: &[(&str, &str)]) -> String {
 
 const PROBE: &str = "probes: [{name: a, tcp: {address: a:1}}]\n";
 
+/// A key at the wrong level is reported with its path.
+#[test]
+fn a_key_that_is_valid_at_another_level_is_suggested_with_its_path() {
+    for (text, path) in [
+        ("listen: [\"127.0.0.1:1\"]\n", "server.listen"),
+        ("external_url: http://a\n", "server.external_url"),
+        ("per_host: 3\n", "concurrency.per_host"),
+        ("depends_on: [b]\n", "probes[].depends_on"),
+        ("server: {timeout: 5s}\n", "defaults.timeout"),
+    ] {
+        let found = output_text(&[("a.yaml", &format!("{text}{PROBE}"))], &[]);
+        assert!(found.contains(&format!("did you mean `{path}`?")), "{text}: {found}");
+    }
+}
+
 /// Each `NAME.yaml` here has what is said about it beside it, in `NAME.txt`. To write those anew after a change that
 /// is meant, run the test with `UPDATE=1` and read the difference.
 #[test]

@@ -57,6 +57,7 @@ pub(crate) fn probe(
         timing,
         depends_on: Vec::new(),
         enabled: true,
+        disabled_reason: String::new(),
         phases,
         checks: checks.into_iter().map(Arc::new).collect(),
     })

@@ -89,7 +89,7 @@ fn every_alert_has_its_page_and_every_page_its_alert() {
 fn every_page_has_the_same_headings_with_text() {
     for page in pages() {
         let title = format!("# {}", page.name);
-        let expected = [&*title, "## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Silencing"];
+        let expected = [&*title, "## Mitigation", "## Diagnosis", "## Meaning", "## Impact", "## Silencing"];
         assert_eq!(headings(&page.text), expected, "{}", page.name);
         for part in page.text.split("\n## ").skip(1) {
             assert!(part.lines().skip(1).any(|line| line.len() > 40), "{}: {part}", page.name);
@@ -270,7 +270,7 @@ async fn commands_have_the_names_of_the_check_that_one_comes_from_and_of_no_othe
     let from = |probe: &str, check: &str| format!("/runbooks/ReadinessBackupStale?probe={probe}&check={check}");
     let filled = door.get(&from("nightly-dump", "freshness")).await.text();
     assert!(filled.contains("readiness-exporter explain nightly-dump"), "{filled}");
-    assert!(filled.contains("age is 1d7h") && filled.contains("../api/v1/checks/nightly%2Ddump/freshness"), "{filled}");
+    assert!(filled.contains("age is 1d7h") && filled.contains("../checks/nightly%2Ddump/freshness"), "{filled}");
     for (probe, check) in [("nightly-dump", "nothing"), ("$(reboot)", "freshness"), ("", "")] {
         let plain = door.get(&from(probe, check)).await.text();
         assert!(plain.contains("readiness-exporter explain PROBE") && !plain.contains("reboot"), "{plain}");

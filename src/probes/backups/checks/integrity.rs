@@ -13,7 +13,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Period, Size},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Category, Outcome, Reason, Severity, WhilePending},
     },
     probes::backups::{
         VerificationRequest,
@@ -44,6 +44,7 @@ impl CheckKind<BackupFacts> for Integrity {
     const NAME: &'static str = "integrity";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const DOC: &'static str = include_str!("integrity.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {

@@ -13,7 +13,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Ratio, Size, Unit},
         verdict::Verdict,
-        words::{Category, Outcome, Reason, Severity},
+        words::{Category, Outcome, Reason, Severity, WhilePending},
     },
     probes::backups::facts::{BackupFacts, Set},
 };
@@ -47,6 +47,7 @@ impl CheckKind<BackupFacts> for BackupSize {
     const NAME: &'static str = "size";
     const CATEGORY: Category = Category::Backup;
     const SEVERITY: Severity = Severity::Warning;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = &[
         MeasureInfo::new("size", Unit::Bytes, "Size of the newest complete backup."),
         MeasureInfo::new("shrink", Unit::Ratio, "Decrease below the median of earlier backups."),

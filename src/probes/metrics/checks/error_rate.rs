@@ -25,7 +25,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Period, Ratio},
         verdict::Verdict,
-        words::{Alert, Category, Severity},
+        words::{Alert, Category, Severity, WhilePending},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -64,6 +64,7 @@ impl CheckKind<Page> for ErrorRate {
     const NAME: &'static str = "error_rate";
     const CATEGORY: Category = Category::Errors;
     const SEVERITY: Severity = Severity::Critical;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = crate::checks::error_rate::MEASURES;
     const ALERT: Alert = Alert::ErrorRateHigh;
     const DOC: &'static str = include_str!("error_rate.md");

@@ -27,7 +27,7 @@ use crate::{
     io::{context::Context, resources::Resources},
     model::{
         failure::Failure,
-        units::Period,
+        units::Unit,
         words::{Phase, Reason},
     },
 };
@@ -154,7 +154,7 @@ impl Session {
         let result = if section.spec.every.is_some() && section.spec.name != ServerFacts::SPEC.name {
             let limit = remaining.mul_f64(EXPENSIVE_SHARE);
             timeout(limit, execution).await.unwrap_or_else(|_| {
-                let (name, limit) = (section.spec.name, Period(Duration::from_millis(limit.as_millis() as u64)));
+                let (name, limit) = (section.spec.name, Unit::Seconds.format_value(limit.as_secs_f64()));
                 let text = format!("`{name}` was not answered within {limit}; increase the probe's `timeout`");
                 Err(StatementError::GivenUp(Failure::new(Reason::Timeout, text)))
             })

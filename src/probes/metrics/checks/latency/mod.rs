@@ -26,7 +26,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Alert, Category, Outcome, Reason, Severity},
+        words::{Alert, Category, Outcome, Reason, Severity, WhilePending},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector, series::Series},
 };
@@ -77,6 +77,7 @@ impl CheckKind<Page> for Latency {
     const NAME: &'static str = "latency";
     const CATEGORY: Category = Category::Performance;
     const SEVERITY: Severity = Severity::Warning;
+    const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = crate::checks::latency::MEASURES;
     const ALERT: Alert = Alert::LatencyHigh;
     const DOC: &'static str = include_str!("latency.md");
