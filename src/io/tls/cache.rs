@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
+    handshakes::Handshakes,
     verifier::{RecordingVerifier, ServerVerifier},
 };
 use crate::{
     io::{
         bounded_file::{self, FileVersion, Refusal},
         exposed_secrets::ExposedSecrets,
-        lane::Lane,
         single_flight::SingleFlight,
     },
     model::{failure::Failure, words::Reason},
@@ -37,8 +37,7 @@ pub struct Cache {
     builds: SingleFlight<Tls, Arc<TlsClient>>,
     roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
     exposed: Arc<ExposedSecrets>,
-    /// Lane of the handshakes, because a peer chooses the amount of their work.
-    pub(super) handshakes: Lane,
+    pub(super) handshakes: Handshakes,
 }
 
 /// Client for one set of TLS settings.
@@ -86,7 +85,7 @@ impl Cache {
             builds: SingleFlight::new(room),
             roots: OnceLock::new(),
             exposed,
-            handshakes: Lane::default(),
+            handshakes: Handshakes::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod certificate;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod handshakes;
 mod verifier;
 
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
@@ -108,8 +109,7 @@ impl Tls {
     /// `host` if that key is not set. `alpn` lists the offered protocols. The result contains the presented
     /// certificates even if they are refused.
     ///
-    /// The work runs in a lane and not on the event loop, because the server chooses the size of the keys and the
-    /// number of signatures to verify.
+    /// The handshakes of hosts whose handshakes are expensive are computed on another thread.
     pub async fn handshake<S>(&self, stream: S, host: &str, alpn: &[&[u8]], cache: &Arc<Cache>) -> Handshake<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -237,6 +237,7 @@ impl Backups {
             None => State::NoTime,
             Some(made) if made.duration_since(now) > MAX_CLOCK_SKEW => State::Future,
             Some(_) if growth.is_growing(file, self.stable_for.0, now) => State::Growing,
+            Some(_) if verify::is_blank(file) => State::Empty,
             Some(_) => State::Complete,
         };
         Backup { id: file.path.to_string_lossy().into_owned(), made, size: file.size, state }

@@ -76,7 +76,7 @@ fn judge_set(set: &Set, timing: &Timing) -> Verdict {
         _ => None,
     });
     let mut summary = match &worst.finding {
-        Finding::Sound(by) => format!("{name} is whole by {}", by.join(", ")),
+        Finding::Sound(by) => format!("{name} was read to its end; verified: {}", by.join(", ")),
         Finding::Damaged(why) => format!("{name} is damaged: {why}"),
         Finding::Unverifiable(why) => format!("{name} can't be verified: {why}"),
         Finding::Reading(_) | Finding::Waiting => "nothing has been verified yet".to_owned(),
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn the_worst_finding_speaks() {
-        let sound = || Finding::Sound(vec!["sha256", "gzip"]);
+        let sound = || Finding::Sound(vec!["sha256", "gzip checksum"]);
         let unknown = Outcome::Unknown(Reason::NotFound);
         for (findings, outcome, summary) in [
-            (vec![sound()], Outcome::Pass, "0 is whole by sha256, gzip"),
+            (vec![sound()], Outcome::Pass, "0 was read to its end; verified: sha256, gzip checksum"),
             (
                 vec![sound(), Finding::Damaged("cut short".into())],
                 Outcome::Fail(Reason::Body),
@@ -160,7 +160,7 @@ mod tests {
             (
                 vec![Finding::Reading(50), sound()],
                 Outcome::Pass,
-                "1 is whole by sha256, gzip; 0 is being read: 50B of 100B",
+                "1 was read to its end; verified: sha256, gzip checksum; 0 is being read: 50B of 100B",
             ),
             (
                 vec![Finding::Waiting],

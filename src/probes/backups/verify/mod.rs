@@ -8,6 +8,7 @@ mod checksum;
 mod content;
 mod pg_dump;
 mod stream;
+mod tar;
 
 use std::{
     collections::HashMap,
@@ -19,6 +20,7 @@ use std::{
 
 use self::{
     checksum::Checksum,
+    content::{Evidence, Promise, foreign_by_name},
     stream::{Stream, WindowLimit},
 };
 use super::{
@@ -310,19 +312,55 @@ impl Reading {
             }
             None => {}
         }
-        match self.stream.map(Stream::finish) {
-            Some(Ok(names)) => by.extend(names),
+        let (compressed, evidence) = match self.stream.map(Stream::finish) {
+            Some(Ok(found)) => found,
             Some(Err(flaw)) => return flaw.into(),
-            None => {}
-        }
-        if by.is_empty() {
-            return Finding::Unverifiable(
-                "it is neither gzip, zstd, a pg_dump archive nor an SQL dump: write a .sha256 file beside it"
+            None => return Finding::Damaged("it is empty".to_owned()),
+        };
+        let has_checksum = !by.is_empty();
+        by.extend(compressed);
+        let foreign = match evidence {
+            Evidence::Complete(name) => {
+                by.push(name);
+                return Finding::Sound(by);
+            }
+            Evidence::Foreign(name) => Some(name),
+            Evidence::Unknown => foreign_by_name(&self.path),
+        };
+        // A checksum file covers every form. The checksum of gzip covers any content, also the error message of a dump
+        // program: a name that promises a form is held to it.
+        match (foreign, Promise::of(&self.path)) {
+            _ if has_checksum => Finding::Sound(by),
+            (Some(name), _) => Finding::Unverifiable(format!(
+                "{name} content is not read here: write a .sha256 file beside it when it is made"
+            )),
+            (None, Some(promise)) => Finding::Unverifiable(format!(
+                "its content is not the {} that its name promises: look at it, or write a .sha256 file beside it",
+                promise.description()
+            )),
+            (None, None) if by.is_empty() => Finding::Unverifiable(
+                "it is neither gzip, zstd, tar, a pg_dump archive nor an SQL dump: write a .sha256 file beside it"
                     .to_owned(),
-            );
+            ),
+            (None, None) => Finding::Sound(by),
         }
-        Finding::Sound(by)
     }
+}
+
+/// Longest file that is looked into while files are listed: what an empty content compresses to is shorter.
+const MAX_BLANK_BYTES: u64 = 1 << 10;
+
+/// Whether a file holds nothing, although its size is not 0: the compressed output of a program that wrote nothing.
+/// Only short files are read. A file that can't be read is not known to be blank.
+pub(super) fn is_blank(file: &File) -> bool {
+    if file.size > MAX_BLANK_BYTES {
+        return false;
+    }
+    let mut content = Vec::new();
+    let read = bounded_file::open(&file.path, Links::Follow)
+        .ok()
+        .and_then(|(handle, _)| handle.take(MAX_BLANK_BYTES).read_to_end(&mut content).ok());
+    read.is_some() && Stream::is_blank(&content)
 }
 
 /// A file that was not opened says nothing of the backup, unless the disk gave an error.

@@ -7,7 +7,10 @@ use std::{fmt, io};
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::{Defect, content::Content};
+use super::{
+    Defect,
+    content::{Content, Evidence},
+};
 use crate::compress::GzipDecoder;
 
 /// A file's bytes on their way.
@@ -55,7 +58,8 @@ impl Stream {
     pub(super) fn of(head: &[u8], window: WindowLimit) -> Result<Self, Defect> {
         let packing = match head {
             [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            // A frame, or a frame to be skipped: pzstd begins with one, and other programs keep an index in one.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let decoder = decoder(window).map_err(|error| Defect::Unverifiable(format!("zstd: {error}")))?;
                 Packing::Zstd { decoder, window, wanting: 0 }
             }
@@ -82,18 +86,38 @@ impl Stream {
         Ok(Step { consumed, filled: self.output.len() == self.output.capacity() })
     }
 
-    /// The names of everything that vouches for the file being whole.
-    pub(super) fn finish(self) -> Result<Vec<&'static str>, Defect> {
+    /// The checksum that covers the compressed form, if there is one, and what the content proves.
+    ///
+    /// # Errors
+    /// `Damaged`: the compressed form or the content is incomplete or wrong.
+    pub(super) fn finish(self) -> Result<(Option<&'static str>, Evidence), Defect> {
         let name = match self.packing {
             Packing::Plain => None,
             Packing::Gzip(members) => {
                 members.finish().map_err(|error| damaged("gzip", &error))?;
-                Some("gzip")
+                Some("gzip checksum")
             }
             Packing::Zstd { wanting, .. } if wanting > 0 => return Err(Defect::Damaged("zstd: cut short".to_owned())),
-            Packing::Zstd { .. } => Some("zstd"),
+            Packing::Zstd { .. } => Some("zstd frames"),
         };
-        Ok(name.into_iter().chain(self.content.finish()?).collect())
+        Ok((name, self.content.finish()?))
+    }
+
+    /// Whether a short file, given as a whole, holds nothing but zeros and white space. A file that is damaged before
+    /// its first content holds nothing either.
+    pub(super) fn is_blank(file: &[u8]) -> bool {
+        let Ok(mut stream) = Self::of(file, WindowLimit::Usual) else { return false };
+        let mut rest = file;
+        loop {
+            let step = match stream.step(rest) {
+                Ok(step) => step,
+                Err(defect) => return matches!(defect, Defect::Damaged(_)) && !stream.content.has_content(),
+            };
+            rest = rest.get(step.consumed..).unwrap_or_default();
+            if stream.content.has_content() || (rest.is_empty() && !step.filled) {
+                return !stream.content.has_content();
+            }
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+mod forms;
 mod windows;
 
 use std::{
@@ -12,6 +13,8 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::probes::backups::{CancelOnDrop, halt};
 
+const GZIP: &str = "gzip checksum";
+const ZSTD: &str = "zstd frames";
 const REQUEST: VerificationRequest = VerificationRequest { newest: 1, require_checksum: false };
 
 fn file(path: &Path) -> File {
@@ -25,11 +28,15 @@ fn soon() -> Instant {
 }
 
 fn verify(content: &[u8], checksum: Option<&str>, request: VerificationRequest) -> Finding {
+    verify_named("a.bak", content, checksum, request)
+}
+
+fn verify_named(name: &str, content: &[u8], checksum: Option<&str>, request: VerificationRequest) -> Finding {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.dump");
+    let path = folder.path().join(name);
     fs::write(&path, content).unwrap();
     if let Some(checksum) = checksum {
-        fs::write(folder.path().join("a.dump.sha256"), checksum).unwrap();
+        fs::write(folder.path().join(format!("{name}.sha256")), checksum).unwrap();
     }
     let (_halt, halted) = halt();
     let verified = Verifier::default().verify(&[file(&path)], request, soon(), &halted).unwrap();
@@ -73,7 +80,7 @@ const SQL: &str =
 #[test]
 fn a_checksum_file_is_believed_over_everything() {
     let hash = Sha256::digest(b"content").iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(verify(b"content", Some(&format!("{hash}  a.dump\n")), REQUEST), sound(&["sha256"]));
+    assert_eq!(verify(b"content", Some(&format!("{hash}  a.bak\n")), REQUEST), sound(&["sha256"]));
     assert_eq!(verify(b"content", Some(&hash), REQUEST), sound(&["sha256"]));
     assert!(is_damaged(&verify(b"c0ntent", Some(&hash), REQUEST), "sha256"));
     assert!(is_damaged(&verify(b"content", Some("no hash"), REQUEST), "no checksum"));
@@ -85,10 +92,10 @@ fn a_checksum_file_is_believed_over_everything() {
 #[test]
 fn packed_files_tell_by_their_own_checksums() {
     let content = noise(300_000);
-    for (name, packed) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
-        assert_eq!(verify(&packed, None, REQUEST), sound(&[name]));
+    for (name, by, packed) in [("gzip", GZIP, gzip(&content)), ("zstd", ZSTD, zstd(&content))] {
+        assert_eq!(verify(&packed, None, REQUEST), sound(&[by]));
         let twice = [&*packed, &*packed].concat();
-        assert_eq!(verify(&twice, None, REQUEST), sound(&[name]), "several {name} members");
+        assert_eq!(verify(&twice, None, REQUEST), sound(&[by]), "several {name} members");
         for cut in [1, 8, 100_000, packed.len() - 10] {
             let finding = verify(&packed[..packed.len() - cut], None, REQUEST);
             assert!(is_damaged(&finding, name), "{name} cut by {cut}: {finding:?}");
@@ -101,17 +108,17 @@ fn packed_files_tell_by_their_own_checksums() {
 
 #[test]
 fn an_sql_dump_must_end_with_its_closing_line() {
-    assert_eq!(verify(SQL.as_bytes(), None, REQUEST), sound(&["its closing line"]));
-    assert_eq!(verify(&gzip(SQL.as_bytes()), None, REQUEST), sound(&["gzip", "its closing line"]));
+    assert_eq!(verify(SQL.as_bytes(), None, REQUEST), sound(&["closing line"]));
+    assert_eq!(verify(&gzip(SQL.as_bytes()), None, REQUEST), sound(&["gzip checksum", "closing line"]));
     let long = SQL.replace("CREATE", &"INSERT INTO a VALUES (1);\n".repeat(20_000));
-    assert_eq!(verify(&zstd(long.as_bytes()), None, REQUEST), sound(&["zstd", "its closing line"]));
+    assert_eq!(verify(&zstd(long.as_bytes()), None, REQUEST), sound(&["zstd frames", "closing line"]));
     let half = &SQL.as_bytes()[..SQL.len() / 2];
     assert!(is_damaged(&verify(half, None, REQUEST), "cut short"));
     assert!(is_damaged(&verify(&gzip(half), None, REQUEST), "cut short"), "flawless gzip with half a dump in it");
     let mysql = "-- MySQL dump 10.13  Distrib 8.0.36\n--\nCREATE TABLE a (b int);\n";
     assert!(is_damaged(&verify(mysql.as_bytes(), None, REQUEST), "cut short"));
     let closed = format!("{mysql}-- Dump completed on 2026-11-21  2:00:00\n");
-    assert_eq!(verify(closed.as_bytes(), None, REQUEST), sound(&["its closing line"]));
+    assert_eq!(verify(closed.as_bytes(), None, REQUEST), sound(&["closing line"]));
 }
 
 /// An archive as pg_dump 16 (format 1.15) or 17 (1.16) would write it, with two tables and a large object.
@@ -153,7 +160,7 @@ fn archive(minor: u8, with_places: bool) -> Vec<u8> {
 fn every_cut_of_a_pg_dump_archive_is_seen() {
     for (minor, with_places) in [(15, true), (15, false), (16, true), (16, false)] {
         let whole = archive(minor, with_places);
-        assert_eq!(verify(&whole, None, REQUEST), sound(&["its table of contents"]), "1.{minor} {with_places}");
+        assert_eq!(verify(&whole, None, REQUEST), sound(&["table of contents"]), "1.{minor} {with_places}");
         for length in 5..whole.len() {
             let mut archive = pg_dump::Archive::default();
             archive.feed(&whole[..length]);
@@ -234,7 +241,7 @@ fn a_large_file_is_read_over_several_runs_and_then_never_again() {
     assert!(runs > 2, "one run was enough: the test shows nothing");
     // No time at all is needed for what is known, until it changes.
     let past = Instant::now();
-    assert_eq!(verifier.verify(&files, REQUEST, past, &halted).unwrap()[0].finding, sound(&["gzip"]));
+    assert_eq!(verifier.verify(&files, REQUEST, past, &halted).unwrap()[0].finding, sound(&[GZIP]));
     fs::write(path("new.gz.sha256"), "0".repeat(64)).unwrap();
     assert_eq!(verifier.verify(&files, REQUEST, past, &halted).unwrap()[0].finding, Finding::Reading(0));
     assert!(is_damaged(&verifier.verify(&files, REQUEST, soon(), &halted).unwrap()[0].finding, "sha256"));
@@ -274,7 +281,7 @@ fn a_checksum_file_that_is_no_file_is_named_and_says_nothing_of_the_backup() {
     // As PowerShell writes it, with a name in another encoding.
     let sum: String = Sha256::digest(fs::read(&path).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
     fs::write(&beside, [b"\xef\xbb\xbf", sum.as_bytes(), b"  a.gz\r\n", b"0  \xe4.gz\r\n"].concat()).unwrap();
-    assert_eq!(finding(), sound(&["sha256", "gzip"]));
+    assert_eq!(finding(), sound(&["sha256", "gzip checksum"]));
 }
 
 /// What the tool itself says of a file.
@@ -293,7 +300,7 @@ fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
     for buffer in [32 << 10, stream::MAX_OUTPUT, 2 * stream::MAX_OUTPUT, 5 * stream::MAX_OUTPUT] {
         for size in [buffer - 1, buffer, buffer + 1] {
             for content in [vec![b'a'; size], noise(size)] {
-                for (name, packed) in [("gzip", gzip(&content)), ("zstd", zstd(&content))] {
+                for (name, by, packed) in [("gzip", GZIP, gzip(&content)), ("zstd", ZSTD, zstd(&content))] {
                     let cut = packed[..packed.len() - 1].to_vec();
                     let followed = [&*packed, b"x"].concat();
                     let padded = [&*packed, &[0]].concat();
@@ -302,7 +309,7 @@ fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
                         [("whole", packed), ("cut", cut), ("followed", followed), ("padded", padded), ("twice", twice)];
                     for (what, packed) in rounds {
                         let finding = verify(&packed, None, REQUEST);
-                        let sound = finding == sound(&[name]);
+                        let sound = finding == sound(&[by]);
                         assert!(sound || matches!(finding, Finding::Damaged(_)), "{finding:?}");
                         assert_eq!(sound, tool(name, &packed), "{size} bytes, {name}, {what}: {finding:?}");
                     }
@@ -315,12 +322,12 @@ fn a_backup_of_any_size_gets_the_verdict_of_the_tool_itself() {
 /// The compressed form can also end with the piece in which a file is read.
 #[test]
 fn a_compressed_file_that_ends_with_a_piece_is_whole() {
-    for (name, pack) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("zstd", zstd)] {
+    for (name, by, pack) in [("gzip", GZIP, gzip as fn(&[u8]) -> Vec<u8>), ("zstd", ZSTD, zstd)] {
         let overhead = pack(&noise(CHUNK_BYTES)).len() - CHUNK_BYTES;
         for size in CHUNK_BYTES - overhead - 3..CHUNK_BYTES - overhead + 4 {
             let packed = pack(&noise(size));
             assert!(packed.len().abs_diff(CHUNK_BYTES) < 8, "{} is not near a piece", packed.len());
-            assert_eq!(verify(&packed, None, REQUEST), sound(&[name]), "{name} of {} bytes", packed.len());
+            assert_eq!(verify(&packed, None, REQUEST), sound(&[by]), "{name} of {} bytes", packed.len());
         }
     }
 }
@@ -330,7 +337,7 @@ fn a_bomb_is_halted_between_two_steps_and_set_aside_when_time_is_up() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.zst");
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-    let block = vec![0; 1 << 20];
+    let block = vec![b'a'; 1 << 20];
     (0..2_048).for_each(|_| encoder.write_all(&block).unwrap());
     fs::write(&path, encoder.finish().unwrap()).unwrap();
     let size = fs::metadata(&path).unwrap().len();

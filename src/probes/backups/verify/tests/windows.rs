@@ -40,7 +40,7 @@ fn windows_above_8_mib_are_read_one_file_at_a_time() {
     let mut holder = turns.join_queue();
     assert!(holder.has_come());
     let (mut a, mut b, mut c) = (verifier(), verifier(), verifier());
-    assert_eq!(run(&mut verifier(), &[usual], 1, LONG), [sound(&["zstd"])], "the window of level 19 needs no turn");
+    assert_eq!(run(&mut verifier(), &[usual], 1, LONG), [sound(&[ZSTD])], "the window of level 19 needs no turn");
     for _ in 0..3 {
         assert_eq!(run(&mut a, std::slice::from_ref(&second), 1, LONG), [Finding::Waiting]);
         assert_eq!(run(&mut b, std::slice::from_ref(&cut), 1, LONG), [Finding::Waiting]);
@@ -52,7 +52,7 @@ fn windows_above_8_mib_are_read_one_file_at_a_time() {
         [Finding::Waiting],
         "the first in the queue is another"
     );
-    assert_eq!(run(&mut a, &[second], 1, LONG), [sound(&["zstd"])], "a small window, then a large one");
+    assert_eq!(run(&mut a, &[second], 1, LONG), [sound(&[ZSTD])], "a small window, then a large one");
     assert!(is_damaged(&run(&mut b, &[cut], 1, LONG)[0], "cut short"));
     assert!(matches!(&run(&mut c, &[beyond], 1, LONG)[0], Finding::Unverifiable(why) if why.contains("128MiB")));
     assert!(turns.join_queue().has_come(), "every turn was given back");
@@ -62,7 +62,7 @@ fn windows_above_8_mib_are_read_one_file_at_a_time() {
 fn a_turn_is_kept_from_run_to_run_until_it_is_over_and_ends_with_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bomb.zst");
-    fs::write(&path, packed_by_zstd(&["--long=27", "-1"], &vec![0; 64 << 20])).unwrap();
+    fs::write(&path, packed_by_zstd(&["--long=27", "-1"], &vec![b'a'; 64 << 20])).unwrap();
     let bomb = [file(&path)];
     for (length, keeps) in [(LONG, true), (Duration::ZERO, false)] {
         let turns = Turns::with_first_turn(length);
@@ -77,7 +77,7 @@ fn a_turn_is_kept_from_run_to_run_until_it_is_over_and_ends_with_its_file() {
         let gone = run(&mut verifier, &[], 1, brief);
         assert!(gone.is_empty() && other.has_come(), "a file that is gone gives its turn back");
         drop(other);
-        assert_eq!(run(&mut verifier, &bomb, 1, LONG), [sound(&["zstd"])]);
+        assert_eq!(run(&mut verifier, &bomb, 1, LONG), [sound(&[ZSTD])]);
     }
 }
 
@@ -99,5 +99,5 @@ fn the_newest_of_the_files_with_large_windows_has_the_turn() {
         assert_eq!(run(&mut verifier, &files, 2, LONG), [Finding::Waiting, Finding::Waiting]);
     }
     drop(holder);
-    assert_eq!(run(&mut verifier, &files, 2, LONG), [sound(&["zstd"]), sound(&["zstd"])]);
+    assert_eq!(run(&mut verifier, &files, 2, LONG), [sound(&[ZSTD]), sound(&[ZSTD])]);
 }
