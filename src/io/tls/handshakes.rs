@@ -39,7 +39,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// `internal`: the handshake panicked.
-    pub(super) async fn drive<F>(&self, host: &str, handshake: F) -> Result<F::Output, Failure>
+    pub(super) async fn drive_handshake<F>(&self, host: &str, handshake: F) -> Result<F::Output, Failure>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -52,7 +52,7 @@ impl Handshakes {
             let output = measure_steps(handshake, &mut longest).await;
             (output, longest)
         };
-        let (output, longest) = self.lane.drive(host, measured).await?;
+        let (output, longest) = self.lane.drive_future(host, measured).await?;
         cost.longest_step = longest;
         Ok(output)
     }
@@ -112,7 +112,7 @@ mod tests {
             thread::sleep(step);
             thread::current().id()
         };
-        handshakes.drive(host, step).await.unwrap()
+        handshakes.drive_handshake(host, step).await.unwrap()
     }
 
     #[tokio::test]
@@ -144,7 +144,7 @@ mod tests {
             thread::sleep(MAX_CHEAP_STEP * 2);
             std::future::pending::<()>().await;
         };
-        let _ = tokio::time::timeout(Duration::from_millis(20), handshakes.drive("host", stalling)).await;
+        let _ = tokio::time::timeout(Duration::from_millis(20), handshakes.drive_handshake("host", stalling)).await;
         assert_eq!(handshakes.trials.lock().get("host"), Some(&TRIALS_AFTER_EXPENSIVE));
     }
 

@@ -124,7 +124,7 @@ impl Tls {
             Err(failure) => return Handshake { stream: Err(failure), presented: None },
         };
         let (config, witness) = client.recording_config(alpn);
-        let stream = cache.handshakes.drive_future(host, TlsConnector::from(config).connect(name, stream)).await;
+        let stream = cache.handshakes.drive_handshake(host, TlsConnector::from(config).connect(name, stream)).await;
         let stream = stream
             .and_then(|stream| stream.map_err(|error| stream_failure(&format!("TLS handshake with {host}"), &error)));
         Handshake { stream, presented: witness.presented() }
