@@ -357,7 +357,7 @@ pub(super) fn is_blank(file: &File) -> bool {
         return false;
     }
     let mut content = Vec::new();
-    let read = bounded_file::open(&file.path, Links::Follow)
+    let read = bounded_file::open_regular(&file.path, Links::Follow)
         .ok()
         .and_then(|(handle, _)| handle.take(MAX_BLANK_BYTES).read_to_end(&mut content).ok());
     read.is_some() && Stream::is_blank(&content)

@@ -29,7 +29,10 @@ fn a_compressed_nothing_is_empty() {
         }
         assert!(Stream::is_blank(content));
         let checksum: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(is_damaged(&verify(content, Some(&checksum), REQUEST), "empty"), "a checksum of nothing proves nothing");
+        assert!(
+            is_damaged(&verify(content, Some(&checksum), REQUEST), "empty"),
+            "a checksum of nothing proves nothing"
+        );
     }
     let packed = output("gzip", &["-c"], b"x");
     assert!(!Stream::is_blank(&packed) && !Stream::is_blank(b"x"));
