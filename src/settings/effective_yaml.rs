@@ -181,15 +181,15 @@ mod tests {
 
     #[test]
     fn every_value_has_its_source_and_the_text_reads_back() {
-        let written = "url: x\ntls:\n  ca: y\nlist:\n  - a\n  - {b: 1}\nmax: 5%\n";
+        let written = "url: x\ntls:\n  ca: file\nlist:\n  - a\n  - {b: 1}\nmax: 5%\n";
         let effective = json!({
-            "url": "x", "tls": {"ca": "y", "key": null}, "list": ["a", {"b": 1, "c": 2}], "max": {"fail": 0.05},
+            "url": "x", "tls": {"ca": "file", "key": null}, "list": ["a", {"b": 1, "c": 2}], "max": {"fail": 0.05},
             "none": [], "odd": "two\nlines # : ", "nested": [[1]],
         });
         let text = write(written, &effective);
         for line in [
             "url: x  # a.yaml:1",
-            "  ca: y  # a.yaml:3",
+            "  ca: file  # a.yaml:3",
             "  key: null  # built in",
             "  - a  # a.yaml:5",
             "  - b: 1  # a.yaml:6",
