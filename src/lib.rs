@@ -53,8 +53,9 @@
 //!      field is its description in the schema and in the reference. [`model::limit`] has the types of limits
 //!      (`Max<Period>`, `Min<u32>`), [`model::units`] the quantities.
 //!    * `impl CheckKind<Facts>` declares `NAME`, `CATEGORY`, `SEVERITY`, `MEASURES` (every measure with its unit),
-//!      `DOC` (the reference page, by `include_str!`) and optionally `ALERT` (default: `CheckFailing`). `validate`
-//!      rejects settings that types can't exclude.
+//!      `DOC` (the reference page, by `include_str!`) and optionally `ALERT` (default: `CheckFailing`) and `LOOKS_BACK`
+//!      (a check that counts failed runs over a window does not gate by default). `validate` rejects settings that types
+//!      can't exclude.
 //!    * `impl Check<Facts>` contains `judge`, a pure function. `seen.facts_or_verdict()` returns the facts of a
 //!      successful run, or the verdict `unknown` for a failed run. `limit.measure(name, value)` combines a value with a
 //!      limit, and `Verdict::from_measures` judges the measures. `limits` returns the same measures without values

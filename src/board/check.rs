@@ -113,9 +113,13 @@ impl CheckState {
         self.before_skip.map_or(self.status, |before| before.status)
     }
 
-    /// Whether the status is a judgement that can become stale.
+    /// Whether the status is a judgement that can become stale. `unknown` can, too: its finding is about the last run.
     pub(super) fn is_judged(&self) -> bool {
-        matches!(self.status, Status::Pass | Status::Warn | Status::Fail)
+        match self.status {
+            Status::Pass | Status::Warn | Status::Fail => true,
+            Status::Unknown => self.verdict.is_some(),
+            Status::Pending | Status::Skipped => false,
+        }
     }
 
     /// Records the verdict of one run.

@@ -133,12 +133,13 @@ impl Board {
     /// caller runs it about once a second.
     pub fn expire_stale(&self, now: Timestamp) -> Vec<(String, StatusChange)> {
         let mut inner = self.lock();
-        let mut changes = Vec::new();
-        for state in inner.probes.iter_mut().filter(|state| state.is_stale(now) && state.has_verdicts()) {
+        let (mut changes, mut is_changed) = (Vec::new(), false);
+        for state in inner.probes.iter_mut().filter(|state| state.is_stale(now) && state.can_become_stale()) {
             let state = Arc::make_mut(state);
+            is_changed = true;
             changes.extend(state.mark_stale(now).into_iter().map(|change| (state.info.name.clone(), change)));
         }
-        if !changes.is_empty() {
+        if is_changed {
             self.notify(inner);
         }
         changes

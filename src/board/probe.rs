@@ -36,6 +36,8 @@ pub struct ProbeState {
     pub last_attempt: Option<Timestamp>,
     /// The failing dependency because of which the last attempt was skipped; `None` after a run.
     pub skipped_because: Option<String>,
+    /// Whether the last run describes the present: no skip followed it, and it is not older than three intervals.
+    pub is_current: bool,
     /// The recent runs, oldest first.
     pub recent: VecDeque<PastRun>,
     /// Samples of the facts that stay valid while the probe fails.
@@ -85,6 +87,7 @@ impl ProbeState {
             last: None,
             last_attempt: None,
             skipped_because: None,
+            is_current: false,
             // Allocated at full size: a buffer that grows would fragment the heap.
             recent: VecDeque::with_capacity(MAX_RECENT_RUNS),
             retained: Vec::new(),
@@ -138,6 +141,7 @@ impl ProbeState {
         }
         self.last_attempt = Some(at);
         self.skipped_because = None;
+        self.is_current = true;
         // Reuses the buffer of the previous run, to avoid heap fragmentation.
         let mut phases = self.last.take().map(|last| last.phases).unwrap_or_default();
         phases.clone_from(&report.phases);
@@ -151,14 +155,15 @@ impl ProbeState {
         // The checks record the skip too, so that runs and results correspond.
         self.push_recent_run(now, Duration::ZERO);
         let note = format!("skipped while {} fails", cause.name);
-        let is_current = self.last.as_ref().is_some_and(|last| !self.is_older_than_three_intervals(last.at, now));
-        let keeps_judgement = is_current && !cause.confirmed;
+        let is_recent = self.last.as_ref().is_some_and(|last| !self.is_older_than_three_intervals(last.at, now));
+        let keeps_judgement = is_recent && !cause.confirmed;
+        self.is_current = false;
         self.checks.iter_mut().filter_map(|check| check.skip(note.clone(), keeps_judgement, now)).collect()
     }
 
-    /// Whether any check has a judgement that can become stale.
-    pub(super) fn has_verdicts(&self) -> bool {
-        self.checks.iter().any(CheckState::is_judged)
+    /// Whether anything on the board can become stale: the last run, or the judgement of a check.
+    pub(super) fn can_become_stale(&self) -> bool {
+        self.is_current || self.checks.iter().any(CheckState::is_judged)
     }
 
     fn push_recent_run(&mut self, at: Timestamp, duration: Duration) {
@@ -170,6 +175,7 @@ impl ProbeState {
     }
 
     pub(super) fn mark_stale(&mut self, now: Timestamp) -> Vec<StatusChange> {
+        self.is_current = false;
         let interval = crate::model::units::Period(self.info.timing.interval);
         let note = format!("no result for more than three intervals of {interval}");
         let judged = self.checks.iter_mut().filter(|check| check.is_judged());

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     checks::window::{self, Window, default_min_samples, five_minutes},
-    kind::CheckKind,
+    kind::{CheckKind, LooksBack},
     model::{
         check::{Check, from_saved, to_saved},
         failure::Invalid,
@@ -22,11 +22,11 @@ use crate::{
     },
 };
 
-/// Limit on the ratio of failed runs.
+/// Limit on the ratio of failed runs, weighted by the time that each run represents.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorRate {
-    /// Maximum ratio of failed runs to all runs.
+    /// Maximum ratio of failed runs to all runs, weighted by the time that each run represents.
     max: Max<Ratio>,
     /// Period over which runs count.
     #[serde(default = "five_minutes")]
@@ -51,6 +51,7 @@ impl<F: Facts> CheckKind<F> for ErrorRate {
     const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = MEASURES;
     const ALERT: Alert = Alert::ErrorRateHigh;
+    const LOOKS_BACK: LooksBack = LooksBack::Always;
     const DOC: &'static str = include_str!("error_rate.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
@@ -82,7 +83,8 @@ impl<F: Facts> Check<F> for ErrorRate {
 pub struct FailedRuns(Window<u8>);
 
 impl FailedRuns {
-    /// Adds a run and judges all runs of the window.
+    /// Takes in one more run and judges the share of time that the failed runs represent: see
+    /// [`Window::weighted_runs`].
     pub fn judge<F>(
         &mut self,
         seen: &Observation<F>,
@@ -90,14 +92,29 @@ impl FailedRuns {
         span: Period,
         min_samples: NonZeroU32,
     ) -> Verdict {
-        self.0.push(seen.at, span, u8::from(seen.failure.is_some()));
+        let has_failed = seen.failure.is_some();
+        self.0.push(seen.at, span, u8::from(has_failed));
         let runs = self.0.len();
         if runs < min_samples.get() as usize {
             return window::too_few_runs(runs, min_samples);
         }
-        let failed = self.0.values().filter(|failed| **failed > 0).count();
-        let mut verdict = judge_ratio(max, failed as f64 / runs as f64);
-        let _ = write!(verdict.summary, " ({failed} of {runs} run{} in {span})", if runs == 1 { "" } else { "s" });
+        let (mut failed, mut bad, mut all) = (0, 0.0, 0.0);
+        for (seconds, run) in self.0.weighted_runs(&seen.timing, has_failed) {
+            all += seconds;
+            if *run > 0 {
+                failed += 1;
+                bad += seconds;
+            }
+        }
+        // The last run represents some time, so `all` is never zero.
+        let mut verdict = judge_ratio(max, bad / all);
+        let (bad, all) = (Unit::Seconds.display_value(bad), Unit::Seconds.display_value(all));
+        // Writing to a String never fails.
+        let _ = write!(
+            verdict.summary,
+            " ({failed} of {runs} run{} failed, {bad} of {all})",
+            if runs == 1 { "" } else { "s" }
+        );
         verdict
     }
 }
@@ -175,7 +192,7 @@ mod tests {
         let mut check = check(json!({"max": "50%"}));
         let verdict = last(&mut check, ".x..");
         assert_eq!(verdict.samples, [Sample::new(&ERROR_RATIO, [], 0.25)]);
-        assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs in 5m)");
+        assert_eq!(verdict.summary, "error_rate is 25%, within the limit of 50% (1 of 4 runs failed, 10s of 40s)");
         let window = Sample::new(&CHECK_WINDOW, [], 300.0);
         assert_eq!(
             Check::<Nothing>::constant_samples(&check),
@@ -194,6 +211,52 @@ mod tests {
         assert!(from_value::<ErrorRate>(json!({})).is_err());
     }
 
+    /// A probe that runs every 10 s, and every 2 s after a failure.
+    const RETRYING: Timing = Timing { retry_interval: std::time::Duration::from_secs(2), ..TIMING };
+
+    /// An outage of 70 s in the middle of a window of 300 s; returns the verdict after the last run.
+    fn outage_of_70_seconds(check: &mut ErrorRate, mut restart: impl FnMut(&mut ErrorRate)) -> Verdict {
+        let mut at = 0;
+        loop {
+            let is_down = (100..170).contains(&at);
+            let run = if is_down { failed(at, Reason::Refused) } else { worked(at, 1) };
+            let verdict = check.judge(&Observation { timing: RETRYING, ..run });
+            restart(check);
+            if at == 290 {
+                return verdict;
+            }
+            at += if is_down { 2 } else { 10 };
+        }
+    }
+
+    #[test]
+    fn retries_do_not_give_an_outage_more_weight_than_its_time_also_across_restarts() {
+        let settings = json!({"max": "30%", "window": "5m"});
+        let expected = "error_rate is 23.3%, within the limit of 30% (35 of 58 runs failed, 1m10s of 5m)";
+        let mut steady = check(settings.clone());
+        let verdict = outage_of_70_seconds(&mut steady, |_| {});
+        assert_eq!((verdict.outcome, &*verdict.summary), (Outcome::Pass, expected));
+        let mut restarted = check(settings.clone());
+        let verdict = outage_of_70_seconds(&mut restarted, |current| {
+            let saved = Check::<Nothing>::save(current).unwrap();
+            *current = check(settings.clone());
+            Check::<Nothing>::restore(current, &saved);
+        });
+        assert_eq!(verdict.summary, expected);
+    }
+
+    #[test]
+    fn a_daemon_that_was_stopped_during_an_outage_counts_no_time_that_nobody_watched() {
+        let mut check = check(json!({"max": "50%", "window": "10m"}));
+        for at in [0, 10, 20] {
+            check.judge(&worked(at, 1));
+        }
+        check.judge(&failed(30, Reason::Refused));
+        // Five minutes later: the failed run represents one interval and one timeout.
+        let verdict = check.judge(&worked(330, 1));
+        assert_eq!(verdict.summary, "error_rate is 23.1%, within the limit of 50% (1 of 5 runs failed, 12s of 52s)");
+    }
+
     #[test]
     fn the_window_survives_a_restart() {
         let settings = json!({"max": "50%", "min_samples": 4});
@@ -201,6 +264,6 @@ mod tests {
         last(&mut before, "xxx");
         let mut after = check(settings);
         Check::<Nothing>::restore(&mut after, &Check::<Nothing>::save(&before).unwrap());
-        assert_eq!(after.judge(&worked(60, 1)).samples[0].value, 0.75);
+        assert_eq!(after.judge(&worked(30, 1)).samples[0].value, 0.75);
     }
 }

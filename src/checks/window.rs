@@ -79,7 +79,32 @@ impl<T> Window<T> {
         self.entries.iter().map(|(_, value)| value)
     }
 
-    /// Number of runs in the window.
+    /// The runs, oldest first, each with the milliseconds since the epoch at which it started.
+    pub fn runs(&self) -> impl ExactSizeIterator<Item = (i64, &T)> {
+        self.entries.iter().map(|(at, value)| (self.full_millis(*at), value))
+    }
+
+    /// The runs, oldest first, each with the seconds that it represents: the time until the next run, at most one
+    /// interval and one timeout. The last run represents the time until the next run is planned: `retry_interval` if it
+    /// failed, otherwise `interval`.
+    ///
+    /// So the frequent runs of an outage weigh no more than the outage lasted, and a time without runs (the daemon was
+    /// stopped, or a dependency failed) is not attributed to the run before it.
+    pub fn weighted_runs(&self, timing: &Timing, last_failed: bool) -> impl Iterator<Item = (f64, &T)> {
+        let longest = (timing.interval + timing.timeout).as_millis();
+        let longest = i64::try_from(longest).unwrap_or(i64::MAX);
+        let planned = if last_failed { timing.retry_interval } else { timing.interval };
+        let next = self.runs().skip(1).map(|(at, _)| Some(at)).chain([None]);
+        self.runs().zip(next).map(move |((at, value), next)| {
+            let seconds = match next {
+                Some(next) => next.saturating_sub(at).min(longest) as f64 / 1e3,
+                None => planned.as_secs_f64(),
+            };
+            (seconds, value)
+        })
+    }
+
+    /// How many runs the window holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -153,8 +178,8 @@ pub(crate) fn default_min_samples() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// Sample with the length of a window, for checks that count the failed runs of their probe. Such a check may fail for
-/// this time after the probe has recovered.
+/// The length of a window as a sample, for a check that looks back: after an outage of its probe has ended, the check still
+/// counts its failed runs for so long.
 pub(crate) fn window_sample(window: Period) -> Sample {
     Sample::new(&CHECK_WINDOW, [], window.as_seconds())
 }
@@ -270,6 +295,22 @@ mod tests {
         assert_eq!(key(200_000, 1), None);
         assert_eq!(key(200_001, 1), Some("window"));
         assert_eq!(key(32 * 86_400, 1), Some("window"));
+    }
+
+    #[test]
+    fn a_run_represents_the_time_until_the_next_run_but_no_gap() {
+        let seconds = Duration::from_secs;
+        let timing = Timing { interval: seconds(10), retry_interval: seconds(2), timeout: seconds(1) };
+        let mut window = Window::default();
+        // A regular run, a failed run, its retry, a gap, two runs at one moment.
+        for (n, time) in [0, 10_000, 12_000, 14_500, 90_000, 90_000].into_iter().enumerate() {
+            window.push(at(time), Period(seconds(100)), n);
+        }
+        let weights =
+            |last_failed| window.weighted_runs(&timing, last_failed).map(|(seconds, _)| seconds).collect::<Vec<_>>();
+        assert_eq!(weights(false), [10.0, 2.0, 2.5, 11.0, 0.0, 10.0]);
+        assert_eq!(weights(true), [10.0, 2.0, 2.5, 11.0, 0.0, 2.0]);
+        assert!(Window::<u8>::default().weighted_runs(&timing, false).next().is_none());
     }
 
     proptest! {

@@ -110,7 +110,9 @@ static BOARD_FAMILIES: &[(&Family, FamilySource)] = &[
     (&metric::PROBE_INFO, FamilySource::Info(probe_info)),
     (
         &metric::PROBE_SUCCESS,
-        FamilySource::Probe(|probe| bool_value(last_run(probe, |run| run.failure.is_none()).unwrap_or_default())),
+        FamilySource::Probe(|probe| {
+            bool_value(probe.is_current && last_run(probe, |run| run.failure.is_none()).unwrap_or_default())
+        }),
     ),
     (
         &metric::PROBE_DURATION,
@@ -335,10 +337,9 @@ fn write_samples(snapshot: &Snapshot, family: &Family, sink: &mut dyn SampleSink
     }
 }
 
-/// Samples of the facts: the retained ones, or those of the last run while any check has a verdict.
+/// Samples of the facts: the retained ones, or those of the last run while it is current.
 fn fact_samples(probe: &ProbeState, retained: bool) -> impl Iterator<Item = &Sample> {
-    let holds = probe.checks.iter().any(|check| check.verdict.is_some());
-    let last = probe.last.iter().filter(move |_| holds && !retained).flat_map(|run| &run.samples);
+    let last = probe.last.iter().filter(move |_| probe.is_current && !retained).flat_map(|run| &run.samples);
     last.chain(probe.retained.iter().filter(move |_| retained))
 }
 

@@ -4,6 +4,7 @@
 //! In this module the facts of a probe are passed to its checks with their types. The modules above it don't know the
 //! types of facts.
 
+mod looks_back;
 mod runner;
 
 use std::{sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use self::looks_back::LooksBack;
 use self::runner::Runner;
 use crate::model::redaction::SentSecrets;
 use crate::{
@@ -74,6 +76,8 @@ pub struct CheckDescriptor {
     pub while_pending: WhilePending,
     /// The alert that reports its failures.
     pub alert: Alert,
+    /// Whether the check looks back at failed runs of its probe.
+    pub looks_back: LooksBack,
     /// The measures that the check may report.
     pub measures: &'static [MeasureInfo],
     /// Markdown text of the reference page.
@@ -303,6 +307,8 @@ pub trait CheckKind<F: Facts>: Check<F> + DeserializeOwned + Serialize + JsonSch
     /// Default effect on the gate while the check is pending. `Passes` suits checks that may wait for observations for
     /// long after a first start: for a minimum number of samples, or for another backup.
     const WHILE_PENDING: WhilePending = WhilePending::Blocks;
+    /// Whether the check looks back at failed runs of its probe.
+    const LOOKS_BACK: LooksBack = LooksBack::Never;
     /// Complete list of the measures that the check may report.
     const MEASURES: &'static [MeasureInfo] = &[];
     /// Text of the reference page: the Markdown file beside the source file.
@@ -347,6 +353,7 @@ impl<F: Facts> CheckEntry<F> {
                 severity: K::SEVERITY,
                 while_pending: K::WHILE_PENDING,
                 alert: K::ALERT,
+                looks_back: K::LOOKS_BACK,
                 measures: K::MEASURES,
                 doc: K::DOC,
                 schema: |generator| generator.subschema_for::<K>(),

@@ -15,7 +15,7 @@ use serde::{
 
 use crate::model::{
     measure::{Bound, Measure},
-    units::{Period, Ratio, Size, Unit},
+    units::{Period, Quantity, Ratio, Size, Unit},
 };
 
 /// Upper limit.
@@ -81,6 +81,12 @@ impl Amount for f64 {
         self
     }
 }
+impl Amount for Quantity {
+    const UNIT: Unit = Unit::Number;
+    fn amount(self) -> f64 {
+        self.value()
+    }
+}
 impl Amount for u32 {
     const UNIT: Unit = Unit::Number;
     fn amount(self) -> f64 {
@@ -117,7 +123,12 @@ impl<T: Amount, D: Direction> Limit<T, D> {
         self.warn.map(Amount::amount)
     }
 
-    /// The failing step in the base unit, or the warning step if no other is set. The headroom is 0 there.
+    /// The steps that are set, as they were written.
+    pub fn steps_as_written(&self) -> impl Iterator<Item = T> + use<T, D> {
+        [self.warn, self.fail].into_iter().flatten()
+    }
+
+    /// The furthest step that is set, in the base unit: where the headroom ends.
     #[must_use]
     pub fn last_step(&self) -> f64 {
         self.fail_at().or(self.warn_at()).unwrap_or(f64::NAN)

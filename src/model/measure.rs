@@ -71,11 +71,15 @@ impl Measure {
         self
     }
 
-    /// Name for texts, with the measured object if there are several.
+    /// The name for people, with the subject where there is one. The subject makes the number in a name like `value_2`
+    /// superfluous.
     #[must_use]
     pub fn display_name(&self) -> Cow<'static, str> {
         match &self.subject {
-            Some(subject) => format!("{} of {subject}", self.name).into(),
+            Some(subject) => {
+                let word = self.name.rsplit_once('_').filter(|(_, end)| end.bytes().all(|byte| byte.is_ascii_digit()));
+                format!("{} of {subject}", word.map_or(self.name, |(word, _)| word)).into()
+            }
             None => self.name.into(),
         }
     }

@@ -27,7 +27,8 @@ pub struct Family {
     pub help: &'static str,
     /// Label names in order, including `probe` and `check`.
     pub labels: &'static [&'static str],
-    /// Whether values remain valid while a check can't be judged. This is true for timestamps.
+    /// Whether the last value remains while there is no current one. This is true for timestamps of past events and
+    /// for expiry times, which stay true, and for nothing that describes the present.
     pub retained: bool,
 }
 
@@ -85,11 +86,11 @@ families! {
     PROBE_INFO: Gauge "readiness_probe_info" ["probe", "kind", "service"]
         "Kind and service of a probe; always 1. Contains the labels of the configuration.";
     PROBE_SUCCESS: Gauge "readiness_probe_success" ["probe"]
-        "Whether the last run of a probe succeeded.";
+        "Whether the last run of a probe succeeded; 0 also before the first run, while the probe is skipped, and if the last run is older than three intervals.";
     PROBE_DURATION: Gauge "readiness_probe_duration_seconds" ["probe"]
-        "Duration of the last run of a probe.";
+        "Duration of the last run of a probe, whose time is readiness_probe_last_run_timestamp_seconds; 0 before the first run.";
     PROBE_PHASE_DURATION: Gauge "readiness_probe_phase_duration_seconds" ["probe", "phase"]
-        "Duration of each phase of the last run of a probe.";
+        "Duration of each phase of the last run of a probe; 0 for a phase that the run did not reach.";
     PROBE_RUNS: Counter "readiness_probe_runs_total" ["probe"]
         "Number of runs of a probe, including failed runs.";
     PROBE_FAILURES: Counter "readiness_probe_failures_total" ["probe", "reason"]
@@ -162,20 +163,20 @@ families! {
         "Limit on the ratio of used connections of a pool.";
 
     CERTIFICATE_NOT_AFTER: Gauge "readiness_certificate_not_after_timestamp_seconds" ["probe", "position", "verified"]
-        "Expiry time of a certificate: the leaf, and the issuer certificate of the presented chain that expires first." retained;
+        "Expiry time of the certificate that the server presented last: the leaf, and the issuer certificate of the chain that expires first." retained;
 
     BACKUP_LAST_SUCCESS: Gauge "readiness_backup_last_success_timestamp_seconds" ["probe", "location", "type"]
-        "Creation time of the newest complete backup; absent if there never was one." retained;
+        "Creation time of the newest complete backup. After all backups are gone, the time of the last one remains: readiness_backups is 0 then. Absent if none was ever seen." retained;
     BACKUP_MAX_AGE: Gauge "readiness_backup_max_age_seconds" ["probe", "location", "type"]
         "Limit on the age of the newest complete backup (recovery point objective).";
     BACKUP_AGE: Gauge "readiness_backup_age_seconds" ["probe", "location", "type"]
-        "Age of the newest complete backup at the last run of the probe.";
+        "Age of the newest complete backup at the last run of the probe; absent without a complete backup.";
     BACKUP_SIZE: Gauge "readiness_backup_size_bytes" ["probe", "location", "type"]
-        "Size of the newest complete backup.";
+        "Size of the newest complete backup; absent without a complete backup.";
     BACKUPS: Gauge "readiness_backups" ["probe", "location", "type"]
         "Number of complete backups at the location.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
-        "Creation time of the oldest complete backup at the location." retained;
+        "Creation time of the oldest complete backup; absent without a complete backup, and while the backups can't be listed.";
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
         "Number of scheduled backup runs without a backup until now.";
 

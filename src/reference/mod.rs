@@ -82,6 +82,20 @@ Every check also takes `name`, `title`, `summary`, `severity`, `category`, `gate
 `readiness-exporter schema` prints the JSON Schema with all keys.
 ";
 
+const LOOKING_BACK: &str = "\
+## Checks that look back
+
+A check looks back if it counts failed runs of its probe that are over. After an outage it fails until the outage has left its
+`window`, although the target works again. So that `/ready` describes the present, such a check does not take part in it by
+default; `health` of the same probe does. Set `gate: true` on the check if a deployment shall wait until its window is good.
+
+Other checks with a `window` measure the service during the window: rates and percentiles from its counters and histograms. They
+take part in `/ready`. Shorten `window`, or set `gate: false`, if they block for too long after an incident.
+
+| check | looks back |
+|---|---|
+";
+
 /// The index: kinds with their checks, types of settings, failure reasons.
 #[must_use]
 pub fn index() -> String {
@@ -97,7 +111,15 @@ pub fn index() -> String {
     }
     let planned: Vec<_> = catalogue::planned_kinds().map(|kind| format!("`{kind}`")).collect();
     let _ = writeln!(text, "\nProbe kinds that are not supported yet: {}.\n\n{TYPES}", planned.join(", "));
-    text.push_str("## Failure reasons\n\n| reason | meaning |\n|---|---|\n");
+    text.push_str(LOOKING_BACK);
+    for kind in catalogue::all() {
+        for check in (kind.checks)() {
+            if let Some(condition) = check.looks_back.condition_text() {
+                let _ = writeln!(text, "| [`{1}/{0}`]({1}.md#{0}) | {condition} |", check.name, kind.name);
+            }
+        }
+    }
+    text.push_str("\n## Failure reasons\n\n| reason | meaning |\n|---|---|\n");
     // The schema of the words holds their descriptions.
     let reasons = schemars::schema_for!(Reason).to_value();
     for reason in reasons.get("oneOf").and_then(Value::as_array).into_iter().flatten() {
@@ -148,7 +170,7 @@ fn kind_page(kind: &KindEntry) -> String {
 }
 
 fn check_page(kind: &str, check: &CheckDescriptor) -> String {
-    let CheckDescriptor { name, category, severity, alert, .. } = check;
+    let CheckDescriptor { name, category, severity, alert, looks_back, .. } = check;
     let settings = format!("## Settings of `{kind}/{name}`\n\n{}", settings_table(check.schema));
     let mut generated = String::new();
     if !check.measures.is_empty() {
@@ -166,6 +188,13 @@ fn check_page(kind: &str, check: &CheckDescriptor) -> String {
         "## Alert\n\n{} reports a failure. Default category: {category}. Default severity: {severity}.",
         runbook(*alert)
     );
+    if let Some(condition) = looks_back.condition_text() {
+        let _ = writeln!(
+            generated,
+            "\nThe check [looks back](README.md#checks-that-look-back) {condition}: it takes part in `/ready` only with \
+             `gate: true`."
+        );
+    }
     inserted(&inserted(check.doc, "## Verdicts", &settings), "## Remediation", &generated)
 }
 

@@ -154,7 +154,13 @@ impl<'a> CheckReader<'a> {
     /// The health check of a probe that lists none.
     fn implicit_health(&self) -> Option<ReadCheck> {
         let kind = self.scope.known.check_kinds.iter().find(|descriptor| descriptor.name == health::NAME)?;
-        let info = self.check_info(kind, CommonCheckKeys::default(), PeopleTexts::default(), &Level::default());
+        let info = self.check_info(
+            kind,
+            CommonCheckKeys::default(),
+            PeopleTexts::default(),
+            &Level::default(),
+            &Node::new(Location::default(), NodeValue::Null),
+        );
         let (severity, failure_threshold) = (
             find(self.scope.levels, |keys| keys.severity).map_or(IMPLICIT_HEALTH_SEVERITY, |(severity, _)| severity),
             find(self.scope.levels, |keys| keys.failure_threshold)
@@ -172,7 +178,13 @@ impl<'a> CheckReader<'a> {
                 self.reject_duplicate(name, name, location);
                 let own = Level::default();
                 return Some((
-                    self.check_info(descriptor, CommonCheckKeys::default(), PeopleTexts::default(), &own),
+                    self.check_info(
+                        descriptor,
+                        CommonCheckKeys::default(),
+                        PeopleTexts::default(),
+                        &own,
+                        &Node::new(location, NodeValue::Null),
+                    ),
                     Node::new(location, NodeValue::Null),
                     own,
                 ));
@@ -207,7 +219,7 @@ impl<'a> CheckReader<'a> {
         let shown = common.get("name").and_then(Node::source_text).unwrap_or(descriptor.name);
         let name = values.name.as_deref().unwrap_or(descriptor.name);
         self.reject_duplicate(name, shown, named);
-        Some((self.check_info(descriptor, values, texts, &own), settings, own))
+        Some((self.check_info(descriptor, values, texts, &own, &settings), settings, own))
     }
 
     /// Removes and reports misspelled common keys, because the check would report them without a suggestion.
@@ -314,6 +326,7 @@ impl<'a> CheckReader<'a> {
         common: CommonCheckKeys,
         texts: PeopleTexts,
         own: &Level,
+        settings: &Node,
     ) -> CheckInfo {
         let levels: Vec<&Level> = std::iter::once(own).chain(self.scope.levels.iter().copied()).collect();
         let severity = find(&levels, |keys| keys.severity).map_or(kind.severity, |(severity, _)| severity);
@@ -328,7 +341,8 @@ impl<'a> CheckReader<'a> {
             name: common.name.unwrap_or_else(|| kind.name.to_owned()),
             category: find(&levels, |keys| keys.category).map_or(kind.category, |(category, _)| category),
             severity,
-            gate: find(&levels, |keys| keys.gate).map_or(severity.gates_by_default(), |(gate, _)| gate),
+            gate: find(&levels, |keys| keys.gate)
+                .map_or_else(|| severity.gates_by_default() && !kind.looks_back.applies_to(settings), |(gate, _)| gate),
             pending: common.pending.unwrap_or(kind.while_pending),
             owner: find(&levels, |keys| keys.owner.clone()).map(|(owner, _)| owner).unwrap_or_default(),
             labels: own.keys.labels.clone(),

@@ -45,7 +45,8 @@ pub(super) struct InheritedKeys {
     #[schemars(regex(pattern = RUNBOOK_PATTERN), length(max = MAX_STEPS_BYTES))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
-    /// Whether `/ready` takes the checks into account. Default: true, unless the severity is `info`.
+    /// Whether `/ready` takes the checks into account. Default: true, unless the severity is `info`
+    /// or the check looks back at failed runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<bool>,
     #[schemars(range(min = 1))]

@@ -47,7 +47,7 @@ pub fn built_in_default(key: &str) -> String {
             format!("that of the check kind; `{IMPLICIT_HEALTH_SEVERITY}` for a health check that is not listed")
         }
         "category" | "pending" => "that of the check kind".to_owned(),
-        "gate" => "`true`, unless the severity is `info`".to_owned(),
+        "gate" => "`true`, unless the severity is `info` or the check looks back at failed runs".to_owned(),
         "failure_threshold" => format!("`1`; `{IMPLICIT_HEALTH_THRESHOLD}` for a health check that is not listed"),
         "success_threshold" => "`1`".to_owned(),
         "interval" => format!("`{DEFAULT_INTERVAL}`"),

@@ -3,13 +3,17 @@
 //! A number without a unit is rejected where a unit is needed: `timeout: 5` may mean seconds or milliseconds.
 
 mod humanize;
+mod quantity;
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-pub use self::humanize::DisplayValue;
+pub use self::{
+    humanize::DisplayValue,
+    quantity::{Quantity, ValueUnit, common_unit},
+};
 
 /// A duration with a unit: `500ms`, `90s`, `1h30m`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

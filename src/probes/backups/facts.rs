@@ -102,18 +102,19 @@ impl Set {
         Sample::new(family, [self.location.clone().into(), self.r#type.clone().into()], value)
     }
 
-    /// Why there is nothing to judge, in a sentence.
+    /// States that no backup is complete, and the reason if files were found.
     #[must_use]
-    pub fn no_backup_reason(&self) -> String {
+    pub fn absence_text(&self) -> String {
         let with = |state| self.backups.iter().filter(|b| b.state == state).count();
         let unfinished = with(State::Unfinished) + with(State::Empty) + with(State::Growing);
-        match (unfinished, with(State::Future), with(State::NoTime)) {
-            (0, 0, 0) => "there is no backup".to_owned(),
-            (0, 0, n) => format!("there is no backup: {n} without a time in the name"),
-            (0, n, _) => format!("no backup counts: {n} from the future, so a clock or the time zone is wrong"),
-            (n, 0, _) => format!("there is no complete backup, only {n} unfinished or empty"),
-            (n, m, _) => format!("no backup counts: {n} unfinished or empty, {m} from the future"),
-        }
+        let details = match (unfinished, with(State::Future), with(State::NoTime)) {
+            (0, 0, 0) => "",
+            (0, 0, n) => &format!(": {n} without a time in the name"),
+            (0, n, _) => &format!(": {n} with a time in the future, so a clock or the time zone is wrong"),
+            (n, 0, _) => &format!(", only {n} unfinished or empty"),
+            (n, m, _) => &format!(": {n} unfinished or empty, {m} with a time in the future"),
+        };
+        format!("There is no complete backup{details}.")
     }
 }
 
@@ -137,7 +138,7 @@ impl BackupFacts {
             .iter()
             .map(judge)
             .reduce(worse)
-            .unwrap_or_else(|| Verdict::new(Outcome::Unknown(Reason::Empty), "nothing listed"))
+            .unwrap_or_else(|| Verdict::new(Outcome::Unknown(Reason::Empty), "nothing was listed"))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod facts;
+mod last_backup;
 pub mod sources;
 mod verify;
 

@@ -58,7 +58,11 @@ const SAID: [(&str, &str, &[&str]); 12] = [
     ("ReadinessPoolSaturated", "shop/pool", &["100% of pool ", "limit 90%.", "7 wait for a connection", "limit 2."]),
     ("ReadinessCheckFailing", "shop/present", &["present fails", "/api/v1/checks/shop/present"]),
     ("ReadinessValueOutOfBounds", "shop/value", &["value is 7, limit at most 5."]),
-    ("ReadinessBackupStale", "dumps/freshness", &["backup in nas is 3h 0m ", " old, limit 1h 0m 0s."]),
+    (
+        "ReadinessBackupStale",
+        "dumps/freshness",
+        &["complete backup in nas was made at 20", " UTC, limit on its age 1h 0m 0s."],
+    ),
     ("ReadinessBackupMissed", "dumps/schedule", &["2 missed in nas, limit 0."]),
     ("ReadinessCheckFailing", "dumps/size", &["size is 5B, limit at least 1MiB."]),
     (

@@ -274,6 +274,43 @@ fn a_check_that_its_probe_can_not_feed_lists_those_it_can() {
 }
 
 #[test]
+fn a_check_that_looks_back_gates_only_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "probes:
+  - name: api
+    http: {url: \"http://127.0.0.1:1/\"}
+    checks:
+      - error_rate: {max: 5%}
+      - {name: asked, error_rate: {max: 5%}, gate: true}
+      - latency: {p95: 1s}
+      - {name: slow, latency: {p95: 1s, failed_runs: count_as_timeout}}
+      - {name: slow-env, latency: {p95: 1s, failed_runs: \"${FAILED}\"}}
+  - name: numbers
+    metrics: {url: \"http://127.0.0.1:1/\"}
+    checks:
+      - error_rate: {max: 5%}
+      - {name: events, error_rate: {errors: e_total, total: t_total, max: 5%}}
+      - throughput: {series: t_total, min: 1}
+";
+    let path = folder.path().join("a.yaml");
+    fs::write(&path, text).unwrap();
+    let settings = load(&path, &[("FAILED", "count_as_timeout")]).unwrap();
+    let checks = settings.probes.iter().flat_map(|probe| &probe.info.checks);
+    let gates: Vec<_> = checks.filter(|check| check.kind != "health").map(|check| (&*check.name, check.gate)).collect();
+    let expected = [
+        ("error_rate", false),
+        ("asked", true),
+        ("latency", true),
+        ("slow", false),
+        ("slow-env", false),
+        ("error_rate", false),
+        ("events", true),
+        ("throughput", true),
+    ];
+    assert_eq!(gates, expected);
+}
+
+#[test]
 fn what_a_check_wants_and_its_probe_can_never_bring_is_said_with_its_place() {
     let text = "probes:
   - name: a

@@ -10,7 +10,7 @@ use std::{
 use flate2::{Compression, write::GzEncoder};
 
 use super::{Bystanders, Fault};
-use crate::harness::daemon::Home;
+use crate::harness::daemon::{Daemon, Home};
 
 const DUMPS: &str = "
     - name: dumps
@@ -27,7 +27,11 @@ const DUMPS: &str = "
 
 /// A home with three dumps, of now, two hours ago and yesterday.
 fn with_dumps() -> Home {
-    let home = Bystanders::new().beside(DUMPS);
+    with_probe(DUMPS)
+}
+
+fn with_probe(probe: &str) -> Home {
+    let home = Bystanders::new().beside(probe);
     for (name, hours) in [("c", 0), ("b", 2), ("a", 24)] {
         let mut dump = GzEncoder::new(Vec::new(), Compression::fast());
         for row in 0..500 {
@@ -53,6 +57,63 @@ pub(crate) fn stale() -> Fault {
 #[test]
 fn a_stale_backup_fails_freshness_and_nothing_else() {
     stale().endure();
+}
+
+pub(crate) fn deleted() -> Fault {
+    // `retention` watches the number: that it fails, too, is a finding of its own.
+    let home = with_probe(&DUMPS.replace("- retention: {min_count: 2}", ""));
+    let turned =
+        [("dumps/freshness", "fail empty"), ("dumps/size", "unknown empty"), ("dumps/integrity", "unknown empty")];
+    // Renamed, so that the files are the same after the repair.
+    let files = ["a", "b", "c"]
+        .map(|name| (home.path(&format!("dumps/orders-{name}.gz")), home.path(&format!("dumps/deleted-{name}.gz"))));
+    let deletes = |files: &mut [(PathBuf, PathBuf); 3]| {
+        files.iter().for_each(|(there, away)| fs::rename(there, away).unwrap());
+    };
+    let restores = |files: &mut [(PathBuf, PathBuf); 3]| {
+        files.iter().for_each(|(there, away)| fs::rename(away, there).unwrap());
+    };
+    Fault::of(home, &turned, files, deletes, restores)
+        .says("dumps/freshness", "There is no complete backup. The last one was made at 20")
+}
+
+#[test]
+fn deleted_backups_fail_freshness_and_nothing_else() {
+    deleted().endure();
+}
+
+#[test]
+fn deleted_backups_fail_freshness_and_no_value_of_them_remains_but_the_time_of_the_last_one() {
+    let home = with_dumps();
+    let daemon = home.serve();
+    daemon.wait_for("dumps/freshness", "pass");
+    let series = |family: &str| format!("{family}{{probe=\"dumps\",location=\"local\",type=\"full\"}}");
+    let made = daemon.value(&series("readiness_backup_last_success_timestamp_seconds"));
+    for name in ["a", "b", "c"] {
+        fs::remove_file(home.path(&format!("dumps/orders-{name}.gz"))).unwrap();
+    }
+    let told = daemon.wait_for("dumps/freshness", "fail empty");
+    assert!(told.summary.starts_with("There is no complete backup. The last one was made at 20"), "{told:?}");
+    daemon.wait_for("dumps/retention", "fail empty");
+    let assert_gone = |daemon: &Daemon, told: &str| {
+        assert_eq!(daemon.value(&series("readiness_backups")), Some(0.0));
+        assert_eq!(daemon.value(&series("readiness_backup_last_success_timestamp_seconds")), made);
+        let page = daemon.get("/metrics").text();
+        for family in ["backup_oldest_timestamp_seconds", "backup_size_bytes", "backup_age_seconds"] {
+            assert!(!page.contains(&format!("readiness_{family}{{probe=\"dumps\"")), "{family}");
+        }
+        assert!(!page.contains("readiness_check_value_seconds{probe=\"dumps\""), "neither age nor span");
+        let count = "readiness_check_value{probe=\"dumps\",check=\"retention\",measure=\"count\"}";
+        assert_eq!(daemon.value(count), Some(0.0));
+        // The page writes what the finding says, and no number beside it.
+        let page = daemon.get("/?q=dumps/freshness").text();
+        assert!(page.contains(told), "{page}");
+    };
+    assert_gone(&daemon, &told.summary);
+    daemon.terminate();
+    let restarted = home.serve();
+    restarted.wait_for("dumps/retention", "fail empty");
+    assert_gone(&restarted, &told.summary);
 }
 
 pub(crate) fn truncated() -> Fault {

@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 mod crash;
 pub(crate) mod metrics_page;
 pub(crate) mod postgres;
+mod recovery;
 pub(crate) mod service;
 
 use std::fs;

@@ -16,6 +16,7 @@ mod inhibition;
 mod notifications;
 mod one_fault;
 mod redundant;
+mod restart;
 mod routes;
 mod silence;
 mod steps;

@@ -2,11 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::{Measure, MeasureInfo},
@@ -16,7 +17,10 @@ use crate::{
         verdict::Verdict,
         words::{Alert, Category, Outcome, Reason, Severity},
     },
-    probes::backups::facts::{BackupFacts, Set, State},
+    probes::backups::{
+        facts::{BackupFacts, Set, State},
+        last_backup::{LastBackups, time_text},
+    },
 };
 
 /// Settings of `freshness`.
@@ -25,6 +29,8 @@ use crate::{
 pub struct Freshness {
     /// Maximum age of the newest complete backup.
     pub max_age: Max<Period>,
+    #[serde(skip)]
+    last: LastBackups,
 }
 
 impl CheckKind<BackupFacts> for Freshness {
@@ -46,6 +52,7 @@ impl CheckKind<BackupFacts> for Freshness {
 
 impl Check<BackupFacts> for Freshness {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        self.last.remember(seen);
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
     }
 
@@ -57,17 +64,27 @@ impl Check<BackupFacts> for Freshness {
         // Only the probe knows the place and the type: it puts them first.
         vec![Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.last_step())]
     }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.last)
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.last = from_saved(saved);
+    }
 }
 
 impl Freshness {
     fn judge_set(&self, set: &Set, now: f64) -> Verdict {
         if let Some((newest, _)) = set.complete().next_back() {
             let age = (now - newest.as_duration().as_secs_f64()).max(0.0);
-            return Verdict::from_measures(vec![self.max_age.measure("age", age)]);
+            let mut verdict = Verdict::from_measures(vec![self.max_age.measure("age", age)]);
+            verdict.summary.push_str(&format!(" (made at {})", time_text(newest)));
+            return verdict;
         }
         let only_future = !set.backups.is_empty() && set.backups.iter().all(|backup| backup.state == State::Future);
         let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };
-        Verdict::new(outcome, set.no_backup_reason())
+        Verdict::new(outcome, self.last.absence_text(set))
     }
 }
 
@@ -79,41 +96,47 @@ mod tests {
     #[test]
     fn the_newest_complete_backup_is_judged() {
         let day = 86_400;
-        let mut check: Freshness =
-            serde_json::from_value(serde_json::json!({"max_age": {"warn": "1d", "fail": "2d"}})).unwrap();
         let fail = Outcome::Fail(Reason::Limit);
+        let old = "age is 3d, above the limit of 2d (made at 2026-11-15 11:06 UTC)";
         for (backups, outcome, summary) in [
-            (vec![(NOW - 3_600, State::Complete)], Outcome::Pass, "age is 1h, within the limit of 1d"),
-            (vec![(NOW - day, State::Complete)], Outcome::Pass, "age is 1d, within the limit of 1d"),
+            (
+                vec![(NOW - 3_600, State::Complete)],
+                Outcome::Pass,
+                "age is 1h, within the limit of 1d (made at 2026-11-18 10:06 UTC)",
+            ),
+            (
+                vec![(NOW - day, State::Complete)],
+                Outcome::Pass,
+                "age is 1d, within the limit of 1d (made at 2026-11-17 11:06 UTC)",
+            ),
             (
                 vec![(NOW - 9 * day, State::Complete), (NOW - 90_000, State::Complete)],
                 Outcome::Warn,
-                "age is 1d1h, above the limit of 1d",
+                "age is 1d1h, above the limit of 1d (made at 2026-11-17 10:06 UTC)",
             ),
-            (vec![(NOW - 3 * day, State::Complete)], fail, "age is 3d, above the limit of 2d"),
+            (vec![(NOW - 3 * day, State::Complete)], fail, old),
+            (vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Growing)], fail, old),
+            (vec![(NOW - 3 * day, State::Complete), (NOW + 7_200, State::Future)], fail, old),
             (
-                vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Growing)],
-                fail,
-                "age is 3d, above the limit of 2d",
+                vec![(NOW + 120, State::Complete)],
+                Outcome::Pass,
+                "age is 0s, within the limit of 1d (made at 2026-11-18 11:08 UTC)",
             ),
-            (
-                vec![(NOW - 3 * day, State::Complete), (NOW + 7_200, State::Future)],
-                fail,
-                "age is 3d, above the limit of 2d",
-            ),
-            (vec![(NOW + 120, State::Complete)], Outcome::Pass, "age is 0s, within the limit of 1d"),
-            (vec![], Outcome::Fail(Reason::Empty), "there is no backup"),
+            (vec![], Outcome::Fail(Reason::Empty), "There is no complete backup. None was seen before."),
             (
                 vec![(NOW, State::Empty), (NOW, State::Unfinished)],
                 Outcome::Fail(Reason::Empty),
-                "there is no complete backup, only 2 unfinished or empty",
+                "There is no complete backup, only 2 unfinished or empty. None was seen before.",
             ),
             (
                 vec![(NOW + 7_200, State::Future)],
                 Outcome::Unknown(Reason::Parse),
-                "no backup counts: 1 from the future, so a clock or the time zone is wrong",
+                "There is no complete backup: 1 with a time in the future, so a clock or the time zone is wrong. None \
+                 was seen before.",
             ),
         ] {
+            let mut check: Freshness =
+                serde_json::from_value(serde_json::json!({"max_age": {"warn": "1d", "fail": "2d"}})).unwrap();
             let verdict = check.judge(&seen(backups, 100));
             assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary));
         }

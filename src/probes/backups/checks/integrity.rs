@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         observation::{Observation, Timing},
         units::{Period, Size},
@@ -18,6 +19,7 @@ use crate::{
     probes::backups::{
         VerificationRequest,
         facts::{BackupFacts, Finding, Set, Verified},
+        last_backup::LastBackups,
     },
 };
 
@@ -31,6 +33,8 @@ pub struct Integrity {
     /// Whether each backup must have a checksum file (`.sha256` or `.sha512`) beside it.
     #[serde(default)]
     pub require_checksum: bool,
+    #[serde(skip)]
+    last: LastBackups,
 }
 
 /// Seconds of the longest time that is told: ten years.
@@ -57,18 +61,27 @@ impl CheckKind<BackupFacts> for Integrity {
 
 impl Check<BackupFacts> for Integrity {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        BackupFacts::judge(seen, |set| judge_set(set, &seen.timing))
+        self.last.remember(seen);
+        BackupFacts::judge(seen, |set| judge_set(set, &seen.timing, &self.last))
     }
 
     fn requested_facts(&self) -> Vec<VerificationRequest> {
         vec![VerificationRequest { newest: self.newest, require_checksum: self.require_checksum }]
     }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.last)
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.last = from_saved(saved);
+    }
 }
 
-fn judge_set(set: &Set, timing: &Timing) -> Verdict {
+fn judge_set(set: &Set, timing: &Timing, last: &LastBackups) -> Verdict {
     let worst = set.verified.iter().reduce(|a, b| if outcome(&b.finding) > outcome(&a.finding) { b } else { a });
     let Some(worst) = worst else {
-        return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
+        return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
     };
     let name = worst.id.rsplit('/').next().unwrap_or(&worst.id);
     let reading = set.verified.iter().find_map(|v: &Verified| match v.finding {
@@ -140,6 +153,10 @@ mod tests {
     use super::*;
     use crate::probes::backups::tests::sized;
 
+    fn check() -> Integrity {
+        serde_json::from_value(serde_json::json!({})).unwrap()
+    }
+
     #[test]
     fn the_worst_finding_speaks() {
         let sound = || Finding::Sound(vec!["sha256", "gzip checksum"]);
@@ -168,14 +185,14 @@ mod tests {
                 "nothing has been verified yet; 0 waits for its turn: its zstd window is larger than 8MiB (--long or \
                  --ultra), and one such backup is read at a time",
             ),
-            (vec![], Outcome::Unknown(Reason::Empty), "there is no backup"),
+            (vec![], Outcome::Unknown(Reason::Empty), "There is no complete backup. None was seen before."),
         ] {
             let mut seen = sized(if findings.is_empty() { &[] } else { &[100, 100] });
             let set = &mut seen.facts.as_mut().unwrap().sets[0];
             for (n, finding) in findings.into_iter().enumerate() {
                 set.verified.push(Verified { id: format!("/backups/{n}"), finding });
             }
-            let verdict = Integrity { newest: 1, require_checksum: false }.judge(&seen);
+            let verdict = check().judge(&seen);
             assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary));
         }
     }
@@ -188,7 +205,7 @@ mod tests {
             let set = &mut seen.facts.as_mut().unwrap().sets[0];
             set.read_each_run = each;
             set.verified = vec![Verified { id: "/backups/0".into(), finding: Finding::Reading(1 << 20) }];
-            Integrity { newest: 1, require_checksum: false }.judge(seen).summary
+            check().judge(seen).summary
         };
         let start = "nothing has been verified yet; 0 is being read: 1MiB of 1GiB";
         assert_eq!(

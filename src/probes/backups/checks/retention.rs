@@ -2,11 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::{Max, Min},
         measure::{Measure, MeasureInfo},
@@ -15,7 +16,10 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity},
     },
-    probes::backups::facts::{BackupFacts, Set},
+    probes::backups::{
+        facts::{BackupFacts, Set},
+        last_backup::LastBackups,
+    },
 };
 
 /// Settings of `retention`.
@@ -31,6 +35,8 @@ pub struct Retention {
     /// Maximum number of complete backups. More backups mean that old ones are not deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_count: Option<Max<u32>>,
+    #[serde(skip)]
+    last: LastBackups,
 }
 
 impl CheckKind<BackupFacts> for Retention {
@@ -61,18 +67,29 @@ impl CheckKind<BackupFacts> for Retention {
 
 impl Check<BackupFacts> for Retention {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        self.last.remember(seen);
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
     }
 
     fn limits(&self) -> Vec<Measure> {
         self.measures(f64::NAN, f64::NAN)
     }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.last)
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.last = from_saved(saved);
+    }
 }
 
 impl Retention {
     fn judge_set(&self, set: &Set, now: f64) -> Verdict {
         let Some((oldest, _)) = set.complete().next() else {
-            return Verdict::new(Outcome::Fail(Reason::Empty), set.no_backup_reason());
+            let mut measures = self.measures(0.0, f64::NAN);
+            measures.retain(|measure| !measure.value.is_nan());
+            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Empty), self.last.absence_text(set)) };
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);

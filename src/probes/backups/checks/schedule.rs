@@ -5,11 +5,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::Max,
         measure::{Measure, MeasureInfo},
@@ -21,6 +22,7 @@ use crate::{
     },
     probes::backups::{
         facts::{BackupFacts, Set},
+        last_backup::LastBackups,
         sources::time_pattern::Zone,
     },
 };
@@ -43,6 +45,8 @@ pub struct Schedule {
     /// Time zone of the clock that starts the backup job, as an IANA name.
     #[serde(default)]
     pub time_zone: Zone,
+    #[serde(skip)]
+    last: LastBackups,
 }
 
 fn none() -> Max<u32> {
@@ -76,11 +80,20 @@ impl CheckKind<BackupFacts> for Schedule {
 
 impl Check<BackupFacts> for Schedule {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        self.last.remember(seen);
         BackupFacts::judge(seen, |set| self.judge_set(set, seen.at))
     }
 
     fn limits(&self) -> Vec<Measure> {
         vec![self.max_missed.unmeasured("missed_runs")]
+    }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.last)
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.last = from_saved(saved);
     }
 }
 
@@ -90,7 +103,7 @@ impl Schedule {
         let start = start.unwrap_or(Timestamp::MIN);
         let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
         if times.len() < 2 {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
+            return Verdict::new(Outcome::Unknown(Reason::Empty), self.last.absence_text(set));
         }
         let gaps = times.windows(2).filter_map(|pair| match pair {
             [from, to] if *to > start => Some((*from.max(&start), *to)),

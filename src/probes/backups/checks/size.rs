@@ -2,11 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{
     kind::CheckKind,
     model::{
-        check::Check,
+        check::{Check, from_saved, to_saved},
         failure::Invalid,
         limit::{Max, Min, Range},
         measure::{Measure, MeasureInfo},
@@ -15,7 +16,10 @@ use crate::{
         verdict::Verdict,
         words::{Category, Outcome, Reason, Severity, WhilePending},
     },
-    probes::backups::facts::{BackupFacts, Set},
+    probes::backups::{
+        facts::{BackupFacts, Set},
+        last_backup::LastBackups,
+    },
 };
 
 /// Settings of `size`.
@@ -37,6 +41,8 @@ pub struct BackupSize {
     /// Number of earlier backups whose median size is the baseline of `max_shrink` and `max_growth`.
     #[serde(default = "five")]
     pub baseline: usize,
+    #[serde(skip)]
+    last: LastBackups,
 }
 
 fn five() -> usize {
@@ -81,11 +87,20 @@ impl CheckKind<BackupFacts> for BackupSize {
 
 impl Check<BackupFacts> for BackupSize {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
+        self.last.remember(seen);
         BackupFacts::judge(seen, |set| self.judge_set(set))
     }
 
     fn limits(&self) -> Vec<Measure> {
         [self.absolute(f64::NAN), self.relative(f64::NAN, f64::NAN)].concat()
+    }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        to_saved(&self.last)
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.last = from_saved(saved);
     }
 }
 
@@ -93,7 +108,7 @@ impl BackupSize {
     fn judge_set(&self, set: &Set) -> Verdict {
         let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
         let Some(newest) = sizes.next() else {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), set.no_backup_reason());
+            return Verdict::new(Outcome::Unknown(Reason::Empty), self.last.absence_text(set));
         };
         let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.baseline).collect()) {
@@ -166,7 +181,12 @@ mod tests {
             (json!({"max_growth": 3}), &[100, 200, 451], fail, "growth is 3.01, above the limit of 3"),
             (json!({"max_shrink": "50%"}), &[100], Outcome::Pending, "there is no earlier backup to compare with"),
             (json!({"max_shrink": "50%", "min": "10B"}), &[100], Outcome::Pass, "size is 100B, no less than 10B"),
-            (json!({"min": "10B"}), &[], Outcome::Unknown(Reason::Empty), "there is no backup"),
+            (
+                json!({"min": "10B"}),
+                &[],
+                Outcome::Unknown(Reason::Empty),
+                "There is no complete backup. None was seen before.",
+            ),
         ] {
             assert_eq!(judge(settings, sizes), (outcome, summary.to_owned()), "{sizes:?}");
         }

@@ -15,7 +15,7 @@ use crate::{
         error_rate::{FailedRuns, judge_ratio, limit_samples, validate_limit},
         window::{self, default_min_samples, five_minutes},
     },
-    kind::CheckKind,
+    kind::{CheckKind, LooksBack},
     model::{
         check::{Check, from_saved, to_saved},
         failure::Invalid,
@@ -67,6 +67,7 @@ impl CheckKind<Page> for ErrorRate {
     const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = crate::checks::error_rate::MEASURES;
     const ALERT: Alert = Alert::ErrorRateHigh;
+    const LOOKS_BACK: LooksBack = LooksBack::Unless("total");
     const DOC: &'static str = include_str!("error_rate.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
@@ -92,6 +93,13 @@ impl Check<Page> for ErrorRate {
             Ok(page) => page,
             Err(verdict) => return verdict,
         };
+        if let Some(gauge) = errors
+            .matching_series(&page.series)
+            .chain(total.matching_series(&page.series))
+            .find(|series| series.is_gauge)
+        {
+            return no_data::declared_gauge(gauge);
+        }
         let (mut gained, mut there) = ((0.0, 0.0), false);
         self.gains.begin_scrape(seen.at, self.window);
         self.gains.add_series(0, errors.matching_series(&page.series), |_, gain| gained.0 += gain);

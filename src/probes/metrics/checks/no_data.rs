@@ -1,8 +1,12 @@
 //! Verdicts without enough data, because the service is idle or series are missing.
 
-use crate::model::{
-    verdict::Verdict,
-    words::{Outcome, Reason, words},
+use crate::{
+    model::{
+        text,
+        verdict::Verdict,
+        words::{Outcome, Reason, words},
+    },
+    probes::metrics::exposition_format::series::Series,
 };
 
 words! {
@@ -61,4 +65,15 @@ pub fn not_finite(what: &str) -> Verdict {
 #[must_use]
 pub fn no_matching_series(selector: &crate::probes::metrics::exposition_format::selector::Selector) -> Verdict {
     Verdict::new(Outcome::Unknown(Reason::Empty), format!("the page has no series `{selector}`"))
+}
+
+/// The verdict where a counter is needed and the page declares a gauge: a decrease of a gauge is no restart.
+#[must_use]
+pub fn declared_gauge(series: &Series) -> Verdict {
+    let name = text::bounded_name(&*series.name);
+    let text = format!(
+        "the page declares `{name}` as a gauge, and a rate needs a counter: a decrease would count as a restart. Select \
+         counters, or use the check `value` with `slope: true`"
+    );
+    Verdict::new(Outcome::Unknown(Reason::Body), text)
 }

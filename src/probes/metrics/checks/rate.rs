@@ -16,10 +16,13 @@ impl Rate {
     /// Adds a scrape and returns the rate.
     ///
     /// # Errors
-    /// The verdict if there is no rate: the scrape failed, the page has no series or too many, or it is the first
-    /// scrape.
+    /// The verdict where there is none: the scrape failed, no such series, a gauge, too many series, or not two scrapes
+    /// yet.
     pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
         let page = seen.facts_or_verdict()?;
+        if let Some(gauge) = series.matching_series(&page.series).find(|series| series.is_gauge) {
+            return Err(no_data::declared_gauge(gauge));
+        }
         let (mut gained, mut there) = (0.0, false);
         self.0.begin_scrape(seen.at, window);
         self.0.add_series(0, series.matching_series(&page.series), |_, gain| {

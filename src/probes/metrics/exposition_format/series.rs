@@ -14,6 +14,8 @@ pub struct Series {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Value; it may be NaN or infinite.
     pub value: f64,
+    /// Whether the page declares the metric as a gauge.
+    pub is_gauge: bool,
 }
 
 impl Series {
@@ -26,7 +28,7 @@ impl Series {
             return None;
         }
         labels.retain(|(_, value)| !value.is_empty());
-        Some(Self { id: id(name, &labels).into(), name: name.into(), labels: labels.into(), value })
+        Some(Self { id: id(name, &labels).into(), name: name.into(), labels: labels.into(), value, is_gauge: false })
     }
 
     /// Size in memory in bytes, including the entry in a set of identities.

@@ -14,7 +14,7 @@ use crate::{
     model::{
         check::Check,
         failure::Invalid,
-        measure::MeasureInfo,
+        measure::{Measure, MeasureInfo},
         observation::{Observation, Timing},
         units::Unit,
         verdict::Verdict,
@@ -31,20 +31,36 @@ pub struct Response {
     expect: Vec<Expectation>,
 }
 
+/// The measures of numeric expectations in their order.
+const MEASURES: &[MeasureInfo] = &[
+    measure("value", "The number, age or length of the first numeric expectation, in its unit."),
+    measure("value_2", "The same of the second numeric expectation."),
+    measure("value_3", "The same of the third numeric expectation."),
+    measure("value_4", "The same of the fourth numeric expectation."),
+    measure("value_5", "The same of the fifth numeric expectation."),
+    measure("value_6", "The same of the sixth numeric expectation."),
+    measure("value_7", "The same of the seventh numeric expectation."),
+    measure("value_8", "The same of the eighth numeric expectation."),
+];
+
+const fn measure(name: &'static str, help: &'static str) -> MeasureInfo {
+    MeasureInfo::new(name, Unit::Number, help)
+}
+
 impl CheckKind<HttpFacts> for Response {
     const NAME: &'static str = "response";
     const CATEGORY: Category = Category::Health;
     const SEVERITY: Severity = Severity::Critical;
-    const MEASURES: &'static [MeasureInfo] = &[MeasureInfo::new(
-        "value",
-        Unit::Number,
-        "A number in the response; of several the one closest to its limit.",
-    )];
+    const MEASURES: &'static [MeasureInfo] = MEASURES;
     const DOC: &'static str = include_str!("response.md");
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         if self.expect.is_empty() {
             return Err(Invalid::at("expect", "an empty list expects nothing: add an expectation or remove the check"));
+        }
+        if self.expect.iter().filter(|expectation| expectation.is_numeric()).count() > MEASURES.len() {
+            let text = format!("more than {} numeric expectations: write a second `response` check", MEASURES.len());
+            return Err(Invalid::at("expect", text));
         }
         let mut names = HashSet::new();
         for (at, expectation) in self.expect.iter().enumerate() {
@@ -62,10 +78,14 @@ impl CheckKind<HttpFacts> for Response {
 impl Check<HttpFacts> for Response {
     fn judge(&mut self, seen: &Observation<HttpFacts>) -> Verdict {
         match seen.facts_or_verdict().map(|facts| &facts.response) {
-            Ok(Some(response)) => self.verdict(response),
+            Ok(Some(response)) => self.verdict(response, seen.epoch_seconds()),
             Ok(None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no response"),
             Err(verdict) => verdict,
         }
+    }
+
+    fn limits(&self) -> Vec<Measure> {
+        self.expectations().flat_map(|(expectation, measure)| expectation.limits(measure)).collect()
     }
 
     fn requested_facts(&self) -> Vec<HttpFactRequest> {
@@ -74,15 +94,24 @@ impl Check<HttpFacts> for Response {
 }
 
 impl Response {
-    fn verdict(&self, answered: &HttpResponse) -> Verdict {
+    /// The expectations, each with the name of its measure.
+    fn expectations(&self) -> impl Iterator<Item = (&Expectation, &'static str)> {
+        let mut names = MEASURES.iter().map(|info| info.name);
+        self.expect.iter().map(move |expectation| {
+            let name = if expectation.is_numeric() { names.next() } else { None };
+            (expectation, name.unwrap_or_default())
+        })
+    }
+
+    fn verdict(&self, answered: &HttpResponse, now: f64) -> Verdict {
         let body = answered.body.as_deref().unwrap_or_default();
         let wanted = self.expect.iter().any(|expectation| matches!(expectation.subject(), Some(Subject::Json(_))));
         let document = wanted.then(|| read_json(body));
         let mut findings = Vec::new();
         let mut measures = Vec::new();
-        for expectation in &self.expect {
-            let found = expectation.evaluate(answered, body, document.as_ref());
-            measures.extend(found.measure);
+        for (expectation, measure) in self.expectations() {
+            let found = expectation.evaluate(answered, body, document.as_ref(), (measure, now));
+            measures.extend(found.measures);
             findings.extend(found.finding.map(|finding| (expectation.name(), finding)));
         }
         // The first of the worst: what warns is a finding too, but only where nothing is worse.

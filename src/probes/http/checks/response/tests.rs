@@ -8,13 +8,20 @@ use crate::{
     model::failure::Failure,
 };
 
-const BODY: &str = r#"{"status": "ok", "queue": 40, "ratio": 1.0, "gone": null, "version": "2.1.0",
+const BODY: &str = r#"{"status": "ok", "queue": 40, "ratio": 1.0, "gone": null, "depth": "40", "made": "2027-01-15T07:30:00Z",
+    "made_unix": 1799998200, "made_text": "1799998200", "later": 1800000600, "version": "2.1.0",
     "checks": [{"name": "db", "up": true, "ms": 3}, {"name": "mq", "up": true, "ms": 9}], "text": "a\"b"}"#;
 
 fn judge_body(expect: Value, body: &str, failure: Option<Reason>) -> Verdict {
     let mut headers = HeaderMap::new();
-    for (name, value) in [("x-version", "2.1"), ("vary", "a"), ("vary", "b"), ("set-cookie", "hunter2"), ("age", "60")]
-    {
+    for (name, value) in [
+        ("x-version", "2.1"),
+        ("vary", "a"),
+        ("vary", "b"),
+        ("set-cookie", "hunter2"),
+        ("age", "60"),
+        ("last-modified", "Fri, 15 Jan 2027 07:30:00 GMT"),
+    ] {
         headers.append(name, value.parse().unwrap());
     }
     let body = Some(Bytes::copy_from_slice(body.as_bytes()));
@@ -85,8 +92,8 @@ fn each_expectation_is_met_or_says_what_it_found() {
         (json!({"json": "$.checks", "min_length": 2, "max_length": 2}), Pass, ""),
         (
             json!({"name": "n", "json": "$.version", "max_length": 3}),
-            body,
-            r#"n: $.version is "2.1.0", expected a length of at most 3 (it is 5)"#,
+            limit,
+            "n: the length of $.version is 5, above the limit of 3",
         ),
         (json!({"json": "$.queue", "min": 1, "max": {"warn": 50, "fail": 100}}), Pass, ""),
         (
@@ -101,6 +108,63 @@ fn each_expectation_is_met_or_says_what_it_found() {
             "n: $.checks[*].ms is 9, above the limit of 5",
         ),
         (json!({"name": "n", "json": "$.status", "min": 5}), body, r#"n: $.status is "ok", expected a number"#),
+        (json!({"json": "$.status", "not_matches": "^down"}), Pass, ""),
+        (
+            json!({"name": "n", "json": "$.status", "not_matches": "^o"}),
+            body,
+            r#"n: $.status is "ok", expected no match of `^o`"#,
+        ),
+        (json!({"name": "n", "json": "$.nothing", "not_matches": "a"}), body, "n: $.nothing is missing"),
+        (json!({"json": "$.nothing", "absent_or_not": true}), Pass, ""),
+        (json!({"json": "$.status", "absent_or_not": "down"}), Pass, ""),
+        (json!({"header": "x-none", "absent_or_not": "a"}), Pass, ""),
+        (json!({"json": "$.gone", "absent_or_not": null}), body, "$.gone: $.gone is null, expected anything but null"),
+        (
+            json!({"name": "n", "json": "$.checks[*].name", "absent_or_not": "mq"}),
+            body,
+            r#"n: $.checks[*].name is "mq", expected anything but "mq""#,
+        ),
+        (json!({"json": "$.depth", "number": true, "max": 40}), Pass, ""),
+        (json!({"json": "$.depth", "number": true, "equals": 40}), Pass, ""),
+        (
+            json!({"name": "n", "json": "$.depth", "number": true, "max": 39}),
+            limit,
+            "n: $.depth is 40, above the limit of 39",
+        ),
+        (
+            json!({"name": "n", "json": "$.depth", "max": 40}),
+            body,
+            r#"n: $.depth is "40", expected a number; `number: true` reads it from a text"#,
+        ),
+        (json!({"name": "n", "json": "$.queue", "max": "5s"}), limit, "n: $.queue is 40s, above the limit of 5s"),
+        (
+            json!({"name": "n", "json": "$.ratio", "max": 0.5, "unit": "ratio"}),
+            limit,
+            "n: $.ratio is 100%, above the limit of 50%",
+        ),
+        (json!({"json": "$.made", "max_age": "1h"}), Pass, ""),
+        (json!({"json": "$.made_unix", "min_age": "29m", "max_age": "31m"}), Pass, ""),
+        (json!({"json": "$.made_text", "number": true, "max_age": "31m"}), Pass, ""),
+        (
+            json!({"name": "n", "json": "$.made", "max_age": {"warn": "20m", "fail": "1h"}}),
+            Warn,
+            r#"n: the age of $.made is 30m, above the limit of 20m ("2027-01-15T07:30:00Z")"#,
+        ),
+        (
+            json!({"name": "n", "header": "last-modified", "max_age": "20m"}),
+            limit,
+            r#"n: the age of header last-modified is 30m, above the limit of 20m ("Fri, 15 Jan 2027 07:30:00 GMT")"#,
+        ),
+        (
+            json!({"name": "n", "json": "$.status", "max_age": "1h"}),
+            body,
+            r#"n: $.status is "ok", expected a time in RFC 3339 or in seconds since 1970"#,
+        ),
+        (
+            json!({"name": "n", "json": "$.later", "max_age": "1h"}),
+            Outcome::Unknown(Reason::Parse),
+            "n: $.later: the time 2027-01-15 08:10:00 UTC is in the future",
+        ),
     ];
     for (expectation, outcome, summary) in cases {
         let verdict = judge(expectation.clone());
@@ -156,6 +220,14 @@ fn what_expects_nothing_or_the_impossible_is_refused() {
         json!([{"json": "$.a", "min_length": 2, "max_length": 1}]),
         json!([{"json": "$.a", "min_length": 0}]),
         json!([{"status": 200}, {"status": 201}]),
+        json!([{"json": "$.a", "absent_or_not": 1, "max": 2}]),
+        json!([{"json": "$.a", "number": true, "exists": true}]),
+        json!([{"json": "$.a", "unit": "bytes", "exists": true}]),
+        json!([{"json": "$.a", "max": 1, "max_age": "1h"}]),
+        json!([{"json": "$.a", "max": 1, "max_length": 3}]),
+        json!([{"json": "$.a", "min_age": "2h", "max_age": "1h"}]),
+        json!([{"json": "$.a", "max": "1s", "unit": "bytes"}]),
+        json!([{"status": 200, "number": true}]),
     ] {
         let check: Response = from_value(json!({"expect": bad})).unwrap();
         assert_eq!(check.validate(&TIMING).unwrap_err().key, Some("expect"), "{bad}");
@@ -217,7 +289,7 @@ fn an_expression_that_is_too_much_for_the_body_is_unknown_and_hides_no_failure()
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "{pieces}: {:?}", start.elapsed());
         let fails = json!({"json": "$.v[*]", "matches": "a[ab]{2000}c", "max_length": 9});
-        assert_eq!(judge_body(json!([fails]), &document, None).outcome, Outcome::Fail(Reason::Body));
+        assert_eq!(judge_body(json!([fails]), &document, None).outcome, Outcome::Fail(Reason::Limit));
     }
 }
 
@@ -233,4 +305,48 @@ fn a_document_of_too_many_values_is_not_read() {
         let verdict = judge_body(expect.clone(), &body, None);
         assert_eq!(verdict.outcome, outcome, "{}", verdict.summary);
     }
+}
+
+#[test]
+fn every_numeric_expectation_is_a_measure_with_its_limits_from_the_first_scrape() {
+    let expect = json!([
+        {"status": 200},
+        {"name": "queue", "json": "$.queue", "max": {"warn": 30, "fail": 100}},
+        {"name": "state", "json": "$.status", "equals": "ok"},
+        {"name": "last run", "json": "$.made", "max_age": "1h"},
+        {"name": "checks", "json": "$.checks", "min_length": 2},
+        {"name": "memory", "json": "$.depth", "number": true, "min": "1B", "max": "1KiB"},
+        {"name": "ratio", "json": "$.ratio", "equals": 1}
+    ]);
+    let verdict = judge_body(expect.clone(), BODY, None);
+    let found: Vec<_> = verdict
+        .measures
+        .iter()
+        .map(|m| (m.name, m.display_name().into_owned(), m.value, m.unit, m.bound.as_str(), m.warn, m.fail))
+        .collect();
+    let expected = [
+        ("value", "queue", 40.0, Unit::Number, "max", Some(30.0), Some(100.0)),
+        ("value_2", "last run", 1_800.0, Unit::Seconds, "max", None, Some(3_600.0)),
+        ("value_3", "checks", 2.0, Unit::Number, "min", None, Some(2.0)),
+        ("value_4", "memory", 40.0, Unit::Bytes, "min", None, Some(1.0)),
+        ("value_4", "memory", 40.0, Unit::Bytes, "max", None, Some(1_024.0)),
+        ("value_5", "ratio", 1.0, Unit::Number, "equals", None, Some(1.0)),
+    ];
+    let expected = expected.map(|(name, of, value, unit, bound, warn, fail)| {
+        (name, format!("value of {of}"), value, unit, bound, warn, fail)
+    });
+    assert_eq!(found, expected);
+    let check: Response = from_value(json!({"expect": expect})).unwrap();
+    let limits: Vec<_> = check.limits().iter().map(|m| (m.name, m.unit, m.bound, m.warn, m.fail)).collect();
+    assert_eq!(limits, verdict.measures.iter().map(|m| (m.name, m.unit, m.bound, m.warn, m.fail)).collect::<Vec<_>>());
+    // A number that is missing has no value, and the limit stays.
+    let verdict = judge_body(json!([{"json": "$.nothing", "max": 3}]), BODY, None);
+    assert!(verdict.outcome == Outcome::Fail(Reason::Body) && verdict.measures.is_empty());
+    // A hidden header neither.
+    let hidden = judge_body(json!([{"header": "set-cookie", "matches": "2$", "min_length": 30}]), BODY, None);
+    assert!(hidden.measures.is_empty() && !hidden.summary.contains("hunter"), "{}", hidden.summary);
+
+    let many: Vec<_> = (0..9).map(|n| json!({"name": n.to_string(), "json": "$.queue", "max": 100})).collect();
+    let check: Response = from_value(json!({"expect": many})).unwrap();
+    assert!(check.validate(&TIMING).unwrap_err().message.contains("more than 8 numeric expectations"));
 }

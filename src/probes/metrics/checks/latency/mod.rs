@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     checks::{
-        latency::{Quantiles, Runs},
+        latency::{FailedRunsPolicy, Quantiles, Runs, ignore_failed_runs},
         window::{self, default_min_samples, five_minutes},
     },
-    kind::CheckKind,
+    kind::{CheckKind, LooksBack},
     model::{
         check::{Check, from_saved, to_saved},
         failure::Invalid,
@@ -63,6 +63,10 @@ pub struct Latency {
     /// Minimum number of observations in the window. The check is pending while there are fewer.
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
+    /// Whether the failed scrapes of the window count: `ignore` (the successful scrapes are judged) or
+    /// `count_as_timeout` (each failed scrape counts as 1% longer than the timeout). Not allowed with `histogram`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed_runs: Option<FailedRunsPolicy>,
     /// Verdict if the histogram has fewer new observations than `min_samples`. If absent, the check is unknown without
     /// observations and pending with too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +84,7 @@ impl CheckKind<Page> for Latency {
     const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = crate::checks::latency::MEASURES;
     const ALERT: Alert = Alert::LatencyHigh;
+    const LOOKS_BACK: LooksBack = FailedRunsPolicy::LOOKS_BACK;
     const DOC: &'static str = include_str!("latency.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
@@ -91,6 +96,11 @@ impl CheckKind<Page> for Latency {
             self.quantiles().validate_timeout(timing)?;
             return window::validate(self.window, self.min_samples.get(), timing);
         };
+        if self.failed_runs.is_some() {
+            let message =
+                "a failed scrape adds nothing to a histogram: `failed_runs` is for the duration of the scrapes";
+            return Err(Invalid::at("failed_runs", message));
+        }
         if self.max.is_some() {
             let message = "a histogram doesn't know its slowest observation, only its bucket: limit `p999` instead";
             return Err(Invalid::at("max", message));
@@ -104,7 +114,8 @@ impl Check<Page> for Latency {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
         let limits = self.quantiles();
         let Some(histogram) = &self.histogram else {
-            return self.runs.judge(seen, &limits, self.window, self.min_samples);
+            let failed_runs = self.failed_runs.unwrap_or_else(ignore_failed_runs);
+            return self.runs.judge(seen, &limits, self.window, self.min_samples, failed_runs);
         };
         let page = match seen.facts_or_verdict() {
             Ok(page) => page,
@@ -142,7 +153,7 @@ impl Check<Page> for Latency {
 
     fn constant_samples(&self) -> Vec<Sample> {
         // A scrape that fails adds nothing to the buckets.
-        let window = self.histogram.is_none().then(|| window::window_sample(self.window));
+        let window = self.failed_runs.and_then(|failed_runs| failed_runs.window_sample(self.window));
         self.quantiles().limits().into_iter().chain(window).collect()
     }
 

@@ -109,16 +109,25 @@ fn counting_goes_on_after_a_restart() {
 
 #[test]
 fn without_a_histogram_the_scrapes_are_judged() {
-    let mut bare: Latency = from_value(json!({"p50": "1s"})).unwrap();
+    let counting = |min_samples: u32| -> Latency {
+        from_value(json!({"p50": "1s", "min_samples": min_samples, "failed_runs": "count_as_timeout"})).unwrap()
+    };
+    let mut bare = counting(1);
     assert_eq!(bare.judge(&scrape(0, "")).samples[0].value, 0.005);
     assert_eq!(bare.judge(&failed(10, Reason::Refused)).outcome, Outcome::Unknown(Reason::Refused));
-    let mut after: Latency = from_value(json!({"p50": "1s", "min_samples": 3})).unwrap();
+    let mut after = counting(3);
     after.restore(&bare.save().unwrap());
     assert_ne!(after.judge(&scrape(20, "")).outcome, Outcome::Pending);
     let sees = |check: &Latency| {
         check.constant_samples().iter().any(|limit| *limit.family == crate::model::metric::CHECK_WINDOW)
     };
     assert!(sees(&bare) && !sees(&check(json!({}))), "only scrapes go on seeing an outage");
+    let mut ignoring: Latency = from_value(json!({"p50": "1s", "min_samples": 3})).unwrap();
+    ignoring.restore(&bare.save().unwrap());
+    assert_eq!(ignoring.judge(&scrape(20, "")).outcome, Outcome::Pending, "two scrapes have succeeded");
+    assert!(!sees(&ignoring));
+    let bad: Latency = from_value(json!({"histogram": "x", "p50": "1s", "failed_runs": "ignore"})).unwrap();
+    assert_eq!(bad.validate(&TIMING).unwrap_err().key, Some("failed_runs"));
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub struct Parser<'w> {
     begun: Vec<u8>,
     seen: HashSet<Box<str>>,
     kept_bytes: usize,
+    /// Name of the last wanted metric that the page declares as a gauge. The samples of a metric follow its declaration.
+    gauge: Option<Box<str>>,
     ended: bool,
 }
 
@@ -79,7 +81,7 @@ impl<'w> Parser<'w> {
     #[must_use]
     pub fn new(wanted: &'w Wanted, limits: ParserLimits, format: Format) -> Self {
         let page = Page { format, ..Page::default() };
-        Self { wanted, limits, page, begun: Vec::new(), seen: HashSet::new(), kept_bytes: 0, ended: false }
+        Self { wanted, limits, page, begun: Vec::new(), seen: HashSet::new(), kept_bytes: 0, gauge: None, ended: false }
     }
 
     /// Parses the next piece. Pieces may end anywhere in a line.
@@ -155,7 +157,8 @@ impl<'w> Parser<'w> {
         let text = self.page.format == Format::Text;
         let trimmed = if text { line.trim_start_matches([' ', '\t']) } else { line };
         if trimmed.starts_with('#') {
-            return self.validate_comment(trimmed).map(|()| None);
+            self.note_gauge(trimmed);
+            return self.comment(trimmed).map(|()| None);
         }
         if text && trimmed.is_empty() {
             return Ok(None);
@@ -180,7 +183,21 @@ impl<'w> Parser<'w> {
         Ok(None)
     }
 
-    fn validate_comment(&mut self, line: &str) -> Result<(), ParseError> {
+    /// Remembers the name in a line `# TYPE name gauge`.
+    fn note_gauge(&mut self, line: &str) {
+        let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
+        if words.next() != Some("#") || words.next() != Some("TYPE") {
+            return;
+        }
+        if let (Some(name), Some("gauge"), None) = (words.next(), words.next(), words.next()) {
+            let name = name.trim_matches('"');
+            if self.wanted.may_have(name) {
+                self.gauge = Some(name.into());
+            }
+        }
+    }
+
+    fn comment(&mut self, line: &str) -> Result<(), ParseError> {
         if self.page.format == Format::Text {
             return Ok(());
         }
@@ -200,7 +217,8 @@ impl<'w> Parser<'w> {
             labels.push((sample_line::unescape(label).into(), sample_line::unescape(value).into()));
         })?;
         let series = Series::new(&sample.name, labels, sample.value);
-        let series = series.ok_or(ParseError { at: 0, what: "a label is there twice" })?;
+        let mut series = series.ok_or(ParseError { at: 0, what: "a label is there twice" })?;
+        series.is_gauge = self.gauge.as_ref().is_some_and(|gauge| *gauge == series.name);
         if self.wanted.has(&series) {
             if self.seen.insert(series.id.clone()) {
                 self.kept_bytes += series.bytes();

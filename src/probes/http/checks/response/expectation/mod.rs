@@ -1,6 +1,7 @@
 //! One expectation: a part of the answer, and what it must be.
 
 mod comparison;
+mod number;
 
 use hyper::header::HeaderName;
 use memchr::memmem;
@@ -12,10 +13,11 @@ use serde_json_path::JsonPath;
 use super::{MAX_JSON_VALUES, Unreadable};
 use crate::{
     model::{
-        limit::{Max, Min, Range},
+        limit::{Max, Min},
         measure::Measure,
         pattern::{Pattern, bracket_depth},
         text::excerpt,
+        units::{Period, Quantity, ValueUnit},
         words::{Outcome, Reason},
     },
     probes::http::{HttpResponse, Statuses, facts::SENSITIVE_HEADERS},
@@ -59,18 +61,38 @@ pub(crate) struct Expectation {
     /// Forbidden value.
     #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     not_equals: Option<Value>,
+    /// Forbidden value. Unlike with `not_equals`, a missing value is accepted. Not allowed together with another
+    /// comparison.
+    #[serde(deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    absent_or_not: Option<Value>,
     /// Accepted values.
     #[serde(skip_serializing_if = "Option::is_none")]
     one_of: Option<Vec<Value>>,
     /// Regular expression that the text of the value must match, with the time limit of `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
     matches: Option<Pattern>,
-    /// Minimum of the value, which must be a number.
+    /// Regular expression that the text of the value must not match, with the time limit of `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    min: Option<Min<f64>>,
-    /// Maximum of the value, which must be a number.
+    not_matches: Option<Pattern>,
+    /// Minimum of the value, which must be a number; as a number or with a unit (`30s`, `10MiB`, `5%`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<Max<f64>>,
+    min: Option<Min<Quantity>>,
+    /// Maximum of the value, which must be a number; as a number or with a unit (`30s`, `10MiB`, `5%`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<Max<Quantity>>,
+    /// Minimum age of the value, which must be a time: RFC 3339, or a number of seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_age: Option<Min<Period>>,
+    /// Maximum age of the value, which must be a time: RFC 3339, or a number of seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<Max<Period>>,
+    /// Whether a JSON text that contains a number (`"40"`) is compared as a number. A header always is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    number: bool,
+    /// Unit of the number. It selects the metric family and the notation in findings. Default: the unit of the limits,
+    /// otherwise none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<ValueUnit>,
     /// Minimum number of characters of a text, items of a list or keys of an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     min_length: Option<usize>,
@@ -88,11 +110,24 @@ pub(crate) enum Subject<'a> {
     Json(&'a JsonPath),
 }
 
-/// What came of an expectation.
+/// The part of a response that is compared.
+struct Compared<'a> {
+    /// Its name in findings.
+    text: &'a str,
+    /// Whether its values must not be quoted.
+    is_hidden: bool,
+    /// Name of the measure.
+    measure: &'static str,
+    /// Time of the run in seconds since the epoch.
+    now: f64,
+}
+
+/// The result of an expectation.
 #[derive(Default)]
 pub(crate) struct Evaluation {
     pub(crate) finding: Option<Finding>,
-    pub(crate) measure: Option<Measure>,
+    /// The number with its limits, one for each limit; of several values the one with the least headroom.
+    pub(crate) measures: Vec<Measure>,
 }
 
 /// An expectation that is not met.
@@ -179,6 +214,9 @@ impl Expectation {
             return Err("not a name for a header".to_owned());
         }
         match (count(&compared), self.comparisons()) {
+            (0, 0) if self.number || self.unit.is_some() => {
+                Err("`number` and `unit` are for `header` and `json`".to_owned())
+            }
             (0, 0) => Ok(()),
             (0, _) => Err("comparisons are for `header` and `json`".to_owned()),
             (_, 0) => Err("nothing is expected of it: add `equals`, `matches`, `min`, `max`, `one_of`, or \
@@ -194,9 +232,13 @@ impl Expectation {
             self.equals.is_some(),
             self.not_equals.is_some(),
             self.one_of.is_some(),
+            self.absent_or_not.is_some(),
             self.matches.is_some(),
+            self.not_matches.is_some(),
             self.min.is_some(),
             self.max.is_some(),
+            self.min_age.is_some(),
+            self.max_age.is_some(),
             self.min_length.is_some(),
             self.max_length.is_some(),
         ];
@@ -210,9 +252,12 @@ impl Expectation {
         if self.one_of.as_ref().is_some_and(Vec::is_empty) {
             return Err("`one_of: []` can never be met".to_owned());
         }
-        if (Range { min: self.min, max: self.max }).is_crossed() {
-            return Err("`min` is above `max`: that can never be met".to_owned());
+        if self.absent_or_not.is_some() && count > 1 {
+            return Err(
+                "`absent_or_not` accepts a missing value, and other comparisons do not: write it alone".to_owned()
+            );
         }
+        self.validate_numbers()?;
         match (self.min_length, self.max_length) {
             (Some(0), None) => Err("nothing is shorter than `min_length: 0`".to_owned()),
             (Some(min), Some(max)) if min > max => {
@@ -222,12 +267,14 @@ impl Expectation {
         }
     }
 
-    /// Holds it against an answer. `document` is the body as JSON, for those that look into it.
+    /// Compares it with a response. `document` is the body as JSON, for expectations that need it, `now` the time of the
+    /// run in seconds since the epoch, and `measure` the name of the measure of a numeric expectation.
     pub(crate) fn evaluate(
         &self,
         answered: &HttpResponse,
         body: &[u8],
         document: Option<&Result<Value, Unreadable>>,
+        (measure, now): (&'static str, f64),
     ) -> Evaluation {
         let finding = match self.subject() {
             Some(Subject::Status(statuses)) => (!statuses.contains(answered.status))
@@ -251,11 +298,14 @@ impl Expectation {
                 let values = answered.headers.get_all(name).iter();
                 let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
                 let hidden = SENSITIVE_HEADERS.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
-                return self.compare(&format!("header {name}"), &values.iter().collect::<Vec<_>>(), hidden);
+                let what = Compared { text: &format!("header {name}"), is_hidden: hidden, measure, now };
+                return self.compare(&what, &values.iter().collect::<Vec<_>>());
             }
             Some(Subject::Json(path)) => match document {
                 Some(Ok(document)) => {
-                    return self.compare(&excerpt(&path.to_string(), 60), &path.query(document).all(), false);
+                    let text = excerpt(&path.to_string(), 60);
+                    let what = Compared { text: &text, is_hidden: false, measure, now };
+                    return self.compare(&what, &path.query(document).all());
                 }
                 Some(Err(_)) if body.is_empty() => Some(wrong(Reason::Parse, "the body is empty, expected JSON")),
                 Some(Err(Unreadable::Syntax(error))) => {
@@ -271,6 +321,6 @@ impl Expectation {
             },
             None => None,
         };
-        Evaluation { finding, measure: None }
+        Evaluation { finding, measures: Vec::new() }
     }
 }

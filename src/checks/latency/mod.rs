@@ -1,14 +1,18 @@
 #![doc = include_str!("latency.md")]
 
-use std::{fmt::Write, num::NonZeroU32};
+mod runs;
+
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub(crate) use self::runs::ignore_failed_runs;
+pub use self::runs::{FailedRunsPolicy, Runs};
 use crate::{
-    checks::window::{self, Window, default_min_samples, five_minutes},
-    kind::CheckKind,
+    checks::window::{self, default_min_samples, five_minutes},
+    kind::{CheckKind, LooksBack},
     model::{
         check::{Check, from_saved, to_saved},
         failure::Invalid,
@@ -47,9 +51,13 @@ pub struct Latency {
     /// Period over which runs count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Minimum number of runs in the window. The check is pending while there are fewer.
+    /// Minimum number of judged runs in the window. The check is pending while there are fewer.
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
+    /// Whether the failed runs of the window count: `ignore` (the successful runs are judged) or `count_as_timeout`
+    /// (each failed run counts as 1% longer than the timeout).
+    #[serde(default = "ignore_failed_runs")]
+    failed_runs: FailedRunsPolicy,
     #[serde(skip)]
     runs: Runs,
 }
@@ -61,6 +69,7 @@ impl<F: Facts> CheckKind<F> for Latency {
     const WHILE_PENDING: WhilePending = WhilePending::Passes;
     const MEASURES: &'static [MeasureInfo] = MEASURES;
     const ALERT: Alert = Alert::LatencyHigh;
+    const LOOKS_BACK: LooksBack = FailedRunsPolicy::LOOKS_BACK;
     const DOC: &'static str = include_str!("latency.md");
 
     fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
@@ -73,11 +82,12 @@ impl<F: Facts> CheckKind<F> for Latency {
 
 impl<F: Facts> Check<F> for Latency {
     fn judge(&mut self, seen: &Observation<F>) -> Verdict {
-        self.runs.judge(seen, &self.quantiles(), self.window, self.min_samples)
+        self.runs.judge(seen, &self.quantiles(), self.window, self.min_samples, self.failed_runs)
     }
 
     fn constant_samples(&self) -> Vec<Sample> {
-        self.quantiles().limits().into_iter().chain([window::window_sample(self.window)]).collect()
+        let window = self.failed_runs.window_sample(self.window);
+        self.quantiles().limits().into_iter().chain(window).collect()
     }
 
     fn save(&self) -> Option<Box<RawValue>> {
@@ -180,50 +190,10 @@ impl Quantiles {
     }
 }
 
-/// The latencies of a probe's runs, in microseconds (71 minutes at most), over a window.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Runs(Window<u32>);
-
-impl Runs {
-    /// Takes in one more run and judges all of them.
-    pub fn judge<F>(
-        &mut self,
-        seen: &Observation<F>,
-        limits: &Quantiles,
-        span: Period,
-        min_samples: NonZeroU32,
-    ) -> Verdict {
-        let took = if seen.failure.is_some() { seen.timing.timeout.mul_f64(1.01) } else { seen.duration };
-        self.0.push(seen.at, span, u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        if let Some(failure) = &seen.failure {
-            return Verdict::not_measured(failure);
-        }
-        let runs = self.0.len();
-        if runs < min_samples.get() as usize {
-            return window::too_few_runs(runs, min_samples);
-        }
-        let mut sorted: Vec<u32> = self.0.values().copied().collect();
-        sorted.sort_unstable();
-        let mut verdict = limits.verdict(|quantile| interpolate(&sorted, quantile) / 1e6);
-        // Writing to a String never fails.
-        let _ = write!(verdict.summary, " ({runs} run{} in {span})", if runs == 1 { "" } else { "s" });
-        verdict
-    }
-}
-
-/// A quantile of sorted values; NaN where there is none.
-fn interpolate(sorted: &[u32], quantile: f64) -> f64 {
-    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
-    let rank = quantile * last as f64;
-    let lower = (rank as usize).min(last);
-    let weight = rank - lower as f64;
-    let value = |rank: usize| sorted.get(rank.min(last)).copied().map_or(f64::NAN, f64::from);
-    value(lower) * (1.0 - weight) + value(lower + 1) * weight
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::time::Duration;
+
     use serde_json::{from_value, json};
 
     use super::*;
@@ -248,7 +218,12 @@ mod tests {
             ("warns", vec![worked(0, 90), worked(10, 111)], Outcome::Warn),
             ("fails", vec![worked(0, 290), worked(10, 311)], Outcome::Fail(Reason::Limit)),
             ("this run failed", vec![worked(0, 290), failed(10, Reason::Refused)], Outcome::Unknown(Reason::Refused)),
-            ("a failed one is slow", vec![failed(0, Reason::Refused), worked(10, 1)], Outcome::Fail(Reason::Limit)),
+            ("a failed one does not count", vec![failed(0, Reason::Refused), worked(10, 1)], Outcome::Pending),
+            (
+                "nor is it fast",
+                vec![failed(0, Reason::Refused), worked(9, 311), worked(10, 312)],
+                Outcome::Fail(Reason::Limit),
+            ),
             ("too few", vec![worked(0, 90)], Outcome::Pending),
             ("clock went back", vec![worked(900, 900), worked(910, 900), worked(0, 1), worked(10, 1)], Outcome::Pass),
             ("clock jumped ahead", vec![worked(0, 900), worked(10, 900), worked(90, 1)], Outcome::Pending),
@@ -260,22 +235,46 @@ mod tests {
 
     #[test]
     fn a_limit_at_the_timeout_is_exceeded_by_a_failed_run() {
-        let mut check = check(json!({"max": "2s"}));
+        let mut check = check(json!({"max": "2s", "failed_runs": "count_as_timeout"}));
         let verdict = last(&mut check, [failed(0, Reason::Timeout), worked(10, 1)]);
         assert_eq!(verdict.outcome, Outcome::Fail(Reason::Limit));
-        assert_eq!(verdict.summary, "max is 2.02s, above the limit of 2s (2 runs in 5m)");
+        assert_eq!(verdict.summary, "max is 2.02s, above the limit of 2s (1 of 2 runs failed in 5m)");
+        let window = Sample::new(&crate::model::metric::CHECK_WINDOW, [], 300.0);
+        assert!(Check::<Nothing>::constant_samples(&check).contains(&window), "it looks back");
+    }
+
+    #[test]
+    fn a_window_with_failed_runs_is_judged_on_the_others_and_counts_them() {
+        let mut check = check(json!({"p95": {"warn": "100ms", "fail": "300ms"}, "max": "300ms"}));
+        let runs = (0..65).map(|n| if n < 31 { failed(n, Reason::Refused) } else { worked(n, 90) });
+        let verdict = last(&mut check, runs);
+        assert_eq!(verdict.outcome, Outcome::Pass);
+        assert_eq!(verdict.summary, "max is 90ms, within the limit of 300ms (31 of 65 runs failed in 5m)");
+        assert_eq!(verdict.samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.09, 0.09]);
+    }
+
+    #[test]
+    fn runs_weigh_as_much_as_the_time_that_they_represent() {
+        // Ten slow runs in 20 s and three fast ones in 60 s: most of the time it was fast.
+        let timing = Timing { retry_interval: Duration::from_secs(2), interval: Duration::from_secs(20), ..TIMING };
+        let mut check = check(json!({"p50": "1s"}));
+        let slow = (0..10).map(|n| worked(2 * n, 900));
+        let runs = slow.chain([20, 40, 60].map(|at| worked(at, 10)));
+        let verdict = last(&mut check, runs.map(|run| Observation { timing, ..run }));
+        assert_eq!(verdict.samples[0].value, 0.01);
     }
 
     #[test]
     fn every_quantile_has_its_series_and_its_limits() {
         let mut check = check(json!({"p50": {"warn": "1s", "fail": "2s"}, "p999": "2s", "max": "2s"}));
-        let verdict = last(&mut check, (0..=10).map(|n| worked(n, 100 * n as u64)));
-        let values: Vec<_> = verdict.samples.iter().map(|s| (s.labels[0].as_ref(), s.value)).collect();
+        let verdict = last(&mut check, (0..=10).map(|n| worked(10 * n, 100 * n as u64)));
+        let rounded = |value: f64| (value * 1e9).round() / 1e9;
+        let values: Vec<_> = verdict.samples.iter().map(|s| (s.labels[0].as_ref(), rounded(s.value))).collect();
         assert_eq!(values, [("p50", 0.5), ("p99.9", 0.999), ("max", 1.0)]);
         assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
         let limits = Check::<Nothing>::constant_samples(&check);
         let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
-        let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0), ("", 300.0)];
+        let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0)];
         assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));
     }
 
@@ -300,29 +299,5 @@ mod tests {
         let mut after = check(settings);
         Check::<Nothing>::restore(&mut after, &saved);
         assert_eq!(last(&mut after, [worked(60, 30)]).samples[0].value, 0.02);
-    }
-
-    #[test]
-    fn quantiles_are_those_of_quantile_over_time() {
-        // Values that Prometheus' own tests of quantile_over_time expect (promql/promqltest/testdata/functions.test).
-        for (values, quantile, expected) in [
-            (vec![0, 1], 0.5, 0.5),
-            (vec![0, 1, 2], 0.5, 1.0),
-            (vec![0, 1, 2, 3, 4], 0.8, 3.2),
-            (vec![7], 0.99, 7.0),
-            (vec![0, 2], 1.0, 2.0),
-        ] {
-            assert!((interpolate(&values, quantile) - expected).abs() < 1e-12, "{values:?} {quantile}");
-        }
-        assert!(interpolate(&[], 0.5).is_nan());
-    }
-
-    proptest! {
-        #[test]
-        fn a_quantile_lies_within_the_values(mut values in prop::collection::vec(any::<u32>(), 1..200), q in 0.0..=1.0_f64) {
-            values.sort_unstable();
-            let found = interpolate(&values, q);
-            prop_assert!(found >= f64::from(values[0]) - 1e-6 && found <= f64::from(*values.last().unwrap()) + 1e-6);
-        }
     }
 }

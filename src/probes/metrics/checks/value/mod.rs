@@ -1,0 +1,202 @@
+#![doc = include_str!("value.md")]
+
+mod settings;
+mod slope;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+pub use self::settings::{Aggregate, Value};
+use self::slope::Slope;
+use super::{no_data, rate::Rate};
+use crate::{
+    checks::{age, window},
+    kind::CheckKind,
+    model::{
+        check::{Check, from_saved, to_saved},
+        failure::Invalid,
+        measure::{Bound, Measure, MeasureInfo},
+        metric::Sample,
+        observation::{Observation, Timing},
+        text,
+        units::Unit,
+        verdict::Verdict,
+        words::{Alert, Category, Outcome, Reason, Severity},
+    },
+    probes::metrics::exposition_format::{page::Page, selector::Selector},
+};
+
+/// The quantity that a check judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JudgedQuantity {
+    /// The value itself.
+    Value,
+    /// The age of the time that the value is.
+    Age,
+    /// The increase of counters per second.
+    Rate,
+    /// The change of gauges per second.
+    Slope,
+}
+
+/// The part of a check that survives a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct ValueMemory {
+    increases: Rate,
+    slope: Slope,
+}
+
+impl CheckKind<Page> for Value {
+    const NAME: &'static str = "value";
+    const CATEGORY: Category = Category::Performance;
+    const SEVERITY: Severity = Severity::Warning;
+    const MEASURES: &'static [MeasureInfo] = &[
+        MeasureInfo::new("value", Unit::Number, "The selected value, in the unit of the setting `unit`."),
+        MeasureInfo::new("rate", Unit::PerSecond, "With `rate`: the increase per second over the window."),
+        MeasureInfo::new("slope", Unit::PerSecond, "With `slope`: the change per second over the window."),
+        age::AGE,
+    ];
+    const ALERT: Alert = Alert::ValueOutOfBounds;
+    const DOC: &'static str = include_str!("value.md");
+
+    fn validate(&self, timing: &Timing) -> Result<(), Invalid> {
+        self.validate_settings(timing)
+    }
+}
+
+impl Check<Page> for Value {
+    fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
+        match self.judged_quantity() {
+            JudgedQuantity::Rate => {
+                let rate = self.memory.increases.scrape(seen, &self.series, self.window);
+                rate.map_or_else(|verdict| verdict, |rate| self.verdict(rate, seen.epoch_seconds()))
+            }
+            JudgedQuantity::Slope => self.judge_slope(seen),
+            JudgedQuantity::Value | JudgedQuantity::Age => self.judge_values(seen),
+        }
+    }
+
+    fn requested_facts(&self) -> Vec<Selector> {
+        vec![self.series.clone()]
+    }
+
+    fn limits(&self) -> Vec<Measure> {
+        self.measures(f64::NAN)
+    }
+
+    fn constant_samples(&self) -> Vec<Sample> {
+        // After an outage the series have gained less for as long as the window sees it.
+        if self.rate && self.min.is_some() { vec![window::window_sample(self.window)] } else { Vec::new() }
+    }
+
+    fn save(&self) -> Option<Box<RawValue>> {
+        match self.judged_quantity() {
+            JudgedQuantity::Rate | JudgedQuantity::Slope => to_saved(&self.memory),
+            JudgedQuantity::Value | JudgedQuantity::Age => None,
+        }
+    }
+
+    fn restore(&mut self, saved: &RawValue) {
+        self.memory = from_saved(saved);
+    }
+}
+
+impl Value {
+    /// Judges each series by itself, or their aggregate.
+    fn judge_values(&self, seen: &Observation<Page>) -> Verdict {
+        let page = match seen.facts_or_verdict() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        let chosen: Vec<_> = self.series.matching_series(&page.series).collect();
+        if chosen.is_empty() {
+            return match self.absent_or_not {
+                Some(_) => Verdict::new(Outcome::Pass, format!("the page has no series `{}`", self.series)),
+                None => no_data::no_matching_series(&self.series),
+            };
+        }
+        if let Some(aggregate) = self.aggregate {
+            return self.verdict(aggregate.of(chosen.iter().map(|series| series.value)), seen.epoch_seconds());
+        }
+        let verdicts = chosen.iter().map(|series| {
+            let mut verdict = self.verdict(series.value, seen.epoch_seconds());
+            if chosen.len() > 1 {
+                verdict.summary.push_str(&format!(" (`{}`)", text::bounded_name(&*series.id)));
+            }
+            verdict
+        });
+        let left =
+            |verdict: &Verdict| verdict.measures.iter().filter_map(Measure::headroom).fold(f64::INFINITY, f64::min);
+        let worse = |a: &Verdict, b: &Verdict| {
+            a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
+        };
+        verdicts.max_by(worse).unwrap_or_else(|| no_data::no_matching_series(&self.series))
+    }
+
+    fn judge_slope(&mut self, seen: &Observation<Page>) -> Verdict {
+        let page = match seen.facts_or_verdict() {
+            Ok(page) => page,
+            Err(verdict) => return verdict,
+        };
+        let values: Vec<f64> = self.series.matching_series(&page.series).map(|series| series.value).collect();
+        if values.is_empty() {
+            return no_data::no_matching_series(&self.series);
+        }
+        let value = self.aggregate.unwrap_or(Aggregate::Sum).of(values.into_iter());
+        if !value.is_finite() {
+            return no_data::not_finite(&format!("the value of `{}`", self.series));
+        }
+        match self.memory.slope.add(seen.at, self.window, value) {
+            Some(slope) if slope.is_finite() => self.verdict(slope, seen.epoch_seconds()),
+            Some(_) => no_data::not_finite(&format!("the slope of `{}`", self.series)),
+            None => Verdict::new(Outcome::Pending, "a slope needs two scrapes in the window"),
+        }
+    }
+
+    /// Judges a number; `now` is the time of the run in seconds since the epoch.
+    fn verdict(&self, value: f64, now: f64) -> Verdict {
+        match (self.judged_quantity(), self.absent_or_not) {
+            _ if value.is_nan() => Verdict::from_measures(self.measures(value)),
+            (JudgedQuantity::Age, _) => match age::age(value, now) {
+                Ok(age) => {
+                    let mut verdict = Verdict::from_measures(self.measures(age));
+                    verdict.summary.push_str(&format!(" (since {})", age::time_text(value)));
+                    verdict
+                }
+                Err(text) => Verdict::new(Outcome::Unknown(Reason::Parse), text),
+            },
+            (_, Some(forbidden)) => {
+                let shown = self.unit().display_value(value);
+                let verdict = if value == forbidden.value() {
+                    Verdict::new(Outcome::Fail(Reason::Limit), format!("value is {shown}, expected any other value"))
+                } else {
+                    let forbidden = self.unit().display_value(forbidden.value());
+                    Verdict::new(Outcome::Pass, format!("value is {shown}, as expected not {forbidden}"))
+                };
+                Verdict { measures: self.measures(value), ..verdict }
+            }
+            _ => Verdict::from_measures(self.measures(value)),
+        }
+    }
+
+    /// The number compared with each limit that is set; NaN for the limits alone.
+    fn measures(&self, number: f64) -> Vec<Measure> {
+        let (name, unit) = match self.judged_quantity() {
+            JudgedQuantity::Age => return self.age_limits().measures("age", number),
+            JudgedQuantity::Value => ("value", self.unit()),
+            JudgedQuantity::Rate => ("rate", Unit::PerSecond),
+            JudgedQuantity::Slope => ("slope", Unit::PerSecond),
+        };
+        let equals =
+            |fail| Measure { name, subject: None, value: number, unit, bound: Bound::Equals, warn: None, fail };
+        let mut measures = self.range().measures_as(name, number, unit);
+        measures.extend(self.equals.map(|limit| equals(Some(limit.value()))));
+        // A forbidden value is no limit: the value is exported without one.
+        measures.extend(self.absent_or_not.map(|_| equals(None)));
+        measures
+    }
+}
+
+#[cfg(test)]
+mod tests;
