@@ -80,7 +80,7 @@ const PROBES: &[&str] = &[
           runbook: |
             # Restart
             1. Run `systemctl restart orders`.
-            2. <script>alert(1)</script> [wiki](https://wiki.example.com/orders) [no](javascript:alert(1))
+            2. See the [wiki](https://wiki.example.com/orders), [no](javascript:alert(1)) <script>alert(1)</script>
     ",
 ];
 
