@@ -121,16 +121,16 @@ fn what_a_target_says_back_shows_no_secret_on_any_page_or_in_the_log() {
     assert_doors_clean(&daemon);
     // It did say it back, and what is not secret is quoted.
     for (check, finding) in [
-        ("bearer/auth", "$.authorization: $.authorization is \"Bearer <hidden>..., expected \"ok\""),
+        ("bearer/auth", "$.authorization: $.authorization is \"Bearer <hidden>"),
         ("bearer/header", "x-echo is \"GET /a?token=<hidden> HTTP/1.1 "),
         ("bearer/path", "$.path is \"GET /a?token=<hidden> HTTP/1.1\""),
-        ("basic/auth", "$.authorization is \"Basic <hidden>..., expected \"ok\""),
-        ("written/auth", "$.authorization is \"<hidden>..., expected \"ok\""),
+        ("basic/auth", "$.authorization is \"Basic <hidden>"),
+        ("written/auth", "$.authorization is \"<hidden>"),
         ("written/key", "$.key is \"<hidden>\", expected \"ok\""),
         ("written/body", "$.body is \"<hidden>\", expected \"ok\""),
-        ("bearer-file/auth", "$.authorization is \"Bearer <hidden>..., expected \"ok\""),
-        ("bearer-file/cut", "Bearer <hidden>..., expected \"ok\""),
-        ("basic-file/auth", "$.authorization is \"Basic <hidden>..., expected \"ok\""),
+        ("bearer-file/auth", "$.authorization is \"Bearer <hidden>"),
+        ("bearer-file/cut", "Bearer <hidden>"),
+        ("basic-file/auth", "$.authorization is \"Basic <hidden>"),
         ("port/health", "does not match the answer \"what is <hidden>"),
         ("db/health", "the password <hidden> is wrong"),
         ("db-parts/health", "the password <hidden> is wrong"),
