@@ -1,4 +1,4 @@
-//! The backup job of the demo: writes a small gzip dump every few seconds and deletes old dumps.
+//! The backup job of the demo: writes a small SQL dump with gzip every few seconds and deletes old dumps.
 
 use std::{
     io::{self, Write},
@@ -46,9 +46,12 @@ fn make_backup(folder: &Path, made: &mut Vec<PathBuf>, at: Timestamp) {
 fn write(path: &Path, at: Timestamp) -> io::Result<()> {
     let draft = path.with_extension("part");
     let mut dump = GzEncoder::new(std::fs::File::create(&draft)?, Compression::fast());
+    // The check `integrity` reads these lines of pg_dump: the closing one proves that the dump is complete.
+    writeln!(dump, "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE orders (id int, at timestamptz, amount int);")?;
     for row in 0..200 {
         writeln!(dump, "INSERT INTO orders VALUES ({row}, '{at}', {});", row * 7 % 100)?;
     }
+    writeln!(dump, "\n--\n-- PostgreSQL database dump complete\n--\n")?;
     let file = dump.finish()?;
     file.set_modified(at.into())?;
     std::fs::rename(draft, path)

@@ -143,7 +143,7 @@ fn versions_older_than_1_2_are_refused_with_a_reason() {
         from_value::<Version>(good).unwrap();
     }
     for old in [json!(1.1), json!("1.0"), json!(1)] {
-        assert!(from_value::<Version>(old).unwrap_err().to_string().contains("the least `min_version` is 1.2"));
+        assert!(from_value::<Version>(old).unwrap_err().to_string().contains("the minimum of `min_version` is 1.2"));
     }
     assert!(from_value::<Version>(json!("SSLv3")).is_err());
 }

@@ -128,6 +128,7 @@ fn the_configuration_of_the_chain_brings_a_fault_from_the_daemon_to_the_pager() 
     let daemon = Home::new(&["
         - name: gone
           tcp: {address: \"127.0.0.1:1\"}
+          checks: [health]
         "])
     .serve();
 
