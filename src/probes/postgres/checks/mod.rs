@@ -2,8 +2,9 @@
 
 pub mod pool;
 pub mod replication_lag;
+pub mod role;
 
-use self::{pool::PostgresPool, replication_lag::ReplicationLag};
+use self::{pool::PostgresPool, replication_lag::ReplicationLag, role::PostgresRole};
 use super::facts::PostgresFacts;
 use crate::{
     checks::{error_rate::ErrorRate, health::Health, latency::Latency},
@@ -17,4 +18,5 @@ pub(super) const CHECKS: &[CheckEntry<PostgresFacts>] = &[
     CheckEntry::new::<ErrorRate>(),
     CheckEntry::new::<PostgresPool>(),
     CheckEntry::new::<ReplicationLag>(),
+    CheckEntry::new::<PostgresRole>(),
 ];

@@ -8,6 +8,7 @@ pub mod connections;
 pub mod replication;
 mod section;
 pub mod server;
+pub mod write_defaults;
 
 use std::sync::Arc;
 

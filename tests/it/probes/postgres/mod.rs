@@ -2,6 +2,7 @@
 
 mod fakes;
 mod replication;
+mod role;
 mod sections;
 
 use std::{
