@@ -52,40 +52,52 @@
 //!    * The struct derives `Serialize`, `Deserialize` and `JsonSchema` with `deny_unknown_fields`. The doc comment of a
 //!      field is its description in the schema and in the reference. [`model::limit`] has the types of limits
 //!      (`Max<Period>`, `Min<u32>`), [`model::units`] the quantities.
-//!    * `impl CheckKind<Facts>` declares `NAME`, `CATEGORY`, `SEVERITY`, `MEASURES` (every measure with its unit),
-//!      `DOC` (the reference page, by `include_str!`) and optionally `ALERT` (default: `CheckFailing`) and `LOOKS_BACK`
-//!      (a check that counts failed runs over a window does not gate by default). `validate` rejects settings that types
-//!      can't exclude.
-//!    * `impl Check<Facts>` contains `judge`, a pure function. `seen.facts_or_verdict()` returns the facts of a
-//!      successful run, or the verdict `unknown` for a failed run. `limit.measure(name, value)` combines a value with a
-//!      limit, and `Verdict::from_measures` judges the measures. `limits` returns the same measures without values
-//!      (`limit.unmeasured(name)`), so that their series exist from the first scrape. `requested_facts` requests facts
-//!      that the probe does not always collect.
-//!    * Unit tests at the end of the file: a table of facts and verdicts with each limit, NaN and empty facts.
+//!      Optional fields have `#[serde(default, skip_serializing_if = "Option::is_none")]`. The name of the type is
+//!      unique in the crate: a name that another kind may need begins with the kind (`PostgresPool`).
+//!    * `impl CheckKind<Facts>` declares `NAME`, `CATEGORY`, `SEVERITY` (a check of the same name has the same two in
+//!      every kind), `DOC` (the reference page, by `include_str!`) and, where needed, `MEASURES` (every measure with its
+//!      unit), `ALERT` (default: `CheckFailing`), `RENAMED` (old keys) and `LOOKS_BACK` (a check that counts failed runs
+//!      over a window does not gate by default). `validate` rejects settings that types can't exclude.
+//!    * `impl Check<Facts>` contains `judge`. It does no I/O and reads no clock; `&mut self` is its memory of earlier
+//!      runs. `seen.facts_or_verdict()` returns the facts of a successful run, or the verdict `unknown` for a failed run;
+//!      `postgres` and `backups` have `PostgresFacts::judge` and `BackupFacts::judge` for it. With a limit,
+//!      `limit.measure(name, value)` combines a value with the limit, and `Verdict::from_measures` judges the measures;
+//!      `limits` returns the same measures without values (`limit.unmeasured(name)`), so that their series exist from the
+//!      first scrape. Without a limit, `Verdict::new(Outcome::Fail(reason), finding)` takes the nearest
+//!      [`model::words::Reason`]. A finding is one sentence: what was found, what was expected, what to do. A name that
+//!      a target chose passes through `text::bounded_name` there. `requested_facts` requests facts that the probe does
+//!      not always collect.
+//!    * Unit tests at the end of the file: a table of facts and verdicts, with each limit, NaN and empty facts where
+//!      they apply. A file has at most 400 lines; a larger check is a folder.
 //! 2. `src/probes/KIND/checks/NAME.md` is the reference page: purpose (first sentence), `## Verdicts` (table of
 //!    situations), `## Examples` (a minimal and a realistic one; a test loads them), `## Privileges`, `## Remediation`
-//!    (three to six steps). Settings, measures and alert are generated.
+//!    (three to six steps). The purpose is one sentence below 170 characters. Settings, measures and alert are generated.
 //! 3. `src/probes/KIND/checks/mod.rs`: `pub mod NAME;`, a `use` and one entry `CheckEntry::new::<Name>()` in `CHECKS`.
 //!
 //! Settings, error messages, schema, reference, metrics (`readiness_check_value*`, `readiness_check_limit*`),
 //! dashboards, alert and runbook link follow from the declarations. `UPDATE=1 cargo test --test it documents` renews
-//! the generated files. A line in `CHANGELOG.md` completes the change. `probes/backups/checks/retention.rs` is a small
-//! example.
+//! the generated files. A test against the real program in `tests/it/probes/` and a line in `CHANGELOG.md` complete the
+//! change. `probes/backups/checks/retention.rs` is a small example with limits, `probes/postgres/checks/role.rs` one
+//! without.
 //!
 //! **A new section of facts for `postgres`** is the file `src/probes/postgres/facts/NAME.rs` and a line `pub mod NAME;`
-//! in `facts/mod.rs`. A section is the result of one SQL statement. The file contains:
+//! in `facts/mod.rs`. A section is the result of one SQL statement. The sections are the files of that folder: `server`
+//! (version, recovery, role), `connections`, `replication` and others. The session of the probe is read-only and has its
+//! own timeouts, so `SHOW` and `pg_settings` show the values of the session for `default_transaction_read_only`,
+//! `statement_timeout`, `lock_timeout` and `idle_in_transaction_session_timeout`, not those of the server
+//! (`facts/write_defaults.rs` reads them elsewhere). The file contains:
 //!
 //! * a struct with the decoded facts, which derives `Serialize` for `explain`;
 //! * `impl Section` with `SPEC`: the statements by minimum server version (the newest one that the server supports is
 //!   executed), the required privilege (`grants` prints it) and the minimum time between two executions (`every`, for
-//!   expensive statements; `None` executes the statement in each run). The statement casts every column to a built-in
-//!   type and qualifies names with `pg_catalog`;
+//!   expensive statements; `None` executes the statement in each run; the section `server` is at most a minute old).
+//!   The statement casts every column to a built-in type and qualifies names with `pg_catalog`;
 //! * `decode`, which converts the rows with `column` and `json_list`. A value that the server hides from the role is a
 //!   failure with the reason `permission`, never a default: a default would make a check pass.
 //!
-//! A check returns `vec![NameFacts::ENTRY]` from `requested_facts` and judges with
-//! `PostgresFacts::judge(seen, |facts: &NameFacts| ..)`. A run pipelines the statements of the requested sections on
-//! the kept connection, in one round trip. A section fails alone: its checks are `unknown` with its own reason, and the
+//! A check returns the `ENTRY` of each section that it needs from `requested_facts`, such as
+//! `vec![Replication::ENTRY]`, and judges with `PostgresFacts::judge(seen, |facts: &Replication| ..)`. A run pipelines
+//! the statements of the requested sections on the kept connection, in one round trip. A section fails alone: its checks are `unknown` with its own reason, and the
 //! other checks are judged. `facts/replication.rs` with `checks/replication_lag/` is an example; `facts::fixture`
 //! creates observations for unit tests, and `tests/it/probes/postgres/` tests against a real server.
 //!
