@@ -138,6 +138,7 @@ fn every_tenth(health: &str) -> Fault {
           checks:
             - health: {health}
             - error_rate: {{max: 5%, window: 5s, min_samples: 20}}
+              gate: true
         "
     );
     let fails = |service: &mut Service| {

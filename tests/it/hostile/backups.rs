@@ -80,7 +80,7 @@ fn backups_with_large_windows_are_read_one_at_a_time() {
         })
         .collect();
     let home = Home::new(&probes.iter().map(String::as_str).collect::<Vec<_>>());
-    let content = home.write("content", vec![0; 160 << 20]);
+    let content = home.write("content", vec![b'a'; 160 << 20]);
     let mut zstd = std::process::Command::new("zstd");
     zstd.args(["--long=27", "--ultra", "-22", "-q", "-c"]).stdin(fs::File::open(&content).unwrap());
     let packed = zstd.output().unwrap().stdout;
