@@ -41,7 +41,8 @@ async fn a_failure_is_published_only_after_the_dependency_has_run_again() {
     pass(60).await;
     assert_eq!(db.runs(), 1);
     // Both fail in the same second, and the hourly run of the dependency is far away.
-    (fails(&db, true), fails(&api, true));
+    fails(&db, true);
+    fails(&api, true);
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(matches!(status(&stage, "api"), Status::Pass | Status::Skipped), "{}", summary(&stage, "api"));
@@ -185,7 +186,8 @@ async fn a_confirmation_needs_no_room_of_its_own() {
     let room = Concurrency { total: 1, per_host: 1 };
     let stage = stage(room, vec![(probe("db", 60, 60, &[]), &db), (probe("api", 5, 5, &["db"]), &api)]);
     pass(30).await;
-    (fails(&db, true), fails(&api, true));
+    fails(&db, true);
+    fails(&api, true);
     pass(15).await;
     assert_eq!((status(&stage, "db"), status(&stage, "api")), (Status::Fail, Status::Skipped));
 }

@@ -94,7 +94,7 @@ impl TarReader {
         }
         let start = self.position - BLOCK as u64;
         let field = |from: usize, length: usize| block.get(from..from + length).unwrap_or_default();
-        let sums = [checksum(block, |byte| i64::from(byte)), checksum(block, |byte| i64::from(byte.cast_signed()))];
+        let sums = [checksum(block, i64::from), checksum(block, |byte| i64::from(byte.cast_signed()))];
         let expected = number(field(148, 8)).and_then(|sum| i64::try_from(sum).ok());
         if !sums.iter().any(|sum| Some(*sum) == expected) {
             return Err(damaged(&format!("the header at byte {start} has a wrong checksum")));
