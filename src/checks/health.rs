@@ -18,7 +18,7 @@ use crate::{
 /// Name of the check kind that every probe has.
 pub const NAME: &str = "health";
 
-/// Settings of `health`: only the common ones.
+/// Settings of `health`: the settings that every check has, and no others.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {}

@@ -121,11 +121,11 @@ words! {
 words! {
     /// Importance of a failing check.
     Severity {
-        /// Pages a person.
+        /// A failure pages a person.
         Critical = "critical",
-        /// Creates a ticket.
+        /// A failure creates a ticket.
         Warning = "warning",
-        /// Is examined in the next review.
+        /// A failure is examined in the next review.
         Info = "info",
     }
 }
@@ -151,7 +151,7 @@ words! {
         Platform = "platform",
         /// Changes can be deployed.
         Delivery = "delivery",
-        /// Operators have owners, runbooks and procedures.
+        /// Owners, runbooks and procedures are defined.
         Operations = "operations",
     }
 }
@@ -170,7 +170,8 @@ words! {
     WhilePending {
         /// The check blocks the gate until it is judged.
         Blocks = "blocks",
-        /// The check does not block the gate. A check that has not run since the start always blocks the gate.
+        /// The check does not block the gate. A check that has not run since the start of the daemon always blocks the
+        /// gate.
         Passes = "passes",
     }
 }

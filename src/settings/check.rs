@@ -24,16 +24,17 @@ use crate::{
     },
 };
 
-/// Settings of every check, beside its kind, its texts and the inherited values.
+/// Settings of a check.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonCheckKeys {
     /// Name of the check, unique within the probe. Default: the check kind.
     #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Effect on `/ready` while the check is pending for lack of observations. Default: that of the check kind.
+    /// Effect of the check on `/ready` while the check is pending because it lacks observations. Default: the effect
+    /// that the check kind defines.
     pub pending: Option<WhilePending>,
-    /// Whether the check is judged: true, false, or the reason for which it is disabled. Default: true.
+    /// Whether the check is judged: true, false, or a text that states why the check is disabled. Default: true.
     pub enabled: Option<Activation>,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct GlobalSettings {
     pub service: String,
     /// The HTTP server of the daemon.
     pub server: ServerScalars,
-    /// Directory of the state file. Without it, no state survives a restart.
+    /// Directory of the state file. Without this setting, no state survives a restart.
     pub state: Option<PathBuf>,
     /// Maximum number of concurrent runs.
     pub concurrency: Concurrency,
@@ -54,10 +54,10 @@ pub(super) struct GlobalSettings {
 pub(super) struct ServerScalars {
     /// Addresses to listen on: `0.0.0.0:10980`, `[::1]:10980`, or `:10980` for every IPv4 address.
     pub listen: Vec<String>,
-    /// Whether POST `/-/reload` is enabled.
+    /// Whether `POST /-/reload` is enabled.
     pub lifecycle: bool,
-    /// URL under which clients reach the daemon, such as `https://readiness.example.com`. The commands of runbooks
-    /// contain it.
+    /// URL under which clients reach the daemon, such as `https://readiness.example.com`. The commands on runbook pages
+    /// contain this URL.
     pub external_url: Option<String>,
     /// Additional host names under which `/config` and `/-/reload` are served. IP addresses, `localhost` and the host
     /// of `external_url` are always allowed. Other names are refused, as a protection against DNS rebinding.

@@ -30,18 +30,18 @@ pub(super) struct InheritedKeys {
     /// Team or person that is responsible for the checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Importance of a failure, for all checks. Default: the severity of the check kind.
+    /// Importance of a failure. Default: the severity of the check kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
     /// Aspect of readiness that the checks cover. Default: the category of the check kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// Additional labels of the metrics `readiness_probe_info` and `readiness_check_info`. Labels of several levels are
-    /// joined; the nearest value of a label wins.
+    /// Additional labels of the metrics `readiness_probe_info` and `readiness_check_info`. Labels of all levels are
+    /// merged. If several levels set the same label, the value of the nearest level applies.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Instructions for a failure: the URL (`http://` or `https://`) of a page, or steps in Markdown, which the pages of
-    /// the checks show.
+    /// Instructions for a failure: the URL (`http://` or `https://`) of a page, or steps in Markdown. The page of a
+    /// check shows the steps.
     #[schemars(regex(pattern = RUNBOOK_PATTERN), length(max = MAX_STEPS_BYTES))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<String>,
@@ -50,20 +50,21 @@ pub(super) struct InheritedKeys {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<bool>,
     #[schemars(range(min = 1))]
-    /// Number of consecutive worse results before the status of a check gets worse.
+    /// Number of consecutive worse results after which the status of a check gets worse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_threshold: Option<u32>,
     #[schemars(range(min = 1))]
-    /// Number of consecutive better results before the status of a check gets better.
+    /// Number of consecutive better results after which the status of a check gets better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_threshold: Option<u32>,
     /// Time between the starts of two runs, from 100ms to 7d.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
-    /// Maximum duration of a run; the interval if it is shorter.
+    /// Maximum duration of a run. An inherited timeout that is longer than the interval is reduced to the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
-    /// Time between the starts of two runs while the probe fails; the interval if it is shorter. Default: the interval.
+    /// Time between the starts of two runs while the probe fails. An inherited value that is longer than the interval
+    /// is reduced to the interval. Default: the interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_interval: Option<Period>,
 }

@@ -133,7 +133,7 @@ pub struct Settings {
 pub struct Server {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Whether POST `/-/reload` is enabled.
+    /// Whether `POST /-/reload` is enabled.
     pub lifecycle: bool,
     /// URL under which clients reach the daemon, without a trailing slash.
     pub external_url: Option<String>,
@@ -194,7 +194,8 @@ pub struct ProbeInfo {
     pub labels: BTreeMap<String, String>,
     /// Interval, retry interval and timeout.
     pub timing: Timing,
-    /// Names of probes, or of checks as `PROBE/CHECK`. While the last run of one of them failed, this probe is skipped.
+    /// Names of probes, or of checks as `PROBE/CHECK`. This probe is skipped while the last run of a listed probe
+    /// failed, or while the last result of a listed check is a failure.
     pub depends_on: Vec<String>,
     /// Whether the probe runs.
     pub enabled: bool,

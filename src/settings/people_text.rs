@@ -14,10 +14,10 @@ pub(super) const MAX_SUMMARY_LEN: usize = 500;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct PeopleTexts {
-    /// Name for people, in one line. It is shown wherever the check is: pages, alerts, reports, dashboards.
+    /// Human-readable name, in one line. Pages, alerts, reports and dashboards show it.
     #[schemars(length(min = 1, max = MAX_TITLE_LEN))]
     pub title: Option<String>,
-    /// Impact of a failure, in one sentence. Alerts state it.
+    /// Impact of a failure, in one sentence. Alerts and pages show it.
     #[schemars(length(min = 1, max = MAX_SUMMARY_LEN))]
     pub summary: Option<String>,
 }

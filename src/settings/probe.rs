@@ -23,22 +23,23 @@ use crate::{
 
 /// Top-level keys that this version doesn't support.
 const PLANNED_KEYS: [&str; 2] = ["slos", "checklists"];
-/// Settings of every probe, beside its kind, its checks, its texts and the inherited values.
+/// Settings of a probe.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct CommonProbeKeys {
     /// Name of the probe, unique in the configuration; value of the label `probe`.
     #[schemars(with = "String", regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Names of probes, or of checks as `PROBE/CHECK`. While the last run of one of them failed, this probe is skipped.
+    /// Names of probes, or of checks as `PROBE/CHECK`. This probe is skipped while the last run of a listed probe
+    /// failed, or while the last result of a listed check is a failure.
     pub depends_on: Vec<String>,
     /// Service that the probe observes. Default: the top-level `service`.
     pub service: Option<String>,
-    /// Whether the probe runs and its checks are judged: true, false, or the reason for which it is disabled. Default:
-    /// true.
+    /// Whether the probe runs and its checks are judged: true, false, or a text that states why the probe is disabled.
+    /// Default: true.
     pub enabled: Option<Activation>,
-    /// Whether the probe has a `health` check that `checks` doesn't list. Default: true. With `false`, a failed run makes
-    /// the other checks `unknown`, and no check fails.
+    /// Whether the probe gets a `health` check if `checks` doesn't list one. Default: true. With `false`, a failed run
+    /// makes the other checks `unknown`, and no check fails.
     pub health: Option<bool>,
 }
 

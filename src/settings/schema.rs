@@ -40,7 +40,7 @@ pub fn schema() -> Value {
     set_property(
         &mut probe,
         "checks",
-        json!({"type": "array", "description": "Checks of the probe. The check `health` is added unless `health: false`."}),
+        json!({"type": "array", "description": "Checks of the probe. `health` is added unless `health: false` is set."}),
     );
     probe.insert("required".into(), json!(["name"]));
     probe.insert("oneOf".into(), kinds.iter().map(kind_condition).collect());
@@ -59,7 +59,7 @@ pub fn schema() -> Value {
         &mut root,
         "probes",
         json!({
-            "type": ["array", "null"], "items": {"$ref": reference("probe")}, "description": "Probes."
+            "type": ["array", "null"], "items": {"$ref": reference("probe")}, "description": "Probes with their checks."
         }),
     );
     root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));

@@ -54,8 +54,8 @@ pub struct Latency {
     /// Minimum number of judged runs in the window. The check is pending while there are fewer.
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
-    /// Whether the failed runs of the window count: `ignore` (the successful runs are judged) or `count_as_timeout`
-    /// (each failed run counts as 1% longer than the timeout).
+    /// Treatment of the failed runs in the window: `ignore` judges the successful runs only; `count_as_timeout` counts
+    /// each failed run as a run with a duration of 101% of the timeout.
     #[serde(default = "ignore_failed_runs")]
     failed_runs: FailedRunsPolicy,
     #[serde(skip)]

@@ -12,11 +12,11 @@ use crate::{
 };
 
 words! {
-    /// Treatment of the failed runs in a window of latencies.
+    /// Treatment of the failed runs in the window of a latency check.
     FailedRunsPolicy {
-        /// The successful runs are judged.
+        /// Only the successful runs are judged.
         Ignore = "ignore",
-        /// Each failed run counts as 1% longer than the timeout.
+        /// Each failed run counts as a run with a duration of 101% of the timeout.
         CountAsTimeout = "count_as_timeout",
     }
 }

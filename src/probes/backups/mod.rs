@@ -47,11 +47,12 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Backups {
     /// Backup files: one absolute path with wildcards, or a list of them. `*` matches within a directory, `**` matches
-    /// across directories. A symbolic link that a wildcard matches is ignored: `latest` is not a separate backup.
+    /// across directories. A symbolic link that a wildcard matches is ignored, because a link such as `latest` is not a
+    /// separate backup.
     pub files: Globs,
     /// Source of the time of a backup: `modified` (modification time of the file) or `{name: "orders-%Y%m%dT%H%M%S"}`
-    /// (a pattern that is searched in the file name and in the directories below the first wildcard). A name without a
-    /// time of day means midnight.
+    /// (a pattern that is searched in the file name and in the names of the directories below the first wildcard). A
+    /// name without a time of day means midnight.
     #[serde(default)]
     pub time: TimeSource,
     /// Time zone of the times in file names, as an IANA name.

@@ -33,15 +33,15 @@ use crate::{
     },
 };
 
-/// Connection of a `postgres` probe: a connection string, or its parts under the names of libpq.
+/// Connection of a `postgres` probe: a connection string, or its parts under the names that libpq uses.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
-    /// Connection string: `postgres://USER:PASSWORD@HOST:PORT/DBNAME?sslmode=verify-full` or `host=.. user=..`. Other
-    /// keys override its parts.
+    /// Connection string: `postgres://USER:PASSWORD@HOST:PORT/DBNAME?sslmode=verify-full` or `host=.. user=..`. The
+    /// other keys override parts of the connection string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn: Option<Secret>,
-    /// File that contains the connection string. The file is read at each connect.
+    /// File that contains the connection string. The file is read for each new connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dsn_file: Option<SecretFile>,
     /// Host name, IP address, or directory of a Unix socket.
@@ -59,7 +59,7 @@ pub struct Postgres {
     /// Password of the role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// File that contains the password. The file is read at each connect.
+    /// File that contains the password. The file is read for each new connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<SecretFile>,
     /// TLS mode, as in libpq. Default: `prefer`. `require` encrypts but accepts any certificate; production systems

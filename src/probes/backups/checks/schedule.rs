@@ -33,7 +33,7 @@ use crate::{
 pub struct Schedule {
     /// Time between two scheduled runs of the backup job.
     pub every: Period,
-    /// Maximum delay of a run before it counts as missed. Default: a tenth of `every`.
+    /// Maximum delay of a scheduled run. A run with a longer delay counts as missed. Default: a tenth of `every`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<Period>,
     /// Period over which missed runs count. Default: seven times `every`.
@@ -42,7 +42,7 @@ pub struct Schedule {
     /// Maximum number of missed runs in the window.
     #[serde(default = "none")]
     pub max_missed: Max<u32>,
-    /// Time zone of the clock that starts the backup job, as an IANA name.
+    /// Time zone of the schedule of the backup job, as an IANA name.
     #[serde(default)]
     pub time_zone: Zone,
     #[serde(skip)]

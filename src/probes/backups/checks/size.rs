@@ -32,10 +32,10 @@ pub struct BackupSize {
     /// Maximum size of the newest backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<Max<Size>>,
-    /// Largest decrease below the median of earlier backups, as a ratio.
+    /// Maximum decrease of the size below the median size of earlier backups, as a ratio of the median.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_shrink: Option<Max<Ratio>>,
-    /// Largest size of the newest backup, as a multiple of the median of earlier backups.
+    /// Maximum size of the newest backup, as a multiple of the median size of earlier backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_growth: Option<Max<f64>>,
     /// Number of earlier backups whose median size is the baseline of `max_shrink` and `max_growth`.

@@ -49,8 +49,8 @@ pub struct ErrorRate {
     /// Minimum number of events in the window. The check is pending while there are fewer.
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
-    /// Verdict if there are fewer events than `min_samples`. If absent, the check is unknown without events and pending
-    /// with too few.
+    /// Verdict if there are fewer events than `min_samples`. Without this setting, the check is unknown if there is no
+    /// event, and pending if there are too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

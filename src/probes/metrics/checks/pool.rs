@@ -34,7 +34,7 @@ pub struct Pool {
     used: Selector,
     /// Gauge of the maximum number of connections. Each series is one pool.
     size: Selector,
-    /// Gauge of the open connections that are not in use. Exported, not judged.
+    /// Gauge of the open connections that are not in use. The value is exported and not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     idle: Option<Selector>,
     /// Gauge of the callers that wait for a connection.

@@ -37,7 +37,7 @@ pub struct Throughput {
     /// Period over which events count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Verdict if the window holds no event. If absent, the rate is judged as 0 per second.
+    /// Verdict if the window holds no event. Without this setting, the rate is judged as 0 per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

@@ -21,7 +21,8 @@ pub enum SslMode {
     /// Encryption if the server supports it. Any certificate is accepted.
     #[default]
     Prefer,
-    /// Encryption. Any certificate is accepted unless `sslrootcert` is set, which has the effect of `verify-ca`.
+    /// Encryption. Any certificate is accepted, unless `sslrootcert` is set: the mode then has the effect of
+    /// `verify-ca`.
     Require,
     /// Encryption with a certificate of a trusted authority.
     VerifyCa,

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Response {
-    /// Expectations in the order of evaluation. The finding is the first one with the worst result.
+    /// Expectations in the order of evaluation. The finding states the first expectation with the worst result.
     expect: Vec<Expectation>,
 }
 

@@ -63,12 +63,12 @@ pub struct Latency {
     /// Minimum number of observations in the window. The check is pending while there are fewer.
     #[serde(default = "default_min_samples")]
     min_samples: NonZeroU32,
-    /// Whether the failed scrapes of the window count: `ignore` (the successful scrapes are judged) or
-    /// `count_as_timeout` (each failed scrape counts as 1% longer than the timeout). Not allowed with `histogram`.
+    /// Treatment of the failed scrapes in the window: `ignore` judges the successful scrapes only; `count_as_timeout`
+    /// counts each failed scrape as a scrape with a duration of 101% of the timeout. Not allowed with `histogram`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_runs: Option<FailedRunsPolicy>,
-    /// Verdict if the histogram has fewer new observations than `min_samples`. If absent, the check is unknown without
-    /// observations and pending with too few.
+    /// Verdict if the histogram has fewer new observations than `min_samples`. Without this setting, the check is
+    /// unknown if there is no observation, and pending if there are too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]

@@ -25,10 +25,12 @@ use crate::{
 pub struct Value {
     /// Series to judge.
     pub(super) series: Selector,
-    /// Minimum value, as a number or with a unit (`30s`, `10MiB`, `5%`); per second with `rate` and `slope`.
+    /// Minimum value, as a number or with a unit (`30s`, `10MiB`, `5%`). With `rate` or `slope`, the limit applies to
+    /// the change per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) min: Option<Min<Quantity>>,
-    /// Maximum value, as a number or with a unit (`30s`, `10MiB`, `5%`); per second with `rate` and `slope`.
+    /// Maximum value, as a number or with a unit (`30s`, `10MiB`, `5%`). With `rate` or `slope`, the limit applies to
+    /// the change per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max: Option<Max<Quantity>>,
     /// Required value. Not allowed together with another limit.
@@ -45,18 +47,19 @@ pub struct Value {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_age: Option<Max<Period>>,
     /// Unit of the value. It selects the metric family and the notation in findings. Default: the unit of the limits,
-    /// otherwise none.
+    /// or none if the limits have no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<ValueUnit>,
-    /// Function that combines several series into one value. If absent, each series is judged and the worst one
-    /// determines the verdict; with `slope` the values are added.
+    /// Function that combines several series into one value. Without this setting, each series is judged and the worst
+    /// one determines the verdict. Exception: with `slope`, the series are added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) aggregate: Option<Aggregate>,
-    /// Judges the increase of counters per second, summed over the selected series, instead of the value. A decrease
-    /// counts as a restart of the counter, so series that the page declares as gauges are rejected: use `slope`.
+    /// Whether the check judges the increase of counters per second, summed over the selected series, instead of the
+    /// value. A decrease counts as a restart of the counter. Series that the page declares as gauges are therefore
+    /// rejected: use `slope` for gauges.
     #[serde(default)]
     pub(super) rate: bool,
-    /// Judges the change of the value per second, which may be negative, instead of the value.
+    /// Whether the check judges the change of the value per second instead of the value. The change may be negative.
     #[serde(default)]
     pub(super) slope: bool,
     /// Period over which `rate` and `slope` are computed.

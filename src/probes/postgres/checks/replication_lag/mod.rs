@@ -29,11 +29,11 @@ use crate::{
     },
 };
 
-/// Settings of `replication_lag`: at least one of `max` and `max_bytes`.
+/// Settings of `replication_lag`. At least one of `max` and `max_bytes` is required.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplicationLag {
-    /// The maximum time by which a standby may be behind.
+    /// The maximum time by which a standby may lag behind the primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Max<Period>>,
     /// The maximum amount of WAL that a standby has not replayed.

@@ -74,10 +74,10 @@ pub(crate) struct Expectation {
     /// Regular expression that the text of the value must not match, with the time limit of `regex`.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_matches: Option<Pattern>,
-    /// Minimum of the value, which must be a number; as a number or with a unit (`30s`, `10MiB`, `5%`).
+    /// Minimum of the value, as a number or with a unit (`30s`, `10MiB`, `5%`). The value must be a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     min: Option<Min<Quantity>>,
-    /// Maximum of the value, which must be a number; as a number or with a unit (`30s`, `10MiB`, `5%`).
+    /// Maximum of the value, as a number or with a unit (`30s`, `10MiB`, `5%`). The value must be a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     max: Option<Max<Quantity>>,
     /// Minimum age of the value, which must be a time: RFC 3339, or a number of seconds since 1970.
@@ -86,11 +86,12 @@ pub(crate) struct Expectation {
     /// Maximum age of the value, which must be a time: RFC 3339, or a number of seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_age: Option<Max<Period>>,
-    /// Whether a JSON text that contains a number (`"40"`) is compared as a number. A header always is.
+    /// Whether a JSON text that contains a number (`"40"`) is compared as a number. A header that contains a number is
+    /// always compared as a number.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     number: bool,
     /// Unit of the number. It selects the metric family and the notation in findings. Default: the unit of the limits,
-    /// otherwise none.
+    /// or none if the limits have no unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<ValueUnit>,
     /// Minimum number of characters of a text, items of a list or keys of an object.
