@@ -74,21 +74,26 @@ families! {
     BUILD_INFO: Gauge "readiness_build_info" ["version", "revision", "rustc"]
         "Version, revision and compiler of the running build; always 1.";
     READY: Gauge "readiness_ready" []
-        "Overall verdict: 1 if every gated check passes or warns, else 0.";
+        "Overall verdict: 1 if no gated check is failing, unknown, skipped or pending, else 0. After its first run, a \
+         check with `pending: passes` may be pending.";
     CHECKS: Gauge "readiness_checks" ["category", "severity", "status"]
         "Number of checks by category, severity and status.";
     SCORE: Gauge "readiness_score_ratio" ["category"]
-        "Weight of the passing checks divided by the weight of the judged checks; weights: critical 4, warning 2, info 1.";
+        "Weight of the passing checks divided by the weight of the judged checks of a category; 0 if no check is \
+         judged. Weights: critical 4, warning 2, info 1.";
 
     JUDGED: Gauge "readiness_judged_ratio" ["category"]
-        "Weight of the judged checks divided by the weight of all checks of a category; below 1 if checks are unknown, pending or skipped.";
+        "Weight of the judged checks divided by the weight of all checks of a category; below 1 if checks are \
+         unknown, pending or skipped.";
 
     PROBE_INFO: Gauge "readiness_probe_info" ["probe", "kind", "service"]
-        "Kind and service of a probe; always 1. Contains the labels of the configuration.";
+        "Kind and service of a probe; always 1. The labels of the configuration are added.";
     PROBE_SUCCESS: Gauge "readiness_probe_success" ["probe"]
-        "Whether the last run of a probe succeeded; 0 also before the first run, while the probe is skipped, and if the last run is older than three intervals.";
+        "1 if the last run of a probe succeeded, else 0. The value is also 0 before the first run, while the probe is \
+         skipped, and if the last run is older than three intervals.";
     PROBE_DURATION: Gauge "readiness_probe_duration_seconds" ["probe"]
-        "Duration of the last run of a probe, whose time is readiness_probe_last_run_timestamp_seconds; 0 before the first run.";
+        "Duration of the last run of a probe; 0 before the first run. readiness_probe_last_run_timestamp_seconds is \
+         the start time of that run.";
     PROBE_PHASE_DURATION: Gauge "readiness_probe_phase_duration_seconds" ["probe", "phase"]
         "Duration of each phase of the last run of a probe; 0 for a phase that the run did not reach.";
     PROBE_RUNS: Counter "readiness_probe_runs_total" ["probe"]
@@ -102,22 +107,26 @@ families! {
     PROBE_LAST_RUN: Gauge "readiness_probe_last_run_timestamp_seconds" ["probe"]
         "Start time of the last run of a probe; 0 before the first run." retained;
     PROBE_LATENESS: Gauge "readiness_probe_lateness_seconds" ["probe"]
-        "Delay of the start of the last run against the schedule.";
+        "Time by which the last run of a probe started later than scheduled.";
 
     CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url", "title", "summary", "alert"]
-        "Kind, category, severity and further properties of a check; always 1. Contains the labels of the configuration.";
+        "Kind, category, severity and further properties of a check; always 1. The labels of the configuration are \
+         added.";
     CHECK_REASON: Gauge "readiness_check_reason_info" ["probe", "check", "reason", "meaning"]
-        "Reason of the last verdict of a check that is not a pass, as a word and in words; always 1. Absent after a pass.";
+        "Reason of the last verdict of a check; always 1. The label `reason` is a code, and the label `meaning` \
+         explains it. Absent if the last verdict is pass or pending.";
     CHECK_STATUS: Gauge "readiness_check_status" ["probe", "check", "status"]
-        "Status of a check, evaluated in the background and cached until the next run of its probe: 1 for the current status, 0 for the others.";
+        "Status of a check, evaluated in the background and cached until the next run of its probe: 1 for the current \
+         status, 0 for the others.";
     CHECK_RESULTS: Counter "readiness_check_results_total" ["probe", "check", "status"]
-        "Number of verdicts of a check by status, before thresholds.";
+        "Number of verdicts of a check by status, before the thresholds apply.";
     CHECK_SINCE: Gauge "readiness_check_status_since_timestamp_seconds" ["probe", "check"]
         "Time of the last status change of a check.";
     CHECK_LAST_PASS: Gauge "readiness_check_last_pass_timestamp_seconds" ["probe", "check"]
         "Time of the last passing verdict of a check; 0 if it never passed.";
     CHECK_HEADROOM: Gauge "readiness_check_headroom_ratio" ["probe", "check", "measure"]
-        "Relative distance of a measure to its limit: 1 far from the limit, 0 at the limit, negative beyond it.";
+        "Relative distance of a measure to its fail limit, or to its warn limit if it has no fail limit: 1 far from \
+         the limit, 0 at the limit, negative beyond it.";
     CHECK_VALUE_SECONDS: Gauge "readiness_check_value_seconds" ["probe", "check", "measure"]
         "Value of a measure of a check in seconds, from the last run that could be judged.";
     CHECK_LIMIT_SECONDS: Gauge "readiness_check_limit_seconds" ["probe", "check", "measure", "bound", "level"]
@@ -131,26 +140,26 @@ families! {
     CHECK_LIMIT_RATIO: Gauge "readiness_check_limit_ratio" ["probe", "check", "measure", "bound", "level"]
         "Limit on a measure of a check as a ratio.";
     CHECK_VALUE_PER_SECOND: Gauge "readiness_check_value_per_second" ["probe", "check", "measure"]
-        "Value of a measure of a check per second, from the last run that could be judged.";
+        "Value of a measure of a check as a rate per second, from the last run that could be judged.";
     CHECK_LIMIT_PER_SECOND: Gauge "readiness_check_limit_per_second" ["probe", "check", "measure", "bound", "level"]
-        "Limit on a measure of a check per second.";
+        "Limit on a measure of a check as a rate per second.";
     CHECK_VALUE_TIMESTAMP: Gauge "readiness_check_value_timestamp_seconds" ["probe", "check", "measure"]
         "Value of a measure of a check in seconds since the epoch, from the last run that could be judged.";
     CHECK_LIMIT_TIMESTAMP: Gauge "readiness_check_limit_timestamp_seconds" ["probe", "check", "measure", "bound", "level"]
         "Limit on a measure of a check in seconds since the epoch.";
     CHECK_VALUE_NUMBER: Gauge "readiness_check_value" ["probe", "check", "measure"]
-        "Value of a measure of a check without unit or with another unit, from the last run that could be judged.";
+        "Value of a measure that has no unit or another unit, from the last run that could be judged.";
     CHECK_LIMIT_NUMBER: Gauge "readiness_check_limit" ["probe", "check", "measure", "bound", "level"]
-        "Limit on a measure of a check without unit or with another unit.";
+        "Limit on a measure that has no unit or another unit.";
     CHECK_WINDOW: Gauge "readiness_check_window_seconds" ["probe", "check"]
-        "Window over which a check still counts its probe's failed runs after the probe has recovered.";
+        "Time for which a check still counts the failed runs of its probe after the probe has recovered.";
 
     LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "percentile"]
         "Latency at a percentile over the window of the check.";
     LATENCY_LIMIT: Gauge "readiness_latency_limit_seconds" ["probe", "check", "percentile", "level"]
         "Limit on the latency at a percentile.";
     ERROR_RATIO: Gauge "readiness_error_ratio" ["probe", "check"]
-        "Ratio of errors over the window of the check.";
+        "Ratio of errors to all events or runs over the window of the check.";
     ERROR_LIMIT: Gauge "readiness_error_limit_ratio" ["probe", "check", "level"]
         "Limit on the ratio of errors.";
     THROUGHPUT: Gauge "readiness_throughput_per_second" ["probe", "check"]
@@ -158,15 +167,17 @@ families! {
     POOL_CONNECTIONS: Gauge "readiness_pool_connections" ["probe", "check", "pool", "state"]
         "Connections of a pool by state (used, idle, waiting, max).";
     POOL_UTILIZATION: Gauge "readiness_pool_utilization_ratio" ["probe", "check", "pool"]
-        "Ratio of the used connections of a pool to its maximum.";
+        "Ratio of the used connections of a pool to the size of the pool.";
     POOL_UTILIZATION_LIMIT: Gauge "readiness_pool_utilization_limit_ratio" ["probe", "check", "pool", "level"]
-        "Limit on the ratio of used connections of a pool.";
+        "Limit on the ratio of the used connections of a pool to the size of the pool.";
 
     CERTIFICATE_NOT_AFTER: Gauge "readiness_certificate_not_after_timestamp_seconds" ["probe", "position", "verified"]
-        "Expiry time of the certificate that the server presented last: the leaf, and the issuer certificate of the chain that expires first." retained;
+        "Expiry time of a certificate of the chain that the server presented last. Position `leaf` is the server \
+         certificate, position `issuer` is the issuer certificate that expires first." retained;
 
     BACKUP_LAST_SUCCESS: Gauge "readiness_backup_last_success_timestamp_seconds" ["probe", "location", "type"]
-        "Creation time of the newest complete backup. After all backups are gone, the time of the last one remains: readiness_backups is 0 then. Absent if none was ever seen." retained;
+        "Creation time of the newest complete backup. If no complete backup is left, the time of the last one remains \
+         and readiness_backups is 0. Absent if no complete backup was ever seen." retained;
     BACKUP_MAX_AGE: Gauge "readiness_backup_max_age_seconds" ["probe", "location", "type"]
         "Limit on the age of the newest complete backup (recovery point objective).";
     BACKUP_AGE: Gauge "readiness_backup_age_seconds" ["probe", "location", "type"]
@@ -176,16 +187,18 @@ families! {
     BACKUPS: Gauge "readiness_backups" ["probe", "location", "type"]
         "Number of complete backups at the location.";
     BACKUP_OLDEST: Gauge "readiness_backup_oldest_timestamp_seconds" ["probe", "location", "type"]
-        "Creation time of the oldest complete backup; absent without a complete backup, and while the backups can't be listed.";
+        "Creation time of the oldest complete backup; absent without a complete backup, and while the backups can't \
+         be listed.";
     BACKUP_MISSED: Gauge "readiness_backup_missed_runs" ["probe", "location", "type"]
-        "Number of scheduled backup runs without a backup until now.";
+        "Number of scheduled backup runs in the window of the check that left no backup.";
 
     CONFIG_RELOAD_SUCCESSFUL: Gauge "readiness_config_last_reload_successful" []
         "Whether the last attempt to load the configuration succeeded.";
     CONFIG_RELOAD_TIMESTAMP: Gauge "readiness_config_last_reload_success_timestamp_seconds" []
         "Time of the last successful load of the configuration.";
     SCRAPE_DURATION: Gauge "readiness_scrape_render_duration_seconds" []
-        "Duration of the previous rendering of the metrics page; a page is rendered once for each change of the board.";
+        "Duration of the previous rendering of the metrics page. The page is rendered again only after a probe or a \
+         check has changed.";
     TASKS: Gauge "readiness_tasks" []
         "Number of live tasks of the daemon: one for each probe, connection and listener, and a few more.";
     PANICS: Counter "readiness_panics_total" []
