@@ -26,7 +26,7 @@ pub(super) fn sections(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> 
         }
         @if selected.is_empty() {
             p .note {
-                @if all.probes.is_empty() { "Nothing is configured." }
+                @if all.probes.is_empty() { "No probe is configured." }
                 @else { "No check matches. " a href="./" { "Show all" } }
             }
         }

@@ -67,7 +67,7 @@ function isSelecting() {
 function tell(lost) {
   document.body.classList.toggle("lost", lost);
   const at = updated.toLocaleTimeString();
-  $("updated").textContent = lost ? `No answer since ${at}: this is old` : paused ? `Paused at ${at}` : `Updated ${at}`;
+  $("updated").textContent = lost ? `No answer since ${at}: page is outdated` : paused ? `Paused at ${at}` : `Updated ${at}`;
 }
 
 function go(url) {
@@ -106,7 +106,7 @@ $("statuses").addEventListener("click", (event) => {
 $("pause").addEventListener("click", () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", String(paused));
-  $("pause").textContent = paused ? "Go on" : "Pause";
+  $("pause").textContent = paused ? "Resume" : "Pause";
   tell(false);
   if (paused) schedule();
   else refresh(true);

@@ -79,7 +79,10 @@ impl OverallVerdict {
             @let loaded_at = all.daemon.reload_timestamp.get();
             @if all.daemon.reload_successful.get() == 0 && loaded_at > 0.0 {
                 @let loaded = Timestamp::from_second(loaded_at as i64).unwrap_or(now);
-                p .alarm { "The last reload failed: this still runs with the configuration of " (elapsed(loaded, now)) " ago." }
+                p .alarm {
+                    "The last reload failed. The daemon still runs with the configuration of "
+                    (elapsed(loaded, now)) " ago."
+                }
             }
         }
     }
@@ -90,7 +93,7 @@ impl OverallVerdict {
         match self {
             Self::Ready => match count(Status::Warn) {
                 0 => format!("{}, none blocks readiness", count_checks(all.checks().count())),
-                warnings => format!("No check blocks readiness; {} close to a limit", count_checks(warnings)),
+                warnings => format!("No check blocks readiness; {} with a warning", count_checks(warnings)),
             },
             Self::Starting => format!("{} not judged yet", count_checks(blockers)),
             Self::NotReady => {
@@ -114,7 +117,7 @@ impl OverallVerdict {
         }
     }
 
-    /// Notes on the checks that don't count: failing checks without gate, and pending checks that pass meanwhile.
+    /// Notes on the checks that don't count: failing checks without gate, and pending checks that block nothing.
     fn notes(self, all: &Snapshot) -> Markup {
         let (failing, pending) = (all.ungated_failures().count(), all.excused_checks().count());
         html! {
@@ -131,8 +134,8 @@ impl OverallVerdict {
             }
             @if pending > 0 {
                 p .note {
-                    (count_checks(pending)) " without enough observations "
-                    @if pending == 1 { "does" } @else { "do" } " not block readiness meanwhile."
+                    (count_checks(pending)) " in status pending "
+                    @if pending == 1 { "does" } @else { "do" } " not block readiness."
                 }
             }
         }

@@ -52,10 +52,14 @@ const SAID: [(&str, &str, &[&str]); 12] = [
         "down/health",
         &["down/health: the target refused the connection.", "It has never worked; failing since 20"],
     ),
-    ("ReadinessErrorRateHigh", "shop/error_rate", &["share of errors is 50%, limit 5%."]),
+    ("ReadinessErrorRateHigh", "shop/error_rate", &["error rate is 50%, limit 5%."]),
     ("ReadinessThroughputOutOfBounds", "shop/throughput", &[" per second, limit at least 2k."]),
     ("ReadinessLatencyHigh", "shop/latency", &["latency at p95 is ", "ms, limit 250ms; p99 is ", "limit 5s."]),
-    ("ReadinessPoolSaturated", "shop/pool", &["100% of pool ", "limit 90%.", "7 wait for a connection", "limit 2."]),
+    (
+        "ReadinessPoolSaturated",
+        "shop/pool",
+        &["100% of the connections of pool ", "limit 90%.", "callers that wait for a connection", ": 7, limit 2."],
+    ),
     ("ReadinessCheckFailing", "shop/present", &["present fails", "/api/v1/checks/shop/present"]),
     ("ReadinessValueOutOfBounds", "shop/value", &["value is 7, limit at most 5."]),
     (
@@ -63,14 +67,14 @@ const SAID: [(&str, &str, &[&str]); 12] = [
         "dumps/freshness",
         &["complete backup in nas was made at 20", " UTC, limit on its age 1h 0m 0s."],
     ),
-    ("ReadinessBackupMissed", "dumps/schedule", &["2 missed in nas, limit 0."]),
+    ("ReadinessBackupMissed", "dumps/schedule", &["missed runs in nas: 2, limit 0."]),
     ("ReadinessCheckFailing", "dumps/size", &["size is 5B, limit at least 1MiB."]),
     (
         "ReadinessCheckFailing",
         "dumps/retention",
         &["count is 1, limit at least 7. span is 3h 0m ", ", limit at least 7d 0h 0m 0s."],
     ),
-    ("ReadinessHeartbeat", "", &["silence"]),
+    ("ReadinessHeartbeat", "", &["this alert stops"]),
 ];
 
 fn page(since: Instant) -> Vec<u8> {

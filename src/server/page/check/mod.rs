@@ -95,13 +95,13 @@ fn header(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
 /// The effect of the check on readiness in one sentence.
 fn gate_effect(check: &CheckState) -> &'static str {
     match check.status {
-        _ if !check.info.enabled => "The check is disabled and doesn\u{2019}t count for readiness.",
+        _ if !check.info.enabled => "The check is disabled and doesn\u{2019}t take part in /ready.",
         _ if check.blocks_readiness() => "The check blocks readiness.",
         Status::Pending if check.info.gate && check.info.pending == WhilePending::Passes => {
             "The check doesn\u{2019}t block readiness while it lacks observations."
         }
-        _ if check.info.gate => "The check counts for readiness and doesn\u{2019}t block it.",
-        _ => "The check doesn\u{2019}t count for readiness.",
+        _ if check.info.gate => "The check takes part in /ready and doesn\u{2019}t block it.",
+        _ => "The check doesn\u{2019}t take part in /ready.",
     }
 }
 

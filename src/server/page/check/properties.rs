@@ -124,7 +124,10 @@ pub(super) fn properties(probe: &ProbeState, check: &CheckState) -> Markup {
                 dt { "Interval" } dd { (Period(timing.interval)) }
                 dt { "Timeout" } dd { (Period(timing.timeout)) }
                 dt { "Thresholds" }
-                dd { "fails after " (info.failure_threshold) ", recovers after " (info.success_threshold) " results in a row" }
+                dd {
+                    "worse after " (info.failure_threshold) " consecutive worse results, better after "
+                    (info.success_threshold) " consecutive better results"
+                }
                 dt { "Kind" }
                 dd { a href={ "../../reference/" (kind) "/" (check_kind) } { (kind) "/" (check_kind) } " (reference)" }
                 dt { "Details" }
