@@ -73,8 +73,8 @@ pub struct Backups {
     pub mount: Option<PathBuf>,
     /// Absolute path of a file that must exist, for storage whose mount point cannot be detected.
     pub required_file: Option<PathBuf>,
-    /// Maximum number of files and directories below the first wildcards. The run fails with `too_large` if there are
-    /// more.
+    /// Maximum number of files and directories that one run lists for all paths of `files`. The run fails with
+    /// `too_large` if there are more.
     #[serde(default = "max_files")]
     pub max_files: usize,
 }
