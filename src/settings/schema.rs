@@ -40,7 +40,9 @@ pub fn schema() -> Value {
     set_property(
         &mut probe,
         "checks",
-        json!({"type": "array", "description": "Checks of the probe. `health` is added unless `health: false` is set."}),
+        json!({
+            "type": "array", "description": "Checks of the probe. `health` is added unless `health: false` is set."
+        }),
     );
     probe.insert("required".into(), json!(["name"]));
     probe.insert("oneOf".into(), kinds.iter().map(kind_condition).collect());

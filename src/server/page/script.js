@@ -67,7 +67,7 @@ function isSelecting() {
 function tell(lost) {
   document.body.classList.toggle("lost", lost);
   const at = updated.toLocaleTimeString();
-  $("updated").textContent = lost ? `No answer since ${at}: page outdated` : paused ? `Paused at ${at}` : `Updated ${at}`;
+  $("updated").textContent = lost ? `No answer since ${at}: outdated` : paused ? `Paused at ${at}` : `Updated ${at}`;
 }
 
 function go(url) {
