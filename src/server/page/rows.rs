@@ -8,6 +8,7 @@ use crate::{
     board::{CheckState, ProbeState, Snapshot},
     model::{
         measure::{Bound, Measure},
+        units::Unit,
         words::{Category, Status},
     },
     server::{
@@ -128,12 +129,15 @@ fn measures(check: &CheckState) -> Markup {
     let measures = check.verdict.as_ref().map(|verdict| verdict.measures.as_slice()).unwrap_or_default();
     html! {
         @if let Some(worst) = Measure::worst(measures) {
-            (chart::limit_bar(worst))
+            @let is_code = worst.unit == Unit::Code;
+            // A code has no distance to a limit. A range of codes is two limits on one value, and the finding states it.
+            @if !is_code { (chart::limit_bar(worst)) }
             p {
                 span .measure { (worst.display_name()) }
-                b { (worst.unit.format_value(worst.value)) } (limit_text(worst))
+                b { (worst.unit.format_value(worst.value)) } @if !is_code { (limit_text(worst)) }
             }
-            @for other in measures.iter().filter(|other| !std::ptr::eq(*other, worst)).take(3) {
+            @let is_other = |other: &&Measure| !std::ptr::eq(*other, worst) && other.unit != Unit::Code;
+            @for other in measures.iter().filter(is_other).take(3) {
                 p .other { span .measure { (other.display_name()) } (other.unit.format_value(other.value)) (limit_text(other)) }
             }
         }
