@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fmt, fs, io,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
@@ -40,6 +41,8 @@ pub(crate) struct File {
     pub(crate) size: u64,
     /// `None` where the file system does not say, or says something absurd.
     pub(crate) modified: Option<Timestamp>,
+    /// Device and inode of a file with several names: its hard links have the same.
+    pub(crate) shared_inode: Option<(u64, u64)>,
 }
 
 /// `**` goes this deep.
@@ -65,7 +68,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 impl Globs {
-    /// Every file that matches, each once. A folder that can't be listed is a failure, even where others can.
+    /// Every file that matches, each once, under the first of its names. A folder that can't be listed is a failure, even where others can.
     pub(crate) fn list(&self, most: usize, halted: &CancelFlag) -> Result<Vec<File>, Failure> {
         let mut walk = Walk { found: Vec::new(), left: most, most, halted };
         for glob in &self.0 {
@@ -77,6 +80,9 @@ impl Globs {
         let mut found = walk.found;
         found.sort_by(|a, b| a.path.cmp(&b.path));
         found.dedup_by(|a, b| a.path == b.path);
+        // Hard links are names of one backup: if its blocks are lost, all of them are.
+        let mut seen = HashSet::new();
+        found.retain(|file| file.shared_inode.is_none_or(|inode| seen.insert(inode)));
         Ok(found)
     }
 }
@@ -140,7 +146,8 @@ impl Walk<'_> {
         let below = glob.below(&path).to_string_lossy().into_owned();
         let modified = i32::try_from(metadata.mtime_nsec()).ok();
         let modified = modified.and_then(|nanos| Timestamp::new(metadata.mtime(), nanos).ok());
-        self.found.push(File { path, below, size: metadata.len(), modified });
+        let shared_inode = (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()));
+        self.found.push(File { path, below, size: metadata.len(), modified, shared_inode });
     }
 }
 
@@ -278,6 +285,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(root.join("b.dump"), root.join("latest.dump")).unwrap();
         std::os::unix::fs::symlink(root, root.join("loop")).unwrap();
+        fs::hard_link(root.join("b.dump"), root.join("weekly.dump")).unwrap();
         assert_eq!(names(root, &["*.dump"]), ["a.dump", "b.dump"]);
         assert_eq!(names(root, &["*"]), ["a.dump", "b.dump", "c.sql"]);
         assert_eq!(names(root, &["*/*.dump"]), ["2026/d.dump"]);

@@ -20,7 +20,7 @@ const REQUEST: VerificationRequest = VerificationRequest { newest: 1, require_ch
 fn file(path: &Path) -> File {
     let metadata = fs::metadata(path).unwrap();
     let modified = Timestamp::try_from(metadata.modified().unwrap()).ok();
-    File { path: path.to_owned(), below: String::new(), size: metadata.len(), modified }
+    File { path: path.to_owned(), below: String::new(), size: metadata.len(), modified, shared_inode: None }
 }
 
 fn soon() -> Instant {

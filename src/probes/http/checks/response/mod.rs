@@ -135,6 +135,8 @@ enum Unreadable {
 const MAX_JSON_VALUES: usize = 250_000;
 
 fn read_json(body: &[u8]) -> Result<Value, Unreadable> {
+    // RFC 8259, section 8.1: a parser may ignore a byte order mark.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     // Counted before anything is allocated.
     if count_values(body) > MAX_JSON_VALUES {
         return Err(Unreadable::TooManyValues);

@@ -41,6 +41,23 @@ fn judge(expectation: Value) -> Verdict {
 }
 
 #[test]
+fn large_integers_are_compared_exactly_and_a_byte_order_mark_is_ignored() {
+    let body = "\u{feff}{\"id\": 9007199254740993, \"negative\": -9007199254740993, \"large\": 18446744073709551615}";
+    for (path, expected, is_met) in [
+        ("$.id", json!(9_007_199_254_740_993_u64), true),
+        ("$.id", json!(9_007_199_254_740_992_u64), false),
+        ("$.negative", json!(-9_007_199_254_740_993_i64), true),
+        ("$.negative", json!(-9_007_199_254_740_992_i64), false),
+        ("$.large", json!(u64::MAX), true),
+        ("$.large", json!(u64::MAX - 1), false),
+        ("$.id", json!(9_007_199_254_740_992.0), true),
+    ] {
+        let verdict = judge_body(json!([{"json": path, "equals": expected}]), body, None);
+        assert_eq!(verdict.outcome == Outcome::Pass, is_met, "{path} {expected}: {}", verdict.summary);
+    }
+}
+
+#[test]
 fn each_expectation_is_met_or_says_what_it_found() {
     use Outcome::{Fail, Pass, Warn};
     let (body, limit, parse) = (Fail(Reason::Body), Fail(Reason::Limit), Fail(Reason::Parse));

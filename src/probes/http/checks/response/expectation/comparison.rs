@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{
     Compared, Evaluation, Expectation, Finding,
@@ -117,7 +117,7 @@ impl Expectation {
                 *text == text_of(expected)
             }
             (Value::String(_), Value::Number(expected)) if self.number => self.parse_number(value) == expected.as_f64(),
-            (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
+            (Value::Number(one), Value::Number(other)) => is_same_number(one, other),
             (value, expected) => value == expected,
         }
     }
@@ -173,6 +173,15 @@ impl Evaluation {
         if !measures.is_empty() && (self.measures.is_empty() || headroom(&measures) < headroom(&self.measures)) {
             self.measures = measures;
         }
+    }
+}
+
+/// Integers of up to 64 bits are compared exactly: as floating point, 9007199254740993 would be 9007199254740992.
+fn is_same_number(one: &Number, other: &Number) -> bool {
+    let integer = |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    match (integer(one), integer(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.as_f64() == other.as_f64(),
     }
 }
 
