@@ -45,7 +45,7 @@ impl Handshakes {
     {
         let mut cost = Cost { of: self, host, longest_step: Duration::ZERO };
         if self.trials.lock().get(host) == Some(&0) {
-            return Ok(cost.measure(handshake).await);
+            return Ok(measure_steps(handshake, &mut cost.longest_step).await);
         }
         let measured = async move {
             let mut longest = Duration::ZERO;
@@ -60,7 +60,11 @@ impl Handshakes {
     fn record(&self, host: &str, longest_step: Duration) {
         let mut hosts = self.trials.lock();
         if hosts.len() >= MAX_HOSTS && !hosts.contains_key(host) {
-            hosts.clear();
+            // Hosts that were expensive stay. A host that finds no place is served in the lane.
+            hosts.retain(|_, trials| *trials > TRIALS);
+            if hosts.len() >= MAX_HOSTS {
+                return;
+            }
         }
         let trials = hosts.entry(host.to_owned()).or_insert(TRIALS);
         *trials = if longest_step > MAX_CHEAP_STEP { TRIALS_AFTER_EXPENSIVE } else { trials.saturating_sub(1) };
@@ -72,12 +76,6 @@ struct Cost<'a> {
     of: &'a Handshakes,
     host: &'a str,
     longest_step: Duration,
-}
-
-impl Cost<'_> {
-    async fn measure<F: Future>(&mut self, handshake: F) -> F::Output {
-        measure_steps(handshake, &mut self.longest_step).await
-    }
 }
 
 impl Drop for Cost<'_> {
@@ -151,7 +149,11 @@ mod tests {
     #[test]
     fn the_number_of_remembered_hosts_is_bounded() {
         let handshakes = Handshakes::default();
+        handshakes.record("expensive", MAX_CHEAP_STEP * 2);
         (0..MAX_HOSTS * 2 + 10).for_each(|n| handshakes.record(&n.to_string(), Duration::from_micros(1)));
+        assert!(handshakes.trials.lock().len() <= MAX_HOSTS);
+        assert_eq!(handshakes.trials.lock().get("expensive"), Some(&TRIALS_AFTER_EXPENSIVE));
+        (0..MAX_HOSTS * 2).for_each(|n| handshakes.record(&n.to_string(), MAX_CHEAP_STEP * 2));
         assert!(handshakes.trials.lock().len() <= MAX_HOSTS);
     }
 }

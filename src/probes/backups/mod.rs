@@ -205,7 +205,8 @@ impl Backups {
         self.must_be_mounted()?;
         let found = self.files.list(self.max_files, halted)?;
         growth.observe_files(&found, Instant::now());
-        let mut backups = found.iter().map(|file| self.backup(file, growth, now)).collect::<Vec<_>>();
+        let backup = |file| halted.check().map(|()| self.backup(file, growth, now));
+        let mut backups = found.iter().map(backup).collect::<Result<Vec<_>, _>>()?;
         let timeless = |backup: &Backup| backup.made.is_none() && backup.state == State::NoTime;
         if let TimeSource::Name(pattern) = &self.time
             && let Some(first) = backups.first()

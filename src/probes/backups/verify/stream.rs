@@ -104,7 +104,8 @@ impl Stream {
     }
 
     /// Whether a short file, given as a whole, holds nothing but zeros and white space. A file that is damaged before
-    /// its first content holds nothing either.
+    /// its first content holds nothing either. A file that fills one step is not known to be blank: a kilobyte can
+    /// decompress to 30 MiB of zeros.
     pub(super) fn is_blank(file: &[u8]) -> bool {
         let Ok(mut stream) = Self::of(file, WindowLimit::Usual) else { return false };
         let mut rest = file;
@@ -114,8 +115,11 @@ impl Stream {
                 Err(defect) => return matches!(defect, Defect::Damaged(_)) && !stream.content.has_content(),
             };
             rest = rest.get(step.consumed..).unwrap_or_default();
-            if stream.content.has_content() || (rest.is_empty() && !step.filled) {
-                return !stream.content.has_content();
+            if stream.content.has_content() || step.filled {
+                return false;
+            }
+            if rest.is_empty() {
+                return true;
             }
         }
     }

@@ -40,6 +40,19 @@ fn a_compressed_nothing_is_empty() {
 }
 
 #[test]
+fn a_short_file_that_decompresses_to_much_is_not_decompressed_while_files_are_listed() {
+    let bomb = zstd(&vec![0; 24 << 20]);
+    assert!(bomb.len() as u64 <= MAX_BLANK_BYTES, "{} bytes", bomb.len());
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert!(!Stream::is_blank(&bomb));
+    }
+    println!("{:?} for each of 100 files", start.elapsed() / 100);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(is_damaged(&verify(&bomb, None, REQUEST), "empty"), "`integrity` reads all of it");
+}
+
+#[test]
 fn a_name_is_held_to_the_form_that_it_promises() {
     let complaint = b"pg_dump: error: connection to server failed";
     for name in ["a.sql.gz", "a.sql", "a.dump.zst", "a.tar.gz", "a.tgz", "A.SQL.GZ"] {
