@@ -67,6 +67,16 @@ pub(super) fn add_security_headers(response: &mut ServerResponse) {
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
 }
 
+/// The beginning of the head of every page.
+pub(super) fn head_basics(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        title { (title) }
+    }
+}
+
 /// Renders the page as media type and text.
 pub(super) fn render(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>) -> (&'static str, String) {
     ("text/html; charset=utf-8", status_page(all, filter, unknown, Timestamp::now()).into_string())
@@ -78,10 +88,7 @@ fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now:
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (overall.title()) }
+                (head_basics(overall.title()))
                 link #icon rel="icon" type="image/svg+xml" href={ "assets/" (overall.css_class()) ".svg" };
                 link rel="stylesheet" href="assets/style.css";
                 script src="assets/script.js" defer {}

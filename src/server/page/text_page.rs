@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::add_security_headers;
+use super::{add_security_headers, head_basics};
 use crate::server::response::{self, ServerResponse};
 
 /// Renders a page. `navigation` lists addresses and names of other pages; the first one is the status page, relative to
@@ -21,10 +21,7 @@ pub(super) fn text_page(
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
+                (head_basics(title))
                 link rel="icon" type="image/svg+xml" href={ (root) "assets/starting.svg" };
                 link rel="stylesheet" href={ (root) "assets/style.css" };
                 link rel="stylesheet" href={ (root) "assets/runbook.css" };

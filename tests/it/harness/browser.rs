@@ -95,6 +95,21 @@ impl Browser {
         }
     }
 
+    /// Sets the width of the window, and returns the elements of the selector `among` that reach beyond it. Elements
+    /// within `except` may, because they scroll in a box of their own or are hidden.
+    pub(crate) async fn overflow(&self, width: u32, among: &str, except: &str) -> Value {
+        self.width(width).await;
+        self.until(&format!("innerWidth == {width}")).await;
+        self.eval(&format!(
+            "const wide = document.documentElement.clientWidth;
+             return [...document.querySelectorAll('{among}')]
+                 .filter(e => !e.closest('{except}') && e.getBoundingClientRect().right > wide + 0.5)
+                 .map(e => e.tagName + '.' + e.getAttribute('class') + ': ' + e.textContent.slice(0, 40))
+                 .concat(document.documentElement.scrollWidth > wide ? ['the page scrolls sideways'] : [])"
+        ))
+        .await
+    }
+
     pub(crate) async fn width(&self, width: u32) {
         let size = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;

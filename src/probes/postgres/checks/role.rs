@@ -151,8 +151,7 @@ mod tests {
         model::failure::Failure,
         probes::postgres::facts::{
             SectionReading,
-            fixture::{observation, seen},
-            server::Role,
+            fixture::{observation, seen, server},
         },
     };
 
@@ -165,19 +164,6 @@ mod tests {
 
     fn check(settings: serde_json::Value) -> PostgresRole {
         from_value(settings).unwrap()
-    }
-
-    fn server(in_recovery: bool) -> ServerFacts {
-        let role = Role {
-            name: "monitor".into(),
-            superuser: false,
-            create_role: false,
-            create_db: false,
-            replication: false,
-            bypass_rls: false,
-            connection_limit: None,
-        };
-        ServerFacts { version: "15.1".into(), version_number: 150_001, in_recovery, role }
     }
 
     fn with_defaults(in_recovery: bool, result: Result<WriteDefaults, Failure>) -> Observation<PostgresFacts> {

@@ -114,6 +114,20 @@ pub(super) mod fixture {
         observation(at, SectionReading { name: S::SPEC.name, at, result: Ok(Arc::new(section)) })
     }
 
+    /// Facts of a server of version 15.1.
+    pub(in crate::probes::postgres) fn server(in_recovery: bool) -> server::ServerFacts {
+        let role = server::Role {
+            name: "monitor".into(),
+            superuser: false,
+            create_role: false,
+            create_db: false,
+            replication: false,
+            bypass_rls: false,
+            connection_limit: None,
+        };
+        server::ServerFacts { version: "15.1".into(), version_number: 150_001, in_recovery, role }
+    }
+
     pub(in crate::probes::postgres) fn observation(
         at: Timestamp,
         reading: SectionReading,
@@ -135,28 +149,11 @@ pub(super) mod fixture {
 #[cfg(test)]
 mod tests {
     use super::{
-        fixture::{observation, seen},
+        fixture::{observation, seen, server},
         server::ServerFacts,
         *,
     };
     use crate::model::words::Outcome;
-
-    fn server() -> ServerFacts {
-        ServerFacts {
-            version: "15.1".into(),
-            version_number: 150_001,
-            in_recovery: false,
-            role: server::Role {
-                name: "monitor".into(),
-                superuser: false,
-                create_role: false,
-                create_db: false,
-                replication: false,
-                bypass_rls: false,
-                connection_limit: None,
-            },
-        }
-    }
 
     fn pass(_: &ServerFacts) -> Verdict {
         Verdict::new(Outcome::Pass, "good")
@@ -165,7 +162,7 @@ mod tests {
     #[test]
     fn a_finding_on_an_older_section_states_its_age() {
         let at: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
-        let mut seen = seen(at, server());
+        let mut seen = seen(at, server(false));
         assert_eq!(PostgresFacts::judge(&seen, pass).summary, "good");
         seen.facts.as_mut().unwrap().sections[0].at = "2026-01-01T00:05:00Z".parse().unwrap();
         assert_eq!(PostgresFacts::judge(&seen, pass).summary, "good (observed 5m ago)");
