@@ -6,8 +6,12 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::resources::Resources;
-use crate::model::redaction::RegisteredSecrets;
-use crate::model::{redaction::SentSecrets, words::Phase};
+use crate::model::{
+    failure::Failure,
+    redaction::{RegisteredSecrets, SentSecrets},
+    units::Period,
+    words::{Phase, Reason},
+};
 
 /// Context of one run.
 pub struct Context {
@@ -17,6 +21,8 @@ pub struct Context {
     pub shared: Arc<Resources>,
     start: Instant,
     phases: Mutex<Vec<(Phase, Duration)>>,
+    /// The phase that the run has entered last.
+    latest_phase: Mutex<Option<Phase>>,
     held: Mutex<Vec<RegisteredSecrets>>,
 }
 
@@ -24,7 +30,14 @@ impl Context {
     /// Creates the context of a run that starts now.
     #[must_use]
     pub fn new(timeout: Duration, shared: Arc<Resources>) -> Self {
-        Self { timeout, shared, start: Instant::now(), phases: Mutex::default(), held: Mutex::default() }
+        Self {
+            timeout,
+            shared,
+            start: Instant::now(),
+            phases: Mutex::default(),
+            latest_phase: Mutex::default(),
+            held: Mutex::default(),
+        }
     }
 
     /// Registers secrets that the run has read from files, so that they are redacted in the findings of all probes
@@ -47,6 +60,28 @@ impl Context {
         self.timeout.saturating_sub(self.start.elapsed())
     }
 
+    /// Drives the work of a probe until the timeout of the run. Unlike the runner, which drops the whole run at the
+    /// timeout, a probe that uses this function keeps the facts that it has collected before.
+    ///
+    /// # Errors
+    /// The failure of the work, or [`Context::timeout_failure`].
+    pub async fn until_timeout<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match tokio::time::timeout_at(self.start + self.timeout, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.timeout_failure()),
+        }
+    }
+
+    /// The failure of a run that did not end within its timeout.
+    #[must_use]
+    pub fn timeout_failure(&self) -> Failure {
+        let during = match *self.latest_phase.lock() {
+            Some(phase) => format!(" (in phase {phase})"),
+            None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
+        };
+        Failure::new(Reason::Timeout, format!("not done within {}{during}", Period(self.timeout)))
+    }
+
     /// Measures a phase of the run. The duration of an interrupted phase is the time until the interruption. The
     /// durations of a phase that is entered several times (after a redirect) add up.
     pub async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
@@ -61,6 +96,7 @@ impl Context {
                 }
             }
         }
+        *self.latest_phase.lock() = Some(phase);
         let _clock = Clock(self, phase, Instant::now());
         work.await
     }

@@ -7,6 +7,7 @@ pub mod dial;
 pub(crate) mod exposed_secrets;
 pub(crate) mod file_deadline;
 pub mod http;
+pub(crate) mod kept;
 pub(crate) mod lane;
 pub mod resources;
 pub mod secret_file;

@@ -1,6 +1,6 @@
 //! Runs a probe and its checks once: applies the timeout, catches panics and redacts secrets.
 
-use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use crate::{
         redaction::{Quoting, Redactor, RegisteredSecrets},
         text,
         verdict::Verdict,
-        words::{Outcome, Phase, Reason},
+        words::{Outcome, Reason},
     },
     probe::Probe,
 };
@@ -172,14 +172,14 @@ impl<P: Probe> Runner<P> {
             // Facts that arrive after the timeout count as a timeout. A final synchronous step can't be interrupted,
             // and a busy thread delays the timer.
             Ok(Ok(Ok(facts))) if elapsed > self.timing.timeout => {
-                Err(Incomplete { failure: timeout_failure(self.timing.timeout, &phases), facts: Some(facts) })
+                Err(Incomplete { failure: cx.timeout_failure(), facts: Some(facts) })
             }
             Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 *panics += 1;
                 Err(Failure::new(Reason::Internal, format!("the probe panicked: {}", panic_text(&*panic))).into())
             }
-            Err(_) => Err(timeout_failure(self.timing.timeout, &phases).into()),
+            Err(_) => Err(cx.timeout_failure().into()),
         };
         let (facts, failure) = match outcome {
             Ok(facts) => (Some(facts), None),
@@ -237,14 +237,6 @@ fn redact_labels(samples: &mut Vec<Sample>, redactor: &Redactor<'_>) {
         let mut seen = HashSet::new();
         samples.retain(|sample| seen.insert((sample.family.name, sample.labels.clone())));
     }
-}
-
-fn timeout_failure(timeout: Duration, phases: &[(Phase, Duration)]) -> Failure {
-    let during = match phases.last() {
-        Some((phase, _)) => format!(" (in phase {phase})"),
-        None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
-    };
-    Failure::new(Reason::Timeout, format!("not done within {}{during}", crate::model::units::Period(timeout)))
 }
 
 fn judge_all<F: Facts>(checks: &SharedChecks<F>, observation: &Observation<F>, panics: &mut u32) -> Vec<Verdict> {

@@ -41,6 +41,7 @@ const ORDER: &[&str] = &[
     "io/context",
     "io/dial",
     "io/address",
+    "io/kept",
     "io/http",
     "probe",
     "kind",

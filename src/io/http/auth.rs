@@ -74,6 +74,12 @@ impl Credentials<'_> {
         Ok(())
     }
 
+    /// Whether the keys set `Authorization`.
+    pub(crate) fn has_authorization(&self) -> bool {
+        let in_headers = self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+        in_headers || self.basic_auth.is_some() || self.bearer_token.is_some() || self.bearer_token_file.is_some()
+    }
+
     /// Parses the configured headers.
     ///
     /// # Errors
@@ -160,7 +166,11 @@ pub(crate) fn basic_auth_value(user: &str, password: &Secret) -> Result<HeaderVa
     secret_value(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
 }
 
-fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
+/// Header value that is not displayed.
+///
+/// # Errors
+/// `auth`: the text has bytes that no header may have.
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
     let value = HeaderValue::from_str(text);
     let mut value =
         value.map_err(|_| Failure::new(Reason::Auth, "the credentials have bytes that no header may have"))?;

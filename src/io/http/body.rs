@@ -11,9 +11,13 @@ pub(crate) struct Collector {
     kept: Option<Vec<u8>>,
 }
 
-/// A complete body.
-#[derive(Debug)]
+/// A body, or the part of it that was received before a failure.
+#[derive(Debug, Default)]
 pub(crate) struct Body {
+    /// Whether the body was received to its end.
+    pub(crate) is_complete: bool,
+    /// Number of received bytes, before decompression.
+    pub(crate) received: u64,
     /// Size in bytes after decompression.
     pub(crate) size: u64,
     /// The decompressed bytes, if they are kept.
@@ -50,10 +54,18 @@ impl Collector {
         decoder.decode(piece, keep).await
     }
 
-    /// Returns the complete body.
-    pub(crate) fn finish(self) -> Result<Body, Failure> {
+    /// Size in bytes after decompression of the part that was received until now.
+    pub(crate) fn size(&self) -> u64 {
+        self.decoder.produced_bytes()
+    }
+
+    /// Checks the end of the body and returns the kept bytes.
+    ///
+    /// # Errors
+    /// `body`: the compressed data is incomplete.
+    pub(crate) fn finish(self) -> Result<Option<Bytes>, Failure> {
         self.decoder.finish()?;
-        Ok(Body { size: self.decoder.produced_bytes(), kept: self.kept.map(Bytes::from) })
+        Ok(self.kept.map(Bytes::from))
     }
 }
 
@@ -70,7 +82,8 @@ mod tests {
             for piece in pieces {
                 collector.push(piece).await?;
             }
-            collector.finish()
+            let size = collector.size();
+            Ok(Body { is_complete: true, received: 0, size, kept: collector.finish()? })
         })
     }
 
@@ -94,7 +107,7 @@ mod tests {
         assert_eq!(collect(None, 4, &[b"ab", b"cde"]).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(collect(Some("gzip"), 4, &[]).unwrap().size, 0);
         assert_eq!(collect(Some("br"), 4, &[]).unwrap_err().reason, Reason::Body);
-        assert_eq!(Collector::new(Some("br"), Size(4), false).unwrap().finish().unwrap().kept, None);
+        assert_eq!(Collector::new(Some("br"), Size(4), false).unwrap().finish().unwrap(), None);
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -26,7 +27,7 @@ use tokio_util::either::Either;
 
 use super::{
     body::{Body, Collector},
-    wire::{IdleLimit, InterimResponses, PacedStream, ambiguous_end, refuse_ambiguous_end},
+    wire::{IdleLimit, InterimResponses, PacedStream, ReceivedBytes, ambiguous_end, refuse_ambiguous_end},
 };
 use crate::{
     io::{context::Context, dial, tls},
@@ -42,13 +43,22 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 /// Maximum number of headers of a response: the default of hyper, which needs no allocation.
 const MAX_HEADERS: usize = 100;
 
-/// A response that was read to its end.
+/// A response. Its body may be incomplete if the run has failed or was aborted.
 #[derive(Debug)]
 pub(crate) struct ReceivedResponse {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+}
+
+/// The part of a response that was received until now. It outlives an exchange that is aborted.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The response, as soon as its head is complete.
+    pub(crate) response: Option<ReceivedResponse>,
+    /// The bytes of the response, including the head.
+    pub(crate) received: ReceivedBytes,
 }
 
 /// Treatment of the body of a response.
@@ -63,6 +73,7 @@ pub(crate) struct BodyOptions {
 pub(crate) struct Sender {
     dispatch: Dispatch,
     idle_limit: IdleLimit,
+    received: ReceivedBytes,
     /// The failure that ended the connection. The channel is closed without a value if the connection ended without a
     /// failure.
     connection_failure: watch::Receiver<Option<Failure>>,
@@ -84,7 +95,8 @@ pub(crate) type HttpStream = Either<TlsStream<TcpStream>, TcpStream>;
 pub(crate) async fn start_http(stream: HttpStream, two: bool) -> Result<(Sender, Driver), Failure> {
     let encrypted = matches!(stream, Either::Left(_));
     let idle_limit = IdleLimit::default();
-    let stream = TokioIo::new(PacedStream::new(stream, idle_limit.clone()));
+    let received = ReceivedBytes::default();
+    let stream = TokioIo::new(PacedStream::new(stream, idle_limit.clone(), received.clone()));
     let (report, connection_failure) = watch::channel(None);
     // An error of the connection reaches the exchange only during a request. A connection that breaks before, for
     // example because the server refuses the client certificate, merely closes the channel of requests.
@@ -98,11 +110,16 @@ pub(crate) async fn start_http(stream: HttpStream, two: bool) -> Result<(Sender,
         let builder = http2::Builder::new(executor.clone()).max_header_list_size(MAX_HEAD_BYTES as u32).to_owned();
         let (sender, connection) = builder.handshake(stream).await.map_err(|error| hyper_failure(&error))?;
         let driver = Box::pin(async move { report(executor.drive(connection).await) });
-        return Ok((Sender { dispatch: Dispatch::Http2(sender), idle_limit, connection_failure }, driver));
+        return Ok((Sender { dispatch: Dispatch::Http2(sender), idle_limit, received, connection_failure }, driver));
     }
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
+        // RFC 9112, sections 5.1 and 5.2: a user agent may accept whitespace before the colon and folded lines. As curl,
+        // the client skips lines that are no headers.
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         .handshake(stream)
         .await
         .map_err(|error| hyper_failure(&error))?;
@@ -112,20 +129,29 @@ pub(crate) async fn start_http(stream: HttpStream, two: bool) -> Result<(Sender,
         false => connection.poll_without_shutdown(cx),
     });
     let driver = Box::pin(async move { report(drive.await) });
-    Ok((Sender { dispatch: Dispatch::Http1(sender), idle_limit, connection_failure }, driver))
+    Ok((Sender { dispatch: Dispatch::Http1(sender), idle_limit, received, connection_failure }, driver))
 }
 
-/// Sends a request and reads its response to the end, in the phases `request` and `response`.
+/// Sends a request and reads its response to the end, in the phases `request` and `response`. `progress` has the response
+/// afterwards, and the received part of it after a failure.
 pub(crate) async fn send_and_read(
     cx: &Context,
     sender: &mut Sender,
     request: Request<Full<Bytes>>,
     options: BodyOptions,
-) -> Result<ReceivedResponse, Failure> {
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    sender.received.reset();
+    *progress = Progress { response: None, received: sender.received.clone() };
     let answered = cx.phase(Phase::Request, sender.send(request)).await?;
     let (head, body) = answered.into_parts();
-    let body = cx.phase(Phase::Response, read_body(&head.headers, body, options)).await?;
-    Ok(ReceivedResponse { status: head.status, version: head.version, headers: head.headers, body })
+    let response = progress.response.insert(ReceivedResponse {
+        status: head.status,
+        version: head.version,
+        headers: head.headers,
+        body: Body::default(),
+    });
+    cx.phase(Phase::Response, read_body(response, body, options)).await
 }
 
 impl Sender {
@@ -187,17 +213,26 @@ impl Sender {
     }
 }
 
-async fn read_body(headers: &HeaderMap, mut body: Incoming, options: BodyOptions) -> Result<Body, Failure> {
+async fn read_body(
+    response: &mut ReceivedResponse,
+    mut incoming: Incoming,
+    options: BodyOptions,
+) -> Result<(), Failure> {
+    let ReceivedResponse { headers, body, .. } = response;
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     let mut collector = Collector::new(encoding, options.limit, options.keep)?;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| hyper_failure(&error))?;
         // The other frames are trailers.
         if let Some(piece) = frame.data_ref() {
+            body.received += piece.len() as u64;
             collector.push(piece).await?;
+            body.size = collector.size();
         }
     }
-    collector.finish()
+    body.kept = collector.finish()?;
+    body.is_complete = true;
+    Ok(())
 }
 
 /// Drives a connection while an exchange needs it.
@@ -268,7 +303,10 @@ pub(crate) fn hyper_failure(error: &hyper::Error) -> Failure {
     if error.is_incomplete_message() {
         return protocol("the other end closed the connection before its answer was complete");
     }
-    match std::error::Error::source(error).and_then(|cause| cause.downcast_ref()) {
+    match std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        Some(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
+            protocol("the other end closed the connection before its answer was complete")
+        }
         Some(cause) => dial::io_failure("the connection broke", cause),
         None => Failure::from_error(Reason::Protocol, "the exchange failed", error),
     }

@@ -1,5 +1,5 @@
 //! Bounds that hyper does not have: on consecutive reads, on bytes that an idle connection receives, on interim
-//! responses, and on responses with an ambiguous end.
+//! responses, and on responses with an ambiguous end. In addition, a count of the received bytes.
 
 use std::{
     future::Future,
@@ -7,7 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -32,7 +32,13 @@ pub(crate) struct PacedStream<S> {
     stream: S,
     read: usize,
     idle_limit: IdleLimit,
+    received: ReceivedBytes,
 }
+
+/// Number of bytes that a connection has received since the start of a request. For an encrypted connection, the bytes
+/// are counted after decryption.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReceivedBytes(Arc<AtomicU64>);
 
 /// Maximum number of bytes of consecutive reads. A frame of a dozen bytes takes microseconds.
 const MAX_READ: usize = 16 << 10;
@@ -63,8 +69,8 @@ struct Count {
 const MAX_INTERIM_RESPONSES: usize = 32;
 
 impl<S> PacedStream<S> {
-    pub(crate) fn new(stream: S, idle_limit: IdleLimit) -> Self {
-        Self { stream, read: 0, idle_limit }
+    pub(crate) fn new(stream: S, idle_limit: IdleLimit, received: ReceivedBytes) -> Self {
+        Self { stream, read: 0, idle_limit, received }
     }
 }
 
@@ -79,6 +85,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let count = buf.filled().len() - before;
         self.read = if read.is_pending() { 0 } else { self.read + count };
+        self.received.0.fetch_add(count as u64, Ordering::Relaxed);
         if !self.idle_limit.admits(count) {
             let text = format!("the other end sent more than {}KiB between two runs", MAX_IDLE_READ >> 10);
             return Poll::Ready(Err(io::Error::other(text)));
@@ -110,6 +117,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl ReceivedBytes {
+    /// The number of bytes until now.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Starts at zero for the next request.
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 
@@ -195,7 +214,8 @@ mod tests {
     #[tokio::test]
     async fn bytes_between_two_runs_are_bounded_and_a_run_begins_anew() {
         let idle_limit = IdleLimit::default();
-        let mut stream = PacedStream::new(tokio::io::repeat(0), idle_limit.clone());
+        let received = ReceivedBytes::default();
+        let mut stream = PacedStream::new(tokio::io::repeat(0), idle_limit.clone(), received.clone());
         let mut bytes = vec![0; MAX_IDLE_READ];
         for _ in 0..3 {
             idle_limit.start();
@@ -207,5 +227,8 @@ mod tests {
         stream.read_exact(&mut bytes).await.unwrap();
         let error = stream.read_exact(&mut [0]).await.unwrap_err();
         assert_eq!(error.to_string(), "the other end sent more than 64KiB between two runs");
+        assert_eq!(received.count(), 7 * MAX_IDLE_READ as u64 + 1);
+        received.reset();
+        assert_eq!(received.count(), 0);
     }
 }

@@ -134,9 +134,10 @@ impl Cache {
 fn build_client(tls: &Tls, cache: &Cache, file_versions: Vec<FileVersion>) -> Result<TlsClient, Failure> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(build_verifier(tls, cache, &provider)?);
-    let versions: &[_] = match tls.min_version {
-        Version::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        Version::V1_3 => &[&rustls::version::TLS13],
+    let versions: &[_] = match (tls.min_version, tls.max_version) {
+        (Version::V1_2, Some(Version::V1_2)) => &[&rustls::version::TLS12],
+        (Version::V1_2, _) => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        (Version::V1_3, _) => &[&rustls::version::TLS13],
     };
     let unfit = |error: rustls::Error| Failure::from_error(Reason::Tls, "the TLS settings don't fit together", &error);
     let builder = ClientConfig::builder_with_provider(provider)

@@ -46,6 +46,9 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// Minimum TLS version.
     pub min_version: Version,
+    /// Maximum TLS version. Default: the newest supported version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_version: Option<Version>,
     /// Whether the connection continues with a certificate that is not trusted. `certificate` checks still judge the
     /// certificate.
     pub insecure_skip_verify: bool,
@@ -84,6 +87,9 @@ impl Tls {
                 return Err(Invalid::at("key", "a private key needs the client certificate it is for: add `cert`"));
             }
             _ => {}
+        }
+        if self.max_version == Some(Version::V1_2) && self.min_version == Version::V1_3 {
+            return Err(Invalid::at("max_version", "it is below `min_version`: that can never be met"));
         }
         if let Some(name) = &self.server_name {
             server_name(name).map_err(|failure| Invalid::at("server_name", failure.detail))?;

@@ -1,6 +1,8 @@
 #![doc = include_str!("http.md")]
 
 pub mod checks;
+mod connection;
+mod cookies;
 mod facts;
 mod options;
 mod probe;
@@ -10,7 +12,10 @@ pub(crate) mod request;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hyper::http::uri::Authority;
+use hyper::{
+    header::{self, HeaderName},
+    http::uri::Authority,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +29,16 @@ pub use self::{
 pub(crate) use crate::io::http::auth::Credentials;
 pub use crate::io::http::{auth::BasicAuth, url::HttpUrl, version::HttpVersion};
 use crate::{
-    io::{dial::AddressFamily, http::framing, resources::Resources, secret_file::SecretFile, tls::Tls},
+    io::{dial::AddressFamily, http::framing, kept::Renewal, resources::Resources, secret_file::SecretFile, tls::Tls},
     kind::{CheckEntry, Kind},
-    model::{failure::Invalid, observation::Timing, redaction::SentSecrets, secret::Secret, units::Size, words::Phase},
+    model::{
+        failure::Invalid,
+        observation::Timing,
+        redaction::SentSecrets,
+        secret::Secret,
+        units::{Period, Size},
+        words::Phase,
+    },
 };
 
 /// Settings of an `http` probe.
@@ -41,6 +53,10 @@ pub struct Http {
     /// Request headers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
+    /// Request headers whose values are in files, by name: `{X-Api-Key: /run/secrets/key}`. The files are read at each
+    /// run, and the values are never displayed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub header_files: BTreeMap<String, SecretFile>,
     /// Body of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Secret>,
@@ -61,12 +77,19 @@ pub struct Http {
     /// providers are refused unless `url` itself has such an address.
     #[serde(default)]
     pub follow_redirects: Redirects,
+    /// Whether cookies that a response sets are sent with the following redirects of the same run, to the host or domain
+    /// that has set them. Every run starts without cookies.
+    #[serde(default = "yes")]
+    pub cookies: bool,
     /// TLS settings for `https` URLs.
     #[serde(default)]
     pub tls: Tls,
     /// URL of a forward proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Box<Proxy>>,
+    /// Headers that are sent only to the proxy, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub proxy_headers: BTreeMap<String, Secret>,
     /// Address family of the connection.
     #[serde(default)]
     pub address_family: AddressFamily,
@@ -83,6 +106,15 @@ pub struct Http {
     /// client.
     #[serde(default)]
     pub keep_alive: bool,
+    /// Maximum age of a kept connection. A run after this time opens a new one, so that the name, the address and the
+    /// certificate are checked again. The name is also resolved every 30 s, and the connection is replaced if the name no
+    /// longer has its address. Default: 1h; with a `certificate` check 1m or 10 runs, whichever ends first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_age: Option<Period>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn a_mebibyte() -> Size {
@@ -100,6 +132,13 @@ impl Kind for Http {
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;
         self.credentials().validate(&request::MANAGED_HEADERS)?;
+        self.validate_header_files()?;
+        self.validate_proxy_headers()?;
+        Renewal::validate(self.max_connection_age)?;
+        if self.max_connection_age.is_some() && !self.keep_alive {
+            let text = "connections are not kept: set `keep_alive: true`, or remove `max_connection_age`";
+            return Err(Invalid::at("max_connection_age", text));
+        }
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no body can be smaller than nothing: write a size such as 1MiB"));
         }
@@ -131,11 +170,14 @@ impl Kind for Http {
         let mut secrets = self.credentials().sent_secrets(&self.url);
         self.body.iter().for_each(|body| secrets.add_sent_text(body.expose()));
         self.proxy.iter().for_each(|proxy| proxy.add_secrets_to(&mut secrets));
+        self.proxy_headers.iter().for_each(|(name, value)| secrets.add_header(name, value.expose()));
         secrets
     }
 
     fn build(self, requests: Vec<HttpFactRequest>, _shared: &Arc<Resources>) -> Result<HttpProbe, Invalid> {
-        Ok(HttpProbe::new(self, requests.contains(&HttpFactRequest::Body)))
+        let renewal =
+            Renewal::from_settings(self.max_connection_age, requests.contains(&HttpFactRequest::Certificates));
+        Ok(HttpProbe::new(self, requests.contains(&HttpFactRequest::Body), renewal))
     }
 }
 
@@ -146,6 +188,45 @@ impl Http {
             basic_auth: self.basic_auth.as_deref(),
             bearer_token: self.bearer_token.as_ref(),
             bearer_token_file: self.bearer_token_file.as_ref(),
+        }
+    }
+
+    /// The headers for the proxy, with the same rules as the headers for the target.
+    fn proxy_headers(&self) -> Credentials<'_> {
+        Credentials { headers: &self.proxy_headers, basic_auth: None, bearer_token: None, bearer_token_file: None }
+    }
+
+    fn validate_header_files(&self) -> Result<(), Invalid> {
+        let headers = self.credentials().headers(&request::MANAGED_HEADERS)?;
+        for name in self.header_files.keys() {
+            let wrong = |text: &str| Err(Invalid::at("header_files", format!("header `{name}`: {text}")));
+            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else { return wrong("not a name for a header") };
+            if request::MANAGED_HEADERS.contains(&parsed) {
+                return wrong("it is set by the probe itself");
+            }
+            let others = self.header_files.keys().filter(|other| other.eq_ignore_ascii_case(name)).count();
+            if headers.contains_key(&parsed) || others > 1 {
+                return wrong("it is there twice");
+            }
+            if parsed == header::AUTHORIZATION && self.credentials().has_authorization() {
+                return wrong("there are other credentials: only one of them can be sent");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_proxy_headers(&self) -> Result<(), Invalid> {
+        let wrong = |text: &str| Err(Invalid::at("proxy_headers", text.to_owned()));
+        let headers = self
+            .proxy_headers()
+            .headers(&request::MANAGED_HEADERS)
+            .map_err(|invalid| Invalid::at("proxy_headers", invalid.message))?;
+        match &self.proxy {
+            None if !headers.is_empty() => wrong("there is no proxy to send them to: set `proxy`"),
+            Some(proxy) if proxy.has_login() && headers.contains_key(header::PROXY_AUTHORIZATION) => {
+                wrong("`proxy` has a user, and `proxy-authorization` is another one: remove one of them")
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -1,108 +1,94 @@
 //! One run: connects, sends the request, follows allowed redirects and compares the status with the expected ones.
 //!
-//! The probe drives hyper directly instead of an HTTP client, so that each phase has its own duration.
+//! The probe uses hyper directly instead of an HTTP client, so that each phase has its own duration.
 
-use std::{net::IpAddr, sync::Arc};
+#[cfg(test)]
+use std::net::IpAddr;
 
-use hyper::header::HeaderValue;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_util::{either::Either, task::AbortOnDropHandle};
-
-use super::{Http, HttpFacts, redirect, request::PreparedRequest};
+use super::{
+    Http, HttpFacts,
+    connection::{Connector, Seen},
+    redirect,
+    request::{PreparedRequest, SentHeaders},
+};
 use crate::{
     io::{
         context::Context,
-        dial,
-        http::{
-            exchange::{self, BodyOptions, ReceivedResponse, Sender},
-            framing::Framing,
-            version::HttpVersion,
-        },
-        tls::{Certificates, Tls},
+        http::exchange::{Progress, ReceivedResponse},
+        kept::Renewal,
     },
-    model::{
-        failure::Failure,
-        observation::Incomplete,
-        words::{Phase, Reason},
-    },
+    model::{failure::Failure, observation::Incomplete, units::Period, words::Reason},
     probe::Probe,
 };
 
-/// What runs.
+/// A probe of the kind `http`.
 #[derive(Debug)]
 pub struct HttpProbe {
     settings: Http,
-    keep_body: bool,
-    kept: Mutex<Option<Box<Kept>>>,
-    /// Whether an address is one to which no redirect may lead.
-    forbidden: fn(IpAddr) -> bool,
-}
-
-/// A connection that waits for the next run. Its driver ends when it is dropped.
-#[derive(Debug)]
-struct Kept {
-    sender: Sender,
-    form: Framing,
-    seen: HttpFacts,
-    _driver: AbortOnDropHandle<()>,
-}
-
-/// A connection that stands.
-struct Link {
-    stream: exchange::HttpStream,
-    form: Framing,
+    connector: Connector,
 }
 
 impl Probe for HttpProbe {
     type Facts = HttpFacts;
 
     fn host(&self) -> Option<&str> {
-        let target = self.settings.proxy.as_ref().map_or(&self.settings.url, |proxy| proxy.target());
-        Some(target.host())
+        Some(self.settings.nearest().host())
     }
 
     async fn observe(&self, cx: &Context) -> Result<HttpFacts, Incomplete<HttpFacts>> {
-        let mut facts =
-            HttpFacts { expected_status: self.settings.expect_status.single_range(), ..HttpFacts::default() };
-        match self.ask(cx, &mut facts).await {
-            Ok(()) => Ok(facts),
-            Err(failure) => Err(Incomplete { failure, facts: Some(facts) }),
+        let facts = HttpFacts { expected_status: self.settings.expect_status.single_range(), ..HttpFacts::default() };
+        let mut seen = Seen { facts, progress: Progress::default() };
+        let outcome = cx.until_timeout(self.ask(cx, &mut seen)).await;
+        match outcome {
+            Ok(()) => Ok(seen.facts),
+            Err(failure) => {
+                let failure = self.explain(failure, &seen, cx);
+                let Seen { mut facts, progress } = seen;
+                facts.response = facts.response.or(progress.response.map(Into::into));
+                Err(Incomplete { failure, facts: Some(facts) })
+            }
         }
     }
 }
 
 impl HttpProbe {
-    /// A probe without a connection yet; bodies are kept only if a check wants them.
-    pub(super) fn new(settings: Http, keep_body: bool) -> Self {
-        Self { settings, keep_body, kept: Mutex::default(), forbidden: redirect::is_local_to_machine }
+    /// Creates a probe without a connection. Bodies are kept only if a check requests them.
+    pub(super) fn new(settings: Http, keep_body: bool, renewal: Renewal) -> Self {
+        Self { settings, connector: Connector::new(keep_body, renewal) }
     }
 
-    /// The same with other addresses to which no redirect may lead: tests never ask the real ones.
+    /// Replaces the addresses to which no redirect may lead, because tests must not contact the real ones.
     #[cfg(test)]
     pub(super) fn forbidding(self, forbidden: fn(IpAddr) -> bool) -> Self {
-        Self { forbidden, ..self }
+        let mut probe = self;
+        probe.connector.forbidden = forbidden;
+        probe
     }
 
-    async fn ask(&self, cx: &Context, facts: &mut HttpFacts) -> Result<(), Failure> {
-        let authorization = self.settings.credentials().authorization(cx).await?;
+    async fn ask(&self, cx: &Context, seen: &mut Seen) -> Result<(), Failure> {
+        let mut sent = SentHeaders::read(&self.settings, cx).await?;
         let mut hop = PreparedRequest::first(&self.settings);
         let mut near = false;
         loop {
-            let answer = self.fetch(cx, &hop, authorization.as_ref(), facts).await?;
-            if facts.redirects.is_empty() {
-                near = self.is_near(&hop, facts);
+            self.connector.fetch(&self.settings, cx, &hop, &sent, seen).await?;
+            let Some(answer) = seen.progress.response.take() else {
+                return Err(Failure::new(Reason::Internal, "a complete exchange has no response"));
+            };
+            if seen.facts.redirects.is_empty() {
+                near = self.is_near(&hop, &seen.facts);
             }
-            let follow = self.follow(&hop, &answer, facts.redirects.len());
+            if self.settings.cookies {
+                sent.cookies.store(&hop.target, &answer.headers);
+            }
+            let follow = self.follow(&hop, &answer, seen.facts.redirects.len());
             match follow {
                 Ok(Some(next)) => {
-                    facts.redirects.push(next.target.to_string());
+                    seen.facts.redirects.push(next.target.to_string());
                     let is_configured = next.target.host() == self.settings.url.host();
                     hop = PreparedRequest { near: near || is_configured, ..next };
                 }
                 end => {
-                    let answered = facts.response.insert(answer.into());
+                    let answered = seen.facts.response.insert(answer.into());
                     end?;
                     return self.accept(&hop, answered.status);
                 }
@@ -113,7 +99,7 @@ impl HttpProbe {
     /// Whether the configured URL itself leads to an address that is forbidden to redirects.
     fn is_near(&self, hop: &PreparedRequest<'_>, facts: &HttpFacts) -> bool {
         let reached = facts.remote.filter(|_| self.settings.proxy.is_none()).map(|remote| remote.ip());
-        hop.target.address().into_iter().chain(reached).any(self.forbidden)
+        hop.target.address().into_iter().chain(reached).any(self.connector.forbidden)
     }
 
     fn follow(
@@ -129,7 +115,13 @@ impl HttpProbe {
         let next = redirect::next(hop, answer.status.as_u16(), &answer.headers)?;
         match next {
             Some(next) if followed >= max => {
-                let text = format!("redirected more than {max} times, at last to {}", next.target);
+                let hint = match self.settings.cookies {
+                    false if answer.headers.contains_key(hyper::header::SET_COOKIE) => {
+                        " (the response sets a cookie, which `cookies: false` ignores)"
+                    }
+                    _ => "",
+                };
+                let text = format!("redirected more than {max} times, at last to {}{hint}", next.target);
                 Err(Failure::new(Reason::Status, text))
             }
             next => Ok(next),
@@ -149,118 +141,38 @@ impl HttpProbe {
         Err(Failure::new(Reason::Status, text))
     }
 
-    async fn fetch(
-        &self,
-        cx: &Context,
-        hop: &PreparedRequest<'_>,
-        authorization: Option<&HeaderValue>,
-        facts: &mut HttpFacts,
-    ) -> Result<ReceivedResponse, Failure> {
-        let reading = BodyOptions { limit: self.settings.body_limit, keep: self.keep_body };
-        // A redirect goes its own way; only the connection that every run needs is kept.
-        let reuse = self.settings.keep_alive && facts.redirects.is_empty();
-        let kept = if reuse { self.kept().take() } else { None };
-        if let Some(mut kept) = kept.filter(|kept| !kept.sender.is_closed()) {
-            (facts.remote, facts.certificates) = (kept.seen.remote, kept.seen.certificates.clone());
-            let request = self.settings.request(hop, kept.form, authorization)?;
-            match exchange::send_and_read(cx, &mut kept.sender, request, reading).await {
-                Ok(answer) => {
-                    self.keep(kept);
-                    return Ok(answer);
+    /// Adds the received part of the response to the failure of a run. An unexpected status is the more specific fault:
+    /// it was known before the body stalled or broke.
+    fn explain(&self, failure: Failure, seen: &Seen, cx: &Context) -> Failure {
+        let target = seen.facts.redirects.last().cloned().unwrap_or_else(|| self.settings.url.to_string());
+        let is_timeout = failure.reason == Reason::Timeout;
+        let Some(response) = &seen.progress.response else {
+            let received = seen.progress.received.count();
+            return match seen.facts.response {
+                None if is_timeout && received > 0 => {
+                    let text = format!("{failure}; {received} bytes came, but no complete head of a response");
+                    Failure::new(failure.reason, text)
                 }
-                // The other end may have closed it just now, which says nothing about the service.
-                Err(failure) if failure.reason == Reason::Protocol && hop.method.is_idempotent() => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        let link = self.connect(cx, hop, facts).await?;
-        let request = self.settings.request(hop, link.form, authorization)?;
-        let (mut sender, driver) = exchange::start_http(link.stream, link.form == Framing::Two).await?;
-        if !reuse {
-            return exchange::drive_while(driver, exchange::send_and_read(cx, &mut sender, request, reading)).await;
-        }
-        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let answer = exchange::send_and_read(cx, &mut sender, request, reading).await?;
-        let seen = HttpFacts { remote: facts.remote, certificates: facts.certificates.clone(), ..HttpFacts::default() };
-        self.keep(Box::new(Kept { sender, form: link.form, seen, _driver: driver }));
-        Ok(answer)
-    }
-
-    async fn connect(&self, cx: &Context, hop: &PreparedRequest<'_>, facts: &mut HttpFacts) -> Result<Link, Failure> {
-        let Http { proxy, address_family, http_version, .. } = &self.settings;
-        let target = &*hop.target;
-        let nearest = proxy.as_ref().map_or(target, |proxy| proxy.target());
-        let refuse = |address: IpAddr| redirect::forbidden(hop, address);
-        if !hop.near
-            && let Some(address) = target.address().filter(|address| (self.forbidden)(*address))
-        {
-            return Err(refuse(address));
-        }
-        // Which address a name has for a proxy, only the proxy knows; its own address is configured.
-        let any = hop.near || proxy.is_some();
-        let unless = |address| (!any && (self.forbidden)(address)).then(|| refuse(address));
-        let (mut stream, remote) =
-            dial::connect_unless(cx, nearest.host(), nearest.port(), *address_family, unless).await?;
-        facts.remote = Some(remote);
-        if !target.is_https() {
-            let form = match (proxy, http_version) {
-                (Some(_), _) => Framing::Proxied,
-                (None, HttpVersion::Two) => Framing::Two,
-                (None, _) => Framing::Direct,
+                _ => failure,
             };
-            return Ok(Link { stream: Either::Right(stream), form });
-        }
-        if let Some(proxy) = proxy {
-            cx.phase(Phase::Connect, proxy.tunnel(&mut stream, target)).await?;
-        }
-        let (stream, form) = self.encrypt(cx, hop, stream, facts).await?;
-        Ok(Link { stream: Either::Left(stream), form })
-    }
-
-    async fn encrypt(
-        &self,
-        cx: &Context,
-        hop: &PreparedRequest<'_>,
-        stream: TcpStream,
-        facts: &mut HttpFacts,
-    ) -> Result<(TlsStream<TcpStream>, Framing), Failure> {
-        let Http { tls, http_version, host, .. } = &self.settings;
-        let handshake = if hop.same_origin {
-            let name = host.as_deref().map_or(hop.target.host(), without_port);
-            cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared.tls)).await
-        } else {
-            // Who we are and whom we ask for was meant for the configured origin alone.
-            let tls = Tls { cert: None, key: None, server_name: None, ..tls.clone() };
-            cx.phase(Phase::Tls, tls.handshake(stream, hop.target.host(), http_version.alpn(), &cx.shared.tls)).await
         };
-        if facts.redirects.is_empty() {
-            facts.certificates = handshake.presented.as_ref().and_then(Certificates::from_presented).map(Arc::new);
-        }
-        let stream = handshake.stream?;
-        let form = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Framing::Two,
-            _ if *http_version == HttpVersion::Two => {
-                return Err(Failure::new(Reason::Protocol, format!("{} does not speak HTTP/2", hop.target)));
+        let (status, expected) = (response.status.as_u16(), &self.settings.expect_status);
+        let fault = match is_timeout {
+            true => {
+                let (within, bytes) = (Period(cx.timeout), response.body.received);
+                format!("its body did not end within {within} ({bytes} bytes received)")
             }
-            _ => Framing::Direct,
+            false => failure.detail.clone(),
         };
-        Ok((stream, form))
-    }
-
-    fn keep(&self, kept: Box<Kept>) {
-        kept.sender.mark_idle();
-        *self.kept() = Some(kept);
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
-        self.kept.lock()
-    }
-}
-
-/// The host of `host:port`; the colons of an IPv6 address stand in brackets.
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
+        let may_follow = self.settings.follow_redirects.0 > 0 && redirect::is_redirect(status, &response.headers);
+        if !expected.contains(status) && !may_follow {
+            let text = format!("{target} answered with status {status}, expected {expected}; {fault}");
+            return Failure::new(Reason::Status, text);
+        }
+        if is_timeout {
+            let text = format!("{target} answered with status {status}, but {fault}");
+            return Failure::new(failure.reason, text);
+        }
+        failure
     }
 }

@@ -1,8 +1,8 @@
-//! A forward proxy: plain requests are handed to it whole, encrypted ones go through a tunnel that it opens.
+//! A forward proxy. It receives plain requests as a whole, and opens a tunnel for encrypted requests.
 
 use std::{borrow::Cow, fmt};
 
-use hyper::header::HeaderValue;
+use hyper::{HeaderMap, header::HeaderValue};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,42 +16,48 @@ use crate::{
     model::{failure::Failure, redaction::SentSecrets, secret::Secret, text::excerpt, words::Reason},
 };
 
-/// An `http://` proxy; its user and password are used, but never shown.
+/// An `http://` proxy. Its user and password are never displayed.
 #[derive(Clone)]
 pub struct Proxy {
     target: HttpUrl,
     login: Option<(String, Secret)>,
 }
 
-/// A proxy has nothing longer to say before a tunnel stands.
+/// Maximum size of the response to CONNECT.
 const MAX_RESPONSE_BYTES: usize = 16 << 10;
 
 impl Proxy {
-    /// Where it listens.
+    /// URL of the proxy.
     #[must_use]
     pub fn target(&self) -> &HttpUrl {
         &self.target
     }
 
-    /// Who we are to it.
+    /// Value of `Proxy-Authorization`, if the URL of the proxy has a user.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         self.login.as_ref().map(|(user, password)| basic_auth_value(user, password)).transpose()
     }
 
-    /// What it is told of us.
+    /// Whether the URL of the proxy has a user.
+    pub(super) fn has_login(&self) -> bool {
+        self.login.is_some()
+    }
+
+    /// Adds the credentials that are sent to the proxy.
     pub(super) fn add_secrets_to(&self, secrets: &mut SentSecrets) {
         self.login.iter().for_each(|(user, password)| secrets.add_basic_auth(user, password.expose()));
     }
 
-    /// Asks for a tunnel. What the target says afterwards is not read.
-    pub(super) async fn tunnel<S>(&self, stream: &mut S, to: &HttpUrl) -> Result<(), Failure>
+    /// Requests a tunnel. Bytes of the target that follow are not read.
+    pub(super) async fn tunnel<S>(&self, stream: &mut S, to: &HttpUrl, headers: &HeaderMap) -> Result<(), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let place = format!("{}:{}", to.host(), to.port());
         let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n").into_bytes();
-        if let Some(value) = self.authorization()? {
-            request.extend_from_slice(b"Proxy-Authorization: ");
+        for (name, value) in headers {
+            request.extend_from_slice(name.as_str().as_bytes());
+            request.extend_from_slice(b": ");
             request.extend_from_slice(value.as_bytes());
             request.extend_from_slice(b"\r\n");
         }
@@ -60,7 +66,8 @@ impl Proxy {
         stream.write_all(&request).await.map_err(broken)?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
-            // Byte by byte, for what follows belongs to the tunnel; it happens once, for a few hundred bytes.
+            // Single bytes are read, because the bytes after the response belong to the tunnel. The response has a few
+            // hundred bytes.
             answer.push(stream.read_u8().await.map_err(broken)?);
             if answer.len() > MAX_RESPONSE_BYTES {
                 return Err(Failure::new(Reason::TooLarge, format!("the proxy {self} answers without end")));
@@ -75,7 +82,7 @@ impl Proxy {
         let (reason, text) = match status {
             Some(200..=299) => return Ok(()),
             Some(407) => (Reason::Auth, "wants a user and a password: write http://user:password@host:port".to_owned()),
-            // Whether the target or the way to it is broken, only the proxy knows.
+            // Only the proxy knows whether the target or the route to it is broken.
             Some(502..=504) => (Reason::Unreachable, format!("can't reach {place} ({})", excerpt(line, 80))),
             Some(_) => (Reason::Permission, format!("opens no tunnel to {place} ({})", excerpt(line, 80))),
             None => (Reason::Protocol, "answers with something that is not HTTP/1".to_owned()),
@@ -104,7 +111,7 @@ impl Serialize for Proxy {
 
 impl<'de> Deserialize<'de> for Proxy {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        // The text is not repeated in errors: it may hold a password.
+        // Errors don't quote the text, because it may contain a password.
         let text = Secret::deserialize(from)?;
         let wrong = || de::Error::custom("not a proxy: write its URL, such as http://proxy.example:3128");
         let mut url = Url::parse(text.expose()).map_err(|_| wrong())?;

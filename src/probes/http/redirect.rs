@@ -1,12 +1,17 @@
-//! Where a redirect leads, and what must not go there: a redirect is an order from the other end, and may come from
-//! somebody who wants to be given a password.
+//! Redirects: their targets, and the data that is not sent to them. The server chooses the target of a redirect, and a
+//! hostile server may want to receive a password.
 
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use hyper::{HeaderMap, body::Bytes, header::LOCATION};
+use hyper::{
+    HeaderMap,
+    body::Bytes,
+    header::{HeaderValue, LOCATION},
+};
+use percent_encoding::AsciiSet;
 
 use super::{Method, request::PreparedRequest};
 use crate::{
@@ -23,7 +28,7 @@ const METADATA: [Ipv4Addr; 3] = [
     // Oracle Cloud, classic.
     Ipv4Addr::new(192, 0, 0, 192),
 ];
-/// Networks of 32 bits in which clouds do so with IPv6.
+/// Prefixes of 32 bits of such addresses in IPv6.
 const METADATA_V6: [[u16; 2]; 3] = [
     // AWS: metadata, pod identity, time and names.
     [0xfd00, 0x0ec2],
@@ -33,8 +38,9 @@ const METADATA_V6: [[u16; 2]; 3] = [
     [0xfd00, 0x0042],
 ];
 
-/// Whether an address is link-local, or one at which a cloud serves metadata: a target must not be able to send a probe
-/// there, where everything on this machine is trusted. An IPv4 address inside an IPv6 address counts as itself.
+/// Whether an address is link-local, or a metadata address of a cloud provider. Services at these addresses trust every
+/// process of this machine, so that a target must not be able to send a probe there. An IPv4 address inside an IPv6
+/// address counts as itself.
 pub(super) fn is_local_to_machine(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local() || METADATA.contains(&address),
@@ -84,8 +90,8 @@ pub(super) fn next(
     let (301..=303 | 307 | 308, Some(location)) = (status, headers.get(LOCATION)) else { return Ok(None) };
     let from = &hop.target;
     let lost = |why: &str| Failure::new(Reason::Protocol, format!("{from} redirects (status {status}) to {why}"));
-    let location = location.to_str().map_err(|_| lost("something that is not text"))?;
-    let target = from.join(location).map_err(|why| lost(&format!("something that can't be followed: {why}")))?;
+    let target =
+        from.join(&location_text(location)).map_err(|why| lost(&format!("something that can't be followed: {why}")))?;
     let refused = |why: &str| {
         let text = format!("{from} redirects (status {status}) to {target}, which is not followed: {why}");
         Err(Failure::new(Reason::Status, text))
@@ -93,7 +99,7 @@ pub(super) fn next(
     if from.is_https() && !target.is_https() {
         return refused("it would drop the encryption");
     }
-    // Who has left the origin and is sent back to it comes with the wishes of a stranger.
+    // After another origin has redirected back, the request is a choice of the other origin.
     let same_origin = hop.same_origin && from.is_same_origin(&target);
     let (method, body) = method_and_body(hop, status);
     if !same_origin && !body.is_empty() {
@@ -102,7 +108,25 @@ pub(super) fn next(
     Ok(Some(PreparedRequest { target: Cow::<HttpUrl>::Owned(target), method, body, same_origin, near: false }))
 }
 
-/// RFC 9110, 15.4: 303 turns everything but HEAD into GET; so do all browsers for POST with 301 and 302.
+/// Whether a response is a redirect that can be followed.
+pub(super) fn is_redirect(status: u16, headers: &HeaderMap) -> bool {
+    matches!(status, 301..=303 | 307 | 308) && headers.contains_key(LOCATION)
+}
+
+/// The text of a `Location`, which should be ASCII. Servers also send UTF-8, which is read as in browsers, and other
+/// encodings, whose bytes are sent back percent-encoded.
+fn location_text(location: &HeaderValue) -> Cow<'_, str> {
+    match std::str::from_utf8(location.as_bytes()) {
+        Ok(text) => text.into(),
+        Err(_) => percent_encoding::percent_encode(location.as_bytes(), NON_ASCII).collect(),
+    }
+}
+
+/// Encodes the bytes above ASCII, which every set includes.
+const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
+
+/// The method and the body of the next request. RFC 9110, section 15.4: 303 turns every method except HEAD into GET. As
+/// in all browsers, 301 and 302 turn POST into GET.
 fn method_and_body(hop: &PreparedRequest<'_>, status: u16) -> (Method, Bytes) {
     match (status, hop.method) {
         (303, Method::Head) => (Method::Head, Bytes::new()),

@@ -1,38 +1,55 @@
-//! What is sent: one request of a run, the first or one that a redirect led to.
+//! Requests of a run: the configured one, and those to which redirects lead.
 
 use std::borrow::Cow;
 
 use http_body_util::Full;
 use hyper::{
-    Request,
+    HeaderMap, Request,
     body::Bytes,
     header::{self, HeaderName, HeaderValue},
 };
 
-use super::{Http, Method};
-use crate::io::http::{
-    USER_AGENT,
-    framing::{Framing, invalid_request, request_uri},
+use super::{Http, Method, cookies::CookieJar};
+use crate::{
+    io::{
+        context::Context,
+        http::{
+            USER_AGENT,
+            auth::secret_value,
+            framing::{Framing, invalid_request, request_uri},
+            url::HttpUrl,
+        },
+    },
+    model::{failure::Failure, redaction::SentSecrets},
 };
-use crate::{io::http::url::HttpUrl, model::failure::Failure};
 
-/// One request of a run, before it is known how it travels.
+/// One request of a run, independent of its framing.
 #[derive(Debug)]
 pub(super) struct PreparedRequest<'a> {
     pub(super) target: Cow<'a, HttpUrl>,
     pub(super) method: Method,
     pub(super) body: Bytes,
-    /// Whether it still goes to the origin of the configured URL: only there go credentials and the user's headers.
+    /// Whether the request goes to the origin of the configured URL. Only this origin receives credentials and the
+    /// configured headers.
     pub(super) same_origin: bool,
-    /// Whether addresses that are local to this machine may be asked: the configured host may be one, and others only
-    /// if it is.
+    /// Whether addresses that are local to this machine are allowed: the configured host may have one, and others only
+    /// if the configured host has one.
     pub(super) near: bool,
 }
 
-/// What goes to any origin, if it is configured.
+/// Headers of a run that are not known before its start.
+#[derive(Debug, Default)]
+pub(super) struct SentHeaders {
+    authorization: Option<HeaderValue>,
+    /// Headers whose values are in files.
+    from_files: HeaderMap,
+    pub(super) cookies: CookieJar,
+}
+
+/// Configured headers that are also sent to another origin.
 const CROSS_ORIGIN_HEADERS: [HeaderName; 4] =
     [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE, header::USER_AGENT];
-/// What the probe or the connection decides.
+/// Headers that the probe or the connection sets.
 pub(super) const MANAGED_HEADERS: [HeaderName; 6] = [
     header::HOST,
     header::CONNECTION,
@@ -42,8 +59,34 @@ pub(super) const MANAGED_HEADERS: [HeaderName; 6] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+impl SentHeaders {
+    /// Reads the files of secrets and registers the secrets for redaction.
+    ///
+    /// # Errors
+    /// The failure of a file.
+    pub(super) async fn read(settings: &Http, cx: &Context) -> Result<Self, Failure> {
+        let authorization = settings.credentials().authorization(cx).await?;
+        let mut from_files = HeaderMap::new();
+        let mut secrets = SentSecrets::default();
+        for (name, file) in &settings.header_files {
+            let secret = file.read(&cx.shared).await?;
+            secrets.add_header(name, secret.expose());
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| invalid_request(&error))?;
+            let value = secret_value(secret.expose()).map_err(|mut failure| {
+                failure.detail = format!("secret file {} has bytes that no header may have", file.0.display());
+                failure
+            })?;
+            from_files.insert(name, value);
+        }
+        if !from_files.is_empty() {
+            cx.register_secrets(|registered| *registered = secrets);
+        }
+        Ok(Self { authorization, from_files, cookies: CookieJar::default() })
+    }
+}
+
 impl<'a> PreparedRequest<'a> {
-    /// The request that was configured.
+    /// The configured request.
     pub(super) fn first(http: &'a Http) -> Self {
         let body = http.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose().as_bytes())).unwrap_or_default();
         Self { target: Cow::Borrowed(&http.url), method: http.method, body, same_origin: true, near: true }
@@ -51,22 +94,26 @@ impl<'a> PreparedRequest<'a> {
 }
 
 impl Http {
-    /// Puts a request together; `authorization` is left out where the hop has left the configured origin.
+    /// Builds a request. Credentials are left out if a redirect has left the configured origin.
     pub(super) fn request(
         &self,
         hop: &PreparedRequest<'_>,
         form: Framing,
-        authorization: Option<&HeaderValue>,
+        sent: &SentHeaders,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let mut headers =
             self.credentials().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
         if hop.same_origin {
-            headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
+            headers.extend(sent.authorization.clone().map(|value| (header::AUTHORIZATION, value)));
+            headers.extend(sent.from_files.clone());
         } else {
             let others: Vec<_> = headers.keys().filter(|name| !CROSS_ORIGIN_HEADERS.contains(name)).cloned().collect();
             for name in others {
                 headers.remove(name);
             }
+        }
+        if let Some(cookies) = sent.cookies.header(&hop.target, headers.get(header::COOKIE)) {
+            headers.insert(header::COOKIE, cookies);
         }
         headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
         headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
@@ -78,14 +125,28 @@ impl Http {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        if let (Framing::Proxied, Some(proxy)) = (form, &self.proxy) {
-            headers.extend(proxy.authorization()?.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        if form == Framing::Proxied {
+            headers.extend(self.headers_for_proxy()?);
         }
         let mut request = Request::new(Full::new(hop.body.clone()));
         *request.method_mut() = hop.method.into();
         *request.uri_mut() = request_uri(&hop.target, form, &authority)?;
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// Headers for the proxy: `proxy_headers`, and the login in the URL of the proxy.
+    pub(super) fn headers_for_proxy(&self) -> Result<HeaderMap, Failure> {
+        let Some(proxy) = &self.proxy else { return Ok(HeaderMap::new()) };
+        let mut headers =
+            self.proxy_headers().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
+        headers.extend(proxy.authorization()?.map(|value| (header::PROXY_AUTHORIZATION, value)));
+        Ok(headers)
+    }
+
+    /// The host of the first connection: the proxy or the host of the URL.
+    pub(super) fn nearest(&self) -> &HttpUrl {
+        self.proxy.as_ref().map_or(&self.url, |proxy| proxy.target())
     }
 
     /// The value of `Host` or `:authority`.

@@ -27,6 +27,29 @@ async fn credentials_are_sent_and_read_anew_from_their_files() {
 }
 
 #[tokio::test]
+async fn headers_are_read_anew_from_their_files_and_never_displayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    let thief = answering(OK).await;
+    for secret in ["hunter2", "hunter3"] {
+        std::fs::write(&file, format!("{secret}\n")).unwrap();
+        let location = format!("http://{}/", thief.address);
+        let server = serve(move |_| {
+            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+        })
+        .await;
+        let settings = json!({"url": server.url(), "follow_redirects": true, "header_files": {"X-Api-Key": file}});
+        let facts = run(settings).await.unwrap();
+        assert!(server.asked()[0].contains(&format!("x-api-key: {secret}\r\n")), "{:?}", server.asked());
+        assert!(!serde_json::to_string(&facts).unwrap().contains("hunter"));
+    }
+    assert!(!thief.asked().concat().contains("hunter"), "{:?}", thief.asked());
+    std::fs::write(&file, "two\nlines").unwrap();
+    let failure = failure(json!({"url": thief.url(), "header_files": {"X-Api-Key": file}})).await;
+    assert!(failure.reason == Reason::Auth && failure.detail.contains("key has bytes"), "{failure}");
+}
+
+#[tokio::test]
 async fn method_body_and_host_are_sent_as_configured() {
     let asked = sent(json!({"method": "PUT", "body": "{}", "host": "service.example:8080"})).await;
     assert!(asked.starts_with("PUT /health"), "{asked}");

@@ -18,9 +18,12 @@ use crate::{
     probe::Probe,
 };
 
+mod aborted;
+mod cookies;
 mod credentials;
 mod encrypted;
 mod kept;
+mod leniency;
 mod proxied;
 mod redirects;
 
@@ -158,10 +161,10 @@ async fn each_way_of_not_answering_has_its_reason() {
 async fn dropping_a_run_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let context = Context::new(Duration::from_millis(400), Arc::default());
+    let context = Context::new(Duration::from_secs(60), Arc::default());
     let probe = probe(json!({"url": url}));
     let start = Instant::now();
-    tokio::time::timeout(context.timeout, probe.observe(&context)).await.unwrap_err();
+    tokio::time::timeout(Duration::from_millis(400), probe.observe(&context)).await.unwrap_err();
     let (mut stream, _) = listener.accept().await.unwrap();
     head_of(&mut stream).await;
     let end = tokio::time::timeout(Duration::from_secs(2), stream.read_u8()).await.expect("the connection is closed");
@@ -250,6 +253,19 @@ fn settings_that_contradict_each_other_are_refused_at_their_key() {
         (json!({"url": url, "headers": {"a b": "t"}}), "headers"),
         (json!({"url": url, "headers": {"a": "t\n"}}), "headers"),
         (json!({"url": url, "headers": {"a": "t", "A": "u"}}), "headers"),
+        (json!({"url": url, "headers": {"a": "t"}, "header_files": {"A": "f"}}), "header_files"),
+        (json!({"url": url, "header_files": {"a b": "f"}}), "header_files"),
+        (json!({"url": url, "header_files": {"Host": "f"}}), "header_files"),
+        (json!({"url": url, "bearer_token": "t", "header_files": {"authorization": "f"}}), "header_files"),
+        (json!({"url": url, "proxy_headers": {"a": "t"}}), "proxy_headers"),
+        (json!({"url": url, "proxy": "http://b.example", "proxy_headers": {"host": "t"}}), "proxy_headers"),
+        (
+            json!({"url": url, "proxy": "http://u:p@b.example", "proxy_headers": {"Proxy-Authorization": "t"}}),
+            "proxy_headers",
+        ),
+        (json!({"url": url, "max_connection_age": "1h"}), "max_connection_age"),
+        (json!({"url": url, "keep_alive": true, "max_connection_age": "0s"}), "max_connection_age"),
+        (json!({"url": "https://a.example", "tls": {"min_version": 1.3, "max_version": 1.2}}), "max_version"),
     ];
     for (settings, key) in cases {
         let http: Http = from_value(settings.clone()).unwrap();

@@ -55,7 +55,38 @@ async fn encrypted_requests_go_through_a_tunnel() {
     assert_eq!(facts.response.unwrap().status, 200);
     let asked = proxy.asked().concat();
     assert!(asked.starts_with("CONNECT localhost:443 HTTP/1.1\r\n") && !asked.contains("hunter2"), "{asked}");
-    assert!(asked.contains("Proxy-Authorization: Basic dXNlcjpwYXNz\r\n"), "{asked}");
+    assert!(asked.contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn headers_for_the_proxy_reach_only_the_proxy() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority("a"));
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(authority.server(|_| {})));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let target = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let mut request = vec![0; 4096];
+        let count = stream.read(&mut request).await.unwrap();
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&request[..count]).into_owned()
+    });
+    let proxy = tunnelling(address).await;
+    let headers = json!({"Proxy-Authorization": "Bearer hunter2", "X-Team": "shop"});
+    let via = format!("http://{}", proxy.address);
+    let tls = authority.trusted_in(folder.path());
+    run(json!({"url": "https://localhost/", "tls": tls, "proxy": via, "proxy_headers": headers})).await.unwrap();
+    let sent =
+        |asked: &str| asked.contains("proxy-authorization: Bearer hunter2\r\n") && asked.contains("x-team: shop");
+    assert!(sent(&proxy.asked().concat()), "{:?}", proxy.asked());
+    let asked = target.await.unwrap();
+    assert!(!asked.contains("hunter2") && !asked.contains("x-team"), "{asked}");
+    // Without a tunnel, the headers are in the request itself.
+    let proxy = answering(OK).await;
+    let via = format!("http://{}", proxy.address);
+    run(json!({"url": "http://shop.invalid/", "proxy": via, "proxy_headers": headers})).await.unwrap();
+    assert!(sent(&proxy.asked().concat()), "{:?}", proxy.asked());
 }
 
 #[tokio::test]

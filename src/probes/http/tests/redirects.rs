@@ -93,7 +93,7 @@ async fn a_body_is_not_carried_to_another_origin() {
 
 #[tokio::test]
 async fn a_location_that_leads_nowhere_is_a_broken_protocol() {
-    for location in ["ftp://a.example/", "http://u:p@a.example/", "http://[::1", "\u{fc}\u{80}"] {
+    for location in ["ftp://a.example/", "http://u:p@a.example/", "http://[::1"] {
         let server = answering(to(302, location)).await;
         let failure = failure(json!({"url": server.url(), "follow_redirects": true})).await;
         assert_eq!(failure.reason, Reason::Protocol, "{location}: {failure}");

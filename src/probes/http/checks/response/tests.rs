@@ -25,7 +25,16 @@ fn judge_body(expect: Value, body: &str, failure: Option<Reason>) -> Verdict {
         headers.append(name, value.parse().unwrap());
     }
     let body = Some(Bytes::copy_from_slice(body.as_bytes()));
-    let answered = HttpResponse { status: 200, version: "HTTP/1.1", headers, body_size: 0, body };
+    let size = body.as_ref().map_or(0, Bytes::len) as u64;
+    let answered = HttpResponse {
+        status: 200,
+        version: "HTTP/1.1",
+        headers,
+        is_complete: true,
+        received_size: size,
+        body_size: size,
+        body,
+    };
     let facts = Some(HttpFacts { response: Some(answered), ..HttpFacts::default() });
     let run = worked(1_800_000_000, 5);
     let failure = failure.map(|reason| Failure::new(reason, "it failed"));

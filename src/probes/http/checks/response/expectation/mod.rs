@@ -296,8 +296,7 @@ impl Expectation {
                 }
             }
             Some(Subject::Header(name)) => {
-                let values = answered.headers.get_all(name).iter();
-                let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+                let values: Vec<_> = answered.header_values(name).map(Value::from).collect();
                 let hidden = SENSITIVE_HEADERS.iter().any(|private| name.eq_ignore_ascii_case(private.as_str()));
                 let what = Compared { text: &format!("header {name}"), is_hidden: hidden, measure, now };
                 return self.compare(&what, &values.iter().collect::<Vec<_>>());
