@@ -54,7 +54,7 @@ pub(crate) struct ReceivedResponse {
 
 /// The part of a response that was received until now. It outlives an exchange that is aborted.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct ResponseProgress {
     /// The response, as soon as its head is complete.
     pub(crate) response: Option<ReceivedResponse>,
     /// The bytes of the response, including the head.
@@ -139,10 +139,10 @@ pub(crate) async fn send_and_read(
     sender: &mut Sender,
     request: Request<Full<Bytes>>,
     options: BodyOptions,
-    progress: &mut Progress,
+    progress: &mut ResponseProgress,
 ) -> Result<(), Failure> {
     sender.received.reset();
-    *progress = Progress { response: None, received: sender.received.clone() };
+    *progress = ResponseProgress { response: None, received: sender.received.clone() };
     let answered = cx.phase(Phase::Request, sender.send(request)).await?;
     let (head, body) = answered.into_parts();
     let response = progress.response.insert(ReceivedResponse {

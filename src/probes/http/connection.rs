@@ -16,7 +16,7 @@ use crate::{
         context::Context,
         dial,
         http::{
-            exchange::{self, BodyOptions, Progress, Sender},
+            exchange::{self, BodyOptions, ResponseProgress, Sender},
             framing::Framing,
             version::HttpVersion,
         },
@@ -41,9 +41,9 @@ pub(super) struct Connector {
 
 /// Results of a run until now. They outlive a run that fails or is aborted.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct RunResults {
     pub(super) facts: HttpFacts,
-    pub(super) progress: Progress,
+    pub(super) progress: ResponseProgress,
 }
 
 /// A connection that waits for the next run. Its driver ends when it is dropped.
@@ -77,10 +77,10 @@ impl Connector {
         cx: &Context,
         hop: &PreparedRequest<'_>,
         sent: &SentHeaders,
-        seen: &mut Seen,
+        seen: &mut RunResults,
     ) -> Result<(), Failure> {
         let options = BodyOptions { limit: settings.body_limit, keep: self.keep_body };
-        seen.progress = Progress::default();
+        seen.progress = ResponseProgress::default();
         // A redirect uses a connection of its own; only the connection of every run is kept.
         let reuse = settings.keep_alive && seen.facts.redirects.is_empty();
         if reuse && let Some(mut kept) = self.current_connection(settings, cx).await {

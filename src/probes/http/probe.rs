@@ -7,14 +7,14 @@ use std::net::IpAddr;
 
 use super::{
     Http, HttpFacts,
-    connection::{Connector, Seen},
+    connection::{Connector, RunResults},
     redirect,
     request::{PreparedRequest, SentHeaders},
 };
 use crate::{
     io::{
         context::Context,
-        http::exchange::{Progress, ReceivedResponse},
+        http::exchange::{ReceivedResponse, ResponseProgress},
         kept::Renewal,
     },
     model::{failure::Failure, observation::Incomplete, units::Period, words::Reason},
@@ -37,13 +37,13 @@ impl Probe for HttpProbe {
 
     async fn observe(&self, cx: &Context) -> Result<HttpFacts, Incomplete<HttpFacts>> {
         let facts = HttpFacts { expected_status: self.settings.expect_status.single_range(), ..HttpFacts::default() };
-        let mut seen = Seen { facts, progress: Progress::default() };
+        let mut seen = RunResults { facts, progress: ResponseProgress::default() };
         let outcome = cx.until_timeout(self.ask(cx, &mut seen)).await;
         match outcome {
             Ok(()) => Ok(seen.facts),
             Err(failure) => {
                 let failure = self.explain(failure, &seen, cx);
-                let Seen { mut facts, progress } = seen;
+                let RunResults { mut facts, progress } = seen;
                 facts.response = facts.response.or(progress.response.map(Into::into));
                 Err(Incomplete { failure, facts: Some(facts) })
             }
@@ -65,7 +65,7 @@ impl HttpProbe {
         probe
     }
 
-    async fn ask(&self, cx: &Context, seen: &mut Seen) -> Result<(), Failure> {
+    async fn ask(&self, cx: &Context, seen: &mut RunResults) -> Result<(), Failure> {
         let mut sent = SentHeaders::read(&self.settings, cx).await?;
         let mut hop = PreparedRequest::first(&self.settings);
         let mut near = false;
@@ -143,7 +143,7 @@ impl HttpProbe {
 
     /// Adds the received part of the response to the failure of a run. An unexpected status is the more specific fault:
     /// it was known before the body stalled or broke.
-    fn explain(&self, failure: Failure, seen: &Seen, cx: &Context) -> Failure {
+    fn explain(&self, failure: Failure, seen: &RunResults, cx: &Context) -> Failure {
         let target = seen.facts.redirects.last().cloned().unwrap_or_else(|| self.settings.url.to_string());
         let is_timeout = failure.reason == Reason::Timeout;
         let Some(response) = &seen.progress.response else {
