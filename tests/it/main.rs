@@ -18,6 +18,7 @@ mod faults;
 mod gates;
 mod hostile;
 mod metrics;
+mod metrics_corpus;
 mod page;
 mod paging;
 mod probes;

@@ -62,7 +62,7 @@ async fn serving(kind: &'static str, page: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
 fn read(kind: &str, page: &[u8]) -> Result<Page, Failure> {
     let wanted = Wanted::from(vec!["{__name__=~\".+\"}".parse().unwrap()]);
     let format = if kind == OPEN { Format::OpenMetrics } else { Format::Text };
-    let mut parser = Parser::new(&wanted, ParserLimits { bytes: 1 << 20, samples: 10_000 }, format);
+    let mut parser = Parser::new(&wanted, ParserLimits::default(), format, None);
     parser.feed(page)?;
     parser.finish()
 }

@@ -9,15 +9,34 @@ use crate::{
     probes::metrics::exposition_format::{
         page::{Format, Page},
         parser::{Parser, ParserLimits, Wanted},
+        selector::Selector,
     },
 };
 
-/// A scrape of a page at a second of the epoch.
-pub(super) fn scrape(at: i64, page: &str) -> Observation<Page> {
-    let wanted = Wanted::from(vec!["{__name__=~\".+\"}".parse().unwrap()]);
-    let mut parser = Parser::new(&wanted, ParserLimits { bytes: 1 << 20, samples: 50_000 }, Format::Text);
+/// The facts of a page at the time 0, with the series of some selectors.
+pub(super) fn parse(page: &str, selectors: &[&str]) -> Page {
+    parse_at(0, page, selectors.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+fn parse_at(at: i64, page: &str, selectors: Vec<Selector>) -> Page {
+    let wanted = Wanted::from(selectors);
+    let at = Timestamp::from_second(at).unwrap();
+    let mut parser = Parser::new(&wanted, ParserLimits::default(), Format::Text, Some(at));
     parser.feed(page.as_bytes()).unwrap();
-    let page = parser.finish().unwrap();
+    parser.finish().unwrap()
+}
+
+/// A scrape of a page at a second of the epoch, with all series.
+pub(super) fn scrape(at: i64, page: &str) -> Observation<Page> {
+    observed(at, parse_at(at, page, vec!["{__name__=~\".+\"}".parse().unwrap()]))
+}
+
+/// A scrape of a page for a check, with the facts that the check requests.
+pub(super) fn scrape_for(check: &impl Check<Page>, at: i64, page: &str) -> Observation<Page> {
+    observed(at, parse_at(at, page, check.requested_facts()))
+}
+
+fn observed(at: i64, page: Page) -> Observation<Page> {
     let Observation { duration, timing, phases, .. } = worked(0, 5);
     Observation { at: Timestamp::from_second(at).unwrap(), duration, timing, phases, facts: Some(page), failure: None }
 }

@@ -11,12 +11,16 @@ use hyper::{
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::exposition_format::{
-    page::{EXPECTED_STATUS, Format, Page},
-    parser::{Parser, ParserLimits, Wanted},
+    format::{self, ACCEPT, Format},
+    page::{EXPECTED_STATUS, Page},
+    parser::{
+        DEFAULT_BODY_LIMIT, DEFAULT_LABEL_LIMIT, DEFAULT_LINE_LIMIT, DEFAULT_SAMPLE_LIMIT, Parser, ParserLimits, Wanted,
+    },
     selector::Selector,
 };
 use crate::io::http::{USER_AGENT, client::HttpClient};
@@ -67,11 +71,27 @@ pub struct Metrics {
     #[serde(default)]
     pub tls: Tls,
     /// Maximum size of the page after decompression. The run fails with `too_large` if the page is larger.
-    #[serde(default = "ten_mebibytes")]
+    #[serde(default = "default_body_limit")]
     pub body_limit: Size,
     /// Maximum number of samples on the page. The run fails with `too_large` if there are more.
-    #[serde(default = "fifty_thousand")]
+    #[serde(default = "default_sample_limit")]
     pub sample_limit: NonZeroU32,
+    /// Maximum length of a line. The run fails with `too_large` if a line is longer.
+    #[serde(default = "default_line_limit")]
+    pub line_limit: Size,
+    /// Maximum number of labels of a sample. The run fails with `too_large` if a sample has more.
+    #[serde(default = "default_label_limit")]
+    pub label_limit: NonZeroU32,
+    /// Maximum length of the name of a label in bytes. Without this setting, only the line is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_name_length_limit: Option<NonZeroU32>,
+    /// Maximum length of the value of a label in bytes. Without this setting, only the line is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_value_length_limit: Option<NonZeroU32>,
+    /// Whether the timestamps of samples count, as in Prometheus: a sample that is five minutes old, or more than ten
+    /// minutes ahead, is absent. With `false`, each sample is judged as a sample of the scrape.
+    #[serde(default = "honor_timestamps")]
+    pub honor_timestamps: bool,
 }
 
 /// A `metrics` probe.
@@ -83,12 +103,24 @@ pub struct MetricsProbe {
     client: HttpClient,
 }
 
-fn ten_mebibytes() -> Size {
-    Size(10 << 20)
+fn default_body_limit() -> Size {
+    DEFAULT_BODY_LIMIT
 }
 
-fn fifty_thousand() -> NonZeroU32 {
-    NonZeroU32::new(50_000).unwrap_or(NonZeroU32::MAX)
+fn default_sample_limit() -> NonZeroU32 {
+    NonZeroU32::new(DEFAULT_SAMPLE_LIMIT).unwrap_or(NonZeroU32::MAX)
+}
+
+fn default_line_limit() -> Size {
+    DEFAULT_LINE_LIMIT
+}
+
+fn default_label_limit() -> NonZeroU32 {
+    NonZeroU32::new(DEFAULT_LABEL_LIMIT).unwrap_or(NonZeroU32::MAX)
+}
+
+fn honor_timestamps() -> bool {
+    true
 }
 
 impl Kind for Metrics {
@@ -105,6 +137,9 @@ impl Kind for Metrics {
         }
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no page is smaller than nothing: write a size such as 10MiB"));
+        }
+        if self.line_limit.0 == 0 {
+            return Err(Invalid::at("line_limit", "no line is shorter than nothing: write a size such as 1MiB"));
         }
         if self.tls != Tls::default() && !self.url.is_https() {
             return Err(Invalid::at("tls", "the URL is not encrypted: write https://, or remove `tls`"));
@@ -123,10 +158,6 @@ impl Kind for Metrics {
     }
 }
 
-/// Header `Accept`, as sent by Prometheus: OpenMetrics is preferred to text, and other types are accepted.
-const ACCEPT: &str =
-    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,text/plain;q=0.3,*/*;q=0.1";
-
 const PAGE: BodyKind = BodyKind { name: "page", unreadable: Reason::Parse };
 
 /// Headers that the client sets itself.
@@ -140,6 +171,17 @@ impl Metrics {
             basic_auth: self.basic_auth.as_ref(),
             bearer_token: self.bearer_token.as_ref(),
             bearer_token_file: self.bearer_token_file.as_ref(),
+        }
+    }
+
+    fn limits(&self) -> ParserLimits {
+        ParserLimits {
+            bytes: self.body_limit.0,
+            samples: self.sample_limit.get().into(),
+            line_bytes: self.line_limit.0,
+            labels: self.label_limit.get(),
+            label_name_bytes: self.label_name_length_limit.map(NonZeroU32::get),
+            label_value_bytes: self.label_value_length_limit.map(NonZeroU32::get),
         }
     }
 
@@ -188,38 +230,50 @@ impl MetricsProbe {
             let message = format!("{url} answered with status {}, expected {EXPECTED_STATUS}{hint}", status.as_u16());
             return Err(Failure::new(Reason::Status, message));
         }
-        let page = cx.phase(Phase::Response, self.read(response)).await?;
+        let page = cx.phase(Phase::Response, self.read(response, Timestamp::now())).await?;
         self.client.keep_connection(connection);
         if page.samples == 0 {
             return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
         }
+        if page.untimely_samples == page.samples {
+            let message = format!(
+                "{url} answered with a page without a current sample: the timestamps of all {} samples are too old or in \
+                 the future. Correct them, or set `honor_timestamps: false`",
+                page.samples
+            );
+            return Err(Failure::new(Reason::Empty, message));
+        }
         Ok(page)
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<Page, Failure> {
-        let Metrics { url, body_limit, sample_limit, .. } = &self.settings;
+    async fn read(&self, response: Response<Incoming>, scraped_at: Timestamp) -> Result<Page, Failure> {
         let (head, mut body) = response.into_parts();
         let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-        let is_open = kind.trim_start().to_ascii_lowercase().starts_with("application/openmetrics-text");
-        let format = if is_open { Format::OpenMetrics } else { Format::Text };
-        let limits = ParserLimits { bytes: body_limit.0, samples: u64::from(sample_limit.get()) };
-        let encoding = text(header::CONTENT_ENCODING);
-        let mut decoder = BodyDecoder::new(encoding, *body_limit, PAGE).ok_or_else(|| {
-            let message =
-                format!("{url} answered in an encoding that was not asked for: {:?}", encoding.unwrap_or_default());
-            Failure::new(Reason::Protocol, message)
-        })?;
-        let mut parser = Parser::new(&self.wanted, limits, format);
+        let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+        let encoding = text(header::CONTENT_ENCODING).unwrap_or_default();
+        let format = Format::of_content_type(content_type)?;
+        // As in Prometheus, every other encoding is ignored: the page is plain text, or the parser fails.
+        let decoded = (encoding == "gzip").then_some(encoding);
+        let mut decoder = BodyDecoder::new(decoded, self.settings.body_limit, PAGE)
+            .ok_or_else(|| Failure::new(Reason::Internal, "a plain page can always be read"))?;
+        let scraped_at = self.settings.honor_timestamps.then_some(scraped_at);
+        let mut parser = Parser::new(&self.wanted, self.settings.limits(), format, scraped_at);
+        let explained = |failure: Failure| match failure.reason {
+            Reason::Parse => {
+                let hint = format::explain_headers(content_type, encoding);
+                Failure::new(Reason::Parse, format!("{}{hint}", failure.detail))
+            }
+            _ => failure,
+        };
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| exchange::hyper_failure(&error))?;
             // Other frames are trailers.
             if let Some(piece) = frame.data_ref() {
-                decoder.decode(piece, |part| parser.feed(part)).await?;
+                decoder.decode(piece, |part| parser.feed(part)).await.map_err(explained)?;
             }
         }
         decoder.finish()?;
-        parser.finish()
+        parser.finish().map_err(explained)
     }
 }
 

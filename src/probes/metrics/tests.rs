@@ -131,7 +131,7 @@ async fn headers_and_tokens_are_sent_and_read_at_use() {
             assert!(asked.contains(&format!("\r\n{line}\r\n")), "{asked}");
         }
         assert!(
-            asked.contains("accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4"),
+            asked.contains("accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"),
             "{asked}"
         );
     }
@@ -147,7 +147,7 @@ async fn a_user_and_a_password_are_sent() {
 
 #[tokio::test]
 async fn each_way_of_failing_has_its_reason() {
-    let limit = json!({"body_limit": "1MiB", "sample_limit": 1000});
+    let limit = json!({"body_limit": "1MiB", "sample_limit": 1000, "line_limit": "64KiB"});
     let bomb = gzip(&vec![b'#'; 8 << 20]);
     let lines = gzip(&b"a_comment 1\n".repeat(200_000));
     let cut = answer("200 OK", "content-type: text/plain\r\n", b"a 1\nb 2\n");
@@ -163,10 +163,31 @@ async fn each_way_of_failing_has_its_reason() {
             Reason::TooLarge,
             "the page is larger than 1MiB; raise `body_limit`",
         ),
-        (answer("200 OK", "content-encoding: gzip\r\n", &bomb), Reason::Parse, "longer than 64KiB"),
+        (answer("200 OK", "content-encoding: gzip\r\n", &bomb), Reason::TooLarge, "longer than 64KiB"),
+        (
+            answer("200 OK", "content-type: text/plain\r\n", &[b'a'; 70 << 10]),
+            Reason::TooLarge,
+            "longer than 64KiB; raise `line_limit`",
+        ),
+        (page("text/plain", b"a 1 1\nb 2 2\n"), Reason::Empty, "the timestamps of all 2 samples are too old"),
+        (
+            page("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily", b"\n\x01a"),
+            Reason::Protocol,
+            "the protobuf format",
+        ),
+        (page("application/openmetrics-text; version=2.0.0", b"a 1\n# EOF\n"), Reason::Protocol, "OpenMetrics 2.0"),
+        (
+            page("text/html; charset=utf-8", b"ok\n"),
+            Reason::Parse,
+            "; the server declares `Content-Type: text/html; charset=utf-8`",
+        ),
         (answer("200 OK", "content-encoding: gzip\r\n", &lines), Reason::TooLarge, "more than 1000 samples"),
         (answer("200 OK", "content-encoding: gzip\r\n", b"a 1\n"), Reason::Parse, "the page can't be decompressed"),
-        (answer("200 OK", "content-encoding: br\r\n", b"a 1\n"), Reason::Protocol, "not asked for: \"br\""),
+        (
+            answer("200 OK", "content-encoding: br\r\n", b"\x0b\x01\x80a 1\n\x03"),
+            Reason::Parse,
+            "`Content-Encoding: br`, and the probe accepts gzip only",
+        ),
         (answer("503 Service Unavailable", "", b""), Reason::Status, "answered with status 503, expected 200"),
         (answer("302 Found", "location: /login\r\n", b""), Reason::Status, "redirects are not followed"),
         (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Reason::Protocol, "not HTTP"),
@@ -216,6 +237,7 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(key(json!({"bearer_token": "x", "bearer_token_file": "/x"})), Some("url"));
     assert_eq!(key(json!({"bearer_token": "x", "headers": {"Authorization": "y"}})), Some("url"));
     assert_eq!(key(json!({"body_limit": "0B"})), Some("body_limit"));
+    assert_eq!(key(json!({"line_limit": "0B"})), Some("line_limit"));
     assert_eq!(key(json!({"headers": {"a b": "x"}})), Some("headers"));
     assert_eq!(key(json!({"headers": {"Accept-Encoding": "br"}})), Some("headers"));
     assert_eq!(key(json!({"tls": {"server_name": "b.example"}})), Some("tls"));
@@ -260,4 +282,27 @@ async fn a_response_whose_end_depends_on_the_reader_is_refused() {
     // The same length twice is no contradiction.
     let server = answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\na 1\n").await;
     scrape(&probe(&at(&server), json!({}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn encodings_are_read_as_prometheus_reads_them() {
+    let plain = b"a 5\n";
+    let members = [gzip(b"a "), gzip(b"5\n")].concat();
+    for (headers, body) in [
+        ("content-encoding: gzip\r\n", &gzip(plain)[..]),
+        ("content-encoding: gzip\r\n", &members),
+        ("content-encoding: identity\r\n", plain),
+        ("content-encoding: utf-8\r\n", plain),
+        ("content-encoding: br\r\n", plain),
+    ] {
+        let server = answering(answer("200 OK", headers, body)).await;
+        assert_eq!(scrape(&probe(&at(&server), json!({}))).await.unwrap().series[0].value, 5.0, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn the_times_of_samples_can_be_ignored() {
+    let server = answering(page("text/plain", b"a 5 1\n")).await;
+    let seen = scrape(&probe(&at(&server), json!({"honor_timestamps": false}))).await.unwrap();
+    assert_eq!((seen.series.len(), seen.untimely_samples), (1, 0));
 }

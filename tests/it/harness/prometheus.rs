@@ -39,12 +39,17 @@ impl Prometheus {
 
     /// Starts a Prometheus with a configuration.
     pub(crate) async fn configured(text: &str) -> Self {
+        Self::started("prometheus", text).await
+    }
+
+    /// Starts a program, which may be another version of Prometheus, with a configuration.
+    pub(crate) async fn started(program: &str, text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, text).unwrap();
         let port = free_port();
         let log = File::create(folder.path().join("log")).unwrap();
-        let child = Command::new("prometheus")
+        let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -96,6 +101,27 @@ impl Prometheus {
         let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
         let all = answer["data"]["result"].as_array().into_iter().flatten();
         all.map(|series| (strip(&series["metric"]), value(series))).collect()
+    }
+
+    /// The labels of all series of an expression with their values as text.
+    pub(crate) async fn instant(&self, expression: &str) -> Vec<(Labels, String)> {
+        let query = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect::<String>();
+        let mut data = self.data(&format!("/api/v1/query?query={query}")).await.unwrap();
+        let row = |row: &mut Value| {
+            let value = row["value"][1].as_str().unwrap().to_owned();
+            (serde_json::from_value(row["metric"].take()).unwrap(), value)
+        };
+        data["result"].as_array_mut().unwrap().iter_mut().map(row).collect()
+    }
+
+    /// The error of the last scrape of each target, by the number in a label of the targets.
+    pub(crate) async fn scrape_errors(&self, label: &str) -> Vec<(usize, String)> {
+        let data = self.data("/api/v1/targets?state=active").await.unwrap();
+        let of = |target: &Value| {
+            let number = target["labels"][label].as_str().unwrap().parse().unwrap();
+            (number, target["lastError"].as_str().unwrap().to_owned())
+        };
+        data["activeTargets"].as_array().unwrap().iter().map(of).collect()
     }
 
     /// The series of a job, without the labels that Prometheus adds.

@@ -25,7 +25,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Period, Ratio},
         verdict::Verdict,
-        words::{Alert, Category, Severity, WhilePending},
+        words::{Alert, Category, Outcome, Severity, WhilePending},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -100,21 +100,28 @@ impl Check<Page> for ErrorRate {
         {
             return no_data::declared_gauge(gauge);
         }
-        let (mut gained, mut there) = ((0.0, 0.0), false);
-        self.gains.begin_scrape(seen.at, self.window);
-        self.gains.add_series(0, errors.matching_series(&page.series), |_, gain| gained.0 += gain);
-        self.gains.add_series(1, total.matching_series(&page.series), |_, gain| {
-            gained.1 += gain;
-            there = true;
-        });
-        self.gains.end_scrape(self.window, gained);
-        if let Some(verdict) = self.gains.exceeded(self.window) {
+        let sets = [errors, total].map(|selector| selector.matching_series(&page.series).collect());
+        let gains = self.gains.scrape(seen, page, self.window, sets.into());
+        self.gains.end_scrape(self.window, (gains.sum(0), gains.sum(1)));
+        if let Some(verdict) = self.gains.problem(self.window) {
             return verdict;
         }
-        if !there {
-            return no_data::no_matching_series(total);
+        if gains.is_empty(1) {
+            return no_data::no_matching_series(page, total);
         }
-        self.verdict()
+        if let Some(series) = gains.not_finite {
+            return no_data::counter_not_finite(series);
+        }
+        let mut verdict = self.verdict();
+        if gains.is_empty(0) && !matches!(verdict.outcome, Outcome::Fail(_)) {
+            if let Some(never) = no_data::never_matching(page, errors) {
+                return never;
+            }
+            let reason = page.mismatch(errors).map(|mismatch| format!(": {mismatch}")).unwrap_or_default();
+            verdict.summary.push_str(&format!("; no series matches `errors` yet{reason}"));
+        }
+        verdict.summary.push_str(&no_data::past_note(gains.with_past));
+        verdict
     }
 
     fn requested_facts(&self) -> Vec<Selector> {
@@ -165,11 +172,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{
-            metric::ERROR_RATIO,
-            words::{Outcome, Reason},
-        },
-        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes},
+        model::{metric::ERROR_RATIO, words::Reason},
+        probes::metrics::fixture::{TIMING, failed, last, scrape, scrape_for, scrapes},
     };
 
     fn check(more: serde_json::Value) -> ErrorRate {
@@ -268,5 +272,73 @@ mod tests {
         after.restore(&before.save().unwrap());
         let verdict = after.judge(&scrape(60, &page(10.0, 10.0)));
         assert_eq!(verdict.summary, "error_rate is 50%, above the limit of 10% (10 of 20 events in 5m)");
+    }
+
+    #[test]
+    fn errors_that_can_never_match_are_unknown() {
+        let pages = |n: u32| format!("x_total{{code=\"200\"}} {}\nx_total{{code=\"500\"}} {}\n", 100 * n, 90 * n);
+        let good = |n: u32| format!("x_total{{code=\"200\"}} {n}\n");
+        let unknown = Outcome::Unknown(Reason::Empty);
+        for (errors, pages, outcome, text) in [
+            (
+                "x_total{status=~\"5..\"}",
+                [pages(1), pages(2)],
+                unknown,
+                "no series of that name has the label `status`; the nearest label is `code`",
+            ),
+            ("x_total{code=\"5xx\"}", [pages(1), pages(2)], unknown, "the nearest value is `500`"),
+            (
+                "x_errors_total",
+                [good(1), good(9)],
+                Outcome::Pass,
+                "(0 of 8 events in 5m); no series matches `errors` yet: no series has the name",
+            ),
+            (
+                "x_total{code=~\"5..\"}",
+                [good(1), good(9)],
+                Outcome::Pass,
+                "yet: no series has such a value of `code`; its values are `200`",
+            ),
+            (
+                "x_error_total",
+                [good(1) + "x_errors_total 0\n", good(9) + "x_errors_total 0\n"],
+                unknown,
+                "the nearest name is `x_errors_total`",
+            ),
+            (
+                "e_total",
+                [good(1) + "e_total 5 1\n", good(90_000) + "e_total 9 1\n"],
+                unknown,
+                "`e_total` does not count, because its own time is",
+            ),
+        ] {
+            let mut check: ErrorRate = from_value(json!({"errors": errors, "total": "x_total", "max": "5%"})).unwrap();
+            let at_second = |at: i64| 1_000_000 + at;
+            let seen = |check: &ErrorRate, at, page: &str| scrape_for(check, at_second(at), page);
+            let first = seen(&check, 0, &pages[0]);
+            check.judge(&first);
+            let last = seen(&check, 10, &pages[1]);
+            let verdict = check.judge(&last);
+            assert_eq!(verdict.outcome, outcome, "{errors}: {}", verdict.summary);
+            assert!(verdict.summary.contains(text), "{errors}: {}", verdict.summary);
+        }
+    }
+
+    #[test]
+    fn a_server_that_a_proxy_shows_again_is_no_burst() {
+        let page = |n: u32, second: bool| {
+            let first = format!("requests_total{{server=\"a\"}} {n}\nerrors_total{{server=\"a\"}} 0\n");
+            let more = format!("requests_total{{server=\"b\"}} {}\nerrors_total{{server=\"b\"}} 4\n", 9_000_000 + n);
+            if second { first + &more } else { first }
+        };
+        let mut check: ErrorRate =
+            from_value(json!({"errors": "errors_total", "total": "requests_total", "max": "5%", "window": "60s"}))
+                .unwrap();
+        for n in 0..30 {
+            let verdict = check.judge(&scrape(i64::from(n) * 10, &page(n * 100, !(8..20).contains(&n))));
+            assert!(matches!(verdict.outcome, Outcome::Pass | Outcome::Pending), "{n}: {}", verdict.summary);
+            let notes_past = verdict.summary.contains("counts from 4, which it had before");
+            assert_eq!(notes_past, n == 20, "{n}: {}", verdict.summary);
+        }
     }
 }

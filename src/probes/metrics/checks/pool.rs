@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::no_data;
+use super::no_data::{self, WhenIdle};
 use crate::{
     checks::{
         pool as judging,
@@ -46,6 +46,10 @@ pub struct Pool {
     /// Maximum number of callers that wait for a connection. Requires `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_waiting: Option<Max<u32>>,
+    /// Verdict on an idle pool: its size and the connections in use are 0, or one of them is NaN. Without this setting,
+    /// the check is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    when_idle: Option<WhenIdle>,
 }
 
 impl CheckKind<Page> for Pool {
@@ -72,18 +76,39 @@ impl Check<Page> for Pool {
         };
         for selector in [&self.used, &self.size] {
             if selector.matching_series(&page.series).next().is_none() {
-                return no_data::no_matching_series(selector);
+                return no_data::no_matching_series(page, selector);
             }
         }
-        let (pools, unmatched) = self.pools(&page.series);
+        let (pools, unmatched) = self.pools(page);
+        let mut pools = match pools {
+            Ok(pools) => pools,
+            Err(count) => return unknown_unless_failing(judging::too_many_pools(count), unmatched),
+        };
+        let idle = pools
+            .iter()
+            .find(|pool| is_idle(pool))
+            .map(|pool| format!("pool {} is idle: its size is {}", pool.name, pool.max));
+        let idle = self.when_idle.zip(idle).map(|(when_idle, text)| when_idle.verdict(text));
+        if idle.is_some() {
+            pools.retain(|pool| !is_idle(pool));
+        }
         let limits = PoolLimits { utilization: self.max_utilization, waiting: self.max_waiting };
-        let verdict = pools.map_or_else(judging::too_many_pools, |pools| judging::judge(&pools, &limits));
-        match unmatched {
-            Some(why) if !matches!(verdict.outcome, Outcome::Fail(_)) => {
-                Verdict { outcome: Outcome::Unknown(Reason::Empty), summary: why, ..verdict }
+        let verdict = match idle {
+            Some(idle) if pools.is_empty() => idle,
+            Some(idle) => {
+                let verdict = judging::judge(&pools, &limits);
+                let is_worse = idle.outcome.severity_order() > verdict.outcome.severity_order();
+                if is_worse { Verdict { outcome: idle.outcome, summary: idle.summary, ..verdict } } else { verdict }
             }
-            _ => verdict,
-        }
+            None => {
+                let mut verdict = judging::judge(&pools, &limits);
+                if matches!(verdict.outcome, Outcome::Unknown(_)) && pools.iter().any(is_idle) {
+                    verdict.summary.push_str("; `when_idle` sets the verdict on a pool that is not in use");
+                }
+                verdict
+            }
+        };
+        unknown_unless_failing(verdict, unmatched)
     }
 
     fn requested_facts(&self) -> Vec<Selector> {
@@ -93,8 +118,9 @@ impl Check<Page> for Pool {
 }
 
 impl Pool {
-    /// Pools of a page or their number if there are too many, and a description of series without a matching size.
-    fn pools(&self, page: &[Series]) -> (Result<Vec<judging::Pool>, usize>, Option<String>) {
+    /// Pools of a page or their number if there are too many, and a description of series without a counterpart.
+    fn pools(&self, facts: &Page) -> (Result<Vec<judging::Pool>, usize>, Option<String>) {
+        let page = &facts.series;
         let (used, sizes) = (self.used.matching_series(page), self.size.matching_series(page));
         let used: Vec<_> = used.map(|series| (distinguishing_labels(series, &self.used), series)).collect();
         let sizes: Vec<_> = sizes.map(|series| (distinguishing_labels(series, &self.size), series)).collect();
@@ -132,7 +158,31 @@ impl Pool {
                 max: size.value,
             });
         }
-        (Ok(pools), odd)
+        // A limit on waiting callers is not met because their number is unknown.
+        let waiting = self.waiting.as_ref().filter(|_| self.max_waiting.is_some());
+        let without = pools.iter().find(|pool| pool.waiting.is_none()).zip(waiting).map(|(pool, waiting)| {
+            let absence = no_data::absence(facts, waiting);
+            format!(
+                "the number of waiting callers of pool {} is unknown: {absence} with the labels of `size`",
+                pool.name
+            )
+        });
+        (Ok(pools), odd.or(without))
+    }
+}
+
+/// Whether a pool is not in use: it has no connections at all, or its gauges are NaN.
+fn is_idle(pool: &judging::Pool) -> bool {
+    (pool.max == 0.0 && pool.used == 0.0) || pool.max.is_nan() || pool.used.is_nan()
+}
+
+/// Changes a verdict to unknown if a part of the pools could not be judged, unless another pool fails.
+fn unknown_unless_failing(verdict: Verdict, reason: Option<String>) -> Verdict {
+    match reason {
+        Some(summary) if !matches!(verdict.outcome, Outcome::Fail(_)) => {
+            Verdict { outcome: Outcome::Unknown(Reason::Empty), summary, ..verdict }
+        }
+        _ => verdict,
     }
 }
 
@@ -200,8 +250,9 @@ mod tests {
         let empty = Outcome::Unknown(Reason::Empty);
         let fail = Outcome::Fail(Reason::Limit);
         for (case, page, outcome) in [
-            ("within", "used 5\nsize 10\n", Outcome::Pass),
-            ("full", "used 10\nsize 10\n", fail),
+            ("within", "used 5\nsize 10\nwait 0\n", Outcome::Pass),
+            ("no `waiting`", "used 5\nsize 10\n", empty),
+            ("no `waiting`, and full", "used 10\nsize 10\n", fail),
             ("some wait", "used 5\nsize 10\nwait 6\n", fail),
             ("no `used`", "size 10\n", empty),
             ("no `size`", "used 10\n", empty),
@@ -209,7 +260,7 @@ mod tests {
             ("one more size", "used{a=\"1\"} 1\nsize{a=\"1\"} 10\nsize{a=\"2\"} 10\n", empty),
             ("one more use", "used{a=\"1\"} 1\nused{a=\"2\"} 1\nsize{a=\"1\"} 10\n", empty),
             ("one more use, and full", "used{a=\"1\"} 10\nused{a=\"2\"} 1\nsize{a=\"1\"} 10\n", fail),
-            ("waiting of another pool", "used{a=\"1\"} 5\nsize{a=\"1\"} 10\nwait{a=\"2\"} 6\n", Outcome::Pass),
+            ("waiting of another pool", "used{a=\"1\"} 5\nsize{a=\"1\"} 10\nwait{a=\"2\"} 6\n", empty),
         ] {
             assert_eq!(check().judge(&scrape(0, page)).outcome, outcome, "{case}");
         }
@@ -253,5 +304,36 @@ mod tests {
     fn a_limit_on_waiting_requires_the_key_waiting() {
         let check: Pool = from_value(json!({"used": "u", "size": "s", "max_waiting": 5})).unwrap();
         assert_eq!(check.validate(&TIMING).unwrap_err().key, Some("max_waiting"));
+    }
+
+    #[test]
+    fn the_verdict_on_an_idle_pool_can_be_configured() {
+        let outcome = |when_idle: Option<&str>, page: &str| {
+            let mut settings = json!({"used": "used", "size": "size"});
+            if let Some(when_idle) = when_idle {
+                settings["when_idle"] = when_idle.into();
+            }
+            from_value::<Pool>(settings).unwrap().judge(&scrape(0, page)).outcome
+        };
+        let (empty, fail) = (Outcome::Unknown(Reason::Empty), Outcome::Fail(Reason::Limit));
+        let two = |a: [&str; 2], b: [&str; 2]| {
+            format!(
+                "used{{p=\"a\"}} {}\nsize{{p=\"a\"}} {}\nused{{p=\"b\"}} {}\nsize{{p=\"b\"}} {}\n",
+                a[0], a[1], b[0], b[1]
+            )
+        };
+        for (when_idle, page, expected) in [
+            (None, "used 0\nsize 0\n".to_owned(), empty),
+            (Some("pass"), "used 0\nsize 0\n".to_owned(), Outcome::Pass),
+            (Some("warn"), "used NaN\nsize 5\n".to_owned(), Outcome::Warn),
+            (Some("pass"), "used 3\nsize 0\n".to_owned(), empty),
+            (Some("pass"), "other 3\n".to_owned(), empty),
+            (Some("pass"), two(["0", "0"], ["1", "10"]), Outcome::Pass),
+            (Some("warn"), two(["0", "0"], ["1", "10"]), Outcome::Warn),
+            (Some("warn"), two(["0", "0"], ["10", "10"]), fail),
+            (None, two(["0", "0"], ["1", "10"]), empty),
+        ] {
+            assert_eq!(outcome(when_idle, &page), expected, "{when_idle:?} {page}");
+        }
     }
 }

@@ -71,7 +71,8 @@ impl Check<Page> for Present {
             let is_there = selector.matching_series(&page.series).next().is_some();
             let outcome = absence.seen(is_there, seen.at, self.absent_for);
             if outcome != Outcome::Pass {
-                missing.push(format!("`{selector}`"));
+                let reason = absence_reason(page, selector).map(|reason| format!(" ({reason})")).unwrap_or_default();
+                missing.push(format!("`{selector}`{reason}"));
             }
             if outcome.severity_order() > worst.severity_order() {
                 worst = outcome;
@@ -104,6 +105,14 @@ impl Check<Page> for Present {
     }
 }
 
+/// Reason for which a selector matches no current series: the timestamps of its series, or a similar name or label.
+fn absence_reason(page: &Page, selector: &Selector) -> Option<String> {
+    match page.untimely_series(selector).next() {
+        Some(untimely) => Some(untimely.time_text()),
+        None => page.mismatch(selector).map(ToString::to_string),
+    }
+}
+
 impl Absence {
     fn seen(&mut self, is_there: bool, at: Timestamp, absent_for: Period) -> Outcome {
         let now = at.as_millisecond();
@@ -126,7 +135,7 @@ mod tests {
     use serde_json::{from_value, json};
 
     use super::*;
-    use crate::probes::metrics::fixture::{TIMING, failed, scrape};
+    use crate::probes::metrics::fixture::{TIMING, failed, scrape, scrape_for};
 
     fn check() -> Present {
         from_value(json!({"series": ["a", "b{x=\"1\"}"], "absent_for": "20s"})).unwrap()
@@ -181,5 +190,19 @@ mod tests {
     #[test]
     fn no_series_is_refused() {
         assert!(from_value::<Present>(json!({"series": []})).unwrap().validate(&TIMING).is_err());
+    }
+
+    #[test]
+    fn an_old_sample_is_absent_and_the_finding_gives_the_reason() {
+        let mut check = check();
+        let page = "a 1 1794000000000\nb{y=\"1\"} 1\n";
+        let first = scrape_for(&check, 1_795_000_000, page);
+        check.judge(&first);
+        let second = scrape_for(&check, 1_795_000_020, page);
+        let verdict = check.judge(&second);
+        assert_eq!(verdict.outcome, Outcome::Fail(Reason::NotFound));
+        let expected = "2 of 2 missing: `a` (its own time is 11d13h47m ago), \
+                        `b{x=\"1\"}` (no series of that name has the label `x`; the nearest label is `y`)";
+        assert_eq!(verdict.summary, expected);
     }
 }

@@ -12,34 +12,48 @@ use crate::{
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Rate(Increases<f64>);
 
+/// A rate with a note for the finding.
+#[derive(Debug)]
+pub struct MeasuredRate {
+    /// Events per second.
+    pub per_second: f64,
+    /// Note on a series whose value does not count; empty without one.
+    pub note: String,
+}
+
 impl Rate {
     /// Adds a scrape and returns the rate.
     ///
     /// # Errors
-    /// The verdict where there is none: the scrape failed, no such series, a gauge, too many series, or not two scrapes
-    /// yet.
-    pub fn scrape(&mut self, seen: &Observation<Page>, series: &Selector, window: Period) -> Result<f64, Verdict> {
+    /// The verdict if there is none: the scrape failed, no such series, a gauge, a value that is not finite, too many
+    /// series, several processes, or fewer than two scrapes.
+    pub fn scrape(
+        &mut self,
+        seen: &Observation<Page>,
+        series: &Selector,
+        window: Period,
+    ) -> Result<MeasuredRate, Verdict> {
         let page = seen.facts_or_verdict()?;
         if let Some(gauge) = series.matching_series(&page.series).find(|series| series.is_gauge) {
             return Err(no_data::declared_gauge(gauge));
         }
-        let (mut gained, mut there) = (0.0, false);
-        self.0.begin_scrape(seen.at, window);
-        self.0.add_series(0, series.matching_series(&page.series), |_, gain| {
-            gained += gain;
-            there = true;
-        });
-        self.0.end_scrape(window, gained);
-        if let Some(verdict) = self.0.exceeded(window) {
+        let gains = self.0.scrape(seen, page, window, vec![series.matching_series(&page.series).collect()]);
+        self.0.end_scrape(window, gains.sum(0));
+        if let Some(verdict) = self.0.problem(window) {
             return Err(verdict);
         }
-        if !there {
-            return Err(no_data::no_matching_series(series));
+        if gains.is_empty(0) {
+            return Err(no_data::no_matching_series(page, series));
+        }
+        if let Some(series) = gains.not_finite {
+            return Err(no_data::counter_not_finite(series));
         }
         let span = self.0.covered_time().as_secs_f64();
         match self.0.scrape_results() {
-            Some(gains) if span > 0.0 => match gains.sum::<f64>() / span {
-                rate if rate.is_finite() => Ok(rate),
+            Some(results) if span > 0.0 => match results.sum::<f64>() / span {
+                per_second if per_second.is_finite() => {
+                    Ok(MeasuredRate { per_second, note: no_data::past_note(gains.with_past) })
+                }
                 _ => Err(no_data::not_finite(&format!("the rate of `{series}`"))),
             },
             _ => Err(no_data::one_scrape()),

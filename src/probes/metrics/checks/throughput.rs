@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{no_data::WhenIdle, rate::Rate};
+use super::{
+    no_data::WhenIdle,
+    rate::{MeasuredRate, Rate},
+};
 use crate::{
     checks::window::{self, five_minutes},
     kind::CheckKind,
@@ -17,7 +20,7 @@ use crate::{
         observation::{Observation, Timing},
         units::{Period, Unit},
         verdict::Verdict,
-        words::{Alert, Category, Severity},
+        words::{Alert, Category, Outcome, Severity},
     },
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -70,7 +73,7 @@ impl CheckKind<Page> for Throughput {
 
 impl Check<Page> for Throughput {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
-        let rate = match self.rate.scrape(seen, &self.series, self.window) {
+        let MeasuredRate { per_second: rate, note } = match self.rate.scrape(seen, &self.series, self.window) {
             Ok(rate) => rate,
             Err(verdict) => return verdict,
         };
@@ -78,7 +81,12 @@ impl Check<Page> for Throughput {
         if let (Some(when_idle), true) = (self.when_idle, rate == 0.0) {
             return when_idle.verdict(format!("no events in {}", self.window)).with_samples([sample]);
         }
-        Verdict::from_measures(self.measures(rate)).with_samples([sample])
+        let mut verdict = Verdict::from_measures(self.measures(rate)).with_samples([sample]);
+        if rate == 0.0 && verdict.outcome != Outcome::Pass {
+            verdict.summary.push_str(" (no events; `when_idle` sets another verdict for this)");
+        }
+        verdict.summary.push_str(&note);
+        verdict
     }
 
     fn requested_facts(&self) -> Vec<Selector> {
@@ -119,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::words::{Outcome, Reason},
+        model::words::Reason,
         probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes, steps},
     };
 
@@ -139,7 +147,12 @@ mod tests {
             ("no event", &["x 7", "x 7"], Outcome::Fail(Reason::Limit)),
             ("no such series", &["y 7", "y 7"], Outcome::Unknown(Reason::Empty)),
             ("one scrape", &["x 7"], Outcome::Pending),
-            ("NaN", &["x 7", "x NaN"], Outcome::Fail(Reason::Limit)),
+            ("NaN", &["x 7", "x NaN"], Outcome::Unknown(Reason::Parse)),
+            (
+                "NaN among others",
+                &["x{a=\"1\"} 0\nx{a=\"2\"} 0", "x{a=\"1\"} 30\nx{a=\"2\"} NaN"],
+                Outcome::Unknown(Reason::Parse),
+            ),
             ("a reset", &["x 1000", "x 30"], Outcome::Pass),
             ("not finite", &["x -1e308", "x 1.7e308"], Outcome::Unknown(Reason::Parse)),
         ] {
@@ -170,5 +183,18 @@ mod tests {
         assert_eq!(key(json!({"series": "x"})), Some(None));
         assert_eq!(key(json!({"series": "x", "min": 0})), Some(Some("min")));
         assert_eq!(key(json!({"series": "x", "max": 1, "window": "15s"})), Some(Some("window")));
+    }
+
+    #[test]
+    fn workers_in_turns_are_no_throughput() {
+        let pages: Vec<_> = (0..20).map(|n| format!("x {}", if n % 2 == 0 { n } else { 900_000 + n })).collect();
+        let mut check = check(json!({"series": "x", "max": 50, "window": "60s"}));
+        let verdict = last(&mut check, scrapes(&pages));
+        assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Body));
+        assert!(
+            verdict.summary.contains("went back 3 times in 1m: several processes behind one port?"),
+            "{}",
+            verdict.summary
+        );
     }
 }

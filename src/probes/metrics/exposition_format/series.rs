@@ -14,6 +14,10 @@ pub struct Series {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     /// Value; it may be NaN or infinite.
     pub value: f64,
+    /// Timestamp of the sample on the page, in milliseconds since the epoch.
+    pub at: Option<i64>,
+    /// Time at which the counter started at 0, from the series `_created`, in seconds since the epoch.
+    pub created: Option<f64>,
     /// Whether the page declares the metric as a gauge.
     pub is_gauge: bool,
 }
@@ -23,18 +27,19 @@ impl Series {
     #[must_use]
     pub fn new(name: &str, labels: Vec<(Box<str>, Box<str>)>, value: f64) -> Option<Self> {
         let mut labels = labels;
+        labels.retain(|(_, value)| !value.is_empty());
         labels.sort();
         if labels.windows(2).any(|two| matches!(two, [(a, _), (b, _)] if a == b)) {
             return None;
         }
-        labels.retain(|(_, value)| !value.is_empty());
-        Some(Self { id: id(name, &labels).into(), name: name.into(), labels: labels.into(), value, is_gauge: false })
+        let id = id(name, labels.iter()).into();
+        Some(Self { id, name: name.into(), labels: labels.into(), value, at: None, created: None, is_gauge: false })
     }
 
     /// Size in memory in bytes, including the entry in a set of identities.
     pub(crate) fn bytes(&self) -> usize {
         let labels = self.labels.iter().map(|(label, value)| 32 + label.len() + value.len());
-        size_of::<Self>() + 2 * self.id.len() + self.name.len() + labels.sum::<usize>() + 32
+        size_of::<Self>() + 2 * self.id.len() + self.name.len() + labels.sum::<usize>() + 40
     }
 
     /// Value of a label; empty for an absent label.
@@ -42,15 +47,29 @@ impl Series {
     pub fn label(&self, wanted: &str) -> &str {
         self.labels.iter().find(|(label, _)| **label == *wanted).map_or("", |(_, value)| value)
     }
+
+    /// Identity of the series that states when this counter started at 0. It has no bound of a bucket.
+    pub(super) fn created_id(&self) -> String {
+        id(&created_name(&self.name), self.labels.iter().filter(|(label, _)| !matches!(&**label, "le" | "quantile")))
+    }
 }
 
-fn id(name: &str, labels: &[(Box<str>, Box<str>)]) -> String {
+/// Name of the metric with the start times of a counter, a histogram or a summary.
+pub(super) fn created_name(name: &str) -> String {
+    let suffixes = ["_total", "_bucket", "_count", "_sum"];
+    let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    format!("{base}_created")
+}
+
+fn id<'a>(name: &str, labels: impl Iterator<Item = &'a (Box<str>, Box<str>)>) -> String {
     let mut id = name.to_owned();
-    for (at, (label, value)) in labels.iter().enumerate() {
-        id.push(if at == 0 { '{' } else { ',' });
+    let mut is_first = true;
+    for (label, value) in labels {
+        id.push(if is_first { '{' } else { ',' });
+        is_first = false;
         let _ = write!(id, "{label}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
     }
-    if !labels.is_empty() {
+    if !is_first {
         id.push('}');
     }
     id

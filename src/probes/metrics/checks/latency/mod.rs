@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    counters::Increases,
+    counters::{Increases, ScrapeGains},
     histogram::{Histogram, Quantile},
     no_data::{self, WhenIdle},
 };
@@ -122,29 +122,41 @@ impl Check<Page> for Latency {
             Err(verdict) => return verdict,
         };
         // Settings without a name for the histogram are refused.
-        let Ok(selector) = histogram.for_buckets() else { return no_data::no_matching_series(histogram) };
-        let there = self.buckets.scrape(seen, self.window, selector.matching_series(&page.series));
-        if let Some(verdict) = self.buckets.gains.exceeded(self.window) {
-            return verdict;
-        }
-        let mut bounds = selector.matching_series(&page.series).map(|series| series.label("le").parse::<f64>());
-        if bounds.any(|bound| bound.is_ok_and(f64::is_nan)) {
+        let Ok(selector) = histogram.for_buckets() else { return no_data::no_matching_series(page, histogram) };
+        let selected: Vec<_> = selector.matching_series(&page.series).collect();
+        if selected.iter().any(|series| series.label("le").parse().is_ok_and(f64::is_nan)) {
             return no_data::not_finite(&format!("a bound (`le`) of `{histogram}`"));
         }
-        if !there {
-            let message = format!("the page has no histogram `{histogram}`: no series of that name with `_bucket`");
-            return Verdict::new(Outcome::Unknown(Reason::Empty), message);
+        let gains = self.buckets.scrape(seen, page, self.window, selected);
+        if let Some(verdict) = self.buckets.gains.problem(self.window) {
+            return verdict;
+        }
+        if gains.is_empty(0) {
+            return no_histogram(page, histogram, &selector);
+        }
+        if let Some(series) = gains.not_finite {
+            return no_data::counter_not_finite(series);
         }
         if self.buckets.bounds.len() > MAX_BOUNDS {
             let message = format!("`{histogram}` has more than {MAX_BOUNDS} buckets: select fewer");
             return Verdict::new(Outcome::Unknown(Reason::Limit), message);
         }
         let Some(counts) = self.buckets.counts() else { return no_data::one_scrape() };
+        let has_only_end = counts.iter().all(|(bound, _)| *bound == f64::INFINITY);
         let Some(gained) = Histogram::new(counts) else {
-            let message = format!("`{histogram}` has no bucket `+Inf` beside another one");
+            let message = if has_only_end {
+                format!(
+                    "`{histogram}` has only the bucket `+Inf`, as a native histogram has in a text format: add classic \
+                     buckets to the histogram of the service"
+                )
+            } else {
+                format!("`{histogram}` has no bucket `+Inf`, so the number of observations is unknown")
+            };
             return Verdict::new(Outcome::Unknown(Reason::Empty), message);
         };
-        self.verdict(&limits, &gained)
+        let mut verdict = self.verdict(&limits, &gained);
+        verdict.summary.push_str(&no_data::past_note(gains.with_past));
+        verdict
     }
 
     fn requested_facts(&self) -> Vec<Selector> {
@@ -213,6 +225,25 @@ impl Latency {
     }
 }
 
+/// Verdict on a page without the histogram. A summary, or a histogram without buckets, has the other series.
+fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector) -> Verdict {
+    let name = histogram.name().unwrap_or_default();
+    let has_other_series = page.mismatch(buckets).is_some_and(|mismatch| {
+        let similar = mismatch.similar_name().and_then(|similar| similar.strip_prefix(name));
+        similar.is_some_and(|rest| matches!(rest, "" | "_count" | "_sum"))
+    });
+    if has_other_series {
+        let message = format!(
+            "`{histogram}` is no histogram with buckets: if it is a summary, limit its quantiles with the check `value` \
+             on `{name}{{quantile=\"..\"}}`; if it is a native histogram, add classic buckets"
+        );
+        return Verdict::new(Outcome::Unknown(Reason::Empty), message);
+    }
+    let mut verdict = no_data::no_matching_series(page, buckets);
+    verdict.summary.insert_str(0, "the histogram has no buckets: ");
+    verdict
+}
+
 /// More buckets than a histogram has.
 const MAX_BOUNDS: usize = 500;
 
@@ -229,20 +260,21 @@ struct Buckets {
 }
 
 impl Buckets {
-    /// Takes in a scrape; false if there was no bucket on the page.
+    /// Adds a scrape and returns the increases of the buckets.
     fn scrape<'a>(
         &mut self,
         seen: &Observation<Page>,
+        page: &Page,
         window: Period,
-        buckets: impl Iterator<Item = &'a Series>,
-    ) -> bool {
+        buckets: Vec<&'a Series>,
+    ) -> ScrapeGains<'a> {
         let Self { bounds, gains } = self;
         let mut gained = HashMap::new();
-        let mut there = false;
-        gains.begin_scrape(seen.at, window);
-        gains.add_series(0, buckets, |series, gain| {
-            let Some(bound) = series.label("le").parse().ok().filter(|bound: &f64| !bound.is_nan()) else { return };
-            there = true;
+        let bound = |series: &Series| series.label("le").parse().ok().filter(|bound: &f64| !bound.is_nan());
+        let buckets = buckets.into_iter().filter(|series| bound(series).is_some()).collect();
+        let of_scrape = gains.scrape(seen, page, window, vec![buckets]);
+        for (series, gain) in of_scrape.sets.iter().flatten() {
+            let Some(bound) = bound(series) else { continue };
             let place = bounds.iter().position(|known| *known == bound).unwrap_or_else(|| {
                 // One more than allowed is remembered, and that is noticed.
                 if bounds.len() <= MAX_BOUNDS {
@@ -253,16 +285,16 @@ impl Buckets {
             if let Ok(place) = u16::try_from(place) {
                 *gained.entry(place).or_default() += gain;
             }
-        });
+        }
         gained.retain(|_, gain| *gain != 0.0);
         gains.end_scrape(window, gained.into_iter().collect());
         if gains.scrape_results().is_some_and(|kept| kept.map(Vec::len).sum::<usize>() > MAX_GAINS) {
             gains.discard();
         }
-        there
+        of_scrape
     }
 
-    /// What every bucket has gained over the window; None until there are two scrapes.
+    /// Increase of each bucket over the window; `None` until the window holds two scrapes.
     fn counts(&self) -> Option<Vec<(f64, f64)>> {
         let mut counts: Vec<_> = self.bounds.iter().map(|bound| (*bound, 0.0)).collect();
         for (place, gain) in self.gains.scrape_results()?.flatten() {

@@ -3,7 +3,7 @@ use serde_json::{from_value, json};
 use super::*;
 use crate::{
     model::metric::LATENCY,
-    probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes},
+    probes::metrics::fixture::{TIMING, failed, last, scrape, scrape_for, scrapes},
 };
 
 fn check(more: serde_json::Value) -> Latency {
@@ -40,6 +40,11 @@ fn the_table_of_the_module() {
         ("no observation", pages(&[[1, 1, 1], [1, 1, 1]]), empty),
         ("a reset", pages(&[[0, 900, 900], [10, 10, 10]]), Outcome::Pass),
         ("a word as a bound", bare("x_seconds_bucket{le=\"x\"} 1\n"), empty),
+        (
+            "a bucket that is NaN",
+            bare("x_seconds_bucket{le=\"1\"} NaN\nx_seconds_bucket{le=\"+Inf\"} 1\n"),
+            Outcome::Unknown(Reason::Parse),
+        ),
     ];
     for (case, pages, outcome) in cases {
         assert_eq!(last(&mut check(json!({})), pages).outcome, outcome, "{case}");
@@ -150,4 +155,42 @@ fn a_percentile_that_is_not_finite_is_unknown() {
     }
     let finite = last(&mut check(json!({})), pages(["-Inf", "0.01", "+Inf"], [0, 0, 10]));
     assert_eq!(finite.outcome, Outcome::Unknown(Reason::Limit), "{}", finite.summary);
+}
+
+#[test]
+fn a_histogram_without_classic_buckets_is_named() {
+    for (page, text) in [
+        (
+            "x_seconds_bucket{le=\"+Inf\"} 3\nx_seconds_count 3\n",
+            "only the bucket `+Inf`, as a native histogram has in a text format: add classic",
+        ),
+        ("x_seconds_bucket{le=\"1\"} 3\nx_seconds_count 3\n", "`x_seconds` has no bucket `+Inf`"),
+        ("x_seconds{quantile=\"0.5\"} 1\n", "limit its quantiles with the check `value`"),
+        ("x_second_bucket{le=\"1\"} 3\n", "the nearest name is `x_second_bucket`"),
+        ("y 1\n", "the page has no series `x_seconds`: no series has the name"),
+    ] {
+        let mut check = check(json!({}));
+        let first = scrape_for(&check, 0, page);
+        check.judge(&first);
+        let second = scrape_for(&check, 10, page);
+        let verdict = check.judge(&second);
+        assert_eq!(verdict.outcome, Outcome::Unknown(Reason::Empty));
+        assert!(verdict.summary.contains(text), "{page}: {}", verdict.summary);
+    }
+}
+
+#[test]
+fn the_buckets_of_a_series_with_a_past_are_no_observations() {
+    let page = |n: u32, second: bool| {
+        let of = |path: &str, count: u32| {
+            format!(
+                "x_seconds_bucket{{path=\"{path}\",le=\"0.1\"}} {}\nx_seconds_bucket{{path=\"{path}\",le=\"+Inf\"}} {count}\n",
+                if path == "/a" { count } else { 0 }
+            )
+        };
+        if second { of("/a", n) + &of("/b", 9_000_000) } else { of("/a", n) }
+    };
+    let verdict =
+        last(&mut check(json!({})), scrapes(&[page(0, false), page(50, false), page(100, true), page(150, true)]));
+    assert_eq!(verdict.outcome, Outcome::Pass, "{}", verdict.summary);
 }

@@ -8,7 +8,10 @@ use serde_json::value::RawValue;
 
 pub use self::settings::{Aggregate, Value};
 use self::slope::Slope;
-use super::{no_data, rate::Rate};
+use super::{
+    no_data,
+    rate::{MeasuredRate, Rate},
+};
 use crate::{
     checks::{age, window},
     kind::CheckKind,
@@ -68,10 +71,7 @@ impl CheckKind<Page> for Value {
 impl Check<Page> for Value {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
         match self.judged_quantity() {
-            JudgedQuantity::Rate => {
-                let rate = self.memory.increases.scrape(seen, &self.series, self.window);
-                rate.map_or_else(|verdict| verdict, |rate| self.verdict(rate, seen.epoch_seconds()))
-            }
+            JudgedQuantity::Rate => self.judge_rate(seen),
             JudgedQuantity::Slope => self.judge_slope(seen),
             JudgedQuantity::Value | JudgedQuantity::Age => self.judge_values(seen),
         }
@@ -102,7 +102,26 @@ impl Check<Page> for Value {
     }
 }
 
+/// Finding on a value that is NaN, with `when_idle`.
+const NAN_TEXT: &str = "value is NaN: nothing was observed";
+
 impl Value {
+    fn judge_rate(&mut self, seen: &Observation<Page>) -> Verdict {
+        let MeasuredRate { per_second, note } = match self.memory.increases.scrape(seen, &self.series, self.window) {
+            Ok(rate) => rate,
+            Err(verdict) => return verdict,
+        };
+        let mut verdict = match self.when_idle {
+            Some(when_idle) if per_second == 0.0 => Verdict {
+                measures: self.measures(per_second),
+                ..when_idle.verdict(format!("no events in {}", self.window))
+            },
+            _ => self.verdict(per_second, seen.epoch_seconds()),
+        };
+        verdict.summary.push_str(&note);
+        verdict
+    }
+
     /// Judges each series by itself, or their aggregate.
     fn judge_values(&self, seen: &Observation<Page>) -> Verdict {
         let page = match seen.facts_or_verdict() {
@@ -112,12 +131,14 @@ impl Value {
         let chosen: Vec<_> = self.series.matching_series(&page.series).collect();
         if chosen.is_empty() {
             return match self.absent_or_not {
-                Some(_) => Verdict::new(Outcome::Pass, format!("the page has no series `{}`", self.series)),
-                None => no_data::no_matching_series(&self.series),
+                Some(_) => no_data::never_matching(page, &self.series)
+                    .unwrap_or_else(|| Verdict::new(Outcome::Pass, no_data::absence(page, &self.series))),
+                None => no_data::no_matching_series(page, &self.series),
             };
         }
-        if let Some(aggregate) = self.aggregate {
-            return self.verdict(aggregate.of(chosen.iter().map(|series| series.value)), seen.epoch_seconds());
+        if self.aggregate.is_some() {
+            let value = self.aggregated(chosen.iter().map(|series| series.value), Aggregate::Sum);
+            return self.verdict(value, seen.epoch_seconds());
         }
         let verdicts = chosen.iter().map(|series| {
             let mut verdict = self.verdict(series.value, seen.epoch_seconds());
@@ -131,7 +152,21 @@ impl Value {
         let worse = |a: &Verdict, b: &Verdict| {
             a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
         };
-        verdicts.max_by(worse).unwrap_or_else(|| no_data::no_matching_series(&self.series))
+        let mut verdict = verdicts.max_by(worse).unwrap_or_else(|| no_data::no_matching_series(page, &self.series));
+        let untimely = page.untimely_series(&self.series).count();
+        if untimely > 0 {
+            verdict.summary.push_str(&format!("; left out because of their own times: {untimely} series"));
+        }
+        verdict
+    }
+
+    /// Combines the values of several series. With `when_idle`, NaN stands for an idle series, which is left out.
+    fn aggregated(&self, values: impl Iterator<Item = f64>, default: Aggregate) -> f64 {
+        let mut values: Vec<f64> = values.collect();
+        if self.when_idle.is_some() && values.iter().any(|value| !value.is_nan()) {
+            values.retain(|value| !value.is_nan());
+        }
+        self.aggregate.unwrap_or(default).of(values.into_iter())
     }
 
     fn judge_slope(&mut self, seen: &Observation<Page>) -> Verdict {
@@ -141,9 +176,12 @@ impl Value {
         };
         let values: Vec<f64> = self.series.matching_series(&page.series).map(|series| series.value).collect();
         if values.is_empty() {
-            return no_data::no_matching_series(&self.series);
+            return no_data::no_matching_series(page, &self.series);
         }
-        let value = self.aggregate.unwrap_or(Aggregate::Sum).of(values.into_iter());
+        let value = self.aggregated(values.into_iter(), Aggregate::Sum);
+        if let (true, Some(when_idle)) = (value.is_nan(), self.when_idle) {
+            return when_idle.verdict(NAN_TEXT.to_owned());
+        }
         if !value.is_finite() {
             return no_data::not_finite(&format!("the value of `{}`", self.series));
         }
@@ -157,7 +195,16 @@ impl Value {
     /// Judges a number; `now` is the time of the run in seconds since the epoch.
     fn verdict(&self, value: f64, now: f64) -> Verdict {
         match (self.judged_quantity(), self.absent_or_not) {
-            _ if value.is_nan() => Verdict::from_measures(self.measures(value)),
+            _ if value.is_nan() => match self.when_idle {
+                Some(when_idle) => when_idle.verdict(NAN_TEXT.to_owned()),
+                None => {
+                    let mut verdict = Verdict::from_measures(self.measures(value));
+                    verdict
+                        .summary
+                        .push_str("; `when_idle` sets the verdict on NaN, as for a summary without observations");
+                    verdict
+                }
+            },
             (JudgedQuantity::Age, _) => match age::age(value, now) {
                 Ok(age) => {
                     let mut verdict = Verdict::from_measures(self.measures(age));

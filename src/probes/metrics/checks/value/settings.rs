@@ -16,7 +16,7 @@ use crate::{
         units::{Period, Quantity, Unit, ValueUnit, common_unit},
         words::words,
     },
-    probes::metrics::exposition_format::selector::Selector,
+    probes::metrics::{checks::no_data::WhenIdle, exposition_format::selector::Selector},
 };
 
 /// A number and its limits. At least one limit is required.
@@ -65,6 +65,11 @@ pub struct Value {
     /// Period over which `rate` and `slope` are computed.
     #[serde(default = "five_minutes")]
     pub(super) window: Period,
+    /// Verdict if the service is idle: the value is NaN, as the quantile of a summary without observations, or with
+    /// `rate`, the counters have not increased in the window. Without this setting, NaN is unknown, and the rate is
+    /// judged as 0 per second. With `aggregate`, series with the value NaN are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) when_idle: Option<WhenIdle>,
     #[serde(skip)]
     pub(super) memory: ValueMemory,
 }

@@ -2,7 +2,7 @@ use serde_json::{from_value, json};
 
 use super::*;
 use crate::model::words::{Outcome, Reason};
-use crate::probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes, steps};
+use crate::probes::metrics::fixture::{TIMING, failed, last, scrape, scrape_for, scrapes, steps};
 
 fn check(settings: serde_json::Value) -> Value {
     from_value(settings).unwrap()
@@ -145,7 +145,11 @@ fn a_time_is_judged_by_its_age() {
         ("1794990000", FAIL, "age is 2h46m, above the limit of 1h (since 2026-11-18 08:20:00 UTC)"),
         ("1794999990", FAIL, "age is 10s, below the limit of 1m (since 2026-11-18 11:06:30 UTC)"),
         ("0", FAIL, "age is 20775d11h, above the limit of 1h (since 0 (never))"),
-        ("NaN", EMPTY, "age is NaN, which no limit can judge"),
+        (
+            "NaN",
+            EMPTY,
+            "age is NaN, which no limit can judge; `when_idle` sets the verdict on NaN, as for a summary without observations",
+        ),
     ] {
         let verdict = check(settings.clone()).judge(&scrape(now, &format!("x {value}")));
         assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary));
@@ -169,7 +173,11 @@ fn a_value_may_be_absent_but_not_the_forbidden_one() {
         ("y 1", Outcome::Pass, "the page has no series `x`"),
         ("x 0", Outcome::Pass, "value is 0, as expected not 1"),
         ("x 1", FAIL, "value is 1, expected any other value"),
-        ("x NaN", EMPTY, "value is NaN, which no limit can judge"),
+        (
+            "x NaN",
+            EMPTY,
+            "value is NaN, which no limit can judge; `when_idle` sets the verdict on NaN, as for a summary without observations",
+        ),
     ] {
         let verdict = check(settings.clone()).judge(&scrape(0, page));
         assert_eq!((verdict.outcome, &*verdict.summary), (outcome, summary), "{page}");
@@ -208,4 +216,79 @@ fn the_rate_of_a_declared_gauge_is_rejected_and_its_slope_is_judged() {
     let mut after = check(settings);
     after.restore(&before.save().unwrap());
     assert_eq!(after.judge(&scrape(10, "x 30")).measures[0].value, -2.0);
+}
+
+#[test]
+fn the_verdict_on_an_idle_service_can_be_configured() {
+    let outcome = |more: serde_json::Value, pages: &[&str]| {
+        let mut settings = json!({"series": "x", "max": 5});
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        last(&mut check(settings), scrapes(pages)).outcome
+    };
+    let mixed = "x{q=\"1\"} NaN\nx{q=\"2\"} 3";
+    let mixed_high = "x{q=\"1\"} NaN\nx{q=\"2\"} 9";
+    for (more, page, expected) in [
+        (json!({"when_idle": "pass"}), "x NaN", Outcome::Pass),
+        (json!({"when_idle": "warn"}), "x NaN", Outcome::Warn),
+        (json!({"when_idle": "fail"}), "x NaN", Outcome::Fail(Reason::Empty)),
+        (json!({"when_idle": "unknown"}), "x NaN", EMPTY),
+        (json!({"when_idle": "pass"}), "y 1", EMPTY),
+        (json!({"when_idle": "pass"}), "x 9", FAIL),
+        (json!({"when_idle": "pass"}), mixed, Outcome::Pass),
+        (json!({"when_idle": "pass"}), mixed_high, FAIL),
+        (json!({"when_idle": "pass", "aggregate": "sum"}), mixed_high, FAIL),
+        (json!({"when_idle": "pass", "aggregate": "avg"}), mixed, Outcome::Pass),
+        (json!({"when_idle": "pass", "aggregate": "sum"}), "x NaN", Outcome::Pass),
+        (json!({"aggregate": "sum"}), mixed, EMPTY),
+    ] {
+        assert_eq!(outcome(more.clone(), &[page]), expected, "{more} {page}");
+    }
+    let rate = |when_idle: &str| json!({"rate": true, "when_idle": when_idle});
+    assert_eq!(outcome(rate("warn"), &["x 7", "x 7"]), Outcome::Warn);
+    assert_eq!(outcome(rate("warn"), &["x 7", "x 8"]), Outcome::Pass);
+    assert_eq!(outcome(rate("warn"), &["x 7", "x NaN"]), Outcome::Unknown(Reason::Parse));
+    let slope = json!({"slope": true, "when_idle": "pass"});
+    assert_eq!(outcome(slope.clone(), &["x 7", "x NaN"]), Outcome::Pass);
+    assert_eq!(outcome(slope, &["x 7", "x +Inf"]), Outcome::Unknown(Reason::Parse));
+}
+
+#[test]
+fn a_series_that_can_never_exist_is_not_absent() {
+    let judge = |series: &str, page: &str| {
+        let mut check = check(json!({"series": series, "absent_or_not": 1}));
+        let seen = scrape_for(&check, 0, page);
+        check.judge(&seen)
+    };
+    assert_eq!(judge("maintenance", "y 1").outcome, Outcome::Pass);
+    assert_eq!(judge("mode{state=\"on\"}", "mode{state=\"off\"} 1").outcome, Outcome::Pass);
+    let verdict = judge("mode{status=\"on\"}", "mode{state=\"on\"} 1");
+    assert_eq!(verdict.outcome, EMPTY);
+    assert!(verdict.summary.contains("the nearest label is `state`"), "{}", verdict.summary);
+}
+
+#[test]
+fn a_sample_with_a_time_of_its_own_is_judged_by_this_time() {
+    let now = 1_795_000_000_i64;
+    for (line, outcome, text) in [
+        (format!("x 3 {}", now * 1_000), Outcome::Pass, "value is 3"),
+        (format!("x 3 {}", (now - 299) * 1_000), Outcome::Pass, "value is 3"),
+        (format!("x 3 {}", (now - 300) * 1_000), EMPTY, "its own time is 5m ago"),
+        (format!("x 3 {}", (now - 172_800) * 1_000), EMPTY, "its own time is 2d ago"),
+        (format!("x 3 {}", (now + 600) * 1_000), Outcome::Pass, "value is 3"),
+        (format!("x 3 {}", (now + 172_800) * 1_000), EMPTY, "its own time is 2d ahead"),
+        (format!("x 3 {now}"), EMPTY, "its own time is in seconds, and the text format requires milliseconds"),
+        (format!("x 3 {}", i64::MAX), EMPTY, "its own time is beyond the year 9999"),
+        (
+            format!("x{{a=\"1\"}} 3 {}\nx{{a=\"2\"}} 4", now - 9),
+            Outcome::Pass,
+            "left out because of their own times: 1 series",
+        ),
+        (format!("x 3 {}\nx 4 {}", now * 1_000 - 9, now * 1_000), Outcome::Pass, "value is 4"),
+    ] {
+        let mut check = check(json!({"series": "x", "max": 5}));
+        let seen = scrape_for(&check, now, &(line.clone() + "\nother 1\n"));
+        let verdict = check.judge(&seen);
+        assert_eq!(verdict.outcome, outcome, "{line}: {}", verdict.summary);
+        assert!(verdict.summary.contains(text), "{line}: {}", verdict.summary);
+    }
 }

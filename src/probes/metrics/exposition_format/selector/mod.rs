@@ -24,7 +24,7 @@ pub struct Selector {
 
 /// Condition on one label.
 #[derive(Debug, Clone)]
-struct Matcher {
+pub(super) struct Matcher {
     label: Box<str>,
     test: Test,
 }
@@ -48,6 +48,18 @@ impl Test {
     }
 }
 
+impl Matcher {
+    /// Name of the label.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether a value meets the condition.
+    pub(super) fn holds(&self, value: &str) -> bool {
+        self.test.holds(value)
+    }
+}
+
 impl Selector {
     /// Metric name, if the selector fixes it.
     #[must_use]
@@ -61,6 +73,17 @@ impl Selector {
         let value = |wanted: &str| if wanted == NAME { name } else { label(wanted) };
         self.name.as_deref().is_none_or(|wanted| wanted == name)
             && self.matchers.iter().all(|matcher| matcher.test.holds(value(&matcher.label)))
+    }
+
+    /// Whether the conditions on the metric name hold.
+    pub(super) fn matches_name(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|wanted| wanted == name)
+            && self.matchers.iter().all(|matcher| *matcher.label != *NAME || matcher.test.holds(name))
+    }
+
+    /// Conditions on labels other than the metric name.
+    pub(super) fn label_matchers(&self) -> impl Iterator<Item = &Matcher> + Clone {
+        self.matchers.iter().filter(|matcher| *matcher.label != *NAME)
     }
 
     /// Matching series of a page.
@@ -106,7 +129,7 @@ impl fmt::Display for Selector {
 
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text == other.text && self.name == other.name
     }
 }
 
