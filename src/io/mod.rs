@@ -6,6 +6,7 @@ pub mod context;
 pub mod dial;
 pub(crate) mod exposed_secrets;
 pub(crate) mod file_deadline;
+pub(crate) mod host_name;
 pub mod http;
 pub(crate) mod kept;
 pub(crate) mod lane;

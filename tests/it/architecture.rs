@@ -35,6 +35,7 @@ const ORDER: &[&str] = &[
     "io/exposed_secrets",
     "io/lane",
     "io/turn",
+    "io/host_name",
     "io/tls",
     "io/resources",
     "io/secret_file",

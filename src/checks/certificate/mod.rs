@@ -12,6 +12,7 @@ use crate::{
         limit::Min,
         measure::{Measure, MeasureInfo},
         observation::{Facts, Observation, Timing},
+        text::bounded_name,
         units::{Period, Unit},
         verdict::Verdict,
         words::{Alert, Category, Outcome, Reason, Severity},
@@ -30,7 +31,7 @@ pub trait Certified: Facts {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateCheck {
-    /// Minimum time until the server certificate and its issuer certificates expire.
+    /// Minimum time until the server certificate, its issuers and the trusted authority expire.
     min_remaining: Min<Period>,
     /// Additional names and IP addresses that the server certificate must cover.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -58,7 +59,11 @@ impl<F: Certified> CheckKind<F> for CertificateCheck {
     const SEVERITY: Severity = Severity::Critical;
     const MEASURES: &'static [MeasureInfo] = &[
         MeasureInfo::new("remaining", Unit::Seconds, "Time until the leaf certificate expires."),
-        MeasureInfo::new("issuer_remaining", Unit::Seconds, "Time until the first issuer certificate expires."),
+        MeasureInfo::new(
+            "issuer_remaining",
+            Unit::Seconds,
+            "Time until the first issuer on the path to the trusted authority expires, the authority included.",
+        ),
     ];
     const ALERT: Alert = Alert::CertificateExpiring;
     const DOC: &'static str = include_str!("certificate.md");
@@ -93,33 +98,37 @@ impl<F: Certified> Check<F> for CertificateCheck {
 impl CertificateCheck {
     fn verdict(&self, certificates: &Certificates, now: f64) -> Verdict {
         let leaf = &certificates.leaf;
-        let mut measures = vec![self.remaining_measure("leaf", leaf, now)];
-        measures
-            .extend(certificates.first_expiring_issuer().map(|issuer| self.remaining_measure("issuer", issuer, now)));
-        match self.find_error(certificates, now) {
-            Some(fault) => Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) },
-            None => {
-                let mut verdict = Verdict::from_measures(measures);
-                verdict.summary =
-                    format!("{} ({}, until {})", verdict.summary, holder(leaf), format_date(leaf.not_after));
-                verdict
-            }
+        let issuer = certificates.first_expiring_issuer();
+        let mut measures = vec![self.remaining_measure("remaining", leaf, now)];
+        measures.extend(issuer.map(|issuer| self.remaining_measure("issuer_remaining", issuer, now)));
+        if let Some(fault) = self.find_error(certificates, now) {
+            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) };
         }
+        let mut verdict = Verdict::from_measures(measures);
+        let mut holders = vec![describe_end(leaf)];
+        // The issuer is named only if it is the cause.
+        let is_cause = |issuer: &&Certificate| verdict.outcome != Outcome::Pass && issuer.not_after < leaf.not_after;
+        holders.extend(issuer.filter(is_cause).map(|issuer| format!("issuer {}", describe_end(issuer))));
+        verdict.summary = format!("{} ({})", verdict.summary, holders.join("; "));
+        if let Some(note) = unused_note(certificates, now) {
+            verdict.summary = format!("{}; {note}", verdict.summary);
+        }
+        verdict
     }
 
-    fn remaining_measure(&self, position: &'static str, certificate: &Certificate, now: f64) -> Measure {
-        let name = if position == "leaf" { "remaining" } else { "issuer_remaining" };
-        self.min_remaining.measure(name, certificate.not_after.as_duration().as_secs_f64() - now)
+    fn remaining_measure(&self, name: &'static str, certificate: &Certificate, now: f64) -> Measure {
+        self.min_remaining.measure(name, epoch_seconds(certificate.not_after) - now)
     }
 
-    /// Describes an error other than too little remaining time.
+    /// Describes an error other than too little remaining time. The certificates of the path count, and no others.
     fn find_error(&self, certificates: &Certificates, now: f64) -> Option<String> {
-        let all = || std::iter::once(&certificates.leaf).chain(&certificates.issuers);
-        let epoch = |at: jiff::Timestamp| at.as_duration().as_secs_f64();
-        if let Some(ended) = all().find(|one| epoch(one.not_after) < now) {
+        let all = || {
+            std::iter::once(&certificates.leaf).chain(&certificates.issuers).chain(certificates.authority.as_deref())
+        };
+        if let Some(ended) = all().find(|one| epoch_seconds(one.not_after) < now) {
             return Some(format!("the certificate of {} expired on {}", holder(ended), format_date(ended.not_after)));
         }
-        if let Some(early) = all().find(|one| epoch(one.not_before) > now) {
+        if let Some(early) = all().find(|one| epoch_seconds(one.not_before) > now) {
             return Some(format!(
                 "the certificate of {} is not valid before {}",
                 holder(early),
@@ -129,16 +138,41 @@ impl CertificateCheck {
         if let Some(distrust) = certificates.distrust.as_ref().filter(|_| self.trusted) {
             return Some(distrust.clone());
         }
-        let missing = self.names.iter().find(|name| !certificates.leaf.covers(name))?;
-        let (names, more) = (&certificates.leaf.names, if certificates.leaf.names.len() > 5 { ", ..." } else { "" });
-        let shown: Vec<_> = names.iter().take(5).map(String::as_str).collect();
-        Some(format!("the certificate does not cover {missing}; it is for {}{more}", shown.join(", ")))
+        let leaf = &certificates.leaf;
+        let missing = self.names.iter().find(|name| !leaf.covers(name))?;
+        let all: Vec<_> =
+            leaf.names.iter().map(bounded_name).chain(leaf.addresses.iter().map(ToString::to_string)).collect();
+        let more = if all.len() > 5 { ", ..." } else { "" };
+        let shown = if all.is_empty() {
+            "no name at all".to_owned()
+        } else {
+            all.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        Some(format!("the certificate does not cover {missing}; it is for {shown}{more}"))
     }
 }
 
-fn holder(certificate: &Certificate) -> &str {
-    let first = certificate.names.first().map(String::as_str);
-    first.unwrap_or(if certificate.subject.is_empty() { "a nameless holder" } else { &certificate.subject })
+/// A note about certificates that the server sends, that have expired and that the path does not need. Clients that do
+/// not look for another path may fail because of them.
+fn unused_note(certificates: &Certificates, now: f64) -> Option<String> {
+    let ended = certificates.unused.iter().find(|one| epoch_seconds(one.not_after) < now)?;
+    Some(format!(
+        "the server also sends a certificate of {} that is not needed and expired on {}",
+        holder(ended),
+        format_date(ended.not_after)
+    ))
+}
+
+fn describe_end(certificate: &Certificate) -> String {
+    format!("{}, until {}", holder(certificate), format_date(certificate.not_after))
+}
+
+fn holder(certificate: &Certificate) -> String {
+    bounded_name(certificate.holder())
+}
+
+fn epoch_seconds(at: jiff::Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
 }
 
 fn format_date(at: jiff::Timestamp) -> String {

@@ -4,6 +4,7 @@ use serde_json::{Value, from_value, json};
 use super::*;
 use crate::{
     checks::fixture::{TIMING, worked},
+    io::tls::fixture::facts,
     model::failure::Failure,
 };
 
@@ -26,12 +27,19 @@ const NOW: i64 = 1_800_000_000;
 fn certificate(days: i64) -> Certificate {
     let at = |days: i64| Timestamp::from_second(NOW + days * 86_400).unwrap();
     let names = ["a.example", "*.b.example"].map(str::to_owned).to_vec();
-    Certificate { subject: "CN=a".into(), issuer: "CN=ca".into(), names, not_before: at(-90), not_after: at(days) }
+    Certificate { names, not_before: at(-90), not_after: at(days), ..facts() }
 }
 
 fn chain(leaf: i64, issuer: Option<i64>, distrust: Option<&str>) -> Option<Certificates> {
     let issuers = issuer.map(certificate).into_iter().collect();
-    Some(Certificates { leaf: certificate(leaf), issuers, distrust: distrust.map(str::to_owned) })
+    Some(Certificates {
+        tls_version: None,
+        leaf: certificate(leaf),
+        issuers,
+        authority: None,
+        unused: Vec::new(),
+        distrust: distrust.map(str::to_owned),
+    })
 }
 
 fn judge(settings: Value, certificates: Option<Certificates>, failure: Option<Reason>) -> Verdict {
@@ -53,8 +61,17 @@ fn each_situation_has_its_verdict() {
         early.leaf.not_before = Timestamp::from_second(NOW + 60).unwrap();
         Some(early)
     };
+    let anchored = |authority: i64, unused: i64| {
+        let mut path = chain(90, Some(900), None).unwrap();
+        path.authority = Some(std::sync::Arc::new(certificate(authority)));
+        path.unused = vec![certificate(unused)];
+        Some(path)
+    };
     let none = json!({});
     let cases = [
+        ("an unused certificate has expired", none.clone(), anchored(900, -900), None, Pass),
+        ("the authority ends soon", none.clone(), anchored(2, 900), None, Fail(Reason::Limit)),
+        ("the authority has ended", none.clone(), anchored(-2, 900), None, Fail(Reason::Certificate)),
         ("all is well", none.clone(), chain(90, Some(900), None), None, Pass),
         ("the leaf ends soon", none.clone(), chain(20, Some(900), None), None, Warn),
         ("the leaf ends now", none.clone(), chain(6, Some(900), None), None, Fail(Reason::Limit)),

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig,
     client::Resumption,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -18,8 +18,9 @@ use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
+    failure::tls_failure,
     handshakes::Handshakes,
-    verifier::{RecordingVerifier, ServerVerifier},
+    verifier::{Authorities, RecordingVerifier, ServerVerifier},
 };
 use crate::{
     io::{
@@ -35,7 +36,7 @@ use crate::{
 pub struct Cache {
     clients: Mutex<HashMap<Tls, Arc<TlsClient>>>,
     builds: SingleFlight<Tls, Arc<TlsClient>>,
-    roots: OnceLock<Result<Arc<RootCertStore>, Failure>>,
+    roots: OnceLock<Result<Arc<Authorities>, Failure>>,
     exposed: Arc<ExposedSecrets>,
     pub(super) handshakes: Handshakes,
 }
@@ -93,12 +94,13 @@ impl Cache {
     ///
     /// # Errors
     /// `certificate` if the system has none, as in an empty container.
-    fn system_roots(&self) -> Result<Arc<RootCertStore>, Failure> {
+    fn system_roots(&self) -> Result<Arc<Authorities>, Failure> {
         self.roots
             .get_or_init(|| {
                 let found = rustls_native_certs::load_native_certs();
-                let mut roots = RootCertStore::empty();
-                roots.add_parsable_certificates(found.certs);
+                let mut roots = Authorities::default();
+                // As in other clients, unreadable certificates of the system are skipped.
+                found.certs.iter().for_each(|certificate| drop(roots.add(certificate)));
                 if roots.is_empty() {
                     let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
                     return Err(Failure::new(
@@ -139,7 +141,7 @@ fn build_client(tls: &Tls, cache: &Cache, file_versions: Vec<FileVersion>) -> Re
         (Version::V1_2, _) => &[&rustls::version::TLS13, &rustls::version::TLS12],
         (Version::V1_3, _) => &[&rustls::version::TLS13],
     };
-    let unfit = |error: rustls::Error| Failure::from_error(Reason::Tls, "the TLS settings don't fit together", &error);
+    let unfit = |error: rustls::Error| tls_failure("the TLS settings don't fit together", &error, tls);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .map_err(unfit)?
@@ -150,7 +152,7 @@ fn build_client(tls: &Tls, cache: &Cache, file_versions: Vec<FileVersion>) -> Re
             let (chain, private) = (read_certificates("cert", cert)?, read_private_key(key, cache)?);
             builder.with_client_auth_cert(chain, private).map_err(|error| {
                 let what = format!("tls.cert {} and tls.key {} don't fit together", cert.display(), key.display());
-                Failure::from_error(Reason::Tls, &what, &error)
+                tls_failure(&what, &error, tls)
             })?
         }
         _ => builder.with_no_client_auth(),
@@ -163,19 +165,19 @@ fn build_verifier(tls: &Tls, cache: &Cache, provider: &Arc<CryptoProvider>) -> R
     let roots = match &tls.ca {
         None => cache.system_roots(),
         Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in read_certificates("ca", path)? {
+            let mut roots = Authorities::default();
+            for (at, certificate) in read_certificates("ca", path)?.iter().enumerate() {
                 roots.add(certificate).map_err(|error| {
-                    let what = format!("tls.ca {} holds a certificate that can't be trusted", path.display());
-                    Failure::from_error(Reason::Tls, &what, &error)
+                    let what = format!("certificate {} of tls.ca {}", at + 1, path.display());
+                    Failure::new(Reason::Tls, format!("{what} {error}: remove or replace it"))
                 })?;
             }
             Ok(Arc::new(roots))
         }
     };
     match roots {
-        Ok(roots) => ServerVerifier::new(roots, Arc::clone(provider), tls.insecure_skip_verify),
-        Err(_) if tls.insecure_skip_verify => Ok(ServerVerifier::trusting_nobody(Arc::clone(provider))),
+        Ok(roots) => Ok(ServerVerifier::new(roots, Arc::clone(provider), tls.insecure_skip_verify)),
+        Err(_) if tls.insecure_skip_verify => Ok(ServerVerifier::new(Arc::default(), Arc::clone(provider), true)),
         Err(failure) => Err(failure),
     }
 }

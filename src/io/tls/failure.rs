@@ -1,19 +1,47 @@
-//! Converts errors of the TLS library into failures with advice.
+//! Converts errors of the TLS library into failures in words, with a remedy.
+//!
+//! Texts of the library contain names of Rust types and links to its manual, so no text of it is displayed.
 
-use std::{error::Error as StdError, io};
+use std::{error::Error as StdError, fmt, io};
 
-use jiff::Timestamp;
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible, pki_types::UnixTime};
+use rustls::{AlertDescription, Error, PeerIncompatible};
 
+use super::{
+    Presented, Tls, Version,
+    verifier::{Distrust, describe_certificate_error},
+};
 use crate::model::{failure::Failure, words::Reason};
 
-/// Converts an I/O error of a TLS stream.
+/// Whether an error means that the peer ended a TLS connection without announcing it. The response may be cut off.
 #[must_use]
-pub fn stream_failure(what: &str, error: &io::Error) -> Failure {
+pub fn is_unannounced_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof && error.to_string().contains(UNANNOUNCED_END)
+}
+
+/// Converts an error of a handshake. A refused certificate is described by its own distrust.
+pub(super) fn handshake_failure(what: &str, error: &io::Error, tls: &Tls, presented: Option<Presented>) -> Failure {
+    let refused = presented.and_then(|presented| presented.distrust).filter(|_| !tls.insecure_skip_verify);
+    match (rustls_error(error), refused) {
+        (Some(Error::InvalidCertificate(_)), Some(distrust)) => distrust_failure(what, &distrust),
+        _ => io_failure(what, error, tls),
+    }
+}
+
+/// The failure of a certificate that is not accepted.
+#[must_use]
+pub fn distrust_failure(what: &str, distrust: &Distrust) -> Failure {
+    Failure::new(Reason::Certificate, format!("{what}: {}", distrust.text()))
+}
+
+fn io_failure(what: &str, error: &io::Error, tls: &Tls) -> Failure {
     match rustls_error(error) {
-        Some(error) => tls_failure(what, error),
+        Some(error) => tls_failure(what, error, tls),
+        None if is_unannounced_end(error) => Failure::new(Reason::Tls, format!("{what}: {CUT_OFF}")),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             Failure::new(Reason::Tls, format!("{what}: the other end closed the connection; is this a TLS port?"))
+        }
+        None if error.kind() == io::ErrorKind::ConnectionReset => {
+            Failure::new(Reason::Tls, format!("{what}: the other end reset the connection; is this a TLS port?"))
         }
         None => Failure::from_error(Reason::Tls, what, error),
     }
@@ -22,14 +50,22 @@ pub fn stream_failure(what: &str, error: &io::Error) -> Failure {
 /// Converts an error of any library if a TLS error is among its sources.
 #[must_use]
 pub fn find_failure(what: &str, error: &(dyn StdError + 'static)) -> Option<Failure> {
-    rustls_error(error).map(|error| tls_failure(what, error)).or_else(|| {
+    rustls_error(error).map(|error| tls_failure(what, error, &Tls::default())).or_else(|| {
         // The HTTP/2 library keeps only the text of an I/O error. Alerts about the client certificate arrive after the
         // handshake and must be recognized in this text.
         let text = Failure::from_error(Reason::Tls, what, error).detail;
+        if text.contains(UNANNOUNCED_END) {
+            return Some(Failure::new(Reason::Tls, format!("{what}: {CUT_OFF}")));
+        }
         let alert = REFUSALS.iter().find(|alert| text.contains(&Error::AlertReceived(**alert).to_string()));
-        alert.map(|alert| tls_failure(what, &Error::AlertReceived(*alert)))
+        alert.map(|alert| tls_failure(what, &Error::AlertReceived(*alert), &Tls::default()))
     })
 }
+
+/// Part of the library's text for a connection that ends without the closing alert.
+const UNANNOUNCED_END: &str = "without sending TLS close_notify";
+const CUT_OFF: &str = "the server ended the connection without announcing it (TLS close_notify), so the response may be \
+                       cut off: let the server end TLS properly, or state the length of the response";
 
 /// Alerts of a server that refuses the client certificate.
 const REFUSALS: [AlertDescription; 8] = [
@@ -58,104 +94,168 @@ fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-fn tls_failure(what: &str, error: &Error) -> Failure {
+pub(super) fn tls_failure(what: &str, error: &Error, tls: &Tls) -> Failure {
+    let words = |text: &str| text.to_owned();
     let (reason, text) = match error {
-        Error::InvalidCertificate(error) => (Reason::Certificate, describe_distrust(error)),
-        Error::NoCertificatesPresented => (Reason::Certificate, "the server presents no certificate".to_owned()),
-        Error::AlertReceived(alert) => alert_failure(*alert),
-        Error::PeerIncompatible(why) => (Reason::Tls, describe_incompatibility(why)),
-        Error::InvalidMessage(_) => {
-            (Reason::Tls, "the other end answers with something that is not TLS; is this a TLS port?".to_owned())
+        Error::InvalidCertificate(error) => (Reason::Certificate, describe_certificate_error(error)),
+        Error::NoCertificatesPresented => {
+            (Reason::Certificate, words("the server presents no certificate: configure one"))
         }
-        error => (Reason::Tls, error.to_string()),
+        Error::AlertReceived(alert) => alert_failure(*alert, tls),
+        Error::PeerIncompatible(why) => (Reason::Tls, describe_incompatibility(why, tls)),
+        Error::InvalidMessage(_) | Error::PeerSentOversizedRecord => {
+            (Reason::Tls, words("the other end answers with something that is not TLS; is this a TLS port?"))
+        }
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            (Reason::Tls, words("the server sends TLS messages in a wrong order; is a proxy in between?"))
+        }
+        Error::PeerMisbehaved(why) => {
+            let why = camel_words(why);
+            (Reason::Tls, format!("the server breaks the rules of TLS ({why}): update the server, or its TLS library"))
+        }
+        Error::DecryptError => {
+            (Reason::Tls, words("a message of the server can't be decrypted: it was changed on the way"))
+        }
+        Error::NoApplicationProtocol => (Reason::Tls, words(NO_COMMON_ALPN)),
+        Error::InconsistentKeys(_) => {
+            (Reason::Tls, words("the private key does not belong to the certificate: use the key of this certificate"))
+        }
+        Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
+            (Reason::Internal, words("the system provides no time or no random numbers"))
+        }
+        // The remaining errors are texts of the library without types and links, such as that of a bad private key.
+        Error::General(text) => (Reason::Tls, text.clone()),
+        _ => (Reason::Tls, words("the TLS handshake is not possible with these settings")),
     };
     Failure::new(reason, format!("{what}: {text}"))
 }
 
-/// Describes why a certificate is not trusted.
-#[must_use]
-pub(crate) fn describe_distrust(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired => "the certificate has expired".to_owned(),
-        CertificateError::ExpiredContext { not_after, .. } => {
-            format!("the certificate expired on {}", format_date(not_after))
-        }
-        CertificateError::NotValidYet => "the certificate is not valid yet".to_owned(),
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("the certificate is not valid before {}; is the clock right?", format_date(not_before))
-        }
-        CertificateError::UnknownIssuer => {
-            "the certificate is self-signed or its issuer is not trusted; name the issuer's certificate in `tls.ca`, \
-             or let the server send its whole chain"
-                .to_owned()
-        }
-        CertificateError::NotValidForName => "the certificate is for another name".to_owned(),
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let shown: Vec<&str> = presented.iter().take(5).map(|name| unquote_name(name)).collect();
-            let more = if presented.len() > shown.len() { ", ..." } else { "" };
-            let names = if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") };
-            format!("the certificate is not for {} but for {names}{more}", expected.to_str())
-        }
-        CertificateError::Revoked => "the certificate is revoked".to_owned(),
-        CertificateError::BadSignature => {
-            "the certificate's issuer has the name of a trusted authority but another key; was the authority renewed?"
-                .to_owned()
-        }
-        CertificateError::BadEncoding => "the certificate can't be read".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "the certificate is not made for servers".to_owned()
-        }
-        error => {
-            let text = match error {
-                // `Display` of the outer error uses the debug format.
-                CertificateError::Other(why) => why.to_string(),
-                error => error.to_string(),
-            };
-            if text.contains("CaUsedAsEndEntity") {
-                "the server uses a certificate authority's own certificate; give it a certificate of its own".to_owned()
-            } else {
-                format!("the certificate can't be trusted: {text}")
-            }
-        }
-    }
-}
+const NO_COMMON_ALPN: &str = "the server requires an application protocol (ALPN) that this probe does not offer: \
+                              configure the server without this requirement, or use the probe kind of the protocol";
 
-/// Extracts a name from its debug format in errors: `DnsName("a.example")`.
-fn unquote_name(name: &str) -> &str {
-    name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(name)
-}
-
-fn alert_failure(alert: AlertDescription) -> (Reason, String) {
+fn alert_failure(alert: AlertDescription, tls: &Tls) -> (Reason, String) {
     use AlertDescription as Alert;
-    match alert {
+    let text = match alert {
         Alert::CertificateRequired => {
-            (Reason::Auth, "the server asks for a client certificate: set `tls.cert` and `tls.key`".to_owned())
+            return (Reason::Auth, "the server asks for a client certificate: set `tls.cert` and `tls.key`".to_owned());
         }
         alert if REFUSALS.contains(&alert) => {
-            (Reason::Auth, format!("the server does not accept our client certificate (alert {alert:?})"))
+            let (name, advice) = (
+                camel_words(&alert),
+                match tls.cert {
+                    Some(_) => "use a certificate of an authority that the server trusts",
+                    None => "set `tls.cert` and `tls.key` if the server requires one",
+                },
+            );
+            return (
+                Reason::Auth,
+                format!("the server does not accept our client certificate (alert: {name}): {advice}"),
+            );
         }
-        Alert::ProtocolVersion => (Reason::Tls, "the server speaks no version of TLS that is allowed here".to_owned()),
-        Alert::UnrecognisedName => (Reason::Tls, "the server does not know the name that was asked for".to_owned()),
-        alert => (Reason::Tls, format!("the server breaks off with alert {alert:?}")),
-    }
+        Alert::ProtocolVersion => no_common_version(tls),
+        Alert::HandshakeFailure | Alert::InsufficientSecurity => format!(
+            "the server finds nothing in common with this client (alert: {}); offered are {}: enable one of these \
+             ciphers on the server, with a certificate of such a key",
+            camel_words(&alert),
+            offer(tls)
+        ),
+        Alert::UnrecognisedName => {
+            "the server does not know the requested name: configure the name on the server, or set `tls.server_name`"
+                .to_owned()
+        }
+        Alert::NoApplicationProtocol => NO_COMMON_ALPN.to_owned(),
+        Alert::InternalError => "the server reports an internal error: look at its log".to_owned(),
+        Alert::Unknown(number) => format!("the server breaks off with the unknown alert {number}: look at its log"),
+        alert => format!("the server breaks off with the alert `{}`: look at its log", camel_words(&alert)),
+    };
+    (Reason::Tls, text)
 }
 
-fn describe_incompatibility(why: &PeerIncompatible) -> String {
+fn describe_incompatibility(why: &PeerIncompatible, tls: &Tls) -> String {
     match why {
         PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
         | PeerIncompatible::Tls12NotOffered
-        | PeerIncompatible::Tls12NotOfferedOrEnabled => {
-            "the server speaks no version of TLS that is allowed here".to_owned()
-        }
-        why => format!("no common ground with the server: {why:?}"),
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => no_common_version(tls),
+        why => format!(
+            "the server finds nothing in common with this client ({}); offered are {}",
+            camel_words(why),
+            offer(tls)
+        ),
     }
 }
 
-fn format_date(time: &UnixTime) -> String {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    match Timestamp::from_second(seconds) {
-        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-        Err(_) => "a day beyond the calendar".to_owned(),
+fn no_common_version(tls: &Tls) -> String {
+    let remedy = match tls.min_version {
+        Version::V1_2 => "enable one of them on the server; older versions are insecure",
+        Version::V1_3 => "enable it on the server, or set `tls.min_version: 1.2`",
+    };
+    format!("the server speaks no version of TLS that is offered ({}): {remedy}", offered_versions(tls))
+}
+
+fn offered_versions(tls: &Tls) -> &'static str {
+    match tls.min_version {
+        Version::V1_2 => "TLS 1.2 and TLS 1.3",
+        Version::V1_3 => "TLS 1.3",
+    }
+}
+
+/// The offer of a client in words. A test compares it with the crypto provider.
+pub(super) fn offer(tls: &Tls) -> String {
+    let old = match tls.min_version {
+        Version::V1_2 => " (in TLS 1.2 with ECDHE)",
+        Version::V1_3 => "",
+    };
+    format!(
+        "{} with AES-128-GCM, AES-256-GCM or ChaCha20-Poly1305{old}, the groups X25519, P-256 and P-384, and \
+         certificates with keys of RSA from 2048 bits, ECDSA P-256 or P-384, or Ed25519",
+        offered_versions(tls)
+    )
+}
+
+/// Converts the name of a variant to words: `HandshakeFailure` to `handshake failure`.
+fn camel_words(variant: &impl fmt::Debug) -> String {
+    let name = format!("{variant:?}");
+    let name = name.split(['(', '{', ' ']).next().unwrap_or_default();
+    let mut words = String::new();
+    let mut is_upper = true;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !is_upper {
+            words.push(' ');
+        }
+        is_upper = c.is_ascii_uppercase();
+        words.push(c.to_ascii_lowercase());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::ring::default_provider;
+
+    use super::*;
+
+    #[test]
+    fn the_offer_in_words_is_that_of_the_crypto_provider() {
+        let provider = default_provider();
+        let text = offer(&Tls::default()).replace('-', "").to_uppercase();
+        for suite in &provider.cipher_suites {
+            let name = format!("{:?}", suite.suite());
+            let cipher = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305"].into_iter().find(|one| name.contains(one));
+            let cipher = cipher.unwrap_or_else(|| panic!("{name} is not in {text}"));
+            assert!(text.contains(&cipher.replace('_', "")), "{name}");
+            assert!(suite.tls13().is_some() || name.contains("ECDHE"), "{name}");
+        }
+        let groups: Vec<_> = provider.kx_groups.iter().map(|group| format!("{:?}", group.name())).collect();
+        assert_eq!(groups, ["X25519", "secp256r1", "secp384r1"], "P-256 and P-384 have other names");
+        assert!(!offer(&Tls { min_version: Version::V1_3, ..Tls::default() }).contains("1.2"));
+    }
+
+    #[test]
+    fn names_of_variants_become_words() {
+        assert_eq!(camel_words(&AlertDescription::HandshakeFailure), "handshake failure");
+        assert_eq!(camel_words(&AlertDescription::UnknownCA), "unknown ca");
+        let (_, text) = alert_failure(AlertDescription::Unknown(85), &Tls::default());
+        assert_eq!(text, "the server breaks off with the unknown alert 85: look at its log");
     }
 }

@@ -76,3 +76,21 @@ fn der(pem: &str) -> CertificateDer<'static> {
 fn private(pem: &str) -> PrivateKeyDer<'static> {
     PrivateKeyDer::from(PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap())
 }
+
+/// Facts of a certificate, to be changed by a test.
+pub(crate) fn facts() -> super::Certificate {
+    super::Certificate {
+        subject: "CN=a".to_owned(),
+        issuer: "CN=ca".to_owned(),
+        names: Vec::new(),
+        addresses: Vec::new(),
+        not_before: jiff::Timestamp::MIN,
+        not_after: jiff::Timestamp::MAX,
+        serial: "01".to_owned(),
+        fingerprint_sha256: "00".repeat(32),
+        key: "ECDSA P-256".to_owned(),
+        signature: "SHA-256 and ECDSA".to_owned(),
+        rsa_bits: None,
+        can_sign_certificates: true,
+    }
+}

@@ -12,21 +12,31 @@ pub(crate) mod fixture;
 mod handshakes;
 mod verifier;
 
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
 
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, ProtocolVersion, pki_types::ServerName};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub use self::cache::Cache;
+use self::failure::handshake_failure;
 pub use self::{
     certificate::{Certificate, Certificates},
-    failure::{find_failure, stream_failure},
-    verifier::Presented,
+    failure::{distrust_failure, find_failure, is_unannounced_end},
+    verifier::{Distrust, Presented, TrustedPath},
 };
-use crate::model::failure::{Failure, Invalid};
+use crate::{
+    io::host_name::{ascii_host, split_zone},
+    model::{
+        failure::{Failure, Invalid},
+        words::Reason,
+    },
+};
 
 /// TLS settings of a client. By default the certificate authorities of the system are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +82,9 @@ pub struct Handshake<S> {
     /// Certificates that the server presented, accepted or not.
     pub presented: Option<Presented>,
 }
+
+/// Maximum duration of a handshake without a deadline of its own. The timeout of the run is usually shorter.
+const MAX_HANDSHAKE_TIME: Duration = Duration::from_secs(24 * 3600);
 
 impl Tls {
     /// Validates rules between the keys. Kinds call this function from their own validation.
@@ -120,6 +133,22 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.handshake_until(Instant::now() + MAX_HANDSHAKE_TIME, stream, host, alpn, cache).await
+    }
+
+    /// Performs a TLS handshake like [`Tls::handshake`], until a deadline. A handshake that does not end before it is a
+    /// failure with the certificates that were presented until then.
+    pub async fn handshake_until<S>(
+        &self,
+        deadline: Instant,
+        stream: S,
+        host: &str,
+        alpn: &[&[u8]],
+        cache: &Arc<Cache>,
+    ) -> Handshake<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let host = self.server_name.as_deref().unwrap_or(host);
         let prepared = match server_name(host) {
             Ok(name) => self.client(cache).await.map(|client| (client, name)),
@@ -130,10 +159,27 @@ impl Tls {
             Err(failure) => return Handshake { stream: Err(failure), presented: None },
         };
         let (config, witness) = client.recording_config(alpn);
-        let stream = cache.handshakes.drive_handshake(host, TlsConnector::from(config).connect(name, stream)).await;
-        let stream = stream
-            .and_then(|stream| stream.map_err(|error| stream_failure(&format!("TLS handshake with {host}"), &error)));
-        Handshake { stream, presented: witness.presented() }
+        let work = cache.handshakes.drive_handshake(host, TlsConnector::from(config).connect(name, stream));
+        let what = format!("TLS handshake with {host}");
+        let stream = match timeout_at(deadline, work).await {
+            Ok(Ok(stream)) => stream.map_err(|error| handshake_failure(&what, &error, self, witness.presented())),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => {
+                let text = "the server has not completed it within the timeout of the run; it may be overloaded";
+                Err(Failure::new(Reason::Timeout, format!("{what}: {text}")))
+            }
+        };
+        let version = stream.as_ref().ok().and_then(|stream| version_name(stream.get_ref().1.protocol_version()?));
+        let presented = witness.presented().map(|presented| Presented { version, ..presented });
+        Handshake { stream, presented }
+    }
+}
+
+fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("TLS 1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLS 1.3"),
+        _ => None,
     }
 }
 
@@ -145,9 +191,12 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     // A fully qualified name ends with a dot; a name in a certificate does not.
     let bare = bare.strip_suffix('.').unwrap_or(bare);
-    ServerName::try_from(bare.to_owned()).map_err(|_| {
+    let ascii = ascii_host(bare).map_err(|text| Failure::new(Reason::Tls, text))?;
+    // A certificate is for an address, not for a zone of this machine.
+    let bare = split_zone(&ascii).map_or_else(|| ascii.clone().into_owned(), |(address, _)| address.to_string());
+    ServerName::try_from(bare).map_err(|_| {
         Failure::new(
-            crate::model::words::Reason::Tls,
+            Reason::Tls,
             format!("`{host}` is neither a host name nor an IP address that a certificate could be for"),
         )
     })

@@ -5,80 +5,72 @@
 //! ms of CPU time, until the bounds of the library (100 signatures, 200,000 steps) ended the search. A real chain has
 //! one certificate for each name, or two for a cross-signed authority.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::collections::HashSet;
 
-use rustls::{CertificateError, Error, OtherError, pki_types::CertificateDer};
+use rustls::{CertificateError, pki_types::CertificateDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::Distrust;
 
 /// Maximum number of distinct issuer certificates.
 const MAX_ISSUERS: usize = 10;
 /// Maximum number of issuer certificates with the name of another one. With two, the search ends within 16 signatures.
 const MAX_NAMESAKES: usize = 2;
 
-/// Removes repeated issuer certificates.
+/// Removes repeated issuer certificates, and orders the others by the end of their validity, with the longest first: if
+/// several paths exist, the path that lasts longest is used and judged.
 ///
 /// # Errors
 /// There are too many certificates, or too many with the same name.
-pub(super) fn distinct_issuers<'a>(issuers: &[CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, Error> {
+pub(super) fn distinct_issuers<'a>(issuers: &[CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, Distrust> {
     let mut seen = HashSet::new();
-    let distinct: Vec<_> = issuers.iter().filter(|der| seen.insert(*der)).cloned().collect();
+    let mut distinct: Vec<_> = issuers.iter().filter(|der| seen.insert(*der)).cloned().collect();
     if distinct.len() > MAX_ISSUERS {
-        return Err(ChainError::Long(distinct.len()).into());
+        return Err(refuse(&format!(
+            "the server sends {} certificates behind its own, and the path is searched among at most {MAX_ISSUERS}",
+            distinct.len()
+        )));
     }
     // Unreadable certificates have no name, and the search for a path skips them.
     let parsed: Vec<_> = distinct.iter().filter_map(|der| X509Certificate::from_der(der).ok()).collect();
     let names: HashSet<_> = parsed.iter().map(|(_, certificate)| certificate.subject().as_raw()).collect();
     let namesakes = parsed.len() - names.len();
     if namesakes > MAX_NAMESAKES {
-        return Err(ChainError::Namesakes(namesakes).into());
+        return Err(refuse(&format!(
+            "{namesakes} of the certificates behind the server's own have the name of another one, and the path is \
+             searched with at most {MAX_NAMESAKES}"
+        )));
     }
+    distinct.sort_by_cached_key(|der| std::cmp::Reverse(end_of_validity(der)));
     Ok(distinct)
 }
 
-/// Reason why no path is searched.
-#[derive(Debug)]
-enum ChainError {
-    Long(usize),
-    Namesakes(usize),
+fn end_of_validity(der: &CertificateDer<'_>) -> i64 {
+    X509Certificate::from_der(der).map_or(i64::MIN, |(_, certificate)| certificate.validity().not_after.timestamp())
 }
 
-impl fmt::Display for ChainError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Long(count) => {
-                write!(f, "the server sends {count} certificates behind its own, and more than {MAX_ISSUERS} are not")
-            }
-            Self::Namesakes(count) => write!(
-                f,
-                "{count} of the certificates behind the server's own have the name of another one, and more than \
-                 {MAX_NAMESAKES} are not"
-            ),
-        }?;
-        f.write_str(" looked through: let it send each certificate of its chain once")
-    }
-}
-
-impl std::error::Error for ChainError {}
-
-impl From<ChainError> for Error {
-    fn from(tangle: ChainError) -> Self {
-        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(tangle))))
-    }
+fn refuse(why: &str) -> Distrust {
+    let text = format!("{why}: let it send each certificate of its chain once");
+    Distrust::new(CertificateError::ApplicationVerificationFailure, text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{
+        sync::Arc,
+        time::{Duration, Instant},
+    };
 
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P384_SHA384};
     use rustls::{
-        RootCertStore,
         crypto::ring::default_provider,
         pki_types::{ServerName, UnixTime},
     };
 
-    use super::{super::ServerVerifier, *};
-    use crate::io::tls::failure::describe_distrust as words;
+    use super::{
+        super::{Authorities, ServerVerifier},
+        *,
+    };
 
     /// An authority with a key of its own; `parent` signs it.
     fn authority(
@@ -106,9 +98,9 @@ mod tests {
         let (root, trusted) = authority("root", None);
         let (middle, between) = authority("middle", Some(&trusted));
         let (cross, _) = authority("middle", Some(&trusted));
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).unwrap();
-        let verifier = ServerVerifier::new(Arc::new(roots), Arc::new(default_provider()), false).unwrap();
+        let mut roots = Authorities::default();
+        roots.add(&root).unwrap();
+        let verifier = ServerVerifier::new(Arc::new(roots), Arc::new(default_provider()), false);
         // Each has the name of the trusted authority, is signed by nobody, and could come before any other.
         let (_, forger) = authority("root", None);
         let namesakes: Vec<_> = (0..150).map(|_| authority("root", Some(&forger)).0).collect();
@@ -119,22 +111,19 @@ mod tests {
             (&good, &[middle.clone()][..], None),
             (&good, &[cross, middle.clone(), root], None),
             (&good, &many, None),
-            (&good, &[], Some("UnknownIssuer")),
-            (&forged, &namesakes[..1], Some("BadSignature")),
-            (&forged, &namesakes[..3], Some("BadSignature")),
+            (&good, &[], Some("issuer is not trusted")),
+            (&forged, &namesakes[..1], Some("has the name of a trusted authority but another key")),
+            (&forged, &namesakes[..3], Some("has the name of a trusted authority but another key")),
             (&forged, &namesakes[..8], Some("7 of the certificates")),
             (&forged, &namesakes, Some("sends 150 certificates")),
             (&good, &strangers, Some("sends 11 certificates")),
         ] {
             let start = Instant::now();
             let name = ServerName::try_from("localhost").unwrap();
-            let distrust = verifier.verification_error(leaf, chain, &name, UnixTime::now());
+            let (_, distrust) = verifier.verify(leaf, chain, &name, UnixTime::now());
             let took = start.elapsed();
             println!("{} certificates: {took:?}, {distrust:?}", chain.len());
-            let text = distrust.map(|error| match error {
-                Error::InvalidCertificate(error) => format!("{error:?}: {}", words(&error)),
-                error => panic!("{error}"),
-            });
+            let text = distrust.map(|distrust| distrust.text().to_owned());
             match expected {
                 Some(expected) => assert!(text.as_ref().is_some_and(|text| text.contains(expected)), "{text:?}"),
                 None => assert_eq!(text, None),

@@ -93,7 +93,8 @@ async fn certificates_are_facts_whether_they_are_accepted_or_not() {
     let facts = run(json!({"url": url, "tls": tls})).await.unwrap();
     let samples = crate::model::observation::Facts::samples(&facts);
     assert_eq!(samples[0].labels.as_ref(), ["leaf", "true"]);
-    assert_eq!(facts.certificates.unwrap().leaf.names, ["localhost", "127.0.0.1"]);
+    let leaf = &facts.certificates.as_ref().unwrap().leaf;
+    assert_eq!((&*leaf.names, leaf.addresses[0].to_string()), (&["localhost".to_owned()][..], "127.0.0.1".to_owned()));
 
     type Change = fn(&mut CertificateParams);
     let cases: [(Change, &str); 2] = [

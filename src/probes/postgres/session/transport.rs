@@ -12,7 +12,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rustls::CertificateError;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -138,13 +137,12 @@ async fn offers_tls<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Verification for `verify-ca`: requires a trusted authority and accepts any name. The library verifies the chain
-/// before the name, so that an error about the name means a trusted chain.
+/// Verification for `verify-ca`: requires a trusted authority and accepts any name. The path is verified
+/// before the name, so that a distrust of the name means a trusted path.
 fn must_be_issued(presented: Option<&Presented>) -> Result<(), Failure> {
-    use CertificateError::{NotValidForName, NotValidForNameContext};
     match presented.and_then(|presented| presented.distrust.as_ref()) {
-        None | Some(rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => Ok(()),
-        Some(error) => Err(tls::stream_failure("TLS handshake", &io::Error::other(error.clone()))),
+        Some(distrust) if !distrust.is_name_mismatch() => Err(tls::distrust_failure("TLS handshake", distrust)),
+        _ => Ok(()),
     }
 }
 
