@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A host (name, IPv4 address, or IPv6 address in brackets) and a port.
+use super::host_name::{ascii_host, split_zone};
+
+/// A host (name, IPv4 address, or IPv6 address in brackets, with an optional zone) and a port. A name may be
+/// international.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     host: String,
@@ -39,13 +42,15 @@ impl FromStr for Address {
         let (host, port) = text.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| bad("a port lies between 1 and 65535"))?;
         let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(inner) => inner.parse::<Ipv6Addr>().map(|_| inner).map_err(|_| bad("no IPv6 address in brackets"))?,
+            Some(inner) if inner.parse::<Ipv6Addr>().is_ok() || split_zone(inner).is_some() => inner,
+            Some(_) => return Err(bad("no IPv6 address in brackets")),
             None if host.contains(':') => return Err(bad("an IPv6 address stands in brackets")),
             None => host,
         };
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '@') {
             return Err(bad("no host"));
         }
+        ascii_host(host).map_err(|text| bad(&text))?;
         Ok(Self { host: host.to_owned(), port })
     }
 }
@@ -90,15 +95,32 @@ mod tests {
 
     #[test]
     fn hosts_and_ports_are_taken_apart_and_put_together_again() {
-        for (text, host, port) in
-            [("a.example:80", "a.example", 80), ("10.0.0.1:1", "10.0.0.1", 1), ("[::1]:65535", "::1", 65_535)]
-        {
+        for (text, host, port) in [
+            ("a.example:80", "a.example", 80),
+            ("10.0.0.1:1", "10.0.0.1", 1),
+            ("[::1]:65535", "::1", 65_535),
+            ("[fe80::1%eth0]:22", "fe80::1%eth0", 22),
+            ("bücher.example:80", "bücher.example", 80),
+        ] {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.host(), address.port(), address.to_string()), (host, port, text.to_owned()));
         }
-        for bad in
-            ["", "a", "a:", ":80", "a:0", "a:65536", "::1:80", "[a]:80", "[::1]", "http://a:80", "u@a:80", "a b:80"]
-        {
+        for bad in [
+            "",
+            "a",
+            "[fe80::1%]:80",
+            "bü\u{202e}.example:1",
+            "a:",
+            ":80",
+            "a:0",
+            "a:65536",
+            "::1:80",
+            "[a]:80",
+            "[::1]",
+            "http://a:80",
+            "u@a:80",
+            "a b:80",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }

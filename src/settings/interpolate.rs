@@ -1,7 +1,7 @@
 //! Interpolates `${NAME}`, `${NAME:-default}` and `${file:/run/secrets/x}` in the values of a parsed document.
 //!
 //! Only texts are interpolated, after parsing and once. So the value of a variable can't change the structure of the
-//! document. `$${` is a literal `${`.
+//! document. `$${` is a literal `${`, and `${1}` remains for the settings of a probe.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -48,8 +48,16 @@ impl Scope<'_> {
             let (reference, after) = inner
                 .split_once('}')
                 .ok_or_else(|| format!("`{tail}` is not closed: a `}}` is missing; write `$${{` for a plain `${{`"))?;
-            let part = self.look_up(reference)?;
             text.push_str(before);
+            // A number is a group of an expression in the settings of a probe, and no name of a variable.
+            if !reference.is_empty() && reference.bytes().all(|byte| byte.is_ascii_digit()) {
+                text.push_str("${");
+                text.push_str(reference);
+                text.push('}');
+                rest = after;
+                continue;
+            }
+            let part = self.look_up(reference)?;
             text.push_str(&part);
             parts.push(part);
             rest = after;
@@ -114,6 +122,7 @@ mod tests {
             ("${NONE:-a:-b}", "a:-b"),
             ("$${HOST} $HOST $", "${HOST} $HOST $"),
             ("${TRICK}", "${HOST}: [x]"),
+            ("${1} ${HOST} ${12}", "${1} db ${12}"),
         ] {
             assert_eq!(interpolate(written).as_deref(), Ok(meant), "{written}");
         }

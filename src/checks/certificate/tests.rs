@@ -33,7 +33,6 @@ fn certificate(days: i64) -> Certificate {
 fn chain(leaf: i64, issuer: Option<i64>, distrust: Option<&str>) -> Option<Certificates> {
     let issuers = issuer.map(certificate).into_iter().collect();
     Some(Certificates {
-        tls_version: None,
         leaf: certificate(leaf),
         issuers,
         authority: None,

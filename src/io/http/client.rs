@@ -98,7 +98,7 @@ impl HttpClient {
         url: &HttpUrl,
         config: Option<Arc<ClientConfig>>,
     ) -> Result<Connection, Failure> {
-        let (stream, _) = dial::connect(cx, url.host(), url.port(), AddressFamily::Any).await?;
+        let (stream, _) = dial::connect(cx, &url.dial_host(), url.port(), AddressFamily::Any).await?;
         let (stream, framing) = match &self.tls {
             None => (Either::Right(stream), Framing::Direct),
             Some(tls) => {

@@ -6,10 +6,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Position, Url};
 
-/// An `http` or `https` URL without user and password. `Display` and `Debug` omit the query, because it may contain a
-/// token.
+use crate::io::host_name::split_zone;
+
+/// An `http` or `https` URL without user and password, and the zone of an IPv6 address, which the URL itself can't have.
+/// `Display` and `Debug` omit the query, because it may contain a token.
 #[derive(Clone, PartialEq, Eq)]
-pub struct HttpUrl(Url);
+pub struct HttpUrl(Url, Option<Box<str>>);
 
 impl HttpUrl {
     /// Validates a URL.
@@ -31,7 +33,7 @@ impl HttpUrl {
         }
         let mut url = url;
         url.set_fragment(None);
-        Ok(Self(url))
+        Ok(Self(url, None))
     }
 
     /// Whether the connection is encrypted.
@@ -44,6 +46,15 @@ impl HttpUrl {
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
+    }
+
+    /// Host for the connection: like [`HttpUrl::host`], with the zone of an IPv6 address. Other hosts never see the zone
+    /// (RFC 6874, section 1), so that `Host` is without it.
+    pub(crate) fn dial_host(&self) -> Cow<'_, str> {
+        match (&self.1, self.host().strip_suffix(']')) {
+            (Some(zone), Some(start)) => format!("{start}%{zone}]").into(),
+            _ => self.host().into(),
+        }
     }
 
     /// The IP address; `None` for a host name.
@@ -85,7 +96,7 @@ impl HttpUrl {
     /// Whether both URLs have the same scheme, host and port, so that credentials for one may be sent to the other.
     #[must_use]
     pub fn is_same_origin(&self, other: &Self) -> bool {
-        (self.0.scheme(), self.host(), self.port()) == (other.0.scheme(), other.host(), other.port())
+        (self.0.scheme(), self.dial_host(), self.port()) == (other.0.scheme(), other.dial_host(), other.port())
     }
 
     /// Resolves the value of a `Location` header.
@@ -93,13 +104,20 @@ impl HttpUrl {
     /// # Errors
     /// A description of the error.
     pub fn join(&self, location: &str) -> Result<Self, String> {
-        self.0.join(location).map_err(|error| error.to_string()).and_then(Self::new)
+        let mut joined = self.0.join(location).map_err(|error| error.to_string()).and_then(Self::new)?;
+        if joined.host() == self.host() {
+            joined.1.clone_from(&self.1);
+        }
+        Ok(joined)
     }
 }
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0[..Position::AfterPath])
+        match &self.1 {
+            Some(zone) => f.write_str(&self.0[..Position::AfterPath].replacen(']', &format!("%25{zone}]"), 1)),
+            None => f.write_str(&self.0[..Position::AfterPath]),
+        }
     }
 }
 
@@ -119,11 +137,25 @@ impl<'de> Deserialize<'de> for HttpUrl {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         // The error must not quote the text, because it may contain a password.
+        let (text, zone) = match split_url_zone(&text) {
+            Some((text, zone)) => (text, Some(zone.into())),
+            None => (text, None),
+        };
         let url = Url::parse(&text).map_err(|error| {
             de::Error::custom(format!("not a URL ({error}): write one such as http://127.0.0.1:8080/health"))
         })?;
-        Self::new(url).map_err(de::Error::custom)
+        Self::new(url).map(|url| Self(url.0, zone)).map_err(de::Error::custom)
     }
+}
+
+/// Separates the zone from the IPv6 address of a URL: `http://[fe80::1%25eth0]/`, or with `%` instead of `%25`.
+fn split_url_zone(text: &str) -> Option<(String, String)> {
+    let (scheme, rest) = text.split_once("://[")?;
+    let (host, path) = rest.split_once(']')?;
+    let (address, zone) = host.split_once('%')?;
+    let zone = zone.strip_prefix("25").filter(|zone| !zone.is_empty()).unwrap_or(zone);
+    split_zone(&format!("{address}%{zone}"))?;
+    Some((format!("{scheme}://[{address}]{path}"), zone.to_owned()))
 }
 
 impl JsonSchema for HttpUrl {
@@ -161,6 +193,23 @@ mod tests {
             let error = from_value::<HttpUrl>(json!(bad)).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_zone_is_for_the_connection_only() {
+        for text in ["http://[fe80::1%25eth0]:8080/a?b", "http://[fe80::1%eth0]:8080/a?b"] {
+            let target: HttpUrl = from_value(json!(text)).unwrap();
+            assert_eq!((&*target.dial_host(), target.host()), ("[fe80::1%eth0]", "[fe80::1]"));
+            assert_eq!((&*target.authority(), target.port()), ("[fe80::1]:8080", 8080));
+            assert_eq!(target.to_string(), "http://[fe80::1%25eth0]:8080/a");
+            assert_eq!(target.join("/c").unwrap().dial_host(), target.dial_host());
+            assert_eq!(target.join("http://[fe80::2]/c").unwrap().dial_host(), "[fe80::2]");
+        }
+        for bad in ["http://[fe80::1%]/", "http://[fe80::1%a b]/", "http://a%25b/", "http://[10.0.0.1%25a]/"] {
+            from_value::<HttpUrl>(json!(bad)).unwrap_err();
+        }
+        let target: HttpUrl = from_value(json!("http://bücher.example/ü")).unwrap();
+        assert_eq!(&*target.dial_host(), "xn--bcher-kva.example");
     }
 
     #[test]

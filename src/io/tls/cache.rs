@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Tls, Version,
+    client_certificate::RecordingResolver,
     failure::tls_failure,
     handshakes::Handshakes,
     verifier::{Authorities, RecordingVerifier, ServerVerifier},
@@ -51,13 +52,18 @@ pub(super) struct TlsClient {
 
 impl TlsClient {
     /// Configuration for one handshake, with the verifier that records the presented certificates.
-    pub(super) fn recording_config(&self, alpn: &[&[u8]]) -> (Arc<ClientConfig>, Arc<RecordingVerifier>) {
+    pub(super) fn recording_config(
+        &self,
+        alpn: &[&[u8]],
+    ) -> (Arc<ClientConfig>, Arc<RecordingVerifier>, Arc<RecordingResolver>) {
         // The copy consists of pointers and costs about a thousandth of the handshake.
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let witness = Arc::new(RecordingVerifier::new(Arc::clone(&self.verifier)));
         config.dangerous().set_certificate_verifier(Arc::clone(&witness) as _);
-        (Arc::new(config), witness)
+        let resolver = Arc::new(RecordingResolver::new(Arc::clone(&config.client_auth_cert_resolver)));
+        config.client_auth_cert_resolver = Arc::clone(&resolver) as _;
+        (Arc::new(config), witness, resolver)
     }
 }
 

@@ -18,11 +18,23 @@ pub fn is_unannounced_end(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::UnexpectedEof && error.to_string().contains(UNANNOUNCED_END)
 }
 
-/// Converts an error of a handshake. A refused certificate is described by its own distrust.
-pub(super) fn handshake_failure(what: &str, error: &io::Error, tls: &Tls, presented: Option<Presented>) -> Failure {
+/// Converts an error of a handshake. A refused certificate is described by its own distrust. `wants_client_certificate`
+/// is whether the server requested a client certificate: in TLS 1.2, a missing one has no alert of its own.
+pub(super) fn handshake_failure(
+    what: &str,
+    error: &io::Error,
+    tls: &Tls,
+    presented: Option<Presented>,
+    wants_client_certificate: bool,
+) -> Failure {
     let refused = presented.and_then(|presented| presented.distrust).filter(|_| !tls.insecure_skip_verify);
     match (rustls_error(error), refused) {
         (Some(Error::InvalidCertificate(_)), Some(distrust)) => distrust_failure(what, &distrust),
+        (Some(Error::AlertReceived(AlertDescription::HandshakeFailure)), _)
+            if wants_client_certificate && tls.cert.is_none() =>
+        {
+            tls_failure(what, &Error::AlertReceived(AlertDescription::CertificateRequired), tls)
+        }
         _ => io_failure(what, error, tls),
     }
 }
@@ -186,17 +198,19 @@ fn describe_incompatibility(why: &PeerIncompatible, tls: &Tls) -> String {
 }
 
 fn no_common_version(tls: &Tls) -> String {
-    let remedy = match tls.min_version {
-        Version::V1_2 => "enable one of them on the server; older versions are insecure",
-        Version::V1_3 => "enable it on the server, or set `tls.min_version: 1.2`",
+    let remedy = match (tls.min_version, tls.max_version) {
+        (Version::V1_2, Some(Version::V1_2)) => "enable it on the server, or remove `tls.max_version`",
+        (Version::V1_2, _) => "enable one of them on the server; older versions are insecure",
+        (Version::V1_3, _) => "enable it on the server, or set `tls.min_version: 1.2`",
     };
     format!("the server speaks no version of TLS that is offered ({}): {remedy}", offered_versions(tls))
 }
 
 fn offered_versions(tls: &Tls) -> &'static str {
-    match tls.min_version {
-        Version::V1_2 => "TLS 1.2 and TLS 1.3",
-        Version::V1_3 => "TLS 1.3",
+    match (tls.min_version, tls.max_version) {
+        (Version::V1_2, Some(Version::V1_2)) => "TLS 1.2",
+        (Version::V1_2, _) => "TLS 1.2 and TLS 1.3",
+        (Version::V1_3, _) => "TLS 1.3",
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod cache;
 mod certificate;
+mod client_certificate;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -81,6 +82,8 @@ pub struct Handshake<S> {
     pub stream: Result<TlsStream<S>, Failure>,
     /// Certificates that the server presented, accepted or not.
     pub presented: Option<Presented>,
+    /// Whether the server requests a client certificate. In TLS 1.3, its refusal arrives after the handshake.
+    pub wants_client_certificate: bool,
 }
 
 /// Maximum duration of a handshake without a deadline of its own. The timeout of the run is usually shorter.
@@ -156,13 +159,16 @@ impl Tls {
         };
         let (client, name) = match prepared {
             Ok(prepared) => prepared,
-            Err(failure) => return Handshake { stream: Err(failure), presented: None },
+            Err(failure) => {
+                return Handshake { stream: Err(failure), presented: None, wants_client_certificate: false };
+            }
         };
-        let (config, witness) = client.recording_config(alpn);
+        let (config, witness, resolver) = client.recording_config(alpn);
         let work = cache.handshakes.drive_handshake(host, TlsConnector::from(config).connect(name, stream));
         let what = format!("TLS handshake with {host}");
         let stream = match timeout_at(deadline, work).await {
-            Ok(Ok(stream)) => stream.map_err(|error| handshake_failure(&what, &error, self, witness.presented())),
+            Ok(Ok(stream)) => stream
+                .map_err(|error| handshake_failure(&what, &error, self, witness.presented(), resolver.is_requested())),
             Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 let text = "the server has not completed it within the timeout of the run; it may be overloaded";
@@ -171,14 +177,14 @@ impl Tls {
         };
         let version = stream.as_ref().ok().and_then(|stream| version_name(stream.get_ref().1.protocol_version()?));
         let presented = witness.presented().map(|presented| Presented { version, ..presented });
-        Handshake { stream, presented }
+        Handshake { stream, presented, wants_client_certificate: resolver.is_requested() }
     }
 }
 
 fn version_name(version: ProtocolVersion) -> Option<&'static str> {
     match version {
-        ProtocolVersion::TLSv1_2 => Some("TLS 1.2"),
-        ProtocolVersion::TLSv1_3 => Some("TLS 1.3"),
+        ProtocolVersion::TLSv1_2 => Some("1.2"),
+        ProtocolVersion::TLSv1_3 => Some("1.3"),
         _ => None,
     }
 }

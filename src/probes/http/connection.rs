@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::client::TlsStream;
 use tokio_util::{either::Either, task::AbortOnDropHandle};
 
@@ -145,7 +145,7 @@ impl Connector {
         let unless = |address| (!any && (self.forbidden)(address)).then(|| refuse(address));
         facts.forget_connection();
         let (mut stream, remote) =
-            dial::connect_unless(cx, nearest.host(), nearest.port(), *address_family, unless).await?;
+            dial::connect_unless(cx, &nearest.dial_host(), nearest.port(), *address_family, unless).await?;
         facts.set_remote(remote);
         if !target.is_https() {
             let form = match (proxy, http_version) {
@@ -181,13 +181,18 @@ async fn encrypt(
     facts: &mut HttpFacts,
 ) -> Result<(TlsStream<TcpStream>, Framing), Failure> {
     let Http { tls, http_version, host, .. } = settings;
+    let deadline = Instant::now() + cx.remaining();
     let handshake = if hop.same_origin {
         let name = host.as_deref().map_or(hop.target.host(), without_port);
-        cx.phase(Phase::Tls, tls.handshake(stream, name, http_version.alpn(), &cx.shared.tls)).await
+        cx.phase(Phase::Tls, tls.handshake_until(deadline, stream, name, http_version.alpn(), &cx.shared.tls)).await
     } else {
         // The client certificate and the server name are for the configured origin only.
         let tls = Tls { cert: None, key: None, server_name: None, ..tls.clone() };
-        cx.phase(Phase::Tls, tls.handshake(stream, hop.target.host(), http_version.alpn(), &cx.shared.tls)).await
+        cx.phase(
+            Phase::Tls,
+            tls.handshake_until(deadline, stream, hop.target.host(), http_version.alpn(), &cx.shared.tls),
+        )
+        .await
     };
     if facts.redirects.is_empty() {
         facts.certificates = handshake.presented.as_ref().and_then(Certificates::from_presented).map(Arc::new);

@@ -4,3 +4,4 @@ mod backups;
 mod kubernetes;
 mod nginx;
 mod postgres;
+mod tcp;

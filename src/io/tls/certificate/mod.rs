@@ -18,9 +18,6 @@ use crate::model::{
 /// Certificates that a server presented, with the path to a trusted authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Certificates {
-    /// Negotiated version of TLS; absent if the handshake failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls_version: Option<&'static str>,
     /// Certificate of the server.
     pub leaf: Certificate,
     /// Issuers on the path from the leaf certificate to the authority. If no authority is trusted, the issuers that
@@ -94,7 +91,7 @@ impl Certificates {
         let is_unused = |one: &Certificate| !used.contains(&&one.fingerprint_sha256);
         let unused = sent.into_iter().filter(is_unused).take(MAX_UNUSED).collect();
         let distrust = presented.distrust.as_ref().map(|distrust| distrust.text().to_owned());
-        Some(Self { tls_version: presented.version, leaf, issuers, authority, unused, distrust })
+        Some(Self { leaf, issuers, authority, unused, distrust })
     }
 
     /// Issuer certificate that expires first, the trusted authority included.
@@ -147,6 +144,13 @@ impl Certificate {
             rsa_bits,
             can_sign_certificates: usage.is_none_or(|usage| usage.value.key_cert_sign()),
         })
+    }
+
+    /// Whether the key usage of a certificate allows the key to sign certificates.
+    pub(super) fn may_sign(der: &[u8]) -> bool {
+        let parsed = X509Certificate::from_der(der);
+        let usage = parsed.as_ref().ok().and_then(|(_, parsed)| parsed.key_usage().ok().flatten());
+        usage.is_none_or(|usage| usage.value.key_cert_sign())
     }
 
     /// Whether the certificate covers a name or an address. `*.a.example` covers one label, as in `b.a.example`. A

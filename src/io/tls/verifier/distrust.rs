@@ -1,5 +1,7 @@
 //! Reasons why a certificate is not accepted, in words with a remedy.
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 use rustls::{
     CertificateError, Error,
@@ -83,9 +85,10 @@ impl Distrust {
 
 /// Certificates of a server and the trusted authorities, for the description of an error.
 pub(super) struct Situation<'a> {
-    /// Readable certificates; the first one is that of the server if it is readable.
     leaf: Option<Certificate>,
-    issuers: Vec<Certificate>,
+    /// Readable issuers. They are parsed only for a description.
+    issuers: OnceCell<Vec<Certificate>>,
+    issuer_ders: &'a [CertificateDer<'a>],
     leaf_der: &'a CertificateDer<'a>,
     authorities: &'a Authorities,
 }
@@ -93,12 +96,13 @@ pub(super) struct Situation<'a> {
 impl<'a> Situation<'a> {
     pub(super) fn new(
         leaf: &'a CertificateDer<'a>,
-        issuers: &[CertificateDer<'_>],
+        issuers: &'a [CertificateDer<'a>],
         authorities: &'a Authorities,
     ) -> Self {
         Self {
             leaf: Certificate::from_der(leaf),
-            issuers: issuers.iter().filter_map(|der| Certificate::from_der(der)).collect(),
+            issuers: OnceCell::new(),
+            issuer_ders: issuers,
             leaf_der: leaf,
             authorities,
         }
@@ -106,6 +110,10 @@ impl<'a> Situation<'a> {
 
     pub(super) fn leaf(&self) -> Option<&Certificate> {
         self.leaf.as_ref()
+    }
+
+    fn issuers(&self) -> &[Certificate] {
+        self.issuers.get_or_init(|| self.issuer_ders.iter().filter_map(|der| Certificate::from_der(der)).collect())
     }
 
     /// A fault of a certificate that needs no issuer, because it is itself configured as trusted.
@@ -168,6 +176,10 @@ impl<'a> Situation<'a> {
             | PathError::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
                 Distrust::new(other, self.unsupported_algorithm_text())
             }
+            // `openssl req -x509` makes a self-signed certificate that is an authority, too.
+            PathError::CaUsedAsEndEntity if self.leaf.as_ref().is_some_and(Certificate::is_self_issued) => {
+                Distrust::new(Kind::UnknownIssuer, self.unknown_issuer_text())
+            }
             PathError::CaUsedAsEndEntity => Distrust::new(other, CA_AS_SERVER),
             PathError::RequiredEkuNotFoundContext(_) | PathError::EmptyEkuExtension => {
                 Distrust::new(Kind::InvalidPurpose, NOT_FOR_SERVERS)
@@ -179,7 +191,7 @@ impl<'a> Situation<'a> {
 
     /// The subject of a sentence about the certificate that meets a condition, and the remedy.
     fn named(&self, condition: impl Fn(&Certificate) -> bool) -> (String, &'static str) {
-        let issuer = || self.issuers.iter().find(|issuer| condition(issuer));
+        let issuer = || self.issuers().iter().find(|issuer| condition(issuer));
         match (&self.leaf, issuer()) {
             (Some(leaf), Some(issuer)) if !condition(leaf) => (
                 format!("the certificate of the issuer {}", holder(issuer)),
@@ -196,7 +208,7 @@ impl<'a> Situation<'a> {
                     or give the server a certificate of a trusted authority"
                 .to_owned();
         }
-        let last = follow_names(leaf, &self.issuers).last().copied().unwrap_or(leaf);
+        let last = follow_names(leaf, self.issuers()).last().copied().unwrap_or(leaf);
         if let Some(weak) = self.weak_issuer() {
             return weak;
         }
@@ -242,7 +254,7 @@ impl<'a> Situation<'a> {
     /// Description of an issuer whose key is too short for a valid signature.
     fn weak_issuer(&self) -> Option<String> {
         let leaf = self.leaf.as_ref()?;
-        let sent = follow_names(leaf, &self.issuers);
+        let sent = follow_names(leaf, self.issuers());
         let last = sent.last().copied().unwrap_or(leaf);
         let authority = self.authorities.named(&last.issuer);
         let weak =
@@ -256,7 +268,7 @@ impl<'a> Situation<'a> {
             return weak;
         }
         let leaf = self.leaf.as_ref();
-        let sent = leaf.map(|leaf| follow_names(leaf, &self.issuers)).unwrap_or_default();
+        let sent = leaf.map(|leaf| follow_names(leaf, self.issuers())).unwrap_or_default();
         let all: Vec<_> = leaf.into_iter().chain(sent).collect();
         if let Some(old) = all.iter().find(|one| one.has_broken_signature()) {
             return format!(

@@ -151,8 +151,11 @@ impl ServerVerifier {
         if !authority.can_sign_certificates {
             return Some(Distrust::of_issuer(authority));
         }
-        let mut issuers = path.intermediate_certificates().filter_map(|issuer| Certificate::from_der(&issuer.der()));
-        issuers.find(|issuer| !issuer.can_sign_certificates).map(|issuer| Distrust::of_issuer(&issuer))
+        let unfit = path.intermediate_certificates().find(|issuer| !Certificate::may_sign(&issuer.der()))?;
+        Some(
+            Certificate::from_der(&unfit.der())
+                .map_or_else(Distrust::unreadable, |issuer| Distrust::of_issuer(&issuer)),
+        )
     }
 
     fn accept_unless(&self, distrust: Option<&Distrust>) -> Result<ServerCertVerified, Error> {

@@ -195,6 +195,7 @@ pub(super) fn cases(folder: &Path) -> Vec<Case> {
     add("an issuer as the authority", &[&middle.der], &from_middle, &[], None);
     add("an expired issuer as the authority", &[&old_middle.der], &from_middle, &[], Some("expired on"));
     add("self-signed", r, &own, &[], Some("self-signed"));
+    add("self-signed and an authority", r, &own_authority, &[], Some("self-signed"));
     add("self-signed and trusted", &[&own], &own, &[], None);
     add("self-signed, trusted, and an authority", &[&own_authority], &own_authority, &[], None);
     add("self-signed, trusted and expired", &[&own_expired], &own_expired, &[], Some("the certificate expired on"));

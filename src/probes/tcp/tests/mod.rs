@@ -1,11 +1,22 @@
+mod dialogue;
+mod starttls;
+
 use std::time::Duration;
 
 use serde_json::{Value, from_value, json};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::*;
+use crate::{
+    io::context::Context,
+    model::{observation::Incomplete, words::Reason},
+    probe::Probe,
+};
 
-/// A server that says something, hears what it is told, and answers that.
+/// A server that sends a greeting, reads once, and sends an answer.
 async fn server(greeting: &'static [u8], answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -24,9 +35,14 @@ async fn server(greeting: &'static [u8], answer: &'static [u8]) -> String {
 }
 
 async fn run(settings: Value) -> Result<TcpFacts, Incomplete<TcpFacts>> {
+    run_for(Duration::from_secs(5), settings).await
+}
+
+async fn run_for(timeout: Duration, settings: Value) -> Result<TcpFacts, Incomplete<TcpFacts>> {
     let tcp: Tcp = from_value(settings).unwrap();
+    tcp.validate(&crate::checks::fixture::TIMING).unwrap();
     let probe = tcp.build(vec![], &Arc::default()).unwrap();
-    probe.observe(&Context::new(Duration::from_secs(5), Arc::default())).await
+    probe.observe(&Context::new(timeout, Arc::default())).await
 }
 
 #[tokio::test]
@@ -67,7 +83,9 @@ async fn a_server_that_goes_silent_is_left_at_the_timeout() {
     let tcp: Tcp = from_value(json!({"address": listener.local_addr().unwrap().to_string(), "expect": "x"})).unwrap();
     let probe = tcp.build(vec![], &Arc::default()).unwrap();
     let context = Context::new(Duration::from_millis(400), Arc::default());
-    tokio::time::timeout(context.timeout, probe.observe(&context)).await.unwrap_err();
+    let broken = probe.observe(&context).await.unwrap_err();
+    assert_eq!(broken.failure.reason, Reason::Timeout);
+    assert_eq!(broken.failure.detail, "not done within 400ms (in phase response): expected `x`, and nothing came");
     assert_eq!(context.phases().last().unwrap().0, Phase::Response);
     let (mut stream, _) = listener.accept().await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
@@ -77,11 +95,13 @@ async fn a_server_that_goes_silent_is_left_at_the_timeout() {
 fn a_certificate_check_needs_an_encrypted_connection() {
     let bring =
         |settings: Value| from_value::<Tcp>(settings).unwrap().validate_requests(&[TcpFactRequest::Certificates]);
-    assert!(bring(json!({"address": "a.example:1"})).unwrap_err().message.contains("add `tls: {}`"));
+    assert!(bring(json!({"address": "a.example:1"})).unwrap_err().message.contains("add `tls: {}` or `starttls`"));
     bring(json!({"address": "a.example:1", "tls": {}})).unwrap();
+    bring(json!({"address": "a.example:1", "starttls": "smtp"})).unwrap();
+    bring(json!({"address": "a.example:1", "steps": [{"starttls": true}]})).unwrap();
 }
 
-/// Each look at 64 KiB takes up to 50 ms with a pattern like this one, and each byte is a reason for another look.
+/// A search in 64 KiB takes up to 50 ms with a pattern like this one, and each byte causes another search.
 #[tokio::test]
 async fn an_answer_that_comes_byte_by_byte_takes_a_fifth_of_the_time_at_most() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,6 +5,8 @@
 //! cache, which takes nanoseconds for each byte. The DFA gives up early on the few expressions that exceed its cache,
 //! such as `a[ab]{3000}c`, which would take minutes for 1 MiB.
 
+mod lines;
+
 use std::{borrow::Cow, fmt};
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -17,12 +19,16 @@ use regex_automata::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::lines::LinePattern;
+
 /// A regular expression in the syntax of the crate `regex`: linear time, no look-around.
 #[derive(Clone)]
 pub struct Pattern {
     regex: Regex,
     /// Number of states of the automaton, which is the maximum number of steps for each byte.
     states: usize,
+    /// Whether `^` and `$` match at lines that end with LF or CR LF.
+    by_line: bool,
 }
 
 /// Error of a search: the text is too long for the expression.
@@ -51,16 +57,22 @@ impl Pattern {
     /// # Errors
     /// A syntax error with its position, or an expression that is too large.
     pub fn new(text: &str) -> Result<Self, String> {
+        Self::compile(text, false)
+    }
+
+    fn compile(text: &str, by_line: bool) -> Result<Self, String> {
         if text.is_empty() {
             return Err("an empty expression matches everything".to_owned());
         }
         let too_large = || format!("`{text}` needs more than 1MiB of memory: make it smaller");
-        let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| match error {
+        let mut builder = RegexBuilder::new(text);
+        let regex = builder.multi_line(by_line).crlf(by_line).size_limit(MAX_PATTERN_BYTES).build();
+        let regex = regex.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => too_large(),
             error => error.to_string(),
         })?;
-        let states = compile_automaton(text).ok_or_else(too_large)?.states().len();
-        Ok(Self { regex, states })
+        let states = compile_automaton(text, by_line).ok_or_else(too_large)?.states().len();
+        Ok(Self { regex, states, by_line })
     }
 
     /// Whether the expression matches anywhere in the bytes.
@@ -81,7 +93,7 @@ impl Pattern {
             return Ok(Searcher { regex, steps, lazy: None });
         }
         // The automaton is compiled for each search: long texts are rare, and the search takes longer.
-        let automaton = compile_automaton(regex.as_str()).ok_or(TooLong)?;
+        let automaton = compile_automaton(regex.as_str(), self.by_line).ok_or(TooLong)?;
         let config = dfa::Config::new()
             .unicode_word_boundary(true)
             .cache_capacity(MAX_CACHE_BYTES)
@@ -161,11 +173,32 @@ impl Searcher<'_> {
     }
 }
 
+impl Searcher<'_> {
+    /// End of the first match that begins at a position or after it. The bytes before the position are context for
+    /// anchors.
+    fn find_end(&mut self, bytes: &[u8], start: usize) -> Result<Option<usize>, TooLong> {
+        if start > bytes.len() {
+            return Ok(None);
+        }
+        let Some((dfa, cache)) = &mut self.lazy else {
+            return Ok(self.regex.find_at(bytes, start).map(|found| found.end()));
+        };
+        match dfa.try_search_fwd(cache, &Input::new(bytes).range(start..)) {
+            Ok(found) => Ok(found.map(|found| found.offset())),
+            Err(error) if matches!(error.kind(), MatchErrorKind::Quit { .. }) && self.steps <= MAX_STEPS_AT_WORDS => {
+                Ok(self.regex.find_at(bytes, start).map(|found| found.end()))
+            }
+            Err(_) => Err(TooLong),
+        }
+    }
+}
+
 /// Compiles the automaton that the crate `regex` uses for the expression.
-fn compile_automaton(text: &str) -> Option<NFA> {
+fn compile_automaton(text: &str, by_line: bool) -> Option<NFA> {
+    let syntax = syntax::Config::new().utf8(false).multi_line(by_line).crlf(by_line);
     let config =
         thompson::Config::new().utf8(false).which_captures(WhichCaptures::None).nfa_size_limit(Some(MAX_PATTERN_BYTES));
-    thompson::Compiler::new().syntax(syntax::Config::new().utf8(false)).configure(config).build(text).ok()
+    thompson::Compiler::new().syntax(syntax).configure(config).build(text).ok()
 }
 
 impl fmt::Display for Pattern {
