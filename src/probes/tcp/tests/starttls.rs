@@ -108,7 +108,7 @@ fn servers() -> [(&'static str, Server); 8] {
     let xmpp: Answers = |heard| {
         let text = std::str::from_utf8(heard).unwrap();
         match text {
-            _ if text.contains("<starttls") => {
+            _ if text.contains("<starttls") && text.ends_with("/>") => {
                 Some((b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>".to_vec(), true))
             }
             _ if text.ends_with("'>") => Some((FEATURES.into(), false)),
