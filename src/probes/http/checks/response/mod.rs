@@ -1,14 +1,22 @@
 #![doc = include_str!("response.md")]
 
+mod content;
+mod decimal;
 mod expectation;
+mod json;
+mod version;
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cell::OnceCell, cmp::Reverse, collections::HashSet};
 
+use hyper::header::CONTENT_TYPE;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use self::expectation::{Expectation, Finding, Subject};
+use self::{
+    content::BodyContent,
+    expectation::{Expectation, Finding},
+    json::{JsonDocument, Unreadable},
+};
 use crate::{
     kind::CheckKind,
     model::{
@@ -77,8 +85,8 @@ impl CheckKind<HttpFacts> for Response {
 
 impl Check<HttpFacts> for Response {
     fn judge(&mut self, seen: &Observation<HttpFacts>) -> Verdict {
-        match seen.facts_or_verdict().map(|facts| &facts.response) {
-            Ok(Some(response)) => self.verdict(response, seen.epoch_seconds()),
+        match seen.facts_or_verdict().map(ResponseContent::new) {
+            Ok(Some(content)) => self.verdict(&content, seen.epoch_seconds()),
             Ok(None) => Verdict::new(Outcome::Unknown(Reason::Empty), "there was no response"),
             Err(verdict) => verdict,
         }
@@ -103,21 +111,18 @@ impl Response {
         })
     }
 
-    fn verdict(&self, answered: &HttpResponse, now: f64) -> Verdict {
-        let body = answered.body.as_deref().unwrap_or_default();
-        let wanted = self.expect.iter().any(|expectation| matches!(expectation.subject(), Some(Subject::Json(_))));
-        let document = wanted.then(|| read_json(body));
+    fn verdict(&self, content: &ResponseContent<'_>, now: f64) -> Verdict {
         let mut findings = Vec::new();
         let mut measures = Vec::new();
         for (expectation, measure) in self.expectations() {
-            let found = expectation.evaluate(answered, body, document.as_ref(), (measure, now));
+            let found = expectation.evaluate(content, (measure, now));
             measures.extend(found.measures);
-            findings.extend(found.finding.map(|finding| (expectation.name(), finding)));
+            findings.extend(found.finding.map(|finding| (expectation, finding)));
         }
-        // The first of the worst: what warns is a finding too, but only where nothing is worse.
+        // The first of the worst findings. A warning is a finding, too.
         let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.severity_order()));
         let verdict = match worst {
-            Some((name, Finding { outcome, text })) => Verdict::new(*outcome, format!("{name}: {text}")),
+            Some((expectation, Finding { outcome, text })) => Verdict::new(*outcome, expectation.named_text(text)),
             None if self.expect.len() == 1 => Verdict::new(Outcome::Pass, "the expectation is met"),
             None => Verdict::new(Outcome::Pass, format!("all {} expectations are met", self.expect.len())),
         };
@@ -125,38 +130,36 @@ impl Response {
     }
 }
 
-/// Why a body is no JSON document to look into.
-enum Unreadable {
-    Syntax(serde_json::Error),
-    TooManyValues,
+/// A response with its decoded body and its JSON document, which are computed at most once.
+struct ResponseContent<'a> {
+    facts: &'a HttpFacts,
+    response: &'a HttpResponse,
+    content_type: Option<String>,
+    content: OnceCell<BodyContent<'a>>,
+    document: OnceCell<Result<JsonDocument, Unreadable>>,
 }
 
-/// Values of a document: each takes about a hundred bytes, however short it is in the body.
-const MAX_JSON_VALUES: usize = 250_000;
-
-fn read_json(body: &[u8]) -> Result<Value, Unreadable> {
-    // RFC 8259, section 8.1: a parser may ignore a byte order mark.
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    // Counted before anything is allocated.
-    if count_values(body) > MAX_JSON_VALUES {
-        return Err(Unreadable::TooManyValues);
+impl<'a> ResponseContent<'a> {
+    fn new(facts: &'a HttpFacts) -> Option<Self> {
+        let response = facts.response.as_ref()?;
+        let content_type = response.header_values(CONTENT_TYPE.as_str()).next();
+        Some(Self { facts, response, content_type, content: OnceCell::new(), document: OnceCell::new() })
     }
-    serde_json::from_slice(body).map_err(Unreadable::Syntax)
-}
 
-/// Every value and every key but the first follows one of four characters outside of strings.
-fn count_values(body: &[u8]) -> usize {
-    let (mut count, mut in_string, mut escaped) = (0, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' | b',' | b':' if !in_string => count += 1,
-            _ => {}
-        }
+    fn is_empty(&self) -> bool {
+        self.response.body.as_deref().is_none_or(<[u8]>::is_empty)
     }
-    count
+
+    fn content(&self) -> &BodyContent<'a> {
+        self.content.get_or_init(|| {
+            let body = self.response.body.as_deref().unwrap_or_default();
+            BodyContent::new(body, self.content_type.as_deref())
+        })
+    }
+
+    fn document(&self) -> &Result<JsonDocument, Unreadable> {
+        self.document.get_or_init(|| JsonDocument::parse(&self.content().json()))
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Compared, Expectation};
+use super::{
+    super::{decimal::Decimal, json::digits_of},
+    Compared, Expectation,
+};
 use crate::{
     checks::age::{self, AgeLimits},
     model::{
@@ -61,8 +64,14 @@ impl Expectation {
             return Err("`min` is above `max`: that can never be met".to_owned());
         }
         self.age_limits().validate().map_err(|(key, message)| format!("`{key}`: {message}"))?;
-        if self.number && !has_range && !has_age && !has_equals {
-            return Err("`number` needs `min`, `max`, a number in `equals`, `min_age` or `max_age`".to_owned());
+        let is_number = |value: &Value| {
+            value.is_number() || value.as_str().is_some_and(|text| Decimal::parse(text.trim()).is_some())
+        };
+        let listed = self.one_of.iter().flatten();
+        let mut expected = self.equals.iter().chain(&self.not_equals).chain(&self.absent_or_not).chain(listed);
+        if self.number && !has_range && !has_age && !expected.any(is_number) {
+            let text = "`number` needs `min`, `max`, `min_age`, `max_age`, or a number to compare with";
+            return Err(text.to_owned());
         }
         if self.unit.is_some() && !has_range && !has_equals {
             return Err("`unit` needs `min`, `max` or a number in `equals`".to_owned());
@@ -113,10 +122,19 @@ impl Expectation {
     /// Reads a number. A text counts if it is a header or if `number` is set.
     pub(super) fn parse_number(&self, value: &Value) -> Option<f64> {
         let number = match value {
-            Value::String(text) if self.header.is_some() || self.number => text.trim().parse().ok(),
+            Value::String(text) => match digits_of(value) {
+                Some(digits) => digits.parse().ok(),
+                None if self.is_text() || self.number => text.trim().parse().ok(),
+                None => None,
+            },
             value => value.as_f64(),
         };
         number.filter(|number: &f64| !number.is_nan())
+    }
+
+    /// Whether the values are texts: they are headers or facts, and not JSON.
+    pub(super) fn is_text(&self) -> bool {
+        self.json.is_none()
     }
 
     fn expected_number(&self, value: &Value) -> Cow<'static, str> {
@@ -161,6 +179,7 @@ impl NumericKind {
 /// The number of characters of a text, items of a list or keys of an object.
 fn length(value: &Value) -> Option<usize> {
     match value {
+        Value::String(_) if digits_of(value).is_some() => None,
         Value::String(text) => Some(text.chars().count()),
         Value::Array(list) => Some(list.len()),
         Value::Object(map) => Some(map.len()),
