@@ -49,6 +49,11 @@ impl Context {
         self.held.lock().push(held);
     }
 
+    /// Keeps the registration of secrets of a nested context.
+    pub(crate) fn hold_secrets(&self, held: RegisteredSecrets) {
+        self.held.lock().push(held);
+    }
+
     /// Takes the registered secrets. The caller keeps them until the next run.
     pub(crate) fn take_registered_secrets(&self) -> Vec<RegisteredSecrets> {
         std::mem::take(&mut self.held.lock())

@@ -14,6 +14,7 @@ pub(crate) mod body_decoder;
 pub(crate) mod client;
 pub(crate) mod exchange;
 pub(crate) mod framing;
+pub mod oauth2;
 pub mod url;
 pub mod version;
 pub(crate) mod wire;

@@ -27,7 +27,7 @@ pub use self::{
     proxy::Proxy,
 };
 pub(crate) use crate::io::http::auth::Credentials;
-pub use crate::io::http::{auth::BasicAuth, url::HttpUrl, version::HttpVersion};
+pub use crate::io::http::{auth::BasicAuth, oauth2::OAuth2, url::HttpUrl, version::HttpVersion};
 use crate::{
     io::{dial::AddressFamily, http::framing, kept::Renewal, resources::Resources, secret_file::SecretFile, tls::Tls},
     kind::{CheckEntry, Kind},
@@ -69,6 +69,9 @@ pub struct Http {
     /// File that contains the bearer token. The file is read at each run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token_file: Option<SecretFile>,
+    /// OAuth 2.0 client credentials for a bearer token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<Box<OAuth2>>,
     /// Status codes that mean success: codes (`200`), ranges (`200-299`) or classes (`2xx`).
     #[serde(default)]
     pub expect_status: Statuses,
@@ -132,6 +135,7 @@ impl Kind for Http {
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
         self.tls.validate()?;
         self.credentials().validate(&request::MANAGED_HEADERS)?;
+        self.validate_oauth2()?;
         self.validate_header_files()?;
         self.validate_proxy_headers()?;
         Renewal::validate(self.max_connection_age)?;
@@ -169,6 +173,7 @@ impl Kind for Http {
     fn sent_secrets(&self) -> SentSecrets {
         let mut secrets = self.credentials().sent_secrets(&self.url);
         self.body.iter().for_each(|body| secrets.add_sent_text(body.expose()));
+        self.oauth2.iter().for_each(|oauth2| oauth2.add_secrets_to(&mut secrets));
         self.proxy.iter().for_each(|proxy| proxy.add_secrets_to(&mut secrets));
         self.proxy_headers.iter().for_each(|(name, value)| secrets.add_header(name, value.expose()));
         secrets
@@ -196,6 +201,16 @@ impl Http {
         Credentials { headers: &self.proxy_headers, basic_auth: None, bearer_token: None, bearer_token_file: None }
     }
 
+    fn validate_oauth2(&self) -> Result<(), Invalid> {
+        match &self.oauth2 {
+            Some(_) if self.credentials().has_authorization() => {
+                Err(Invalid::at("oauth2", "there are other credentials: only one of them can be sent"))
+            }
+            Some(oauth2) => oauth2.validate(),
+            None => Ok(()),
+        }
+    }
+
     fn validate_header_files(&self) -> Result<(), Invalid> {
         let headers = self.credentials().headers(&request::MANAGED_HEADERS)?;
         for name in self.header_files.keys() {
@@ -208,7 +223,8 @@ impl Http {
             if headers.contains_key(&parsed) || others > 1 {
                 return wrong("it is there twice");
             }
-            if parsed == header::AUTHORIZATION && self.credentials().has_authorization() {
+            let has_others = self.credentials().has_authorization() || self.oauth2.is_some();
+            if parsed == header::AUTHORIZATION && has_others {
                 return wrong("there are other credentials: only one of them can be sent");
             }
         }

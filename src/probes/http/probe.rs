@@ -5,6 +5,8 @@
 #[cfg(test)]
 use std::net::IpAddr;
 
+use hyper::StatusCode;
+
 use super::{
     Http, HttpFacts,
     connection::{Connector, RunResults},
@@ -14,7 +16,10 @@ use super::{
 use crate::{
     io::{
         context::Context,
-        http::exchange::{ReceivedResponse, ResponseProgress},
+        http::{
+            exchange::{ReceivedResponse, ResponseProgress},
+            oauth2::TokenCache,
+        },
         kept::Renewal,
     },
     model::{failure::Failure, observation::Incomplete, units::Period, words::Reason},
@@ -26,6 +31,7 @@ use crate::{
 pub struct HttpProbe {
     settings: Http,
     connector: Connector,
+    tokens: TokenCache,
 }
 
 impl Probe for HttpProbe {
@@ -54,7 +60,7 @@ impl Probe for HttpProbe {
 impl HttpProbe {
     /// Creates a probe without a connection. Bodies are kept only if a check requests them.
     pub(super) fn new(settings: Http, keep_body: bool, renewal: Renewal) -> Self {
-        Self { settings, connector: Connector::new(keep_body, renewal) }
+        Self { settings, connector: Connector::new(keep_body, renewal), tokens: TokenCache::default() }
     }
 
     /// Replaces the addresses to which no redirect may lead, because tests must not contact the real ones.
@@ -66,11 +72,22 @@ impl HttpProbe {
     }
 
     async fn ask(&self, cx: &Context, seen: &mut RunResults) -> Result<(), Failure> {
-        let mut sent = SentHeaders::read(&self.settings, cx).await?;
+        let mut sent = SentHeaders::read(&self.settings, cx, &self.tokens).await?;
         let mut hop = PreparedRequest::first(&self.settings);
         let mut near = false;
         loop {
             self.connector.fetch(&self.settings, cx, &hop, &sent, seen).await?;
+            let status = seen.progress.response.as_ref().map(|response| response.status);
+            if status == Some(StatusCode::UNAUTHORIZED) && hop.same_origin {
+                // The token was revoked, or the server has forgotten it. A new token decides.
+                self.tokens.forget();
+                if sent.has_kept_token && hop.method.is_idempotent() {
+                    let cookies = std::mem::take(&mut sent.cookies);
+                    sent = SentHeaders::read(&self.settings, cx, &self.tokens).await?;
+                    sent.cookies = cookies;
+                    continue;
+                }
+            }
             let Some(answer) = seen.progress.response.take() else {
                 return Err(Failure::new(Reason::Internal, "a complete exchange has no response"));
             };
@@ -84,6 +101,7 @@ impl HttpProbe {
             match follow {
                 Ok(Some(next)) => {
                     seen.facts.redirects.push(next.target.to_string());
+                    Http::register_cookies(cx, &sent, &next.target);
                     let is_configured = next.target.host() == self.settings.url.host();
                     hop = PreparedRequest { near: near || is_configured, ..next };
                 }

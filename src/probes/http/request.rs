@@ -17,6 +17,7 @@ use crate::{
             USER_AGENT,
             auth::secret_value,
             framing::{Framing, invalid_request, request_uri},
+            oauth2::TokenCache,
             url::HttpUrl,
         },
     },
@@ -41,6 +42,8 @@ pub(super) struct PreparedRequest<'a> {
 #[derive(Debug, Default)]
 pub(super) struct SentHeaders {
     authorization: Option<HeaderValue>,
+    /// Whether the authorization is a token that an earlier run has requested.
+    pub(super) has_kept_token: bool,
     /// Headers whose values are in files.
     from_files: HeaderMap,
     pub(super) cookies: CookieJar,
@@ -64,8 +67,14 @@ impl SentHeaders {
     ///
     /// # Errors
     /// The failure of a file.
-    pub(super) async fn read(settings: &Http, cx: &Context) -> Result<Self, Failure> {
-        let authorization = settings.credentials().authorization(cx).await?;
+    pub(super) async fn read(settings: &Http, cx: &Context, tokens: &TokenCache) -> Result<Self, Failure> {
+        let (authorization, has_kept_token) = match &settings.oauth2 {
+            Some(oauth2) => {
+                let (value, is_kept) = oauth2.authorization(cx, tokens).await?;
+                (Some(value), is_kept)
+            }
+            None => (settings.credentials().authorization(cx).await?, false),
+        };
         let mut from_files = HeaderMap::new();
         let mut secrets = SentSecrets::default();
         for (name, file) in &settings.header_files {
@@ -81,7 +90,7 @@ impl SentHeaders {
         if !from_files.is_empty() {
             cx.register_secrets(|registered| *registered = secrets);
         }
-        Ok(Self { authorization, from_files, cookies: CookieJar::default() })
+        Ok(Self { authorization, has_kept_token, from_files, cookies: CookieJar::default() })
     }
 }
 
@@ -147,6 +156,14 @@ impl Http {
     /// The host of the first connection: the proxy or the host of the URL.
     pub(super) fn nearest(&self) -> &HttpUrl {
         self.proxy.as_ref().map_or(&self.url, |proxy| proxy.target())
+    }
+
+    /// Registers the cookies of the next request for redaction, because they may identify a session.
+    pub(super) fn register_cookies(cx: &Context, sent: &SentHeaders, to: &HttpUrl) {
+        if let Some(value) = sent.cookies.header(to, None) {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            cx.register_secrets(|secrets| secrets.add_header(header::COOKIE.as_str(), &value));
+        }
     }
 
     /// The value of `Host` or `:authority`.

@@ -24,6 +24,7 @@ mod credentials;
 mod encrypted;
 mod kept;
 mod leniency;
+mod oauth2;
 mod proxied;
 mod redirects;
 
