@@ -11,6 +11,15 @@ pub(crate) struct Collector {
     kept: Option<Vec<u8>>,
 }
 
+/// Treatment of the body of a response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyOptions {
+    pub(crate) limit: Size,
+    pub(crate) keep: bool,
+    /// Whether the encodings `br` and `zstd` are decoded, which take more memory.
+    pub(crate) accepts_large_windows: bool,
+}
+
 /// A body, or the part of it that was received before a failure.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
@@ -31,11 +40,20 @@ impl Collector {
     ///
     /// # Errors
     /// `body`: the body is to be kept and its encoding is unknown.
-    pub(crate) fn new(encoding: Option<&str>, limit: Size, keep: bool) -> Result<Self, Failure> {
-        let decoder = match BodyDecoder::new(encoding, limit, BODY) {
+    pub(crate) fn new(encoding: Option<&str>, options: BodyOptions) -> Result<Self, Failure> {
+        let BodyOptions { limit, keep, accepts_large_windows } = options;
+        let decoder = match accepts_large_windows {
+            true => BodyDecoder::with_large_windows(encoding, limit, BODY),
+            false => BodyDecoder::new(encoding, limit, BODY),
+        };
+        let decoder = match decoder {
             None if keep => {
                 let encoding = excerpt(encoding.unwrap_or_default().trim(), 20);
-                let text = format!("the body is compressed as `{encoding}`, which can't be read here");
+                let hint = match encoding.to_ascii_lowercase().as_str() {
+                    "br" | "zstd" => ": name it in a header `Accept-Encoding`, if the server should use it",
+                    _ => "",
+                };
+                let text = format!("the body is compressed as `{encoding}`, which can't be read here{hint}");
                 return Err(Failure::new(Reason::Body, text));
             }
             found => found.or_else(|| BodyDecoder::new(None, limit, BODY)),
@@ -78,7 +96,8 @@ mod tests {
     fn collect(encoding: Option<&str>, limit: u64, pieces: &[&[u8]]) -> Result<Body, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let mut collector = Collector::new(encoding, Size(limit), true)?;
+            let options = BodyOptions { limit: Size(limit), keep: true, accepts_large_windows: true };
+            let mut collector = Collector::new(encoding, options)?;
             for piece in pieces {
                 collector.push(piece).await?;
             }
@@ -101,19 +120,55 @@ mod tests {
         }
     }
 
+    /// `ok` as one block of brotli.
+    const BROTLI: &[u8] = &[0x8b, 0x00, 0x80, b'o', b'k', 0x03];
+    /// 100,000 times `x` in brotli.
+    const BROTLI_BOMB: &[u8] = &[0x5b, 0x9f, 0x86, 0x81, 0x5f, 0x02, 0x2f, 0x1e, 0x0b, 0x04, 0xb2, 0xfc, 0x02, 0x00];
+
+    #[test]
+    fn brotli_and_zstd_are_decoded_within_the_limit() {
+        let zstd = |text: &[u8]| zstd::stream::encode_all(text, 3).unwrap();
+        let frames = [zstd(b"one, "), zstd(b"two")].concat();
+        assert_eq!(collect(Some("zstd"), 99, &[&frames]).unwrap().kept.unwrap(), "one, two");
+        let bomb = zstd(&vec![b'x'; 100_000]);
+        let (one, two) = bomb.split_at(bomb.len() / 2);
+        assert_eq!(collect(Some("ZSTD"), 100_000, &[one, two]).unwrap().size, 100_000);
+        assert_eq!(collect(Some("zstd"), 99_999, &[&bomb]).unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(collect(Some("zstd"), 100_000, &[one]).unwrap_err().reason, Reason::Body);
+        // A window above 8 MiB.
+        let mut large = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        large.set_parameter(zstd::stream::raw::CParameter::WindowLog(27)).unwrap();
+        std::io::Write::write_all(&mut large, b"x").unwrap();
+        assert_eq!(collect(Some("zstd"), 99, &[&large.finish().unwrap()]).unwrap_err().reason, Reason::Body);
+
+        let whole = BROTLI;
+        for (one, two) in [(whole, &b""[..]), whole.split_at(3)] {
+            assert_eq!(collect(Some("br"), 2, &[one, two]).unwrap().kept.unwrap(), "ok");
+        }
+        assert_eq!(collect(Some("br"), 1, &[whole]).unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(collect(Some("br"), 9, &[&whole[..5]]).unwrap_err().reason, Reason::Body);
+        let (one, two) = BROTLI_BOMB.split_at(7);
+        assert_eq!(collect(Some("br"), 100_000, &[one, two]).unwrap().kept.unwrap(), vec![b'x'; 100_000]);
+        assert_eq!(collect(Some("br"), 99_999, &[BROTLI_BOMB]).unwrap_err().reason, Reason::TooLarge);
+        assert_eq!(collect(Some("br"), 9, &[b"no brotli at all"]).unwrap_err().reason, Reason::Body);
+        assert_eq!(collect(Some("br"), 9, &[]).unwrap().size, 0);
+    }
+
     #[test]
     fn a_body_of_exactly_the_limit_is_fine_and_one_byte_more_is_not() {
         assert_eq!(collect(None, 4, &[b"ab", b"cd"]).unwrap().kept.unwrap(), "abcd");
         assert_eq!(collect(None, 4, &[b"ab", b"cde"]).unwrap_err().reason, Reason::TooLarge);
         assert_eq!(collect(Some("gzip"), 4, &[]).unwrap().size, 0);
-        assert_eq!(collect(Some("br"), 4, &[]).unwrap_err().reason, Reason::Body);
-        assert_eq!(Collector::new(Some("br"), Size(4), false).unwrap().finish().unwrap(), None);
+        let options = BodyOptions { limit: Size(4), keep: true, accepts_large_windows: false };
+        assert_eq!(Collector::new(Some("br"), options).err().unwrap().reason, Reason::Body);
+        let options = BodyOptions { keep: false, ..options };
+        assert_eq!(Collector::new(Some("br"), options).unwrap().finish().unwrap(), None);
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_exceed_the_limit(
-            bytes in proptest::collection::vec(any::<u8>(), 0..300), encoding in "(gzip|deflate|identity)"
+            bytes in proptest::collection::vec(any::<u8>(), 0..300), encoding in "(gzip|deflate|identity|br|zstd)"
         ) {
             if let Ok(body) = collect(Some(&encoding), 200, &[&bytes]) {
                 prop_assert!(body.size <= 200);

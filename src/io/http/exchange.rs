@@ -26,14 +26,13 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::{
-    body::{Body, Collector},
+    body::{Body, BodyOptions, Collector},
     wire::{IdleLimit, InterimResponses, PacedStream, ReceivedBytes, ambiguous_end, refuse_ambiguous_end},
 };
 use crate::{
     io::{context::Context, dial, tls},
     model::{
         failure::Failure,
-        units::Size,
         words::{Phase, Reason},
     },
 };
@@ -59,13 +58,6 @@ pub(crate) struct ResponseProgress {
     pub(crate) response: Option<ReceivedResponse>,
     /// The bytes of the response, including the head.
     pub(crate) received: ReceivedBytes,
-}
-
-/// Treatment of the body of a response.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyOptions {
-    pub(crate) limit: Size,
-    pub(crate) keep: bool,
 }
 
 /// Handle of a connection for sending requests.
@@ -220,7 +212,7 @@ async fn read_body(
 ) -> Result<(), Failure> {
     let ReceivedResponse { headers, body, .. } = response;
     let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    let mut collector = Collector::new(encoding, options.limit, options.keep)?;
+    let mut collector = Collector::new(encoding, options)?;
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| hyper_failure(&error))?;
         // The other frames are trailers.

@@ -19,7 +19,8 @@ use url::form_urlencoded;
 use super::{
     USER_AGENT,
     auth::{basic_auth_value, secret_value},
-    exchange::{self, BodyOptions, ReceivedResponse, ResponseProgress},
+    body::BodyOptions,
+    exchange::{self, ReceivedResponse, ResponseProgress},
     framing::{Framing, invalid_request, request_uri},
     url::HttpUrl,
     version::HttpVersion,
@@ -235,7 +236,7 @@ impl OAuth2 {
         request.headers_mut().insert(header::HOST, host);
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         let (mut sender, driver) = exchange::start_http(stream, false).await?;
-        let options = BodyOptions { limit: MAX_RESPONSE, keep: true };
+        let options = BodyOptions { limit: MAX_RESPONSE, keep: true, accepts_large_windows: false };
         let mut progress = ResponseProgress::default();
         exchange::drive_while(driver, exchange::send_and_read(cx, &mut sender, request, options, &mut progress))
             .await?;

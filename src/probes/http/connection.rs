@@ -16,7 +16,8 @@ use crate::{
         context::Context,
         dial,
         http::{
-            exchange::{self, BodyOptions, ResponseProgress, Sender},
+            body::BodyOptions,
+            exchange::{self, ResponseProgress, Sender},
             framing::Framing,
             version::HttpVersion,
         },
@@ -79,7 +80,11 @@ impl Connector {
         sent: &SentHeaders,
         seen: &mut RunResults,
     ) -> Result<(), Failure> {
-        let options = BodyOptions { limit: settings.body_limit, keep: self.keep_body };
+        let options = BodyOptions {
+            limit: settings.body_limit,
+            keep: self.keep_body,
+            accepts_large_windows: settings.accepts_large_windows(),
+        };
         seen.progress = ResponseProgress::default();
         // A redirect uses a connection of its own; only the connection of every run is kept.
         let reuse = settings.keep_alive && seen.facts.redirects.is_empty();

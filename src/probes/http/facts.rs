@@ -74,7 +74,7 @@ pub struct HttpResponse {
 /// Facts that a check can request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpFactRequest {
-    /// The body of the answer.
+    /// The body of the response.
     Body,
     /// The certificates of the server.
     Certificates,
@@ -182,7 +182,7 @@ impl From<ReceivedResponse> for HttpResponse {
     }
 }
 
-/// Headers whose values are not displayed.
+/// Headers with values that are not displayed.
 pub(super) const SENSITIVE_HEADERS: [HeaderName; 5] =
     [header::SET_COOKIE, header::COOKIE, header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::LOCATION];
 

@@ -53,7 +53,7 @@ pub struct Http {
     /// Request headers, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// Request headers whose values are in files, by name: `{X-Api-Key: /run/secrets/key}`. The files are read at each
+    /// Request headers with values in files, by name: `{X-Api-Key: /run/secrets/key}`. The files are read at each
     /// run, and the values are never displayed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub header_files: BTreeMap<String, SecretFile>,

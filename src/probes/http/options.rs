@@ -1,4 +1,4 @@
-//! Small settings of an `http` probe that are types of their own, so that nonsense dies while it is read.
+//! Small settings of an `http` probe. They have types of their own, so that invalid values are rejected during parsing.
 
 use std::{borrow::Cow, fmt};
 
@@ -27,7 +27,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Whether asking twice is like asking once.
+    /// Whether repeating the request has no further effect.
     #[must_use]
     pub fn is_idempotent(self) -> bool {
         !matches!(self, Self::Post | Self::Patch)

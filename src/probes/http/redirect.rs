@@ -53,8 +53,8 @@ pub(super) fn is_local_to_machine(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address to which traffic for an IPv6 address goes: mapped and compatible ones (RFC 4291, 2.5.5), NAT64 (RFC
-/// 6052 and 8215) and 6to4 (RFC 3056).
+/// The IPv4 address to which the traffic for an IPv6 address goes: mapped and compatible addresses (RFC 4291, section
+/// 2.5.5), NAT64 (RFC 6052 and 8215) and 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
     let inner = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
@@ -77,11 +77,11 @@ pub(super) fn forbidden(hop: &PreparedRequest<'_>, address: IpAddr) -> Failure {
     Failure::new(Reason::Status, text)
 }
 
-/// The next hop, if this answer is a redirect.
+/// The next request, if the response is a redirect.
 ///
 /// # Errors
-/// `protocol` where the location is no URL; `status` where following it would drop the encryption or carry the body
-/// to another origin.
+/// `protocol` if the location is no URL; `status` if following it would drop the encryption or send the body to another
+/// origin.
 pub(super) fn next(
     hop: &PreparedRequest<'_>,
     status: u16,
@@ -113,8 +113,8 @@ pub(super) fn is_redirect(status: u16, headers: &HeaderMap) -> bool {
     matches!(status, 301..=303 | 307 | 308) && headers.contains_key(LOCATION)
 }
 
-/// The text of a `Location`, which should be ASCII. Servers also send UTF-8, which is read as in browsers, and other
-/// encodings, whose bytes are sent back percent-encoded.
+/// The text of a `Location`, which should be ASCII. Servers also send UTF-8, which is read as in browsers. The
+/// bytes of other encodings are sent back percent-encoded.
 fn location_text(location: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(location.as_bytes()) {
         Ok(text) => text.into(),

@@ -1,4 +1,4 @@
-//! Requests of a run: the configured one, and those to which redirects lead.
+//! Requests of a run: the configured request, and the targets of redirects.
 
 use std::borrow::Cow;
 
@@ -44,7 +44,7 @@ pub(super) struct SentHeaders {
     authorization: Option<HeaderValue>,
     /// Whether the authorization is a token that an earlier run has requested.
     pub(super) has_kept_token: bool,
-    /// Headers whose values are in files.
+    /// Headers with values in files.
     from_files: HeaderMap,
     pub(super) cookies: CookieJar,
 }
@@ -151,6 +151,12 @@ impl Http {
             self.proxy_headers().headers(&MANAGED_HEADERS).map_err(|invalid| invalid_request(&invalid.message))?;
         headers.extend(proxy.authorization()?.map(|value| (header::PROXY_AUTHORIZATION, value)));
         Ok(headers)
+    }
+
+    /// Whether the configured `Accept-Encoding` names an encoding with a large window.
+    pub(super) fn accepts_large_windows(&self) -> bool {
+        let mut accepted = self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        accepted.any(|(_, value)| ["br", "zstd", "*"].iter().any(|encoding| value.expose().contains(encoding)))
     }
 
     /// The host of the first connection: the proxy or the host of the URL.

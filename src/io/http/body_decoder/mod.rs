@@ -5,6 +5,8 @@
 //! until its end. Compressed input can be endless without any output (empty blocks, empty members), or produce a
 //! thousand times its size. Therefore both sizes are limited, and the decoder yields after a fixed amount of work.
 
+mod other;
+
 use std::{
     io,
     time::{Duration, Instant},
@@ -12,6 +14,7 @@ use std::{
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use self::other::OtherEncoding;
 use crate::{
     compress::GzipDecoder,
     model::{failure::Failure, units::Size, words::Reason},
@@ -43,6 +46,7 @@ enum Encoding {
     Identity,
     Gzip(Box<GzipDecoder>),
     Deflate(Option<Box<Inflate>>),
+    Other(Box<OtherEncoding>),
 }
 
 /// Decoder of `deflate`, which is one of two formats. The first byte determines the format.
@@ -79,7 +83,19 @@ impl BodyDecoder {
             Some("deflate") => Encoding::Deflate(None),
             Some(_) => return None,
         };
-        Some(Self { kind, encoding, limit, received: 0, produced: 0, output: Vec::new(), pace: Pace::default() })
+        Some(Self::with_encoding(encoding, limit, kind))
+    }
+
+    /// Like [`BodyDecoder::new`], and with the encodings `br` and `zstd`. Their windows take up to 16 MiB, so that only
+    /// targets may use them of which the configuration accepts such an encoding.
+    pub(crate) fn with_large_windows(encoding: Option<&str>, limit: Size, kind: BodyKind) -> Option<Self> {
+        let other = || OtherEncoding::from_name(&encoding?.trim().to_ascii_lowercase());
+        let other = other().map(|decoder| Self::with_encoding(Encoding::Other(Box::new(decoder)), limit, kind));
+        other.or_else(|| Self::new(encoding, limit, kind))
+    }
+
+    fn with_encoding(encoding: Encoding, limit: Size, kind: BodyKind) -> Self {
+        Self { kind, encoding, limit, received: 0, produced: 0, output: Vec::new(), pace: Pace::default() }
     }
 
     /// Number of decompressed bytes until now.
@@ -132,6 +148,7 @@ impl BodyDecoder {
             Encoding::Identity | Encoding::Deflate(None) => Ok(()),
             Encoding::Gzip(members) if members.is_empty() => Ok(()),
             Encoding::Gzip(members) => members.finish(),
+            Encoding::Other(decoder) => decoder.finish(),
             Encoding::Deflate(Some(inflate)) if inflate.ended => Ok(()),
             Encoding::Deflate(Some(_)) => Err(io::ErrorKind::UnexpectedEof.into()),
         };
@@ -144,6 +161,7 @@ impl BodyDecoder {
         match &mut self.encoding {
             Encoding::Identity => Ok(input.len()),
             Encoding::Gzip(members) => members.step(input, &mut self.output),
+            Encoding::Other(decoder) => decoder.step(input, &mut self.output, MAX_STEP),
             Encoding::Deflate(inflate) => {
                 // The standard requires the zlib format, which starts with the method 8; some servers send raw deflate.
                 let zlib = input.first().is_some_and(|first| first & 0x0f == 8);

@@ -1,4 +1,4 @@
-//! The checks that only an `http` probe can feed.
+//! The checks of an `http` probe.
 
 pub mod response;
 pub mod status;
@@ -10,7 +10,7 @@ use crate::{
     kind::CheckEntry,
 };
 
-/// Every check that a `http` probe can feed.
+/// All checks of an `http` probe.
 pub(super) const CHECKS: &[CheckEntry<HttpFacts>] = &[
     CheckEntry::new::<Health>(),
     CheckEntry::new::<Response>(),

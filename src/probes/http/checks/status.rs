@@ -1,4 +1,4 @@
-//! Sets of status codes as they are written: `200`, `200-299`, `2xx`.
+//! Sets of status codes in the notation of the configuration: `200`, `200-299`, `2xx`.
 
 use std::{borrow::Cow, fmt, ops::RangeInclusive};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Statuses(Box<[(u16, u16)]>);
 
 impl Statuses {
-    /// Whether a status code is among them.
+    /// Whether the set contains a status code.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))

@@ -136,6 +136,25 @@ async fn sloppy_responses_are_read_as_by_curl() {
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), RESPONSES.len());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn encodings_are_decoded_as_by_curl_if_they_are_accepted() {
+    let zstd = zstd::stream::encode_all(&b"ok"[..], 3).unwrap();
+    for (encoding, body) in [("br", &[0x8b, 0x00, 0x80, b'o', b'k', 0x03][..]), ("zstd", &zstd)] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let server = answering([head.as_bytes(), body].concat()).await;
+        let settings = json!({"url": server.url(), "headers": {"Accept-Encoding": encoding}});
+        let response = run(settings).await.unwrap().response.unwrap();
+        assert_eq!((response.body.unwrap(), response.received_size), ("ok".into(), body.len() as u64), "{encoding}");
+        let url = server.url();
+        let curl = move || Command::new("curl").args(["--silent", "--compressed", "--noproxy", "*", &url]).output();
+        let curl = tokio::task::spawn_blocking(curl).await.unwrap().unwrap();
+        // curl may be built without zstd.
+        assert!(curl.stdout == b"ok" || encoding == "zstd", "{curl:?}");
+        let failure = failure(json!({"url": server.url()})).await;
+        assert!(failure.detail.contains("name it in a header `Accept-Encoding`"), "{failure}");
+    }
+}
+
 #[tokio::test]
 async fn folded_and_foreign_header_values_are_compared_as_text() {
     let response =
