@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct VersionRequirement {
     written: String,
-    comparisons: Vec<(VersionOperator, Version)>,
+    comparisons: Vec<(VersionOperator, SoftwareVersion)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ const OPERATORS: [(&str, VersionOperator); 6] = [
 
 /// A version, ordered by precedence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct SoftwareVersion {
     numbers: Vec<u64>,
     pre_release: Vec<Identifier>,
 }
@@ -51,7 +51,7 @@ enum Identifier {
 /// Maximum length of a version.
 const MAX_VERSION_BYTES: usize = 256;
 
-impl Version {
+impl SoftwareVersion {
     /// Parses a version; `None` for another text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -94,13 +94,13 @@ impl Identifier {
     }
 }
 
-impl PartialOrd for Version {
+impl PartialOrd for SoftwareVersion {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Version {
+impl Ord for SoftwareVersion {
     fn cmp(&self, other: &Self) -> Ordering {
         let pre_release = || match (self.pre_release.is_empty(), other.pre_release.is_empty()) {
             (true, false) => Ordering::Greater,
@@ -127,7 +127,8 @@ impl VersionRequirement {
             let after = after.trim_start();
             let end = after.find([',', ' ', '<', '>', '=', '!']).unwrap_or(after.len());
             let (version, tail) = after.split_at(end);
-            let version = Version::parse(version).ok_or_else(|| format!("`{version}` is not a version: {form}"))?;
+            let version =
+                SoftwareVersion::parse(version).ok_or_else(|| format!("`{version}` is not a version: {form}"))?;
             comparisons.push((operator, version));
             rest = tail.trim_start_matches([',', ' ']);
         }
@@ -139,7 +140,7 @@ impl VersionRequirement {
 
     /// Whether a version meets the requirement; `None` if the text is no version.
     pub(super) fn is_met_by(&self, text: &str) -> Option<bool> {
-        let version = Version::parse(text)?;
+        let version = SoftwareVersion::parse(text)?;
         Some(self.comparisons.iter().all(|(operator, limit)| operator.accepts(version.cmp(limit))))
     }
 }
@@ -202,13 +203,13 @@ mod tests {
             "2026.1.16+build.7",
         ];
         for pair in ascending.windows(2) {
-            assert!(Version::parse(pair[0]).unwrap() < Version::parse(pair[1]).unwrap(), "{pair:?}");
+            assert!(SoftwareVersion::parse(pair[0]).unwrap() < SoftwareVersion::parse(pair[1]).unwrap(), "{pair:?}");
         }
         for (one, other) in [("1", "1.0.0"), ("1.4+a", "1.4.0+b"), (" v1.4 ", "1.4"), ("1.04", "1.4")] {
-            assert_eq!(Version::parse(one), Version::parse(other), "{one} {other}");
+            assert_eq!(SoftwareVersion::parse(one), SoftwareVersion::parse(other), "{one} {other}");
         }
         for bad in ["", "v", "latest", "1..2", "1.x", "1.2-", "1.2+", "-1", "1.2.3 beta", "99999999999999999999999"] {
-            assert_eq!(Version::parse(bad), None, "{bad}");
+            assert_eq!(SoftwareVersion::parse(bad), None, "{bad}");
         }
     }
 
