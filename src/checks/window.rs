@@ -186,7 +186,7 @@ pub(crate) fn window_sample(window: Period) -> Sample {
 
 /// Verdict on a window with too few runs.
 pub(crate) fn too_few_runs(runs: usize, needed: NonZeroU32) -> Verdict {
-    Verdict::new(Outcome::Pending, format!("runs in the window: {runs}, needed: {needed}"))
+    Verdict::new(Outcome::Pending, format!("runs in the window: {runs}, needed: {needed} (`min_samples`)"))
 }
 
 /// Rejects a window that can't contain the `least` runs that a verdict needs, or that would contain too many runs.

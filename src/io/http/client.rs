@@ -1,5 +1,5 @@
-//! The HTTP connection of a probe. It is kept between runs, and replaced after it was closed or a certificate has
-//! changed.
+//! The HTTP connection of a probe. It is kept between runs, and replaced after it was closed, after its maximum age, or
+//! after the address of its name or a certificate of the client has changed.
 //!
 //! The client uses hyper directly, like the `http` kind, and not reqwest: a target may be hostile, and reqwest can't
 //! bound the bytes of one read, the number of interim responses or the compressed size (its connections are private,
@@ -23,6 +23,7 @@ use crate::{
     io::{
         context::Context,
         dial::{self, AddressFamily},
+        kept::{ConnectionAge, Renewal},
         tls::Tls,
     },
     model::{
@@ -36,6 +37,7 @@ use crate::{
 pub(crate) struct HttpClient {
     /// TLS settings; `None` for an unencrypted connection.
     tls: Option<Tls>,
+    renewal: Renewal,
     kept: Mutex<Option<Connection>>,
 }
 
@@ -44,14 +46,15 @@ pub(crate) struct HttpClient {
 pub(crate) struct Connection {
     sender: Sender,
     framing: Framing,
+    age: ConnectionAge,
     /// TLS configuration of the handshake. A different one means that a file has changed since.
     config: Option<Arc<ClientConfig>>,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl HttpClient {
-    pub(crate) fn new(tls: Option<Tls>) -> Self {
-        Self { tls, kept: Mutex::default() }
+    pub(crate) fn new(tls: Option<Tls>, renewal: Renewal) -> Self {
+        Self { tls, renewal, kept: Mutex::default() }
     }
 
     /// Requests a page. After reading the response to its end, the caller returns the connection with
@@ -73,7 +76,9 @@ impl HttpClient {
             !kept.sender.is_closed() && kept.config.as_ref().map(Arc::as_ptr) == config.as_ref().map(Arc::as_ptr)
         };
         let kept = self.kept_connection().take();
-        if let Some(mut kept) = kept.filter(is_current) {
+        if let Some(mut kept) = kept.filter(is_current)
+            && kept.age.admits_run(cx, &url.dial_host(), self.renewal).await
+        {
             match kept.send_request(cx, url, headers).await {
                 Ok(response) => return Ok((response, kept)),
                 // The server may have closed the kept connection just now, which says nothing about its health.
@@ -98,7 +103,7 @@ impl HttpClient {
         url: &HttpUrl,
         config: Option<Arc<ClientConfig>>,
     ) -> Result<Connection, Failure> {
-        let (stream, _) = dial::connect(cx, &url.dial_host(), url.port(), AddressFamily::Any).await?;
+        let (stream, remote) = dial::connect(cx, &url.dial_host(), url.port(), AddressFamily::Any).await?;
         let (stream, framing) = match &self.tls {
             None => (Either::Right(stream), Framing::Direct),
             Some(tls) => {
@@ -109,7 +114,8 @@ impl HttpClient {
             }
         };
         let (sender, driver) = exchange::start_http(stream, framing == Framing::Two).await?;
-        Ok(Connection { sender, framing, config, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
+        let age = ConnectionAge::start(remote);
+        Ok(Connection { sender, framing, age, config, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
     }
 
     fn kept_connection(&self) -> MutexGuard<'_, Option<Connection>> {

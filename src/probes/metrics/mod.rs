@@ -33,6 +33,7 @@ use crate::{
             exchange,
             url::HttpUrl,
         },
+        kept::Renewal,
         resources::Resources,
         secret_file::SecretFile,
         tls::Tls,
@@ -43,7 +44,7 @@ use crate::{
         observation::{Incomplete, Timing},
         redaction::SentSecrets,
         secret::Secret,
-        units::Size,
+        units::{Period, Size},
         words::{Phase, Reason},
     },
     probe::Probe,
@@ -92,6 +93,11 @@ pub struct Metrics {
     /// minutes ahead, is absent. With `false`, each sample is judged as a sample of the scrape.
     #[serde(default = "honor_timestamps")]
     pub honor_timestamps: bool,
+    /// Maximum age of the kept connection. A run after this time opens a new one, so that the name, the address and the
+    /// certificate are checked again. The name is also resolved every 30 s, and the connection is replaced if the name no
+    /// longer has its address. Default: 1h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connection_age: Option<Period>,
 }
 
 /// A `metrics` probe.
@@ -138,6 +144,7 @@ impl Kind for Metrics {
         if self.body_limit.0 == 0 {
             return Err(Invalid::at("body_limit", "no page is smaller than nothing: write a size such as 10MiB"));
         }
+        Renewal::validate(self.max_connection_age)?;
         if self.line_limit.0 == 0 {
             return Err(Invalid::at("line_limit", "no line is shorter than nothing: write a size such as 1MiB"));
         }
@@ -153,7 +160,8 @@ impl Kind for Metrics {
 
     fn build(self, requests: Vec<Selector>, _shared: &Arc<Resources>) -> Result<MetricsProbe, Invalid> {
         let headers = self.header_map()?;
-        let client = HttpClient::new(self.url.is_https().then(|| self.tls.clone()));
+        let renewal = Renewal::from_settings(self.max_connection_age, false);
+        let client = HttpClient::new(self.url.is_https().then(|| self.tls.clone()), renewal);
         Ok(MetricsProbe { settings: self, headers, wanted: Wanted::from(requests), client })
     }
 }
@@ -203,7 +211,7 @@ impl Probe for MetricsProbe {
 
     async fn observe(&self, cx: &Context) -> Result<Page, Incomplete<Page>> {
         let mut status = None;
-        match self.scrape(cx, &mut status).await {
+        match cx.until_timeout(self.scrape(cx, &mut status)).await {
             Ok(page) => Ok(Page { status, ..page }),
             Err(failure) => {
                 let facts = status.map(|_| Page { status, ..Page::default() });
@@ -235,14 +243,6 @@ impl MetricsProbe {
         if page.samples == 0 {
             return Err(Failure::new(Reason::Empty, format!("{url} answered with a page without a single sample")));
         }
-        if page.untimely_samples == page.samples {
-            let message = format!(
-                "{url} answered with a page without a current sample: the timestamps of all {} samples are too old or in \
-                 the future. Correct them, or set `honor_timestamps: false`",
-                page.samples
-            );
-            return Err(Failure::new(Reason::Empty, message));
-        }
         Ok(page)
     }
 
@@ -273,7 +273,8 @@ impl MetricsProbe {
             }
         }
         decoder.finish()?;
-        parser.finish().map_err(explained)
+        let page = parser.finish().map_err(explained)?;
+        Ok(Page { note: format::content_type_note(content_type), ..page })
     }
 }
 

@@ -115,6 +115,26 @@ async fn the_connection_is_kept_and_a_new_one_made_when_it_is_gone() {
 }
 
 #[tokio::test]
+async fn a_timeout_keeps_the_status_of_the_answer() {
+    let whole = page("text/plain", b"a 5\n");
+    let server = answering(&whole[..whole.len() - 2]).await;
+    let cx = Context::new(Duration::from_millis(500), Arc::default());
+    let broken = probe(&at(&server), json!({})).observe(&cx).await.unwrap_err();
+    assert_eq!(broken.failure.reason, Reason::Timeout, "{}", broken.failure);
+    assert_eq!(broken.facts.unwrap().status, Some(200));
+}
+
+#[tokio::test]
+async fn the_connection_has_a_maximum_age() {
+    let server = answering(page("text/plain", b"a 5\n")).await;
+    let probe = probe(&at(&server), json!({"max_connection_age": "300ms"}));
+    scrape(&probe).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    scrape(&probe).await.unwrap();
+    assert_eq!(*server.connections.lock().unwrap(), 2);
+}
+
+#[tokio::test]
 async fn headers_and_tokens_are_sent_and_read_at_use() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
@@ -169,7 +189,6 @@ async fn each_way_of_failing_has_its_reason() {
             Reason::TooLarge,
             "longer than 64KiB; raise `line_limit`",
         ),
-        (page("text/plain", b"a 1 1\nb 2 2\n"), Reason::Empty, "the timestamps of all 2 samples are too old"),
         (
             page("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily", b"\n\x01a"),
             Reason::Protocol,
@@ -238,6 +257,7 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(key(json!({"bearer_token": "x", "headers": {"Authorization": "y"}})), Some("url"));
     assert_eq!(key(json!({"body_limit": "0B"})), Some("body_limit"));
     assert_eq!(key(json!({"line_limit": "0B"})), Some("line_limit"));
+    assert_eq!(key(json!({"max_connection_age": "0s"})), Some("max_connection_age"));
     assert_eq!(key(json!({"headers": {"a b": "x"}})), Some("headers"));
     assert_eq!(key(json!({"headers": {"Accept-Encoding": "br"}})), Some("headers"));
     assert_eq!(key(json!({"tls": {"server_name": "b.example"}})), Some("tls"));
@@ -303,6 +323,8 @@ async fn encodings_are_read_as_prometheus_reads_them() {
 #[tokio::test]
 async fn the_times_of_samples_can_be_ignored() {
     let server = answering(page("text/plain", b"a 5 1\n")).await;
+    let seen = scrape(&probe(&at(&server), json!({}))).await.unwrap();
+    assert_eq!((seen.series.len(), seen.untimely.len(), seen.untimely_samples), (0, 1, 1));
     let seen = scrape(&probe(&at(&server), json!({"honor_timestamps": false}))).await.unwrap();
     assert_eq!((seen.series.len(), seen.untimely_samples), (1, 0));
 }

@@ -56,8 +56,8 @@ fn no_page_holds_up_the_daemon_or_takes_its_memory() {
     let attacks = vec![
         Attack::endless("endless blank lines", LARGE, PLAIN, "\n"),
         Attack::once("a bomb of blank lines", LARGE, with(GZIP, &gzip(&vec![b'\n'; 64 << 20]))),
-        Attack::endless("one endless line", &["fail parse"], PLAIN, "a"),
-        Attack::once("a line with 5000 labels", &["fail parse"], with(PLAIN, format!("{labels}}} 1\n").as_bytes())),
+        Attack::endless("one endless line", LARGE, PLAIN, "a"),
+        Attack::once("a line with 5000 labels", LARGE, with(PLAIN, format!("{labels}}} 1\n").as_bytes())),
         Attack::endless("families without end", LARGE, PLAIN, "# TYPE orders_total counter\n"),
         Attack::endless("one series without end", LARGE, PLAIN, "a 1\n"),
         Attack::once("60000 series", LARGE, with(GZIP, &gzip(series.as_bytes()))),

@@ -82,6 +82,24 @@ pub fn no_matching_series(page: &Page, selector: &Selector) -> Verdict {
     Verdict::new(Outcome::Unknown(Reason::Empty), absence(page, selector))
 }
 
+/// Verdict on a page without a series that matches the selector, for a check with `when_idle`. The setting applies if
+/// the metric and its labels exist, and only a value is missing, as before the first event of a kind. A missing name may
+/// be wrong.
+#[must_use]
+pub fn no_event_yet(page: &Page, selector: &Selector, when_idle: Option<WhenIdle>) -> Verdict {
+    let is_early = page.untimely_series(selector).next().is_none()
+        && page.mismatch(selector).is_some_and(SelectorMismatch::is_missing_value);
+    match when_idle {
+        Some(when_idle) if is_early => when_idle.verdict(absence(page, selector)),
+        None if is_early => {
+            let mut verdict = no_matching_series(page, selector);
+            verdict.summary.push_str("; `when_idle` sets the verdict until there is one");
+            verdict
+        }
+        _ => no_matching_series(page, selector),
+    }
+}
+
 /// Describes the absence of a series: "the page has no series `x_total`: ...".
 #[must_use]
 pub fn absence(page: &Page, selector: &Selector) -> String {

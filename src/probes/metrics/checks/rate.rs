@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{counters::Increases, no_data};
+use super::{
+    counters::Increases,
+    no_data::{self, WhenIdle},
+};
 use crate::{
     model::{observation::Observation, units::Period, verdict::Verdict},
     probes::metrics::exposition_format::{page::Page, selector::Selector},
@@ -32,6 +35,7 @@ impl Rate {
         seen: &Observation<Page>,
         series: &Selector,
         window: Period,
+        when_idle: Option<WhenIdle>,
     ) -> Result<MeasuredRate, Verdict> {
         let page = seen.facts_or_verdict()?;
         if let Some(gauge) = series.matching_series(&page.series).find(|series| series.is_gauge) {
@@ -43,7 +47,7 @@ impl Rate {
             return Err(verdict);
         }
         if gains.is_empty(0) {
-            return Err(no_data::no_matching_series(page, series));
+            return Err(no_data::no_event_yet(page, series, when_idle));
         }
         if let Some(series) = gains.not_finite {
             return Err(no_data::counter_not_finite(series));

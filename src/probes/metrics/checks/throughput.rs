@@ -40,7 +40,8 @@ pub struct Throughput {
     /// Period over which events count.
     #[serde(default = "five_minutes")]
     window: Period,
-    /// Verdict if the window holds no event. Without this setting, the rate is judged as 0 per second.
+    /// Verdict if the window holds no event, or if the metric and its labels exist and no series has the selected value
+    /// yet. Without this setting, the rate is judged as 0 per second, and an absent series is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     when_idle: Option<WhenIdle>,
     #[serde(skip)]
@@ -73,10 +74,11 @@ impl CheckKind<Page> for Throughput {
 
 impl Check<Page> for Throughput {
     fn judge(&mut self, seen: &Observation<Page>) -> Verdict {
-        let MeasuredRate { per_second: rate, note } = match self.rate.scrape(seen, &self.series, self.window) {
-            Ok(rate) => rate,
-            Err(verdict) => return verdict,
-        };
+        let MeasuredRate { per_second: rate, note } =
+            match self.rate.scrape(seen, &self.series, self.window, self.when_idle) {
+                Ok(rate) => rate,
+                Err(verdict) => return verdict,
+            };
         let sample = Sample::new(&THROUGHPUT, [], rate);
         if let (Some(when_idle), true) = (self.when_idle, rate == 0.0) {
             return when_idle.verdict(format!("no events in {}", self.window)).with_samples([sample]);
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
     use crate::{
         model::words::Reason,
-        probes::metrics::fixture::{TIMING, failed, last, scrape, scrapes, steps},
+        probes::metrics::fixture::{TIMING, failed, last, scrape, scrape_for, scrapes, steps},
     };
 
     fn check(settings: serde_json::Value) -> Throughput {
@@ -196,5 +198,24 @@ mod tests {
             "{}",
             verdict.summary
         );
+    }
+
+    #[test]
+    fn before_the_first_event_of_a_kind_the_service_is_idle() {
+        let outcome = |selector: &str, when_idle: Option<&str>| {
+            let mut settings = json!({"series": selector, "max": 5});
+            if let Some(when_idle) = when_idle {
+                settings["when_idle"] = when_idle.into();
+            }
+            let mut check = check(settings);
+            let seen = scrape_for(&check, 0, "x{code=\"200\"} 1\n");
+            let verdict = check.judge(&seen);
+            (verdict.outcome, verdict.summary.contains("`when_idle` sets the verdict"))
+        };
+        let unknown = Outcome::Unknown(Reason::Empty);
+        assert_eq!(outcome("x{code=~\"5..\"}", Some("pass")), (Outcome::Pass, false));
+        assert_eq!(outcome("x{code=~\"5..\"}", None), (unknown, true));
+        assert_eq!(outcome("x{status=~\"5..\"}", Some("pass")), (unknown, false));
+        assert_eq!(outcome("y", Some("pass")), (unknown, false));
     }
 }

@@ -53,12 +53,28 @@ impl Format {
     }
 }
 
+/// Notes that Prometheus 3 refuses a page because of its `Content-Type`, although the page is valid.
+#[must_use]
+pub fn content_type_note(content_type: &str) -> Option<String> {
+    if media_type(content_type) == "text/plain" || media_type(content_type) == "application/openmetrics-text" {
+        return None;
+    }
+    let declared = match content_type {
+        "" => "no `Content-Type`".to_owned(),
+        other => format!("`Content-Type: {}`", excerpt(other, 80)),
+    };
+    let advice = "declare `text/plain; version=0.0.4`";
+    Some(format!("the server declares {declared}, for which Prometheus 3 refuses the page: {advice}"))
+}
+
+fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 /// Explains a page that can't be parsed, by headers that contradict a metrics page; empty if they don't.
 #[must_use]
 pub fn explain_headers(content_type: &str, encoding: &str) -> String {
-    let lower = content_type.to_ascii_lowercase();
-    let media = lower.split(';').next().unwrap_or_default().trim();
-    let is_metrics = matches!(media, "" | "text/plain" | "application/openmetrics-text");
+    let is_metrics = matches!(&*media_type(content_type), "" | "text/plain" | "application/openmetrics-text");
     let mut text = String::new();
     if !is_metrics {
         text.push_str(&format!("; the server declares `Content-Type: {}`", excerpt(content_type, 80)));
@@ -100,6 +116,10 @@ mod tests {
 
     #[test]
     fn headers_that_contradict_a_metrics_page_are_named() {
+        assert_eq!(content_type_note("Text/Plain; version=0.0.4"), None);
+        for refused in ["", "text/html", "application/json"] {
+            assert!(content_type_note(refused).unwrap().contains("Prometheus 3 refuses the page"), "{refused}");
+        }
         assert_eq!(explain_headers("text/plain; version=0.0.4", "gzip"), "");
         assert_eq!(
             explain_headers("text/html; charset=utf-8", ""),

@@ -25,6 +25,9 @@ pub struct Page {
     pub status: Option<u16>,
     /// Format of the page.
     pub format: Format,
+    /// Note on a `Content-Type` that Prometheus 3 refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Size in bytes after decompression.
     pub bytes: u64,
     /// Number of lines.

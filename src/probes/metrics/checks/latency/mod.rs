@@ -132,7 +132,7 @@ impl Check<Page> for Latency {
             return verdict;
         }
         if gains.is_empty(0) {
-            return no_histogram(page, histogram, &selector);
+            return no_histogram(page, histogram, &selector, self.when_idle);
         }
         if let Some(series) = gains.not_finite {
             return no_data::counter_not_finite(series);
@@ -226,7 +226,7 @@ impl Latency {
 }
 
 /// Verdict on a page without the histogram. A summary, or a histogram without buckets, has the other series.
-fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector) -> Verdict {
+fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector, when_idle: Option<WhenIdle>) -> Verdict {
     let name = histogram.name().unwrap_or_default();
     let has_other_series = page.mismatch(buckets).is_some_and(|mismatch| {
         let similar = mismatch.similar_name().and_then(|similar| similar.strip_prefix(name));
@@ -239,7 +239,7 @@ fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector) -> Verdic
         );
         return Verdict::new(Outcome::Unknown(Reason::Empty), message);
     }
-    let mut verdict = no_data::no_matching_series(page, buckets);
+    let mut verdict = no_data::no_event_yet(page, buckets, when_idle);
     verdict.summary.insert_str(0, "the histogram has no buckets: ");
     verdict
 }

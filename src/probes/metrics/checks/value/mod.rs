@@ -107,7 +107,8 @@ const NAN_TEXT: &str = "value is NaN: nothing was observed";
 
 impl Value {
     fn judge_rate(&mut self, seen: &Observation<Page>) -> Verdict {
-        let MeasuredRate { per_second, note } = match self.memory.increases.scrape(seen, &self.series, self.window) {
+        let rate = self.memory.increases.scrape(seen, &self.series, self.window, self.when_idle);
+        let MeasuredRate { per_second, note } = match rate {
             Ok(rate) => rate,
             Err(verdict) => return verdict,
         };
@@ -133,7 +134,7 @@ impl Value {
             return match self.absent_or_not {
                 Some(_) => no_data::never_matching(page, &self.series)
                     .unwrap_or_else(|| Verdict::new(Outcome::Pass, no_data::absence(page, &self.series))),
-                None => no_data::no_matching_series(page, &self.series),
+                None => no_data::no_event_yet(page, &self.series, self.when_idle),
             };
         }
         if self.aggregate.is_some() {
@@ -176,7 +177,7 @@ impl Value {
         };
         let values: Vec<f64> = self.series.matching_series(&page.series).map(|series| series.value).collect();
         if values.is_empty() {
-            return no_data::no_matching_series(page, &self.series);
+            return no_data::no_event_yet(page, &self.series, self.when_idle);
         }
         let value = self.aggregated(values.into_iter(), Aggregate::Sum);
         if let (true, Some(when_idle)) = (value.is_nan(), self.when_idle) {

@@ -66,8 +66,9 @@ pub struct Value {
     #[serde(default = "five_minutes")]
     pub(super) window: Period,
     /// Verdict if the service is idle: the value is NaN, as the quantile of a summary without observations, or with
-    /// `rate`, the counters have not increased in the window. Without this setting, NaN is unknown, and the rate is
-    /// judged as 0 per second. With `aggregate`, series with the value NaN are left out.
+    /// `rate`, the counters have not increased in the window. The verdict applies, too, while the metric and its labels
+    /// exist and no series has the selected value. Without this setting, NaN and an absent series are unknown, and the
+    /// rate is judged as 0 per second. With `aggregate`, series with the value NaN are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) when_idle: Option<WhenIdle>,
     #[serde(skip)]

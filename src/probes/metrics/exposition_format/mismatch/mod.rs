@@ -4,14 +4,14 @@
 //! can never match if the page has a metric of nearly the same name, if no series of the metric has a label of the
 //! selector, or if the values of a label have another notation.
 
+mod notation;
+
 use std::{collections::BTreeSet, fmt};
 
 use serde::{Serialize, Serializer};
 
-use super::{
-    selector::{Matcher, Selector},
-    series::Series,
-};
+use self::notation::{nearest_name, same_value};
+use super::{selector::Selector, series::Series};
 use crate::{document::nearest_word, model::text};
 
 /// The reason for which a selector matches no series of a page.
@@ -56,6 +56,12 @@ impl SelectorMismatch {
             Self::Name { similar, .. } => similar.as_deref(),
             Self::Label { .. } | Self::Value { .. } | Self::Combination => None,
         }
+    }
+
+    /// Whether the metric and the labels of the selector exist, and a later page may have the value.
+    #[must_use]
+    pub fn is_missing_value(&self) -> bool {
+        matches!(self, Self::Value { same_value: None, .. } | Self::Combination)
     }
 
     /// Whether a later page of the same service can't have a matching series either.
@@ -200,7 +206,7 @@ impl MatchProgress {
             return None;
         }
         if !self.has_name {
-            return Some(nearest_name(selector, names));
+            return Some(nearest_name(selector, &names.names));
         }
         let failed = selector.label_matchers().zip(self.conditions).filter(|(_, progress)| !progress.holds);
         // A label that no series has is a stronger reason than a value.
@@ -235,155 +241,5 @@ fn remember(texts: &mut BTreeSet<Box<str>>, text: &str) -> bool {
     fits
 }
 
-fn nearest_name(selector: &Selector, names: &SeenNames) -> SelectorMismatch {
-    let Some(wanted) = selector.name() else { return SelectorMismatch::Name { similar: None, is_same_metric: false } };
-    let all = || names.names.iter().map(|name| &**name);
-    let same = all().find(|name| is_same_metric(wanted, name));
-    // A summary, or a histogram without buckets, has the other series of a histogram.
-    let of_other_type = || {
-        let base = wanted.strip_suffix("_bucket")?;
-        all().find(|name| name.strip_prefix(base).is_some_and(|rest| matches!(rest, "" | "_count" | "_sum")))
-    };
-    let similar = same.or_else(of_other_type).or_else(|| nearest_word(wanted, all()));
-    SelectorMismatch::Name { similar: similar.map(Into::into), is_same_metric: same.is_some() }
-}
-
-/// Whether two names are notations of one metric: they differ in upper case, in separators, in the suffix `_total`, or
-/// in the spelling of one word.
-fn is_same_metric(wanted: &str, name: &str) -> bool {
-    let plain = |name: &str| {
-        let name = name.to_ascii_lowercase().replace(['.', '-', ':'], "_");
-        name.strip_suffix("_total").map(str::to_owned).unwrap_or(name)
-    };
-    let (wanted, name) = (plain(wanted), plain(name));
-    let (mut differing, mut a, mut b) = (None, wanted.split('_'), name.split('_'));
-    loop {
-        match (a.next(), b.next()) {
-            (None, None) => return differing.is_none_or(|(a, b)| is_same_word(a, b)),
-            (Some(a), Some(b)) if a == b => {}
-            (Some(a), Some(b)) if differing.is_none() => differing = Some((a, b)),
-            _ => return false,
-        }
-    }
-}
-
-/// Whether two words are spellings of one word: singular and plural, or a typing error. Short words and numbers are
-/// different words, as in `queue1_errors_total` and `queue2_errors_total`.
-fn is_same_word(a: &str, b: &str) -> bool {
-    let shortest = a.len().min(b.len());
-    if shortest < 4 || a.bytes().chain(b.bytes()).any(|byte| byte.is_ascii_digit()) {
-        return false;
-    }
-    let allowed = if shortest < 9 { 1 } else { 2 };
-    a.strip_suffix("es").unwrap_or(a) == b
-        || b.strip_suffix("es").unwrap_or(b) == a
-        || strsim::damerau_levenshtein(a, b) <= allowed
-}
-
-/// Returns a value of the page that the condition expects in another notation: in other letters, or as a class of
-/// status codes (`5xx`) instead of a code (`500`), or the reverse.
-fn same_value(matcher: &Matcher, values: &BTreeSet<Box<str>>, has_more: bool) -> Option<Box<str>> {
-    let in_other_letters = |value: &&Box<str>| {
-        let lower = value.to_lowercase();
-        let mut capitalized = lower.clone();
-        if let Some(first) = capitalized.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        [lower.to_uppercase(), capitalized, lower].iter().any(|variant| matcher.holds(variant))
-    };
-    if let Some(value) = values.iter().find(in_other_letters) {
-        return Some(value.clone());
-    }
-    let is_code = |value: &str| value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_digit());
-    let is_class = |value: &str| {
-        let (Some(first), Some(rest)) = (value.get(..1), value.get(1..)) else { return false };
-        matches!(first, "1" | "2" | "3" | "4" | "5") && rest.eq_ignore_ascii_case("xx")
-    };
-    let expects_class = ["4xx", "5xx", "4XX", "5XX"].iter().any(|class| matcher.holds(class));
-    let expects_code = (400..600).any(|code: u16| matcher.holds(&code.to_string()));
-    let all = |is: &dyn Fn(&str) -> bool| !has_more && values.iter().all(|value| is(value));
-    let is_other_notation =
-        (expects_class && !expects_code && all(&is_code)) || (expects_code && !expects_class && all(&is_class));
-    // An error is nearer to the expected value than a success.
-    is_other_notation.then(|| values.last().cloned()).flatten()
-}
-
 #[cfg(test)]
-mod tests {
-    use crate::probes::metrics::fixture::parse;
-
-    /// The reason, and whether it is permanent.
-    fn mismatch(selector: &str, page: &str) -> Option<(String, bool)> {
-        let page = parse(page, &[selector]);
-        page.mismatch(&selector.parse().unwrap()).map(|found| (found.to_string(), found.is_permanent()))
-    }
-
-    #[test]
-    fn a_selector_without_a_series_has_a_reason() {
-        let requests =
-            "x_requests_total{code=\"200\",method=\"GET\"} 1\nx_requests_total{code=\"404\",method=\"POST\"} 1\n";
-        for (selector, page, reason, is_permanent) in [
-            ("y_total", requests, "no series has the name", false),
-            ("x_request_total", requests, "the nearest name is `x_requests_total`", true),
-            ("x_requests", requests, "the nearest name is `x_requests_total`", true),
-            ("X_Requests", requests, "the nearest name is `x_requests_total`", true),
-            ("x_errors_total", requests, "no series has the name", false),
-            ("queue2_errors_total", "queue1_errors_total 1\n", "the nearest name is `queue1_errors_total`", false),
-            ("http_get_total", "http_put_total 1\n", "the nearest name is `http_put_total`", false),
-            ("import_errors_total", "export_errors_total 1\n", "the nearest name", false),
-            (
-                "x_requests_total{status=~\"5..\"}",
-                requests,
-                "has the label `status`; their labels are `code`, `method`",
-                true,
-            ),
-            (
-                "x_requests_total{status=~\"4..\"}",
-                requests,
-                "has the label `status`; the nearest label is `code`",
-                true,
-            ),
-            ("x_requests_total{codes=~\"5..\"}", requests, "has the label `codes`; the nearest label is `code`", true),
-            ("x_requests_total{a=\"b\"}", "x_requests_total 1\n", "has the label `a`; they have no labels", true),
-            ("x_requests_total{code=~\"5..\"}", requests, "such a value of `code`; its values are `200`, `404`", false),
-            ("x_requests_total{code=\"5xx\"}", requests, "such a value of `code`; the nearest value is `404`", true),
-            ("x_requests_total{code=~\"5xx|4xx\"}", requests, "the nearest value is `404`", true),
-            ("x_requests_total{code=~\"5..\"}", "x_requests_total{code=\"2xx\"} 1\n", "its values are `2xx`", false),
-            (
-                "x_requests_total{code=~\"5\\\\d+\"}",
-                "x_requests_total{code=\"2xx\"} 1\n",
-                "the nearest value is `2xx`",
-                true,
-            ),
-            (
-                "x_requests_total{method=\"get\"}",
-                requests,
-                "such a value of `method`; the nearest value is `GET`",
-                true,
-            ),
-            (
-                "x_requests_total{method=\"GET\",code=\"404\"}",
-                requests,
-                "no series of that name meets all conditions",
-                false,
-            ),
-            ("{__name__=~\"y.*\",code=\"200\"}", requests, "no series has the name", false),
-        ] {
-            let (text, permanent) = mismatch(selector, page).unwrap();
-            assert!(text.contains(reason), "{selector}: {text} / {reason}");
-            assert_eq!(permanent, is_permanent, "{selector}: {text}");
-        }
-        for selector in ["x_requests_total", "x_requests_total{code!=\"1\"}", "x_requests_total{nothing=\"\"}"] {
-            assert_eq!(mismatch(selector, requests), None, "{selector}");
-        }
-    }
-
-    #[test]
-    fn many_values_and_long_texts_are_bounded() {
-        let page: String = (0..1_000).map(|n| format!("a{{l{n}=\"{n}\",x=\"{n}{}\"}} 1\n", "v".repeat(200))).collect();
-        for selector in ["a{y=\"1\"}", "a{x=\"1\"}", "b"] {
-            let (text, _) = mismatch(selector, &page).unwrap();
-            assert!(text.len() < 1_500, "{text}");
-        }
-    }
-}
+mod tests;
