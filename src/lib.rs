@@ -60,7 +60,7 @@
 //!      over a window does not gate by default). `validate` rejects settings that types can't exclude.
 //!    * `impl Check<Facts>` contains `judge`. It does no I/O and reads no clock; `&mut self` is its memory of earlier
 //!      runs. `seen.facts_or_verdict()` returns the facts of a successful run, or the verdict `unknown` for a failed run;
-//!      `postgres` and `backups` have `PostgresFacts::judge` and `BackupFacts::judge` for it. With a limit,
+//!      `postgres` and `backups` have `PostgresFacts::judge` and `LastBackups::judge` for it. With a limit,
 //!      `limit.measure(name, value)` combines a value with the limit, and `Verdict::from_measures` judges the measures;
 //!      `limits` returns the same measures without values (`limit.unmeasured(name)`), so that their series exist from the
 //!      first scrape. Without a limit, `Verdict::new(Outcome::Fail(reason), finding)` takes the nearest

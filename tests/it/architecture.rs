@@ -333,6 +333,7 @@ const PLAIN_MODULES: &[&str] = &[
     "model",
     "outgoing.rs",
     "probe.rs",
+    "probes/backups",
     "probes/http",
     "probes/metrics",
     "probes/mod.rs",

@@ -1,4 +1,4 @@
-//! What a `backups` probe sees, in one form for every source: sets of backups, each with a place and a type.
+//! Facts of a `backups` run: sets of backups, each with a location and a type.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -11,83 +11,154 @@ use crate::model::{
     words::{Outcome, Reason},
 };
 
-/// Everything that one run saw.
+/// Facts of one run.
 #[derive(Debug, Serialize)]
 pub struct BackupFacts {
-    /// One for each place and type.
+    /// One set for each location and type.
     pub sets: Vec<Set>,
 }
 
-/// Backups of one type in one place.
+/// Backups of one type in one location.
 #[derive(Debug, Default, Serialize)]
 pub struct Set {
-    /// A short name for the place.
+    /// Short name of the location.
     pub location: String,
-    /// What kind of backups: full, incremental ...
+    /// Type of the backups, such as `full` or `incremental`.
     pub r#type: String,
-    /// Oldest first; what does not count is among them.
+    /// Everything that matches, oldest first, including entries that do not count.
     #[serde(serialize_with = "newest_first")]
     pub backups: Vec<Backup>,
-    /// What reading the newest ones brought, newest first.
+    /// Directories below a wildcard that could not be listed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableFolder>,
+    /// Results of reading the newest backups, newest first.
     pub verified: Vec<Verified>,
-    /// Bytes that a run reads in the time that it has for it, as measured by the last run that read.
+    /// Number of bytes that a run reads in its time, measured by the last run that had too little time.
     pub read_each_run: Option<u64>,
 }
 
-/// One backup.
+/// One backup, or an entry that matches and does not count.
 #[derive(Debug, Clone, Serialize)]
 pub struct Backup {
-    /// What it is called where it is: the path of a file.
+    /// Path of the file or directory.
     pub id: String,
-    /// When it was made, if that can be told.
+    /// Form in which the backup is stored.
+    pub form: BackupForm,
+    /// Time at which the backup was made. `None` if it is not known.
     pub made: Option<Timestamp>,
-    /// In bytes.
+    /// Time of the last change.
+    #[serde(skip)]
+    pub changed: Option<Timestamp>,
+    /// Size in bytes. The size of a directory or a split file is the sum of its files.
     pub size: u64,
-    /// Whether it counts.
+    /// Whether the backup counts.
     pub state: State,
+    /// Explanation of the state.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
-/// Whether a backup counts, and why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// Form in which a backup is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupForm {
+    /// One file.
+    #[default]
+    File,
+    /// A file that was split into pieces.
+    Pieces,
+    /// A directory, such as one of `pg_dump -Fd`.
+    Directory,
+}
+
+/// Whether a backup counts, or the reason why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It counts.
+    /// The backup counts.
     Complete,
-    /// Its name says that it isn't finished.
+    /// The name marks an unfinished file, or the directory has no table of contents yet.
     Unfinished,
-    /// Nothing in it.
+    /// The backup has no content.
     Empty,
-    /// It has just changed.
+    /// The backup changed within `stable_for`.
     Growing,
-    /// Its name holds no time.
+    /// Pieces of a split file are missing.
+    MissingPieces,
+    /// The name contains no time.
     NoTime,
-    /// Made more than five minutes from now: a clock or a time zone is wrong, and it proves nothing.
+    /// The name contains a time zone or a 12-hour mark that the pattern does not read.
+    CutTime,
+    /// The time is more than five minutes in the future: a clock or a time zone is wrong.
     Future,
+    /// Another name of a file that counts already: a hard link or a followed symbolic link.
+    OtherName,
+    /// A symbolic link that is not followed.
+    SymbolicLink,
+    /// A directory that is not a backup.
+    Directory,
 }
 
-/// What reading one backup brought.
+/// A directory below a wildcard that could not be listed.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnreadableFolder {
+    /// Path of the directory.
+    pub path: String,
+    /// Error of the operating system.
+    pub error: String,
+    /// Whether names of backups in it were read before the error.
+    pub has_matches: bool,
+    /// Whether the directory is `lost+found`, which belongs to the file system.
+    #[serde(skip)]
+    pub is_system: bool,
+}
+
+/// Result of reading one backup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verified {
-    /// Which one.
+    /// Path of the backup.
     pub id: String,
-    /// What was found.
+    /// Result.
     pub finding: Finding,
 }
 
-/// What was found in a backup.
+/// Result of reading a backup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
-    /// Whole, as told by these: `sha256`, `gzip` ...
+    /// The backup is intact by these verifications, such as `sha256`.
     Sound(Vec<&'static str>),
-    /// Not whole, and how that is known.
+    /// The backup is damaged, with the evidence.
     Damaged(String),
-    /// It can't be told, and why.
+    /// The backup can't be verified, with the cause.
     Unverifiable(String),
-    /// So many bytes have been read so far.
+    /// Number of bytes that were read so far.
     Reading(u64),
-    /// It needs a decompressor with a large window, of which there is one, and waits for its turn.
+    /// The backup waits for the decompressor with a large window, of which there is one.
     Waiting,
+}
+
+impl State {
+    /// Description of a number of entries with this state, as in `2 empty`.
+    #[must_use]
+    pub fn count_text(self, count: usize) -> String {
+        let (one, several) = match self {
+            Self::Complete => ("complete", "complete"),
+            Self::Unfinished => ("unfinished", "unfinished"),
+            Self::Empty => ("empty", "empty"),
+            Self::Growing => ("still growing", "still growing"),
+            Self::MissingPieces => ("with missing pieces", "with missing pieces"),
+            Self::NoTime => ("without a time in the name", "without a time in the name"),
+            Self::CutTime => {
+                ("with a time zone that `time` does not read", "with a time zone that `time` does not read")
+            }
+            Self::Future => ("from the future", "from the future"),
+            Self::OtherName => ("other name of the same file", "other names of the same files"),
+            Self::SymbolicLink => ("symbolic link", "symbolic links"),
+            Self::Directory => ("directory without toc.dat", "directories without toc.dat"),
+        };
+        format!("{count} {}", if count == 1 { one } else { several })
+    }
 }
 
 impl Set {
@@ -96,31 +167,16 @@ impl Set {
         self.backups.iter().filter(|b| b.state == State::Complete).filter_map(|b| Some((b.made?, b)))
     }
 
-    /// A value of a family with the labels `location` and `type`.
+    /// Creates a sample of a family with the labels `location` and `type`.
     #[must_use]
     pub fn sample(&self, family: &'static Family, value: f64) -> Sample {
         Sample::new(family, [self.location.clone().into(), self.r#type.clone().into()], value)
     }
-
-    /// States that no backup is complete, and the reason if files were found.
-    #[must_use]
-    pub fn absence_text(&self) -> String {
-        let with = |state| self.backups.iter().filter(|b| b.state == state).count();
-        let unfinished = with(State::Unfinished) + with(State::Empty) + with(State::Growing);
-        let details = match (unfinished, with(State::Future), with(State::NoTime)) {
-            (0, 0, 0) => "",
-            (0, 0, n) => &format!(": {n} without a time in the name"),
-            (0, n, _) => &format!(": {n} with a time in the future, so a clock or the time zone is wrong"),
-            (n, 0, _) => &format!(", only {n} unfinished or empty"),
-            (n, m, _) => &format!(": {n} unfinished or empty, {m} with a time in the future"),
-        };
-        format!("There is no complete backup{details}.")
-    }
 }
 
 impl BackupFacts {
-    /// Judges every set: the worst verdict speaks, the measures and samples of all are kept. Where the run failed
-    /// there is nothing to judge.
+    /// Judges every set. The result has the outcome and the text of the worst verdict, and the measures and samples of
+    /// all. A failed run is `unknown`.
     pub fn judge(seen: &Observation<Self>, judge: impl Fn(&Set) -> Verdict) -> Verdict {
         let facts = match seen.facts_or_verdict() {
             Ok(facts) => facts,
@@ -154,7 +210,7 @@ fn samples(set: &Set) -> Vec<Sample> {
     let mut samples = vec![set.sample(&metric::BACKUPS, set.complete().count() as f64)];
     if let (Some((oldest, _)), Some((newest, backup))) = (set.complete().next(), set.complete().next_back()) {
         let seconds = |at: Timestamp| at.as_duration().as_secs_f64();
-        // The clock reads a little later than the listing did: for an age in minutes and hours that is nothing.
+        // The clock is read a little later than the directory. The difference is small against the age of a backup.
         let age = (seconds(Timestamp::now()) - seconds(newest)).max(0.0);
         samples.extend([
             set.sample(&metric::BACKUP_LAST_SUCCESS, seconds(newest)),
@@ -166,7 +222,7 @@ fn samples(set: &Set) -> Vec<Sample> {
     samples
 }
 
-/// A person reads this: the newest come first, and twenty are enough.
+/// Serializes the twenty newest backups, newest first.
 fn newest_first<S: Serializer>(backups: &[Backup], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(backups.iter().rev().take(20))
 }

@@ -1,31 +1,33 @@
 #![doc = include_str!("backups.md")]
 
+mod cancel;
 pub mod checks;
 pub mod facts;
 mod last_backup;
+mod left_out;
+mod listing;
 pub mod sources;
 mod verify;
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use self::{
-    facts::{Backup, BackupFacts, Set, State},
+    cancel::{CancelFlag, halt},
+    facts::BackupFacts,
     sources::{
-        files::{File, Globs},
+        globs::Globs,
+        labels::{Label, Zone},
         settling::Settling,
-        time_pattern::{Label, NamePattern, Zone},
+        time_pattern::NamePattern,
     },
     verify::Verifier,
 };
@@ -47,12 +49,20 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Backups {
     /// Backup files: one absolute path with wildcards, or a list of them. `*` matches within a directory, `**` matches
-    /// across directories. A symbolic link that a wildcard matches is ignored, because a link such as `latest` is not a
-    /// separate backup.
+    /// across directories. The pieces of a split file are one backup, and so is a directory of `pg_dump -Fd`: the
+    /// pattern matches the directory or files in it.
     pub files: Globs,
+    /// Directories that are backups: `pg_dump` (directories with a `toc.dat`), or `any` (every directory that `files`
+    /// matches, with all files in it).
+    #[serde(default)]
+    pub directories: DirectoryKind,
+    /// Directory into which symbolic links to files are followed, as an absolute path. Without this setting, a symbolic
+    /// link that a wildcard matches is left out, because a link such as `latest` is not a separate backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_links_into: Option<PathBuf>,
     /// Source of the time of a backup: `modified` (modification time of the file) or `{name: "orders-%Y%m%dT%H%M%S"}`
     /// (a pattern that is searched in the file name and in the names of the directories below the first wildcard). A
-    /// name without a time of day means midnight.
+    /// name without a time of day means midnight. The time of a directory of `pg_dump -Fd` is that of its `toc.dat`.
     #[serde(default)]
     pub time: TimeSource,
     /// Time zone of the times in file names, as an IANA name.
@@ -92,6 +102,17 @@ fn max_files() -> usize {
     100_000
 }
 
+/// Directories that are backups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectoryKind {
+    /// Directories of `pg_dump -Fd`.
+    #[default]
+    PgDump,
+    /// Every matching directory.
+    Any,
+}
+
 /// Source of the time of a backup.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -103,21 +124,21 @@ pub enum TimeSource {
     Name(NamePattern),
 }
 
-/// What `integrity` asks for.
+/// Backups that `integrity` checks read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerificationRequest {
-    /// So many of the newest backups are read.
+    /// Number of newest backups to read.
     pub newest: usize,
-    /// A backup without a checksum file can't be told to be sound.
+    /// Whether a backup without a checksum file can't be verified.
     pub require_checksum: bool,
 }
 
-/// What runs.
+/// A running `backups` probe.
 #[derive(Debug)]
 pub struct BackupsProbe {
     settings: Arc<Backups>,
     request: Option<VerificationRequest>,
-    /// What one run leaves for the next; also the turn, so that no two threads are at it.
+    /// Memory from one run to the next. Its lock also keeps two runs from listing and reading at the same time.
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -136,13 +157,18 @@ impl Kind for Backups {
     type Probe = BackupsProbe;
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
-        for (key, path) in [("mount", &self.mount), ("required_file", &self.required_file)] {
+        let paths = [
+            ("mount", &self.mount),
+            ("required_file", &self.required_file),
+            ("follow_links_into", &self.follow_links_into),
+        ];
+        for (key, path) in paths {
             if path.as_ref().is_some_and(|path| !path.is_absolute()) {
                 return Err(Invalid::at(key, "write an absolute path"));
             }
         }
         if self.max_files == 0 {
-            return Err(Invalid::at("max_files", "with 0 nothing may be there: leave it out for 100000"));
+            return Err(Invalid::at("max_files", "0 files can't hold a backup: leave the setting out for 100000"));
         }
         Ok(())
     }
@@ -162,7 +188,7 @@ impl Probe for BackupsProbe {
     type Facts = BackupFacts;
 
     fn add_probe_labels(&self, limit: &mut Sample) {
-        // Every limit of a backup is one of this place and type.
+        // The limits have the labels of the backups that they apply to.
         if limit.family.labels.contains(&"location") {
             let own = std::mem::take(&mut limit.labels);
             limit.labels = self.settings.labels().into_iter().chain(own).collect();
@@ -183,7 +209,7 @@ impl Probe for BackupsProbe {
         });
         let ((mut set, files), mut memory) = listing.await?;
         if let Some(request) = self.request {
-            // A quarter of the time is left for everything else: a run that times out has seen nothing at all.
+            // A quarter of the time is left for everything else, because a run that times out has no facts.
             let until = start + cx.timeout * 3 / 4;
             let reading = on_a_thread(&cx.shared, move || {
                 let verified = memory.verifier.verify(&files, request, until, &halted)?;
@@ -199,100 +225,6 @@ impl Backups {
     fn labels(&self) -> Box<[std::borrow::Cow<'static, str>]> {
         Box::new([self.location.to_string().into(), self.r#type.to_string().into()])
     }
-
-    /// What is there now, oldest first, and the files behind the complete ones, newest first.
-    fn list(&self, growth: &mut Settling, now: Timestamp, halted: &CancelFlag) -> Result<(Set, Vec<File>), Failure> {
-        self.must_be_mounted()?;
-        let found = self.files.list(self.max_files, halted)?;
-        growth.observe_files(&found, Instant::now());
-        let backup = |file| halted.check().map(|()| self.backup(file, growth, now));
-        let mut backups = found.iter().map(backup).collect::<Result<Vec<_>, _>>()?;
-        let timeless = |backup: &Backup| backup.made.is_none() && backup.state == State::NoTime;
-        if let TimeSource::Name(pattern) = &self.time
-            && let Some(first) = backups.first()
-            && backups.iter().all(timeless)
-        {
-            let (count, example) = (backups.len(), &first.id);
-            return Err(Failure::new(
-                Reason::Parse,
-                format!(
-                    "none of {count} file names holds a time as `{pattern}`, for example {example}: correct `time`"
-                ),
-            ));
-        }
-        let mut complete: Vec<_> =
-            backups.iter().zip(found).filter(|(b, _)| b.state == State::Complete).map(|(b, f)| (b.made, f)).collect();
-        complete.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.1.path.cmp(&a.1.path)));
-        backups.sort_by(|a, b| a.made.cmp(&b.made).then_with(|| a.id.cmp(&b.id)));
-        let set =
-            Set { location: self.location.to_string(), r#type: self.r#type.to_string(), backups, ..Set::default() };
-        Ok((set, complete.into_iter().map(|(_, file)| file).collect()))
-    }
-
-    fn backup(&self, file: &File, growth: &Settling, now: Timestamp) -> Backup {
-        let made = match &self.time {
-            TimeSource::Modified => file.modified,
-            TimeSource::Name(pattern) => pattern.find(&file.below, &self.time_zone),
-        };
-        let state = match made {
-            _ if file.is_unfinished() => State::Unfinished,
-            _ if file.size == 0 => State::Empty,
-            None => State::NoTime,
-            Some(made) if made.duration_since(now) > MAX_CLOCK_SKEW => State::Future,
-            Some(_) if growth.is_growing(file, self.stable_for.0, now) => State::Growing,
-            Some(_) if verify::is_blank(file) => State::Empty,
-            Some(_) => State::Complete,
-        };
-        Backup { id: file.path.to_string_lossy().into_owned(), made, size: file.size, state }
-    }
-
-    fn must_be_mounted(&self) -> Result<(), Failure> {
-        if let Some(mount) = &self.mount
-            && !sources::files::is_mount_point(mount)?
-        {
-            let shown = mount.display();
-            return Err(Failure::new(
-                Reason::NotFound,
-                format!("nothing is mounted at {shown}: mount it, see `findmnt`"),
-            ));
-        }
-        if let Some(path) = &self.required_file {
-            sources::files::metadata(path)?;
-        }
-        Ok(())
-    }
-}
-
-/// Clocks differ a little; a backup further in the future than this proves nothing.
-const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
-
-/// Ends the work on another thread when it is dropped.
-#[derive(Debug)]
-struct CancelOnDrop(Arc<AtomicBool>);
-
-/// Tells the work on another thread that it is not wanted any more.
-#[derive(Debug, Clone)]
-pub(crate) struct CancelFlag(Arc<AtomicBool>);
-
-fn halt() -> (CancelOnDrop, CancelFlag) {
-    let flag = Arc::new(AtomicBool::new(false));
-    (CancelOnDrop(Arc::clone(&flag)), CancelFlag(flag))
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl CancelFlag {
-    /// To be asked between two steps of the work.
-    fn check(&self) -> Result<(), Failure> {
-        if self.0.load(Ordering::Relaxed) {
-            return Err(Failure::new(Reason::Canceled, "the run was given up"));
-        }
-        Ok(())
-    }
 }
 
 // The thread stops at the next file, or the next part of a file, when the run is dropped. A thread that a dead network
@@ -304,13 +236,13 @@ async fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let permit = Arc::clone(&shared.backups).acquire_owned().await;
     let work = move || {
-        // Held until the work ends, however long ago the run was dropped.
+        // The permit is held until the work ends, even if the run was dropped before.
         let _permit = permit;
         work()
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        // A panic is a bug and is counted as one where panics of probes are caught.
+        // A panic is a bug: the runner catches and counts panics of probes.
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(error) => Err(Failure::from_error(Reason::Canceled, "listing", &error)),
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, from_value, json};
 
 use super::{
     checks::{freshness::Freshness, retention::Retention, schedule::Schedule, size::BackupSize},
+    facts::{Backup, Set, State},
     *,
 };
 use crate::model::{check::Check, measure::Measure};
@@ -27,9 +28,12 @@ pub(super) fn seen(backups: Vec<(i64, State)>, size: u64) -> Observation<BackupF
 pub(super) fn seen_at(now: i64, backups: Vec<(i64, State)>, size: u64) -> Observation<BackupFacts> {
     let backup = |(n, (made, state)): (usize, (i64, State))| Backup {
         id: format!("/backups/{n}"),
-        made: Some(Timestamp::from_second(made).unwrap()),
+        form: facts::BackupForm::File,
+        made: Timestamp::from_second(made).ok(),
+        changed: Timestamp::from_second(made).ok(),
         size,
         state,
+        detail: String::new(),
     };
     let backups = backups.into_iter().enumerate().map(backup).collect();
     let set = Set { location: "local".into(), r#type: "full".into(), backups, ..Set::default() };
@@ -143,6 +147,52 @@ async fn times_come_from_names_where_told() {
     let failure = observe(&probe(settings("users-%Y%m%d"))).await.unwrap_err();
     assert_eq!(failure.reason, Reason::Parse);
     assert!(failure.detail.contains("none of 3 file names"), "{failure}");
+}
+
+#[tokio::test]
+async fn names_of_one_file_are_one_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "orders-20261121.dump", 3_600);
+    write(folder.path(), "pool-1", 3_600);
+    for name in ["a-orders-latest.dump", "orders-20261122.dump", "z.part"] {
+        fs::hard_link(folder.path().join("orders-20261121.dump"), folder.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("pool-1", folder.path().join("orders-20261123.dump")).unwrap();
+    let files = |pattern: &str| format!("{}/{pattern}", folder.path().display());
+    let settings = json!({"files": [files("*.dump"), files("z.part")], "time": {"name": "%Y%m%d"}, "follow_links_into": folder.path()});
+    let set = observe(&probe(settings.clone())).await.unwrap();
+    let other = State::OtherName;
+    let expected = [
+        ("a-orders-latest.dump", other),
+        ("orders-20261121.dump", State::Complete),
+        ("orders-20261122.dump", other),
+        ("orders-20261123.dump", State::Complete),
+        ("z.part", other),
+    ];
+    assert_eq!(states(&set), expected.map(|(name, state)| (name.to_owned(), state)));
+    let mut settings = settings;
+    settings["files"] = json!([files("orders-20261123.dump"), files("pool-*")]);
+    settings["time"] = json!("modified");
+    let set = observe(&probe(settings)).await.unwrap();
+    assert_eq!(set.complete().count(), 1, "a link and its target: {set:?}");
+}
+
+#[tokio::test]
+async fn a_time_in_front_of_an_offset_is_never_read_as_local_time() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "orders-2026-11-21T02:00:00+02:00.sql", 3_600);
+    let settings =
+        |pattern: &str| json!({"files": format!("{}/*.sql", folder.path().display()), "time": {"name": pattern}});
+    let set = observe(&probe(settings("orders-%FT%T%z"))).await.unwrap();
+    assert_eq!(set.backups[0].made.unwrap().to_string(), "2026-11-21T00:00:00Z");
+    let failure = observe(&probe(settings("orders-%FT%T"))).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::Parse);
+    assert!(failure.detail.contains("add %z to the end of the pattern"), "{failure}");
+    write(folder.path(), "orders-2026-11-20T02:00:00.sql", 3_600);
+    let set = observe(&probe(settings("orders-%FT%T"))).await.unwrap();
+    let counted: Vec<_> = set.backups.iter().map(|backup| backup.state).collect();
+    assert_eq!(counted, [State::CutTime, State::Complete]);
+    assert!(set.newer_text().contains("1 with a time zone that `time` does not read"), "{}", set.newer_text());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Probe kinds against real servers, and against servers that only pretend.
 
+mod backup_forms;
 mod backups;
 mod kubernetes;
 mod nginx;

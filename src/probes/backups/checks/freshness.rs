@@ -52,8 +52,10 @@ impl CheckKind<BackupFacts> for Freshness {
 
 impl Check<BackupFacts> for Freshness {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        self.last.remember(seen);
-        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
+        let mut last = std::mem::take(&mut self.last);
+        let verdict = last.judge(seen, |set, last| self.judge_set(set, last, seen.epoch_seconds()));
+        self.last = last;
+        verdict
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -61,7 +63,7 @@ impl Check<BackupFacts> for Freshness {
     }
 
     fn constant_samples(&self) -> Vec<Sample> {
-        // Only the probe knows the place and the type: it puts them first.
+        // The probe adds the labels `location` and `type` in front.
         vec![Sample::new(&metric::BACKUP_MAX_AGE, [], self.max_age.last_step())]
     }
 
@@ -75,16 +77,19 @@ impl Check<BackupFacts> for Freshness {
 }
 
 impl Freshness {
-    fn judge_set(&self, set: &Set, now: f64) -> Verdict {
+    fn judge_set(&self, set: &Set, last: &LastBackups, now: f64) -> Verdict {
         if let Some((newest, _)) = set.complete().next_back() {
             let age = (now - newest.as_duration().as_secs_f64()).max(0.0);
             let mut verdict = Verdict::from_measures(vec![self.max_age.measure("age", age)]);
-            verdict.summary.push_str(&format!(" (made at {})", time_text(newest)));
+            verdict.summary.push_str(&format!(" (made at {}){}", time_text(newest), set.newer_text()));
             return verdict;
         }
-        let only_future = !set.backups.is_empty() && set.backups.iter().all(|backup| backup.state == State::Future);
+        let is_dump = |state| !matches!(state, State::SymbolicLink | State::Directory | State::OtherName);
+        let mut states = set.backups.iter().map(|backup| backup.state).filter(|state| is_dump(*state)).peekable();
+        let only_future =
+            states.peek().is_some() && states.all(|state| matches!(state, State::Future | State::CutTime));
         let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };
-        Verdict::new(outcome, self.last.absence_text(set))
+        Verdict::new(outcome, last.absence_text(set))
     }
 }
 
@@ -115,23 +120,36 @@ mod tests {
                 "age is 1d1h, above the limit of 1d (made at 2026-11-17 10:06 UTC)",
             ),
             (vec![(NOW - 3 * day, State::Complete)], fail, old),
-            (vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Growing)], fail, old),
-            (vec![(NOW - 3 * day, State::Complete), (NOW + 7_200, State::Future)], fail, old),
+            (
+                vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Growing)],
+                fail,
+                &format!("{old}; newer: 1 still growing (1)"),
+            ),
+            (
+                vec![(NOW - 3 * day, State::Complete), (NOW - 60, State::Empty), (NOW + 7_200, State::Future)],
+                fail,
+                &format!("{old}; newer: 1 from the future, 1 empty (2, 1)"),
+            ),
             (
                 vec![(NOW + 120, State::Complete)],
                 Outcome::Pass,
                 "age is 0s, within the limit of 1d (made at 2026-11-18 11:08 UTC)",
             ),
+            (
+                vec![(NOW - 60, State::SymbolicLink)],
+                Outcome::Fail(Reason::Empty),
+                "There is no complete backup (1 symbolic link was left out: 0). None was seen before.",
+            ),
             (vec![], Outcome::Fail(Reason::Empty), "There is no complete backup. None was seen before."),
             (
                 vec![(NOW, State::Empty), (NOW, State::Unfinished)],
                 Outcome::Fail(Reason::Empty),
-                "There is no complete backup, only 2 unfinished or empty. None was seen before.",
+                "There is no complete backup (1 empty, 1 unfinished were left out: 1, 0). None was seen before.",
             ),
             (
                 vec![(NOW + 7_200, State::Future)],
                 Outcome::Unknown(Reason::Parse),
-                "There is no complete backup: 1 with a time in the future, so a clock or the time zone is wrong. None \
+                "There is no complete backup (1 from the future was left out: 0; a clock or the time zone is wrong). None \
                  was seen before.",
             ),
         ] {

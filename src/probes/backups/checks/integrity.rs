@@ -37,7 +37,7 @@ pub struct Integrity {
     last: LastBackups,
 }
 
-/// Seconds of the longest time that is told: ten years.
+/// Maximum duration of an estimate in seconds: ten years.
 const MAX_ESTIMATE: f64 = 10.0 * 365.0 * 86_400.0;
 
 fn default_newest() -> usize {
@@ -61,8 +61,10 @@ impl CheckKind<BackupFacts> for Integrity {
 
 impl Check<BackupFacts> for Integrity {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        self.last.remember(seen);
-        BackupFacts::judge(seen, |set| judge_set(set, &seen.timing, &self.last))
+        let mut last = std::mem::take(&mut self.last);
+        let verdict = last.judge(seen, |set, last| judge_set(set, &seen.timing, last));
+        self.last = last;
+        verdict
     }
 
     fn requested_facts(&self) -> Vec<VerificationRequest> {
@@ -108,6 +110,7 @@ fn judge_set(set: &Set, timing: &Timing, last: &LastBackups) -> Verdict {
              read at a time"
         ));
     }
+    summary.push_str(&set.newer_text());
     let outcome = match &worst.finding {
         Finding::Sound(_) => Outcome::Pass,
         Finding::Damaged(_) => Outcome::Fail(Reason::Body),
@@ -117,8 +120,8 @@ fn judge_set(set: &Set, timing: &Timing, last: &LastBackups) -> Verdict {
     Verdict::new(outcome, summary)
 }
 
-/// The end of a finding on a backup that no single run can read, from its size and the bytes that a run reads: how long
-/// it takes and what can be done. A backup that takes longer than the time to the next one is never verified.
+/// Estimate for a backup that no single run can read, from its size and the bytes that a run reads: the duration, and
+/// the advice. A backup that takes longer than the time to the next one is never verified.
 fn too_slow(size: u64, each: u64, timing: &Timing) -> Option<String> {
     let runs = size.div_ceil(each.max(1));
     if runs <= 1 {
@@ -138,7 +141,7 @@ fn too_slow(size: u64, each: u64, timing: &Timing) -> Option<String> {
     ))
 }
 
-/// How much a finding weighs: one that is still being read says least.
+/// Rank of a finding: the worst one is reported. A backup that is still being read has the lowest rank.
 fn outcome(finding: &Finding) -> u8 {
     match finding {
         Finding::Reading(_) | Finding::Waiting => 0,

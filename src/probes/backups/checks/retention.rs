@@ -67,8 +67,10 @@ impl CheckKind<BackupFacts> for Retention {
 
 impl Check<BackupFacts> for Retention {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        self.last.remember(seen);
-        BackupFacts::judge(seen, |set| self.judge_set(set, seen.epoch_seconds()))
+        let mut last = std::mem::take(&mut self.last);
+        let verdict = last.judge(seen, |set, last| self.judge_set(set, last, seen.epoch_seconds()));
+        self.last = last;
+        verdict
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -85,15 +87,17 @@ impl Check<BackupFacts> for Retention {
 }
 
 impl Retention {
-    fn judge_set(&self, set: &Set, now: f64) -> Verdict {
+    fn judge_set(&self, set: &Set, last: &LastBackups, now: f64) -> Verdict {
         let Some((oldest, _)) = set.complete().next() else {
             let mut measures = self.measures(0.0, f64::NAN);
             measures.retain(|measure| !measure.value.is_nan());
-            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Empty), self.last.absence_text(set)) };
+            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Empty), last.absence_text(set)) };
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);
-        Verdict::from_measures(self.measures(count, span))
+        let mut verdict = Verdict::from_measures(self.measures(count, span));
+        verdict.summary.push_str(&set.left_out_text());
+        verdict
     }
 
     fn measures(&self, count: f64, span: f64) -> Vec<Measure> {

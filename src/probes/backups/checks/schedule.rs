@@ -23,7 +23,7 @@ use crate::{
     probes::backups::{
         facts::{BackupFacts, Set},
         last_backup::LastBackups,
-        sources::time_pattern::Zone,
+        sources::labels::Zone,
     },
 };
 
@@ -80,8 +80,10 @@ impl CheckKind<BackupFacts> for Schedule {
 
 impl Check<BackupFacts> for Schedule {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        self.last.remember(seen);
-        BackupFacts::judge(seen, |set| self.judge_set(set, seen.at))
+        let mut last = std::mem::take(&mut self.last);
+        let verdict = last.judge(seen, |set, last| self.judge_set(set, last, seen.at));
+        self.last = last;
+        verdict
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -98,12 +100,12 @@ impl Check<BackupFacts> for Schedule {
 }
 
 impl Schedule {
-    fn judge_set(&self, set: &Set, now: Timestamp) -> Verdict {
+    fn judge_set(&self, set: &Set, last: &LastBackups, now: Timestamp) -> Verdict {
         let start = SignedDuration::try_from(self.window().0).ok().and_then(|window| now.checked_sub(window).ok());
         let start = start.unwrap_or(Timestamp::MIN);
         let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
         if times.len() < 2 {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), self.last.absence_text(set));
+            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
         }
         let gaps = times.windows(2).filter_map(|pair| match pair {
             [from, to] if *to > start => Some((*from.max(&start), *to)),
@@ -116,18 +118,18 @@ impl Schedule {
             1.0 => "1 run was missed".to_owned(),
             n => format!("{n} runs were missed"),
         };
-        let summary = format!("{found} in {}{}", self.window(), measure.limit_phrase());
+        let summary = format!("{found} in {}{}{}", self.window(), measure.limit_phrase(), set.newer_text());
         Verdict { summary, ..Verdict::from_measures(vec![measure]) }
             .with_samples([set.sample(&metric::BACKUP_MISSED, missed)])
     }
 
-    /// Runs that should have been between two moments.
+    /// Number of scheduled runs between two times.
     fn missed(&self, from: Timestamp, to: Timestamp) -> f64 {
         let clock = |at| self.time_zone.0.to_datetime(at);
         let gap = to.duration_since(from).min(clock(to).duration_since(clock(from))).as_secs_f64();
         let every = self.every.as_seconds();
         let tolerance = self.tolerance.map_or(every / 10.0, Period::as_seconds);
-        // A run at the very end of its tolerance is not missing yet.
+        // A run at the end of its tolerance is not missed yet.
         (((gap - tolerance) / every).ceil() - 1.0).max(0.0)
     }
 

@@ -87,8 +87,10 @@ impl CheckKind<BackupFacts> for BackupSize {
 
 impl Check<BackupFacts> for BackupSize {
     fn judge(&mut self, seen: &Observation<BackupFacts>) -> Verdict {
-        self.last.remember(seen);
-        BackupFacts::judge(seen, |set| self.judge_set(set))
+        let mut last = std::mem::take(&mut self.last);
+        let verdict = last.judge(seen, |set, last| self.judge_set(set, last));
+        self.last = last;
+        verdict
     }
 
     fn limits(&self) -> Vec<Measure> {
@@ -105,10 +107,10 @@ impl Check<BackupFacts> for BackupSize {
 }
 
 impl BackupSize {
-    fn judge_set(&self, set: &Set) -> Verdict {
+    fn judge_set(&self, set: &Set, last: &LastBackups) -> Verdict {
         let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
         let Some(newest) = sizes.next() else {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), self.last.absence_text(set));
+            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
         };
         let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.baseline).collect()) {
@@ -117,7 +119,9 @@ impl BackupSize {
         if measures.is_empty() {
             return Verdict::new(Outcome::Pending, "there is no earlier backup to compare with");
         }
-        Verdict::from_measures(measures)
+        let mut verdict = Verdict::from_measures(measures);
+        verdict.summary.push_str(&set.newer_text());
+        verdict
     }
 }
 
@@ -137,7 +141,7 @@ impl BackupSize {
     }
 }
 
-/// The middle value; of an even number the mean of the two in the middle.
+/// Median: the mean of the two middle values for an even number of values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

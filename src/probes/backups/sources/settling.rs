@@ -1,4 +1,4 @@
-//! Tells a file that is still being written from one that is finished, without ever opening it.
+//! Recognition of backups that are still being written, by size and time and without opening a file.
 
 use std::{
     collections::HashMap,
@@ -8,42 +8,43 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::files::File;
+use super::candidate::Candidate;
 
-/// What the runs before saw of each file.
+/// Sizes and times of each backup from earlier runs.
 #[derive(Debug, Default)]
 pub(crate) struct Settling(HashMap<PathBuf, Sighting>);
 
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     size: u64,
-    modified: Option<Timestamp>,
-    /// Since when this program has seen it like this.
+    changed: Option<Timestamp>,
+    /// Start of the time without a change.
     since: Instant,
-    /// Whether this program saw it change before that.
-    changed: bool,
+    /// Whether an earlier run saw another size or time.
+    has_changed: bool,
 }
 
 impl Settling {
-    /// Takes in what one run found; what is gone is forgotten.
-    pub(crate) fn observe_files(&mut self, files: &[File], now: Instant) {
+    /// Remembers the backups of a run and forgets all others.
+    pub(crate) fn observe(&mut self, candidates: &[Candidate], now: Instant) {
         let mut before = std::mem::take(&mut self.0);
-        for file in files {
-            let sighting = match before.remove(&file.path) {
-                Some(old) if old.size == file.size && old.modified == file.modified => old,
-                old => Sighting { size: file.size, modified: file.modified, since: now, changed: old.is_some() },
+        for candidate in candidates {
+            let (size, changed) = (candidate.size, candidate.changed);
+            let sighting = match before.remove(&candidate.path) {
+                Some(old) if old.size == size && old.changed == changed => old,
+                old => Sighting { size, changed, since: now, has_changed: old.is_some() },
             };
-            self.0.insert(file.path.clone(), sighting);
+            self.0.insert(candidate.path.clone(), sighting);
         }
     }
 
-    /// Whether a file has changed within the time `stable_for`: by this program's own clock where it saw the change,
-    /// which holds against copies that set old times; else by the file's time. What has stayed the same for that
-    /// long by this program's own clock has settled, however wrong the clock of a file server is.
-    pub(crate) fn is_growing(&self, file: &File, stable_for: Duration, now: Timestamp) -> bool {
-        let Some(sighting) = self.0.get(&file.path) else { return false };
+    /// Whether a backup changed within the time `stable_for`. A change that a run saw counts by the clock of this
+    /// program, because a copy may set an old time. Otherwise the time of the file counts. A backup that was the same
+    /// for that long by the clock of this program is stable, even if the clock of the file server is wrong.
+    pub(crate) fn is_growing(&self, candidate: &Candidate, stable_for: Duration, now: Timestamp) -> bool {
+        let Some(sighting) = self.0.get(&candidate.path) else { return false };
         let stable_by_file = SignedDuration::try_from(stable_for).unwrap_or(SignedDuration::MAX);
-        let is_recent = file.modified.is_some_and(|modified| now.duration_since(modified) < stable_by_file);
-        sighting.since.elapsed() < stable_for && (sighting.changed || is_recent)
+        let is_recent = candidate.changed.is_some_and(|changed| now.duration_since(changed) < stable_by_file);
+        sighting.since.elapsed() < stable_for && (sighting.has_changed || is_recent)
     }
 }

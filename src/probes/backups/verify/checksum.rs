@@ -1,4 +1,4 @@
-//! Checksum files: `HASH  NAME` as sha256sum writes it, `SHA256 (NAME) = HASH` as BSD does, or the bare hash.
+//! Checksum files: `HASH  NAME` of sha256sum, `SHA256 (NAME) = HASH` of BSD, or the hash alone.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::{Defect, refused};
 use crate::{io::bounded_file, model::text::to_hex};
 
-/// A sum in the making and the one that it must become.
+/// Checksum that is being computed, and its expected value.
 #[derive(Debug)]
 pub(super) struct Checksum {
     sum: Sum,
@@ -20,10 +20,10 @@ enum Sum {
     Sha512(Sha512),
 }
 
-/// Larger than a list of a thousand files.
+/// Maximum size of a checksum file, enough for a thousand files.
 const MAX_CHECKSUM_BYTES: u64 = 256 << 10;
 
-/// The checksum file of a backup, if there is one.
+/// The checksum file of a file or directory, if it exists.
 pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
     let with = |extension: &str| {
         let mut name = backup.as_os_str().to_owned();
@@ -34,9 +34,24 @@ pub(super) fn beside(backup: &Path) -> Option<PathBuf> {
 }
 
 impl Checksum {
-    /// Starts with what the checksum file says of a backup.
+    /// Reads the expected checksum of a file from a checksum file.
+    ///
+    /// # Errors
+    /// The checksum file can't be read, or has no checksum of the file.
     pub(super) fn read(path: &Path, backup: &Path) -> Result<Self, Defect> {
-        // Names in it may have any bytes; the checksums are ASCII.
+        Self::find(path, backup)?.ok_or_else(|| {
+            let shown = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = backup.file_name().unwrap_or_default().to_string_lossy();
+            Defect::Damaged(format!("its checksum file {shown} has no checksum of {name}"))
+        })
+    }
+
+    /// Reads the expected checksum of a file from a checksum file. `None` if the checksum file has none.
+    ///
+    /// # Errors
+    /// The checksum file can't be read.
+    pub(super) fn find(path: &Path, backup: &Path) -> Result<Option<Self>, Defect> {
+        // File names may have any bytes; checksums are ASCII.
         let bytes = bounded_file::read_bounded(path, MAX_CHECKSUM_BYTES)
             .map_err(|refusal| refused(&format!("its checksum file {}", path.display()), refusal))?;
         let text = String::from_utf8_lossy(&bytes);
@@ -47,11 +62,7 @@ impl Checksum {
         };
         let name = backup.file_name().unwrap_or_default().to_string_lossy();
         let expected = text.lines().find_map(|line| expected(line.trim(), &name, digits));
-        let expected = expected.ok_or_else(|| {
-            let shown = path.file_name().unwrap_or_default().to_string_lossy();
-            Defect::Damaged(format!("its checksum file {shown} has no checksum of {name}"))
-        })?;
-        Ok(Self { sum, expected })
+        Ok(expected.map(|expected| Self { sum, expected }))
     }
 
     pub(super) fn feed(&mut self, piece: &[u8]) {
@@ -61,7 +72,7 @@ impl Checksum {
         }
     }
 
-    /// The name of the sum, if it is the right one.
+    /// Name of the checksum if the file has the expected one.
     pub(super) fn finish(self) -> Result<&'static str, Defect> {
         let (name, sum) = match self.sum {
             Sum::Sha256(sum) => ("sha256", to_hex(&sum.finalize())),
@@ -74,15 +85,15 @@ impl Checksum {
     }
 }
 
-/// The hash that a line gives for a file.
+/// Hash of a file in a line.
 fn expected(line: &str, file: &str, digits: usize) -> Option<String> {
-    // BSD: everything between the first bracket and the last is the name.
+    // BSD: the name stands between the first and the last parenthesis.
     let bsd = line.split_once(" (").and_then(|(_, rest)| rest.rsplit_once(") = "));
     let (name, hash) = match bsd {
         Some((name, hash)) => (name, hash),
         None => {
             let (hash, name) = line.split_once(char::is_whitespace).unwrap_or((line, file));
-            // sha256sum puts a backslash in front of a line whose name it had to escape.
+            // sha256sum marks a line with an escaped name by a backslash.
             (name.trim_start_matches([' ', '*']), hash.trim_start_matches('\\'))
         }
     };

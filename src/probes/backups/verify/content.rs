@@ -1,26 +1,26 @@
-//! Looks at decompressed content: a pg_dump archive, a tar archive, or an SQL dump that must end with its closing line.
+//! Parser of decompressed content: a pg_dump archive, a tar archive, or an SQL dump that must end with its closing line.
 //!
-//! The closing line matters most where a dump is compressed while it is written: when pg_dump dies, `pg_dump | gzip`
-//! leaves a correct gzip file that holds half a database, or nothing.
+//! The closing line matters most for a dump that is compressed while it is written: if pg_dump fails, `pg_dump | gzip`
+//! leaves a valid gzip file with half a database or nothing in it.
 
 use std::path::Path;
 
 use super::{Defect, pg_dump, tar};
 
-/// Content that is being read.
+/// Content that is partly read.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     form: Form,
-    /// The first bytes until the form is known, afterwards the last ones.
+    /// The first bytes until the form is known, then the last ones.
     kept: Vec<u8>,
-    /// Whether a byte came that is neither zero nor white space.
+    /// Whether any byte is neither zero nor white space.
     has_content: bool,
 }
 
-/// What reading the content to its end tells.
+/// Evidence in content that was read to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Evidence {
-    /// The form proves that nothing is missing, by this.
+    /// The form proves that nothing is missing, by this property.
     Complete(&'static str),
     /// The form proves nothing.
     Unknown,
@@ -45,10 +45,11 @@ enum Form {
     Tar(Box<tar::TarReader>),
     Sql(&'static str),
     Foreign(&'static str),
+    Data,
     Other,
 }
 
-/// How an SQL dump begins and how it ends.
+/// First and last lines of SQL dumps.
 const SQL: [(&str, &str); 4] = [
     ("-- PostgreSQL database dump", "-- PostgreSQL database dump complete"),
     ("-- PostgreSQL database cluster dump", "-- PostgreSQL database cluster dump complete"),
@@ -71,15 +72,37 @@ const FOREIGN: [(&[u8], &str); 10] = [
 /// Names of files that begin with arbitrary bytes in their form.
 const FOREIGN_NAMES: [(&str, &str); 4] =
     [("gpg", "OpenPGP"), ("pgp", "OpenPGP"), ("age", "age"), ("enc", "encryption")];
-/// Where the opening line stands, and how far before the end the closing one may.
+/// Number of bytes that contain the first line, and number of bytes at the end that contain the last line.
 const HEAD: usize = 512;
 const TAIL: usize = 4096;
 
+/// Expected content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentKind {
+    /// A complete backup.
+    Whole,
+    /// A data file of `pg_dump -Fd`: rows, or a large object, which may be empty or hold any bytes.
+    Data,
+}
+
+/// End of the rows of a table, as pg_dump writes it.
+const END_OF_ROWS: &[u8] = b"\\.\n\n\n";
+
 impl Content {
+    pub(super) fn new(kind: ContentKind) -> Self {
+        let form = if kind == ContentKind::Data { Form::Data } else { Form::Undecided };
+        Self { form, ..Self::default() }
+    }
+
     pub(super) fn feed(&mut self, piece: &[u8]) {
         self.has_content = self.has_content || piece.iter().any(|byte| *byte != 0 && !byte.is_ascii_whitespace());
         match &mut self.form {
             Form::Other | Form::Foreign(_) => {}
+            Form::Data => {
+                let last = piece.get(piece.len().saturating_sub(END_OF_ROWS.len())..).unwrap_or_default();
+                self.kept.extend_from_slice(last);
+                self.kept.drain(..self.kept.len().saturating_sub(END_OF_ROWS.len()));
+            }
             Form::Archive(archive) => archive.feed(piece),
             Form::Tar(archive) => archive.feed(piece),
             Form::Undecided => {
@@ -96,11 +119,14 @@ impl Content {
         }
     }
 
-    /// What the content proves at its end.
+    /// Evidence at the end of the content.
     ///
     /// # Errors
     /// `Damaged`: it is empty or incomplete.
     pub(super) fn finish(mut self) -> Result<Evidence, Defect> {
+        if let Form::Data = self.form {
+            return Ok(if self.kept == END_OF_ROWS { Evidence::Complete("end of rows") } else { Evidence::Unknown });
+        }
         if !self.has_content {
             return Err(Defect::Damaged("it is empty: it holds no content".to_owned()));
         }
@@ -116,11 +142,11 @@ impl Content {
                 Err(Defect::Damaged(format!("it does not end with `{closing}`: the dump was cut short")))
             }
             Form::Foreign(name) => Ok(Evidence::Foreign(name)),
-            Form::Undecided | Form::Other => Ok(Evidence::Unknown),
+            Form::Undecided | Form::Other | Form::Data => Ok(Evidence::Unknown),
         }
     }
 
-    /// Whether anything but zeros and white space came so far.
+    /// Whether anything but zeros and white space was read so far.
     pub(super) fn has_content(&self) -> bool {
         self.has_content
     }
@@ -128,7 +154,7 @@ impl Content {
     fn decide(&mut self) {
         let Form::Undecided = self.form else { return };
         let head = String::from_utf8_lossy(self.kept.get(..HEAD.min(self.kept.len())).unwrap_or_default());
-        // A whole line for PostgreSQL, where one opening is the start of another; only its start for the others.
+        // PostgreSQL: the whole line, because one opening is the start of another. Others: the start of the line.
         let opens =
             |line: &str, opening: &str| line == opening || !opening.contains("PostgreSQL") && line.starts_with(opening);
         let sql = SQL.iter().find(|(opening, _)| head.lines().any(|line| opens(line, opening)));
@@ -156,7 +182,7 @@ impl Content {
 }
 
 impl Promise {
-    /// By the last part of the name before the compression: `orders.sql.gz`, `orders.tgz`.
+    /// Promise of a name: its extension before the one of a compression, as in `orders.sql.gz` or `orders.tgz`.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let plain = [".gz", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
@@ -177,7 +203,7 @@ impl Promise {
     }
 }
 
-/// The compression or encryption that the name of a file tells, where its first bytes do not.
+/// Compression or encryption by the name of a file, for forms without a signature in their first bytes.
 pub(super) fn foreign_by_name(path: &Path) -> Option<&'static str> {
     let extension = path.extension()?.to_string_lossy().to_ascii_lowercase();
     FOREIGN_NAMES.iter().find(|(end, _)| *end == extension).map(|(_, name)| *name)

@@ -1,6 +1,7 @@
-//! pg_dump's custom format (`pg_dump -Fc`): the table of contents, and whether all the data that it lists is there.
+//! Parser of archives of pg_dump: the custom format (`pg_dump -Fc`) with its data, and the table of contents of the
+//! directory format (`pg_dump -Fd`).
 //!
-//! The format is that of PostgreSQL's src/bin/pg_dump/pg_backup_archiver.c and pg_backup_custom.c, versions 1.10
+//! Source: PostgreSQL's src/bin/pg_dump/pg_backup_archiver.c and pg_backup_custom.c, versions 1.10
 //! (PostgreSQL 8) to 1.16 (PostgreSQL 17 and 18). After the table come the blocks, one for each entry with data: a
 //! kind, the entry's number and pieces with their lengths up to one of length 0. Newer versions are not guessed at.
 
@@ -8,33 +9,33 @@ use std::collections::HashMap;
 
 use super::Defect;
 
-/// An archive in the making.
+/// An archive of the custom format that is partly read.
 #[derive(Debug, Default)]
 pub(super) struct Archive {
-    /// Bytes that could not be used yet.
+    /// Bytes that are not parsed yet.
     waiting: Vec<u8>,
-    /// Where `waiting` begins in the archive.
+    /// Position of `waiting` in the archive.
     position: u64,
-    /// The table is not tried before so much is there.
+    /// Number of bytes before the next attempt to parse the table of contents.
     enough: usize,
     contents: Option<Contents>,
     place: Place,
-    /// So many bytes of data come next.
+    /// Number of bytes of data that come next.
     skip: u64,
-    flaw: Option<Defect>,
+    defect: Option<Defect>,
 }
 
-/// The table of contents.
+/// The table of contents of the custom format.
 #[derive(Debug)]
 struct Contents {
     int_size: usize,
     entries: i64,
-    /// Entries whose data has not been seen yet, with the place where it should be, where that was written down.
+    /// Entries without data so far, with the position of the data if the table has it.
     missing: HashMap<i64, Option<u64>>,
 }
 
-/// Where in the blocks we are: before the kind of a block, the length of a piece of a table, the number of a large
-/// object, the length of a piece of one.
+/// Next part of the blocks: the kind of a block, the length of a piece of a table, the number of a large object, or the
+/// length of a piece of a large object.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 enum Place {
     #[default]
@@ -44,20 +45,20 @@ enum Place {
     LargeObject,
 }
 
-/// Why reading stops here: more bytes are needed, or they are wrong.
+/// Reason why parsing stops: more bytes are needed, or they are wrong.
 enum Stop {
     Short,
     Wrong(Defect),
 }
 
-/// Larger than any schema; what claims more is no table of contents.
+/// Maximum size of a table of contents and of a length in it. Real schemas are smaller.
 const MAX_CONTENTS_BYTES: usize = 64 << 20;
 const TABLE_DATA: u8 = 1;
 const LARGE_OBJECTS: u8 = 3;
 
 impl Archive {
     pub(super) fn feed(&mut self, piece: &[u8]) {
-        if self.flaw.is_some() {
+        if self.defect.is_some() {
             return;
         }
         self.waiting.extend_from_slice(piece);
@@ -68,18 +69,18 @@ impl Archive {
         self.position += used as u64;
         self.waiting = waiting;
         self.waiting.drain(..used);
-        if let Err(Stop::Wrong(flaw)) = stop {
-            self.flaw = Some(flaw);
+        if let Err(Stop::Wrong(defect)) = stop {
+            self.defect = Some(defect);
             self.waiting = Vec::new();
         }
     }
 
-    /// Everything has been fed: is everything there?
+    /// Checks at the end of the archive that it is complete.
     pub(super) fn finish(mut self) -> Result<(), Defect> {
         self.enough = 0;
         self.feed(&[]);
-        if let Some(flaw) = self.flaw {
-            return Err(flaw);
+        if let Some(defect) = self.defect {
+            return Err(defect);
         }
         let cut = |within: &str| Err(Defect::Damaged(format!("pg_dump archive: cut short within {within}")));
         let Some(contents) = self.contents else { return cut("its table of contents") };
@@ -92,7 +93,7 @@ impl Archive {
         }
     }
 
-    /// Uses as many bytes as it can.
+    /// Parses as many bytes as possible.
     fn advance(&mut self, bytes: &mut Bytes<'_>) -> Result<(), Stop> {
         if self.contents.is_none() {
             self.contents = Some(self.read_contents(bytes)?);
@@ -122,7 +123,7 @@ impl Archive {
         }
         let contents = Contents::read(bytes);
         if contents.is_err() {
-            // Tried again once there is twice as much, so that a long table is not read over and over.
+            // The next attempt needs twice as many bytes, so that the work on a long table is proportional to its length.
             self.enough = bytes.all.len() * 2;
             bytes.at = 0;
         }
@@ -135,44 +136,23 @@ impl Contents {
         if bytes.all.len() > MAX_CONTENTS_BYTES {
             return Err(unverifiable("its table of contents is larger than 64MiB"));
         }
-        bytes.take(5)?;
-        let version = (bytes.byte()?, bytes.byte()?);
-        bytes.byte()?;
-        if !((1, 10)..=(1, 16)).contains(&version) {
-            let (major, minor) = version;
-            return Err(unverifiable(&format!("format {major}.{minor} is not known here, only 1.10 to 1.16")));
-        }
-        let (int_size, offset_size) = (usize::from(bytes.byte()?), usize::from(bytes.byte()?));
-        if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
-            return Err(damaged("impossible sizes in its header"));
-        }
-        if bytes.byte()? != 1 {
+        let header = ArchiveHeader::read(bytes)?;
+        if header.format != CUSTOM {
             return Err(unverifiable("a header of another form than `pg_dump -Fc`"));
         }
-        if version >= (1, 15) {
-            bytes.byte()?;
-        } else {
-            bytes.int(int_size)?;
-        }
-        // When it was made, in seven numbers; then database and versions.
-        for _ in 0..7 {
-            bytes.int(int_size)?;
-        }
-        for _ in 0..3 {
-            bytes.text(int_size)?;
-        }
+        let int_size = header.int_size;
         let entries = bytes.int(int_size)?;
         let mut missing = HashMap::new();
         for _ in 0..entries {
-            let (id, place) = entry(bytes, version, int_size, offset_size)?;
-            if let Some(place) = place {
+            let (id, _) = entry(bytes, &header)?;
+            if let Some(place) = data_position(bytes, &header)? {
                 missing.insert(id, place);
             }
         }
         Ok(Self { int_size, entries, missing })
     }
 
-    /// Reads what stands at a place; gives the next place and how much data comes before it.
+    /// Parses one part. Returns the next part and the number of bytes of data before it.
     fn step(&mut self, place: Place, bytes: &mut Bytes<'_>, base: u64) -> Result<(Place, u64), Stop> {
         let int = self.int_size;
         match place {
@@ -207,45 +187,148 @@ impl Contents {
     }
 }
 
-/// One entry of the table: its number and, where it has data, the place of it if that was written down.
-#[expect(clippy::option_option, reason = "no data, data somewhere, data at a known place")]
-fn entry(
-    bytes: &mut Bytes<'_>,
+/// ArchiveHeader of an archive.
+#[derive(Debug, Clone, Copy)]
+struct ArchiveHeader {
     version: (u8, u8),
-    int: usize,
-    offset: usize,
-) -> Result<(i64, Option<Option<u64>>), Stop> {
+    int_size: usize,
+    offset_size: usize,
+    format: u8,
+}
+
+/// Formats in the header. The directory format writes that of the tar format, whose table of contents it shares.
+const CUSTOM: u8 = 1;
+const TAR: u8 = 3;
+
+impl ArchiveHeader {
+    fn read(bytes: &mut Bytes<'_>) -> Result<Self, Stop> {
+        if bytes.take(5)? != b"PGDMP" {
+            return Err(damaged("it does not begin with a header"));
+        }
+        let version = (bytes.byte()?, bytes.byte()?);
+        bytes.byte()?;
+        if !((1, 10)..=(1, 16)).contains(&version) {
+            let (major, minor) = version;
+            return Err(unverifiable(&format!("format {major}.{minor} is not known here, only 1.10 to 1.16")));
+        }
+        let (int_size, offset_size) = (usize::from(bytes.byte()?), usize::from(bytes.byte()?));
+        if !(1..=8).contains(&int_size) || !(1..=8).contains(&offset_size) {
+            return Err(damaged("impossible sizes in its header"));
+        }
+        let format = bytes.byte()?;
+        if version >= (1, 15) {
+            bytes.byte()?;
+        } else {
+            bytes.int(int_size)?;
+        }
+        // The creation time in seven numbers; then the name of the database, and the versions.
+        for _ in 0..7 {
+            bytes.int(int_size)?;
+        }
+        for _ in 0..3 {
+            bytes.text(int_size)?;
+        }
+        Ok(Self { version, int_size, offset_size, format })
+    }
+}
+
+/// Parses the part of an entry that all formats share. Returns its number, and whether it has a `COPY` statement.
+fn entry(bytes: &mut Bytes<'_>, header: &ArchiveHeader) -> Result<(i64, bool), Stop> {
+    let (version, int) = (header.version, header.int_size);
     let id = bytes.int(int)?;
     bytes.int(int)?;
-    // Table and object number, tag, description.
+    // Numbers of table and object, tag, description.
     for _ in 0..4 {
         bytes.text(int)?;
     }
     if version >= (1, 11) {
         bytes.int(int)?;
     }
-    // Definition, drop and copy statement, schema, tablespace, table access method.
-    for _ in 0..if version >= (1, 14) { 6 } else { 5 } {
+    // Definition, drop statement, copy statement; schema, tablespace, table access method.
+    bytes.text(int)?;
+    bytes.text(int)?;
+    let has_rows = bytes.text(int)?.is_some_and(|length| length > 0);
+    for _ in 0..if version >= (1, 14) { 3 } else { 2 } {
         bytes.text(int)?;
     }
     if version >= (1, 16) {
         bytes.int(int)?;
     }
-    // Owner, with OIDs; then what it depends on, up to a null.
+    // Owner, with OIDs; then the dependencies up to a missing text.
     bytes.text(int)?;
     bytes.text(int)?;
-    while bytes.text(int)? {}
+    while bytes.text(int)?.is_some() {}
+    Ok((id, has_rows))
+}
+
+/// Parses the end of an entry of the custom format: the position of its data.
+#[expect(clippy::option_option, reason = "no data, data at an unknown position, data at a known position")]
+fn data_position(bytes: &mut Bytes<'_>, header: &ArchiveHeader) -> Result<Option<Option<u64>>, Stop> {
     let state = bytes.byte()?;
-    let place = bytes.take(offset)?.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let place = bytes.take(header.offset_size)?.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     match state {
-        1 => Ok((id, Some(None))),
-        2 => Ok((id, Some(Some(place)))),
-        3 => Ok((id, None)),
+        1 => Ok(Some(None)),
+        2 => Ok(Some(Some(place))),
+        3 => Ok(None),
         _ => Err(damaged("an entry of its table of contents makes no sense")),
     }
 }
 
-/// Bytes that are there, and how many of them were used.
+/// The table of contents of the directory format, `toc.dat`, that is partly read.
+#[derive(Debug, Default)]
+pub(super) struct DirectoryContents(Vec<u8>);
+
+/// A data file that a table of contents names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DataFile {
+    /// Name without the extension of a compression.
+    pub(super) name: String,
+    /// Whether the file has rows of `COPY`, which end with a mark.
+    pub(super) has_rows: bool,
+}
+
+impl DirectoryContents {
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        if self.0.len() <= MAX_CONTENTS_BYTES {
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    /// Parses the table at its end.
+    ///
+    /// # Errors
+    /// `Damaged`: the table is incomplete. `Unverifiable`: its version is not supported.
+    pub(super) fn finish(self) -> Result<Vec<DataFile>, Defect> {
+        self.files().map_err(|stop| match stop {
+            Stop::Wrong(defect) => defect,
+            Stop::Short => Defect::Damaged("pg_dump archive: cut short within its table of contents".to_owned()),
+        })
+    }
+
+    fn files(&self) -> Result<Vec<DataFile>, Stop> {
+        if self.0.len() > MAX_CONTENTS_BYTES {
+            return Err(unverifiable("its table of contents is larger than 64MiB"));
+        }
+        let mut bytes = Bytes { all: &self.0, at: 0 };
+        let header = ArchiveHeader::read(&mut bytes)?;
+        if header.format != TAR {
+            return Err(unverifiable("a header of another form than `pg_dump -Fd`"));
+        }
+        let mut files = Vec::new();
+        for _ in 0..bytes.int(header.int_size)? {
+            let (_, has_rows) = entry(&mut bytes, &header)?;
+            let end = bytes.at;
+            let length = bytes.text(header.int_size)?.unwrap_or(0);
+            let name = bytes.all.get(bytes.at - length..bytes.at).filter(|_| length > 0 && bytes.at > end);
+            if let Some(name) = name {
+                files.push(DataFile { name: String::from_utf8_lossy(name).into_owned(), has_rows });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Bytes, and the number of them that were parsed.
 struct Bytes<'a> {
     all: &'a [u8],
     at: usize,
@@ -273,15 +356,15 @@ impl<'a> Bytes<'a> {
         Ok(if negative { number.wrapping_neg() } else { number })
     }
 
-    /// A text with its length before it, skipped; whether it is there at all.
-    fn text(&mut self, int: usize) -> Result<bool, Stop> {
+    /// Skips a text with its length in front. Returns the length; `None` for a missing text.
+    fn text(&mut self, int: usize) -> Result<Option<usize>, Stop> {
         let length = self.int(int)?;
-        let Ok(length) = usize::try_from(length) else { return Ok(false) };
+        let Ok(length) = usize::try_from(length) else { return Ok(None) };
         if length > MAX_CONTENTS_BYTES {
             return Err(damaged("an impossible length in its table of contents"));
         }
         self.take(length)?;
-        Ok(true)
+        Ok(Some(length))
     }
 }
 

@@ -1,7 +1,7 @@
-//! Decompresses backups step by step, so that the checksums of the compressed form are verified and the content is seen.
+//! Decompression of backups step by step: the checksums of the compressed form are verified, and the content is parsed.
 //!
-//! A step is bounded in output as well as in input: a bomb turns 128 KiB into gigabytes, and between two steps the
-//! reading is halted, or set aside until the next run.
+//! A step is bounded in output as well as in input, because 128 KiB can decompress to gigabytes. Reading can be canceled
+//! or interrupted until the next run between two steps.
 
 use std::{fmt, io};
 
@@ -9,11 +9,11 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use super::{
     Defect,
-    content::{Content, Evidence},
+    content::{Content, ContentKind, Evidence},
 };
 use crate::compress::GzipDecoder;
 
-/// A file's bytes on their way.
+/// Decompressor of a backup, and the parser of its content.
 pub(super) struct Stream {
     packing: Packing,
     content: Content,
@@ -27,12 +27,12 @@ enum Packing {
     Zstd {
         decoder: Decoder<'static>,
         window: WindowLimit,
-        /// Bytes that the decoder still waits for; 0 at the end of a frame.
+        /// Number of bytes that the decoder still waits for; 0 at the end of a frame.
         wanting: usize,
     },
 }
 
-/// The largest window that a decoder of zstd accepts. It allocates as much.
+/// Maximum window of a zstd decoder, and so its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WindowLimit {
     /// 8 MiB, for all levels up to 19.
@@ -41,24 +41,24 @@ pub(super) enum WindowLimit {
     Large,
 }
 
-/// What a step has done.
+/// Result of a step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// Bytes of the input that are done with.
+    /// Number of bytes of the input that were consumed.
     pub(super) consumed: usize,
-    /// Whether the output was filled: more of it may wait inside, even where no input is left.
+    /// Whether the output was filled: more output may follow even without input.
     pub(super) filled: bool,
 }
 
-/// Bytes that one step may produce.
+/// Maximum output of one step in bytes.
 pub(super) const MAX_OUTPUT: usize = 128 << 10;
 
 impl Stream {
-    /// By the first bytes of a file: the name may say anything.
-    pub(super) fn of(head: &[u8], window: WindowLimit) -> Result<Self, Defect> {
+    /// Selects the decompressor by the first bytes of a file, because its name may be wrong.
+    pub(super) fn of(head: &[u8], window: WindowLimit, kind: ContentKind) -> Result<Self, Defect> {
         let packing = match head {
             [0x1f, 0x8b, ..] => Packing::Gzip(Box::default()),
-            // A frame, or a frame to be skipped: pzstd begins with one, and other programs keep an index in one.
+            // A frame or a skippable frame: pzstd begins with one, and other programs write an index into one.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 let decoder = decoder(window).map_err(|error| Defect::Unverifiable(format!("zstd: {error}")))?;
                 Packing::Zstd { decoder, window, wanting: 0 }
@@ -66,10 +66,10 @@ impl Stream {
             _ => Packing::Plain,
         };
         let room = if matches!(packing, Packing::Plain) { 0 } else { MAX_OUTPUT };
-        Ok(Self { packing, content: Content::default(), output: Vec::with_capacity(room) })
+        Ok(Self { packing, content: Content::new(kind), output: Vec::with_capacity(room) })
     }
 
-    /// Takes in some of the input; to be called until all of it is consumed and the output was not filled.
+    /// Consumes a part of the input. Called until all of it is consumed and the output was not filled.
     pub(super) fn step(&mut self, input: &[u8]) -> Result<Step, Defect> {
         self.output.clear();
         let consumed = match &mut self.packing {
@@ -79,14 +79,14 @@ impl Stream {
             }
             Packing::Gzip(members) => members.step(input, &mut self.output).map_err(|error| damaged("gzip", &error))?,
             Packing::Zstd { decoder, window, wanting } => {
-                zstd_step(decoder, wanting, input, &mut self.output).map_err(|error| zstd_flaw(&error, *window))?
+                zstd_step(decoder, wanting, input, &mut self.output).map_err(|error| zstd_defect(&error, *window))?
             }
         };
         self.content.feed(&self.output);
         Ok(Step { consumed, filled: self.output.len() == self.output.capacity() })
     }
 
-    /// The checksum that covers the compressed form, if there is one, and what the content proves.
+    /// Checksum that covers the compressed form, if there is one, and the evidence in the content.
     ///
     /// # Errors
     /// `Damaged`: the compressed form or the content is incomplete or wrong.
@@ -103,11 +103,11 @@ impl Stream {
         Ok((name, self.content.finish()?))
     }
 
-    /// Whether a short file, given as a whole, holds nothing but zeros and white space. A file that is damaged before
-    /// its first content holds nothing either. A file that fills one step is not known to be blank: a kilobyte can
+    /// Whether a short file, given completely, holds nothing but zeros and white space. A file that is damaged before
+    /// its first content has no content either. A file that fills one step is not known to be blank: a kilobyte can
     /// decompress to 30 MiB of zeros.
     pub(super) fn is_blank(file: &[u8]) -> bool {
-        let Ok(mut stream) = Self::of(file, WindowLimit::Usual) else { return false };
+        let Ok(mut stream) = Self::of(file, WindowLimit::Usual, ContentKind::Whole) else { return false };
         let mut rest = file;
         loop {
             let step = match stream.step(rest) {
@@ -144,16 +144,16 @@ fn zstd_step(
     let mut input = InBuffer::around(input);
     let mut output = OutBuffer::around(output);
     let hint = decoder.run(&mut input, &mut output)?;
-    // Without input and output, anything but the end of a frame is a hint about the next frame, which need not come:
-    // where a frame ends and fills the output at once, the call after it tells how long a frame's header is.
+    // A call without input and output returns a hint about the next frame, which need not follow. This happens after a
+    // frame that ends and fills the output at once: the next call returns the length of a frame header.
     if input.pos() > 0 || output.pos() > 0 || hint == 0 {
         *wanting = hint;
     }
     Ok(input.pos())
 }
 
-/// A frame may need more memory than the decoder has, or than there is: that is no damage.
-fn zstd_flaw(error: &io::Error, window: WindowLimit) -> Defect {
+/// Defect of an error of zstd. A frame that needs more memory than is available is not damaged.
+fn zstd_defect(error: &io::Error, window: WindowLimit) -> Defect {
     // The texts of `ZSTD_error_frameParameter_windowTooLarge` and `ZSTD_error_memory_allocation`; the crate has no codes.
     let text = error.to_string();
     match window {

@@ -1,4 +1,4 @@
-//! Reads a tar archive to its end: the checksum of each header, the length of each member, and the end mark.
+//! Parser of tar archives: the checksum of each header, the length of each member, and the end mark.
 //!
 //! Format: POSIX.1-2017 `pax`, and the GNU extensions for large numbers and sparse files (GNU tar manual, "Basic Tar
 //! Format").
@@ -66,7 +66,7 @@ impl TarReader {
         }
     }
 
-    /// Tells whether all of the archive has come.
+    /// Checks that the archive is complete.
     ///
     /// # Errors
     /// `Damaged`: a header is wrong, or the archive ends before its end mark.
@@ -104,7 +104,7 @@ impl TarReader {
             return Err(damaged(&format!("the header at byte {start} has no length")));
         };
         let size = match block.get(156) {
-            // The data of a hard link stand at the member that it names.
+            // A hard link has no data of its own.
             Some(b'1') => 0,
             Some(b'x' | b'g' | b'L' | b'K') => own_size,
             _ => self.next_size.take().unwrap_or(own_size),

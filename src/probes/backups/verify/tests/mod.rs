@@ -1,3 +1,4 @@
+mod directories;
 mod forms;
 mod windows;
 
@@ -11,16 +12,17 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::probes::backups::{CancelOnDrop, halt};
+use crate::probes::backups::{
+    cancel::{CancelOnDrop, halt},
+    sources::candidate::StoredFile,
+};
 
 const GZIP: &str = "gzip checksum";
 const ZSTD: &str = "zstd frames";
 const REQUEST: VerificationRequest = VerificationRequest { newest: 1, require_checksum: false };
 
-fn file(path: &Path) -> File {
-    let metadata = fs::metadata(path).unwrap();
-    let modified = Timestamp::try_from(metadata.modified().unwrap()).ok();
-    File { path: path.to_owned(), below: String::new(), size: metadata.len(), modified, shared_inode: None }
+fn file(path: &Path) -> Candidate {
+    Candidate::file(&StoredFile::new(path.to_owned(), &fs::metadata(path).unwrap()), String::new())
 }
 
 fn soon() -> Instant {

@@ -14,7 +14,7 @@ fn packed_by_zstd(options: &[&str], content: &[u8]) -> Vec<u8> {
 }
 
 /// What a run with this much time brings.
-fn run(verifier: &mut Verifier, files: &[File], newest: usize, time: Duration) -> Vec<Finding> {
+fn run(verifier: &mut Verifier, files: &[Candidate], newest: usize, time: Duration) -> Vec<Finding> {
     let (_halt, halted) = halt();
     let verified =
         verifier.verify(files, VerificationRequest { newest, ..REQUEST }, Instant::now() + time, &halted).unwrap();
