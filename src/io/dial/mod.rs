@@ -143,8 +143,11 @@ pub(crate) async fn resolve_host(host: &str, port: u16, shared: &Resources) -> R
     let lookup = move || {
         let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| {
             if let Some((address, zone)) = split_zone(&name) {
-                let text =
-                    format!("the zone `{zone}` of the address {address} is no network interface of this machine");
+                let text = if address.is_unicast_link_local() || address.is_multicast() {
+                    format!("the zone `{zone}` of the address {address} is no network interface of this machine")
+                } else {
+                    format!("only link-local addresses (fe80::/10) have a zone: remove `%{zone}` from {address}")
+                };
                 return Failure::new(Reason::Resolve, text);
             }
             let text = error.to_string();

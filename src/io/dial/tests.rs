@@ -81,6 +81,8 @@ async fn addresses_with_a_zone_are_reached() {
     connect(&cx, "::1%1", port, AddressFamily::Any).await.unwrap();
     let failure = connect(&cx, "fe80::1%nowhere0", port, AddressFamily::Any).await.unwrap_err();
     assert!(failure.detail.contains("the zone `nowhere0`"), "{failure}");
+    let failure = connect(&cx, "::1%lo", port, AddressFamily::Any).await.unwrap_err();
+    assert!(failure.detail.contains("remove `%lo` from ::1"), "{failure}");
     let failure = connect(&cx, "bü cher.example", port, AddressFamily::Any).await.unwrap_err();
     assert_eq!(failure.reason, Reason::Resolve, "{failure}");
 }

@@ -46,7 +46,7 @@ async fn run_for(timeout: Duration, settings: Value) -> Result<TcpFacts, Incompl
 }
 
 #[tokio::test]
-async fn what_is_expected_comes_back_or_the_run_fails() {
+async fn a_run_passes_if_the_response_matches() {
     let greets = server(b"220 mail.example ESMTP\r\n", b"").await;
     let echoes = server(b"", b"+PONG\r\n").await;
     let floods = server(&[b'x'; 70_000], b"").await;
