@@ -3,6 +3,7 @@
 //! Each daemon has a registry of its own, so that tests and embedding programs can run several in one process. Names,
 //! labels and help texts come from [`crate::model::metric`].
 
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector, proto::MetricFamily,
 };
@@ -13,6 +14,8 @@ use crate::model::metric::{self, Family};
 #[derive(Debug)]
 pub struct DaemonMetrics {
     registry: Registry,
+    /// Error of the last attempt to load the configuration, if the attempt failed.
+    reload_error: Mutex<Option<ReloadError>>,
     /// 1 if the last attempt to load the configuration worked, else 0.
     pub reload_successful: IntGauge,
     /// Time of the last successful load, in seconds since the epoch.
@@ -27,6 +30,17 @@ pub struct DaemonMetrics {
     pub render_duration: Gauge,
     /// Tasks that are alive.
     pub tasks: IntGauge,
+}
+
+/// The first error of a failed reload, for pages and the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadError {
+    /// File and line; empty if the error has no location.
+    pub location: String,
+    /// Description of the error and of the correction.
+    pub message: String,
+    /// Number of further errors.
+    pub more: usize,
 }
 
 /// The families of these metrics.
@@ -54,6 +68,7 @@ impl Default for DaemonMetrics {
             state_failures: state_writes.with_label_values(&["failure"]),
             render_duration: registered(&registry, Gauge::with_opts(options(&metric::SCRAPE_DURATION))),
             tasks: registered(&registry, IntGauge::with_opts(options(&metric::TASKS))),
+            reload_error: Mutex::default(),
             registry,
         }
     }
@@ -73,8 +88,21 @@ impl DaemonMetrics {
 
     /// Records a successful load of the configuration.
     pub fn record_reload(&self, seconds_since_epoch: f64) {
+        *self.reload_error.lock() = None;
         self.reload_successful.set(1);
         self.reload_timestamp.set(seconds_since_epoch);
+    }
+
+    /// Records a failed load of the configuration.
+    pub fn record_failed_reload(&self, error: Option<ReloadError>) {
+        *self.reload_error.lock() = error;
+        self.reload_successful.set(0);
+    }
+
+    /// The first error of the last load, if the load failed.
+    #[must_use]
+    pub fn reload_error(&self) -> Option<ReloadError> {
+        self.reload_error.lock().clone()
     }
 }
 

@@ -9,7 +9,7 @@ mod probe_thread;
 mod run_once;
 mod state_writer;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Write, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -29,6 +29,7 @@ use self::{
 };
 use crate::{
     board::Board,
+    daemon_metrics::ReloadError,
     document::{Diagnostics, Location},
     io::resources::Resources,
     scheduler::{ConcurrencyLimiter, Heartbeat, Scheduler, log_change},
@@ -240,6 +241,24 @@ fn restore_state(store: &StateStore, board: &Board, generation: &Generation) {
     }
 }
 
+/// Longest message of a configuration error on the status page, in characters.
+const MAX_RELOAD_ERROR_CHARS: usize = 500;
+
+/// The first configuration error for the status page. It contains no line of the file, because a line may contain a
+/// secret.
+fn first_error(problems: &Diagnostics) -> Option<ReloadError> {
+    let first = problems.iter().next()?;
+    let location = match (&*first.file, first.line) {
+        (file, 0) => file.to_owned(),
+        (file, line) => format!("{file}:{line}"),
+    };
+    let mut message: String = first.message.chars().take(MAX_RELOAD_ERROR_CHARS).collect();
+    if let Some(word) = &first.suggestion {
+        let _ = write!(message, "; did you mean `{word}`?");
+    }
+    Some(ReloadError { location, message, more: problems.len() - 1 })
+}
+
 /// A reload in progress and the channels for its result.
 struct PendingReload {
     next: JoinHandle<Result<Generation, Diagnostics>>,
@@ -295,7 +314,8 @@ impl Daemon {
                     problems = text,
                     "the new configuration is invalid; the daemon continues with the previous one"
                 );
-                self.board.update_daemon(|daemon| daemon.reload_successful.set(0));
+                let error = first_error(&problems);
+                self.board.update_daemon(|daemon| daemon.record_failed_reload(error));
                 return Err(text);
             }
         };

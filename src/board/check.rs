@@ -127,7 +127,8 @@ impl CheckState {
         if !self.info.enabled {
             return None;
         }
-        if let Some(before) = self.resume.take() {
+        // A skipped check had no judgement that could continue.
+        if let Some(before) = self.resume.take().filter(|before| before.status != Status::Skipped) {
             Resume { status: self.status, since: self.since, streak: self.streak } = before;
         }
         let before_skip = self.before_skip.take();
@@ -187,7 +188,10 @@ impl CheckState {
         self.note = note;
         self.before_skip = None;
         self.streak = 0;
-        self.resume = None;
+        // A check that was skipped before a restart, and is skipped after it, has been skipped since the first skip.
+        if let Some(before) = self.resume.take().filter(|before| before.status == status) {
+            (self.status, self.since) = (before.status, before.since);
+        }
         self.transition_to(status, at)
     }
 
@@ -356,6 +360,24 @@ mod tests {
         let change = restarted.record(verdict('p'), at(110));
         assert_eq!((restarted.status, restarted.since), (Status::Pass, at(110)));
         assert_eq!(change.map(|change| change.from), Some(Status::Skipped), "the log tells that it is back");
+    }
+
+    #[test]
+    fn a_check_that_is_skipped_before_and_after_a_restart_is_skipped_since_the_first_skip() {
+        let saved = Resume { status: Status::Skipped, since: at(5), streak: 0 };
+        let mut restarted = check(1, 1);
+        restarted.resume = Some(saved);
+        let change = restarted.mark_unjudged(Status::Skipped, "skipped while db fails".to_owned(), at(100));
+        assert_eq!((restarted.status, restarted.since, change), (Status::Skipped, at(5), None));
+
+        let mut restarted = check(3, 1);
+        restarted.resume = Some(saved);
+        restarted.record(verdict('f'), at(100));
+        assert_eq!(restarted.status, Status::Pending, "the threshold holds a failure back");
+        let mut restarted = check(3, 1);
+        restarted.resume = Some(saved);
+        restarted.record(verdict('p'), at(100));
+        assert_eq!((restarted.status, restarted.since), (Status::Pass, at(100)));
     }
 
     #[test]

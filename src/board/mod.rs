@@ -3,6 +3,7 @@
 //! The scheduler writes to it; metrics, pages and API read snapshots. A snapshot is a list of pointers: an update
 //! replaces the whole state of a probe, so a reader never waits and never sees a partial update.
 
+mod cause;
 mod check;
 mod dependency;
 mod gate;
@@ -16,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 pub use self::{
+    cause::{CauseIndex, ProbeCheck},
     check::{CheckState, MAX_RECENT_RUNS, MAX_RETAINED_SAMPLES, Resume},
     dependency::{Cause, Dependency, DependencyState, split_dependency},
     gate::GateRules,

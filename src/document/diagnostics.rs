@@ -37,7 +37,7 @@ pub struct Diagnostic {
     shown: Option<(String, usize)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct SourceText {
     name: String,
     text: Arc<str>,
@@ -102,6 +102,18 @@ impl Diagnostics {
         let at = self.list.partition_point(|(other, _)| *other <= location);
         if !self.list.iter().any(|(_, other)| *other == problem) {
             self.list.insert(at, (location, problem));
+        }
+    }
+
+    /// Returns an empty list with the same sources.
+    pub(crate) fn without_list(&self) -> Self {
+        Self { sources: self.sources.clone(), ..Self::default() }
+    }
+
+    /// Adds the errors that two lists with the same sources have in common.
+    pub(crate) fn push_common(&mut self, one: &Self, other: &Self) {
+        for (location, problem) in one.list.iter().filter(|error| other.list.contains(error)) {
+            self.push(*location, problem.message.clone(), problem.suggestion.clone());
         }
     }
 

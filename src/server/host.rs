@@ -6,7 +6,10 @@
 
 use std::net::IpAddr;
 
-use hyper::{HeaderMap, Uri, header};
+use hyper::{
+    HeaderMap, Uri,
+    header::{self, HeaderValue},
+};
 
 use crate::settings::Server;
 
@@ -43,6 +46,25 @@ fn without_port(host: &str) -> &str {
         }
         _ => host,
     }
+}
+
+/// Whether a browser sent the request from another site. `Sec-Fetch-Site` is only sent over TLS and to localhost, and
+/// calls other ports of localhost the same site. `Origin` is sent with every POST, but may be `null`.
+pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_some() && authority == host
+    };
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+        || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
+}
+
+/// A header that [`is_cross_site`] reads and that is present more than once: a proxy may go by another than this
+/// server.
+pub(super) fn repeated_origin(headers: &HeaderMap) -> Option<&'static str> {
+    ["origin", "sec-fetch-site"].into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
 #[cfg(test)]

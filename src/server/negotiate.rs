@@ -39,6 +39,15 @@ pub(super) fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     quality(headers, kind, subtype, &[("charset", "utf-8")]) > 0
 }
 
+/// Whether the client names HTML and prefers it to plain text, as browsers do.
+pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
+    let names_html = header_items(headers, header::ACCEPT)
+        .filter_map(|entry| entry.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/html"));
+    let quality = |subtype| quality(headers, "text", subtype, &[("charset", "utf-8")]);
+    names_html && quality("html") > 0 && quality("html") >= quality("plain")
+}
+
 /// Whether the client accepts gzip explicitly.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     header_items(headers, header::ACCEPT_ENCODING).any(|entry| {
@@ -107,6 +116,23 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, value.parse().unwrap());
         headers
+    }
+
+    #[test]
+    fn only_a_client_that_names_html_gets_html_where_text_is_served_too() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (header, prefers) in [
+            (browser, true),
+            ("text/html", true),
+            ("*/*", false),
+            ("text/*", false),
+            ("text/plain, text/html;q=0.5", false),
+            ("text/html;q=0", false),
+            ("application/yaml", false),
+        ] {
+            assert_eq!(prefers_html(&accept(header)), prefers, "{header}");
+        }
+        assert!(!prefers_html(&HeaderMap::new()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Filters in query strings, for the page and the API: `?status=fail,unknown&category=backup&q=orders`.
+//! Filters in query strings, for the page and the API: `?status=fail,unknown&category=backup&service=shop&q=orders`.
 
 use std::{fmt, str::FromStr};
 
@@ -16,6 +16,7 @@ pub(super) struct CheckFilter {
     pub(super) statuses: Vec<Status>,
     pub(super) categories: Vec<Category>,
     pub(super) severities: Vec<Severity>,
+    pub(super) services: Vec<String>,
     /// Text to find in names, service, owner or finding, ignoring case.
     pub(super) text: String,
     /// The text in lower case.
@@ -24,6 +25,8 @@ pub(super) struct CheckFilter {
 
 /// Most characters of the text, as in the search field of the page.
 const MAX_TEXT_CHARS: usize = 200;
+/// Most services in a filter.
+const MAX_SERVICES: usize = 20;
 
 /// A filter that can't be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -34,6 +37,9 @@ pub(super) enum InvalidFilter {
     /// A text that is too long.
     #[error("the text q is longer than {MAX_TEXT_CHARS} characters")]
     TextTooLong,
+    /// Too many services, or a name that is too long.
+    #[error("a filter has at most {MAX_SERVICES} services of at most {MAX_TEXT_CHARS} characters each")]
+    InvalidServices,
 }
 
 impl InvalidFilter {
@@ -43,7 +49,7 @@ impl InvalidFilter {
             Self::UnknownValue { key, known, .. } => {
                 format!("the address contains an unknown {key}; valid values: {known}")
             }
-            Self::TextTooLong => self.to_string(),
+            Self::TextTooLong | Self::InvalidServices => self.to_string(),
         }
     }
 }
@@ -59,12 +65,19 @@ impl FromStr for CheckFilter {
                 "status" => filter.statuses.extend(parse_words("status", words, Status::ALL)?),
                 "category" => filter.categories.extend(parse_words("category", words, Category::ALL)?),
                 "severity" => filter.severities.extend(parse_words("severity", words, Severity::ALL)?),
+                // The name of a service may contain a comma.
+                "service" => filter.services.extend(Some(value.trim().to_owned()).filter(|name| !name.is_empty())),
                 "q" => filter.text = value.trim().to_owned(),
                 _ => {}
             }
         }
         if filter.text.chars().nth(MAX_TEXT_CHARS).is_some() {
             return Err(InvalidFilter::TextTooLong);
+        }
+        let is_too_long = |name: &String| name.chars().nth(MAX_TEXT_CHARS).is_some();
+        normalize(&mut filter.services);
+        if filter.services.len() > MAX_SERVICES || filter.services.iter().any(is_too_long) {
+            return Err(InvalidFilter::InvalidServices);
         }
         filter.wanted = filter.text.to_lowercase();
         normalize(&mut filter.statuses);
@@ -97,11 +110,45 @@ impl CheckFilter {
         *self != Self::default()
     }
 
+    /// Returns the filter with other statuses.
+    pub(super) fn with_statuses(&self, statuses: Vec<Status>) -> Self {
+        Self { statuses, ..self.clone() }
+    }
+
+    /// Returns the filter with other services.
+    pub(super) fn with_services(&self, services: Vec<String>) -> Self {
+        Self { services, ..self.clone() }
+    }
+
+    /// The pairs of the query except `q`.
+    pub(super) fn choices(&self) -> Vec<(&'static str, &str)> {
+        let mut pairs: Vec<(&'static str, &str)> = Vec::new();
+        pairs.extend(self.statuses.iter().map(|status| ("status", status.as_str())));
+        pairs.extend(self.categories.iter().map(|category| ("category", category.as_str())));
+        pairs.extend(self.severities.iter().map(|severity| ("severity", severity.as_str())));
+        pairs.extend(self.services.iter().map(|service| ("service", &**service)));
+        pairs
+    }
+
+    /// The address of the status page with this filter, relative to the status page.
+    pub(super) fn address(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.choices());
+        if !self.text.is_empty() {
+            query.append_pair("q", &self.text);
+        }
+        match query.finish() {
+            query if query.is_empty() => "./".to_owned(),
+            query => format!("?{query}"),
+        }
+    }
+
     /// Whether the filter selects a check.
     pub(super) fn matches(&self, probe: &ProbeState, check: &CheckState) -> bool {
         is_among(&self.statuses, &check.status)
             && is_among(&self.categories, &check.info.category)
             && is_among(&self.severities, &check.info.severity)
+            && is_among(&self.services, &probe.info.service)
             && self.matches_text(probe, check)
     }
 
@@ -136,6 +183,15 @@ mod tests {
             error.to_string(),
             "`failed` is not a status; valid values: pass, warn, fail, unknown, pending, skipped"
         );
+        let filter: CheckFilter = "service=b+c&service=a%2Cb&service=b+c&status=warn&q=x%26y".parse().unwrap();
+        assert_eq!(filter.services, ["a,b", "b c"]);
+        assert_eq!(filter.address(), "?status=warn&service=a%2Cb&service=b+c&q=x%26y");
+        assert_eq!(filter.address().trim_start_matches('?').parse(), Ok(filter));
+        assert_eq!(CheckFilter::default().address(), "./");
+        let many = (0..21).map(|n| format!("service={n}")).collect::<Vec<_>>().join("&");
+        for query in [many, format!("service={}", "x".repeat(201))] {
+            assert_eq!(query.parse::<CheckFilter>(), Err(InvalidFilter::InvalidServices));
+        }
         let text = |length: usize| format!("q={}", "%C3%A4".repeat(length)).parse::<CheckFilter>();
         assert!(text(200).is_ok() && text(201) == Err(InvalidFilter::TextTooLong));
     }

@@ -78,7 +78,6 @@ impl<'a> Route<'a> {
                 Some(("text", "html"))
             }
             Self::Status | Self::Checks | Self::Check(..) => Some(("application", "json")),
-            Self::Config => Some(("text", "plain")),
             _ => None,
         }
     }

@@ -12,6 +12,7 @@ use hyper::{
     header::{self, HeaderValue},
     http::request,
 };
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::{sync::oneshot, time::timeout};
@@ -79,8 +80,10 @@ impl Router {
     pub(super) async fn respond(&self, request: Request<impl Body>, local: Option<SocketAddr>) -> ServerResponse {
         let (head, body) = request.into_parts();
         let is_api = head.uri.path().starts_with("/api/");
+        let is_browser = negotiate::prefers_html(&head.headers);
         let refuse = |status, text: &str| match is_api {
             true => response::json_error(status, text),
+            false if is_browser => page::error::error_page(status, head.uri.path(), text),
             false => response::text(status, text),
         };
         let response = if body.size_hint().upper().is_none_or(|bytes| bytes > MAX_REQUEST_BODY_BYTES) {
@@ -122,7 +125,10 @@ impl Router {
         if route.needs_known_host()
             && let Some(why) = host::refusal_reason(&head.uri, headers, &self.context.settings)
         {
-            return response::text(StatusCode::FORBIDDEN, why);
+            return match negotiate::prefers_html(headers) {
+                true => page::error::error_page(StatusCode::FORBIDDEN, head.uri.path(), &why),
+                false => response::text(StatusCode::FORBIDDEN, why),
+            };
         }
         match route {
             Route::Metrics => self.metrics(headers).await,
@@ -132,7 +138,7 @@ impl Router {
             Route::Started => self.answer(AnswerKey::Started, started_response).await,
             Route::Ready => self.answer(AnswerKey::Ready, api::ready_response).await,
             Route::Reload => self.reload(headers).await,
-            Route::Config => self.config(),
+            Route::Config => self.config(headers, query).await,
             Route::Status => self.answer(AnswerKey::Status, api::status_response).await,
             Route::Checks => match query.parse::<CheckFilter>() {
                 Ok(filter) => {
@@ -250,8 +256,18 @@ impl Router {
         headers: &HeaderMap,
         make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
     ) -> ServerResponse {
-        let gzip = negotiate::accepts_gzip(headers);
         let pages = if key.filter == CheckFilter::default() { &self.pages } else { &self.filtered };
+        self.render_in(pages, key, headers, make).await
+    }
+
+    async fn render_in(
+        &self,
+        pages: &PageCache,
+        key: PageKey,
+        headers: &HeaderMap,
+        make: impl FnOnce(&Snapshot, PageKey) -> (&'static str, String) + Send + 'static,
+    ) -> ServerResponse {
+        let gzip = negotiate::accepts_gzip(headers);
         let Some((media, source)) = pages.get_or_render(key, gzip, make).await else { return render_failed() };
         let mut response = response::with_media_type(StatusCode::OK, media, source);
         set_negotiation_headers(&mut response, gzip, "accept-encoding");
@@ -259,9 +275,30 @@ impl Router {
         response
     }
 
-    /// Responds with the configuration. Clients that still read a replaced configuration keep its memory, so it is
-    /// shared and bounded like other pages.
-    fn config(&self) -> ServerResponse {
+    /// Responds with the configuration: as a page for browsers, as YAML for other clients.
+    async fn config(&self, headers: &HeaderMap, query: &str) -> ServerResponse {
+        let wants_page = negotiate::prefers_html(headers) && query != page::configuration::YAML_QUERY;
+        let mut response = if wants_page {
+            let effective = self.context.effective.load_full();
+            let key = PageKey { path: "/config", filter: CheckFilter::default(), note: None };
+            let render = move |_: &Snapshot, _| {
+                page::configuration::configuration_page(&effective.to_string(), Timestamp::now())
+            };
+            // The pages of the filters share a thread that delays no page without a filter.
+            self.render_in(&self.filtered, key, headers, render).await
+        } else if negotiate::accepts(headers, "text", "plain") {
+            self.config_yaml()
+        } else {
+            let text = "this address serves text/html and text/plain, which the request doesn't accept";
+            return response::text(StatusCode::NOT_ACCEPTABLE, text);
+        };
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+        response
+    }
+
+    /// Responds with the configuration as YAML. Clients that still read a replaced configuration keep its memory, so the
+    /// configuration is shared and bounded like other pages.
+    fn config_yaml(&self) -> ServerResponse {
         let effective = self.context.effective.load_full();
         let mut sent = self.config.lock();
         let is_same = Weak::ptr_eq(&sent.effective, &Arc::downgrade(&effective));
@@ -275,7 +312,7 @@ impl Router {
     }
 
     async fn reload(&self, headers: &HeaderMap) -> ServerResponse {
-        if let Some(repeated) = repeated_origin(headers) {
+        if let Some(repeated) = host::repeated_origin(headers) {
             return response::text(
                 StatusCode::BAD_REQUEST,
                 format!("a request must have at most one header {repeated}"),
@@ -285,7 +322,7 @@ impl Router {
             let text = "reloading over HTTP is disabled; start with --web.enable-lifecycle, or send SIGHUP";
             return response::text(StatusCode::FORBIDDEN, text);
         }
-        if is_cross_site(headers) {
+        if host::is_cross_site(headers) {
             return response::text(StatusCode::FORBIDDEN, "requests from another site are refused");
         }
         let (ask, answered) = oneshot::channel();
@@ -305,25 +342,6 @@ impl Router {
             Err(_) => response::text(StatusCode::GATEWAY_TIMEOUT, "no answer within a minute; see the log"),
         }
     }
-}
-
-/// Whether a browser sent the request from another site. `Sec-Fetch-Site` is only sent over TLS and to localhost, and
-/// calls other ports of localhost the same site. `Origin` is sent with every POST, but may be `null`.
-fn is_cross_site(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let is_ours = |origin: &HeaderValue| {
-        let origin = origin.as_bytes();
-        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-        authority.is_some() && authority == host
-    };
-    headers.get("sec-fetch-site").is_some_and(|router| router != "same-origin" && router != "none")
-        || headers.get(header::ORIGIN).is_some_and(|origin| !is_ours(origin))
-}
-
-/// A header that [`is_cross_site`] reads and that is present more than once: a proxy may go by another than this
-/// server.
-fn repeated_origin(headers: &HeaderMap) -> Option<&'static str> {
-    ["origin", "sec-fetch-site"].into_iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
 fn set_negotiation_headers(response: &mut ServerResponse, gzip: bool, on: &'static str) {

@@ -1,9 +1,9 @@
 //! The runbooks, built into the program, so that the link of an alert works whenever the daemon runs.
 
-use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use crate::{
-    board::{CheckState, ProbeState},
+    board::{CauseIndex, CheckState, ProbeState},
     model::words::Status,
 };
 
@@ -56,9 +56,19 @@ pub(super) fn find_runbook(name: &str) -> Option<&'static Runbook> {
     RUNBOOKS.iter().find(|page| page.name.eq_ignore_ascii_case(name))
 }
 
+/// Characters that are encoded in a segment: all but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// Encodes a name as one segment of a path, or as a value in a query.
 pub(super) fn encode_segment(name: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(name, NON_ALPHANUMERIC)
+    utf8_percent_encode(name, RESERVED)
+}
+
+/// Returns the runbook that helps with the present state of a check: for a skipped check, the runbook of its cause.
+pub(super) fn helpful_runbook<'a>(causes: &CauseIndex<'a>, probe: &'a ProbeState, check: &'a CheckState) -> String {
+    let cause = causes.cause_of(probe, check).filter(|_| check.status == Status::Skipped);
+    let (probe, check) = cause.unwrap_or((probe, check));
+    runbook_address(probe, check)
 }
 
 /// Returns the configured runbook URL of a check, or the path of the built-in runbook relative to the server root. The

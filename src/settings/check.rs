@@ -12,6 +12,7 @@ use super::{
     common::{Activation, KnownKind, MAX_NAME_LEN, NAME_PATTERN, split_keys, validate_name},
     inherit::{Level, find},
     people_text::PeopleTexts,
+    timing::{MAX_INTERVAL, MIN_INTERVAL},
 };
 use crate::{
     catalogue,
@@ -93,6 +94,25 @@ impl CheckList {
         let nodes = self.infos.iter().zip(&self.settings);
         let checks: Vec<_> = nodes.map(|(info, settings)| CheckNode { kind: info.kind, settings }).collect();
         (known.kind.read)(settings, &checks, timing, problems)
+    }
+
+    /// Reads the settings like [`CheckList::read`] where the interval has an error that is already reported. Only errors
+    /// that remain with the shortest and with the longest interval are reported.
+    pub(super) fn read_without_interval(
+        &self,
+        settings: &Node,
+        known: &KnownKind,
+        timing: Timing,
+        problems: &mut Diagnostics,
+    ) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
+        let read_with = |interval| {
+            let mut found = problems.without_list();
+            let timing = Timing { interval, retry_interval: interval, timeout: timing.timeout.min(interval) };
+            (self.read(settings, known, timing, &mut found), found)
+        };
+        let ((_, with_shortest), (config, with_longest)) = (read_with(MIN_INTERVAL), read_with(MAX_INTERVAL));
+        problems.push_common(&with_shortest, &with_longest);
+        config
     }
 
     /// Returns the canonical form of the settings of a probe and its checks, for a fingerprint.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{common::split_keys, reject_zero, timing};
 use crate::{
-    document::{Diagnostics, Location, MapEntry, Node, NodeValue},
+    document::{Diagnostics, Location, MapEntry, Node, NodeValue, nearest_word},
     model::{
         failure::Invalid,
         metric,
@@ -126,7 +126,7 @@ impl Level {
     pub(super) fn validate(&self, farther: &[&Level], problems: &mut Diagnostics) {
         let keys = &self.keys;
         let levels: Vec<&Level> = std::iter::once(self).chain(farther.iter().copied()).collect();
-        let interval = find(&levels, |keys| keys.interval).map_or(timing::DEFAULT_INTERVAL, |(interval, _)| interval);
+        let interval = valid_interval(&levels).unwrap_or(Period(timing::MAX_INTERVAL));
         let within = |key, period: Option<Period>| timing::check_within_interval(key, period?, interval);
         let threshold = |key, number: Option<u32>| reject_zero(key, number? as usize);
         let invalid = [
@@ -143,10 +143,27 @@ impl Level {
         check_labels(&self.node, problems);
     }
 
+    /// Whether the level has an interval that can't be read, or a misspelt key `interval`.
+    fn has_unreadable_interval(&self) -> bool {
+        let is_misspelt = |key: &str| {
+            !INHERITED_KEYS.contains(&key) && nearest_word(key, INHERITED_KEYS.iter().copied()) == Some("interval")
+        };
+        let is_set = self.node.get("interval").is_some_and(|node| !node.is_null());
+        is_set && self.keys.interval.is_none() || self.node.entries().iter().any(|entry| is_misspelt(&entry.key))
+    }
+
     /// Location of a key.
     fn location(&self, key: &str) -> Option<Location> {
         self.node.get(key).map(Node::key_location)
     }
+}
+
+/// Returns the nearest interval, or the default; `None` if the nearest interval has an error, which is reported there. A
+/// comparison with another interval would report errors that vanish with the correction of the first one.
+pub(super) fn valid_interval(levels: &[&Level]) -> Option<Period> {
+    let sets = |level: &&Level| level.keys.interval.is_some() || level.has_unreadable_interval();
+    let Some(level) = levels.iter().copied().find(sets) else { return Some(timing::DEFAULT_INTERVAL) };
+    level.keys.interval.filter(|interval| timing::check_interval(*interval).is_none())
 }
 
 /// Finds the nearest value and the position of its level. `levels` begins with the nearest level.

@@ -11,7 +11,7 @@ use super::{
     dependencies, effective_config,
     files::take_key,
     global::{self, LoadedGlobals},
-    inherit::{INHERITED_KEYS, Level, join_labels, resolve_timing},
+    inherit::{INHERITED_KEYS, Level, join_labels, resolve_timing, valid_interval},
     misplaced_key::{KeyLevel, path_at_another_level},
     people_text::PeopleTexts,
 };
@@ -156,7 +156,10 @@ impl ProbeReader<'_> {
         let health_key = has_health.zip(common.get(health::NAME).map(Node::key_location));
         let scope = check::ProbeScope { known, all: &self.known, levels: &levels, texts: &texts, health: health_key };
         let checks = check::read(checks, &scope, self.problems);
-        let config = checks.read(&settings, known, timing, self.problems);
+        let config = match valid_interval(&levels) {
+            Some(_) => checks.read(&settings, known, timing, self.problems),
+            None => checks.read_without_interval(&settings, known, timing, self.problems),
+        };
         if self.problems.len() > before {
             return None;
         }

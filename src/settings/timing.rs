@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::model::{failure::Invalid, units::Period};
 
 /// Shortest interval; a shorter one would be a load test and exceed the timer resolution.
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest interval.
-const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(7 * 86_400);
 
 /// Time between the starts of two runs, unless the configuration sets another.
 pub(super) const DEFAULT_INTERVAL: Period = Period(Duration::from_secs(30));

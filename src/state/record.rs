@@ -245,7 +245,7 @@ impl SavedCheck {
     }
 
     fn restore(self, check: &mut CheckState) -> Option<Box<RawValue>> {
-        if !matches!(self.status, Status::Pending | Status::Skipped) {
+        if self.status != Status::Pending {
             check.resume = Some(Resume { status: self.status, since: self.since, streak: self.streak });
             check.note = "not run since the restart".to_owned();
         }

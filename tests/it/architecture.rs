@@ -418,7 +418,7 @@ fn no_type_name_has_two_meanings() {
 const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("settings/inherit.rs", "http", "the scheme of a URL"),
     ("settings/names.rs", "http", "the scheme of a URL"),
-    ("server/page/mod.rs", "metrics", "the path of the metrics page"),
+    ("server/page/navigation.rs", "metrics", "the path of the metrics page"),
     ("reference/settings_table.rs", "size", "a type of settings"),
 ];
 

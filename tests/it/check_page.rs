@@ -26,14 +26,14 @@ async fn the_page_of_a_check_shows_values_limits_changes_dependencies_and_phases
     for part in [
         "<title>Fail: nightly-dump/freshness</title>",
         "The check blocks readiness.",
-        "age in 60 of the last 60 runs: 5h to 1d7h; fail at 1d2h",
+        "age in the last 60 runs: 5h to 1d7h; fail at 1d2h",
         "above 1d2h",
         "age is 1d7h, above the limit of 1d2h",
         "The last 60 runs with times",
         "team-orders",
         "https://runbooks.example.com/freshness",
         "../../reference/backups/freshness",
-        "../../api/v1/checks/nightly%2Ddump/freshness",
+        "../../api/v1/checks/nightly-dump/freshness",
         "<td data-label=\"Phase\">connect</td>",
     ] {
         assert!(text.contains(part), "{part}: {text}");

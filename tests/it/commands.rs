@@ -167,8 +167,10 @@ fn markdown_is_a_table_that_foreign_text_does_not_leave() {
     assert_eq!(rows.len(), 7, "{text}");
     for row in rows {
         let cells = row.replace("\\|", "").matches('|').count();
-        assert_eq!(cells, 5, "{row}");
+        assert_eq!(cells, 7, "{row}");
     }
+    assert!(text.starts_with("| status | severity | check | name | owner | finding |\n"), "{text}");
+    assert!(text.lines().any(|row| row.contains("fail | critical | ")), "{text}");
     assert!(!text.contains("<i>") && text.contains("`bad/response`"), "{text}");
 }
 

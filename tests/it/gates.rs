@@ -151,7 +151,7 @@ fn the_counts_of_banner_and_filter_agree() {
         Home::new(&[&["- {name: one, http: {url: \"${SHOP}\"}}"], &*probes].concat()).with("SHOP", service.url());
     let daemon = serve(&home);
     let page = daemon.get("/").text();
-    assert!(page.contains("4 checks blocking: 4 of 5 failing"), "{page}");
+    assert!(page.contains("4 failing (1 more doesn\u{2019}t block)"), "{page}");
     assert!(page.contains("Fail <b>5</b>"), "{page}");
     assert_eq!(daemon.get("/ready").json()["blocking"], 4);
 }

@@ -20,6 +20,7 @@ mod hostile;
 mod metrics;
 mod metrics_corpus;
 mod page;
+mod pages;
 mod paging;
 mod probes;
 mod prometheus_agreement;

@@ -162,14 +162,15 @@ async fn nothing_sticks_out_at_any_width() {
     browser.close().await;
 }
 
-/// Eleven passing checks of one category are collapsed; a filter lists them, and a refresh leaves an open list open.
+/// The passing checks of a page with more than twenty of them are collapsed; a filter lists them, and a refresh leaves an
+/// open list open.
 #[tokio::test]
 async fn long_lists_of_passing_checks_collapse_and_columns_have_headings() {
     let (now, board) = (Timestamp::now(), Arc::new(Board::default()));
     let check = || board::check("health", "health", Category::Health, Severity::Critical);
     let lay = |n: usize| (board::probe(&format!("service-{n:02}"), "tcp", &[], vec![check()]), vec![]);
-    board.replace_probes((0..12).map(lay).collect(), |_| false, now);
-    for n in 1..12 {
+    board.replace_probes((0..23).map(lay).collect(), |_| false, now);
+    for n in 1..23 {
         board.record(&format!("service-{n:02}"), board::report(now, vec![board::healthy()]), 0.0);
     }
     board.record("service-00", board::failed(now, Reason::Refused, "refused", 0), 0.0);
@@ -187,13 +188,13 @@ async fn long_lists_of_passing_checks_collapse_and_columns_have_headings() {
             .every(left => [...heads.children].some(h => Math.round(h.getBoundingClientRect().left) == left))";
     assert_eq!(browser.eval(offsets).await, json!(true));
     browser.client.find(Locator::Css("details.passing summary")).await.unwrap().click().await.unwrap();
-    assert_eq!(browser.eval(visible).await, json!(12));
+    assert_eq!(browser.eval(visible).await, json!(23));
     board.record("service-00", board::failed(now, Reason::Timeout, "not done within 5s", 0), 0.0);
     browser.until("document.querySelector('#blockers').innerText.includes('not done within 5s')").await;
-    assert_eq!(browser.eval(visible).await, json!(12), "the list stays open");
+    assert_eq!(browser.eval(visible).await, json!(23), "the list stays open");
     browser.client.find(Locator::Css("#statuses a.pass")).await.unwrap().click().await.unwrap();
     browser.until("document.querySelectorAll('details').length == 0").await;
-    assert_eq!(browser.eval(visible).await, json!(11));
+    assert_eq!(browser.eval(visible).await, json!(22));
     browser.close().await;
 }
 
@@ -230,7 +231,7 @@ fn the_shape_of_unknown_does_not_look_like_a_replacement_character() {
 async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() {
     let (_door, browser) = look(&board::busy(Timestamp::now())).await;
     let all = browser
-        .eval("return [...document.querySelectorAll('a, input:not([type=hidden]), button')].filter(e => e.checkVisibility()).length")
+        .eval("return [...document.querySelectorAll('a, summary, input:not([type=hidden]), button')].filter(e => e.checkVisibility()).length")
         .await
         .as_u64()
         .unwrap();
@@ -240,7 +241,7 @@ async fn the_keyboard_reaches_everything_in_order_and_shows_where_it_is() {
         let here = browser
             .eval(
                 "const e = document.activeElement, style = getComputedStyle(e);
-                 const list = [...document.querySelectorAll('a, input:not([type=hidden]), button')].filter(e => e.checkVisibility());
+                 const list = [...document.querySelectorAll('a, summary, input:not([type=hidden]), button')].filter(e => e.checkVisibility());
                  return {at: list.indexOf(e), text: e.textContent.trim(), outline: style.outlineStyle != 'none' && parseFloat(style.outlineWidth) >= 2}",
             )
             .await;

@@ -241,7 +241,7 @@ fn escape_xml(text: &str) -> String {
 }
 
 fn format_markdown(rows: &[Row<'_>], gate: GateRules) -> String {
-    let mut text = String::from("| status | check | name | finding |\n|---|---|---|---|\n");
+    let mut text = String::from("| status | severity | check | name | owner | finding |\n|---|---|---|---|---|---|\n");
     for row in sort_by_status(rows) {
         let mark = match row.1.status {
             Status::Pass => "✅",
@@ -255,8 +255,12 @@ fn format_markdown(rows: &[Row<'_>], gate: GateRules) -> String {
         let title = escape_markdown(&check.info.title_of(&probe.info.name));
         let impact = impact(check).map(|impact| format!("<br>Impact: {}", escape_markdown(impact))).unwrap_or_default();
         let (status, name, finding) = (check.status, check_name(&row), escape_markdown(check.summary()));
-        let exemption = exemption(check, gate);
-        let _ = writeln!(text, "| {mark} {status} | {title} | `{name}` | {exemption}{finding}{impact} |");
+        let (exemption, severity) = (exemption(check, gate), check.info.severity);
+        let owner = escape_markdown(&check.info.owner);
+        let _ = writeln!(
+            text,
+            "| {mark} {status} | {severity} | {title} | `{name}` | {owner} | {exemption}{finding}{impact} |"
+        );
     }
     let _ = writeln!(text, "\n{} checks: {}  \n{}", rows.len(), count_statuses(rows), describe_gate(rows, gate));
     text

@@ -1,12 +1,16 @@
-//! The status page: overall verdict, blocking checks, and all checks by category.
+//! The status page: overall verdict, filter, blocking checks, and all checks by category.
 //!
 //! The server renders the complete page. The script only fetches the same page again and replaces its regions, so the
 //! page works without the script. Inline styles and scripts are not used, because the content security policy forbids
 //! them.
 
+mod blockers;
 mod chart;
 pub(super) mod check;
+pub(super) mod configuration;
+pub(super) mod error;
 mod markdown;
+mod navigation;
 pub(super) mod reference;
 mod rows;
 pub(super) mod runbook;
@@ -18,10 +22,14 @@ use hyper::{
     StatusCode,
     header::{self, HeaderValue},
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::verdict::OverallVerdict;
+use self::{
+    navigation::{NavigationPage, footer, moment, navigation},
+    rows::RowContext,
+    verdict::OverallVerdict,
+};
 use super::{
     query::CheckFilter,
     response::{self, ServerResponse},
@@ -84,6 +92,7 @@ pub(super) fn render(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>
 
 fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now: Timestamp) -> Markup {
     let overall = OverallVerdict::from_snapshot(all);
+    let context = RowContext::new(all, now);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -97,59 +106,58 @@ fn status_page(all: &Snapshot, filter: &CheckFilter, unknown: Option<&str>, now:
             body {
                 (PreEscaped(include_str!("shapes.svg")))
                 a .skip href="#checks" { "Skip to the checks" }
-                div #verdict { (overall.header(all, now)) }
+                (navigation("", NavigationPage::Status))
+                div #verdict { (overall.header(all, &context)) }
                 main {
-                    div #blockers { (overall.blockers(all, now)) }
-                    (filter_form(all, filter, now))
+                    (filter_form(all, filter, &context))
                     @if let Some(unknown) = unknown {
                         p .note { "The filter was ignored: " (unknown) "." }
                     }
-                    div #checks tabindex="-1" { (rows::sections(all, filter, now)) }
+                    div #blockers { (blockers::list(all, filter, &context)) }
+                    div #checks tabindex="-1" { (rows::sections(all, filter, &context)) }
                 }
                 (footer())
+                p #announce .sr role="status" {}
             }
         }
     }
 }
 
 /// The filter form. A refresh doesn't replace it, so that typed text is not lost.
-fn filter_form(all: &Snapshot, filter: &CheckFilter, now: Timestamp) -> Markup {
+fn filter_form(all: &Snapshot, filter: &CheckFilter, context: &RowContext<'_>) -> Markup {
     html! {
         form #filter role="search" method="get" action="./" {
             input #q type="search" name="q" value=(filter.text) placeholder="Filter by name, owner, finding"
                 aria-label="Filter by text" autocomplete="off" spellcheck="false" maxlength="200";
-            @for status in &filter.statuses {
-                input type="hidden" name="status" value=(status);
-            }
+            @for (key, value) in filter.choices() { input type="hidden" name=(key) value=(value); }
             button .js-off { "Filter" }
             p #pulse {
-                span #updated { "Updated " (utc_time(now)) }
+                span #updated { "Updated " (moment(context.now)) }
                 button #pause type="button" aria-pressed="false" hidden { "Pause" }
             }
         }
-        nav #statuses aria-label="Filter by status" { (status_links(all, filter)) }
+        nav #statuses aria-label="Filters" {
+            div .chips { (status_links(all, filter)) }
+            @if context.services.len() > 1 || !filter.services.is_empty() {
+                div .chips { (service_links(filter, context)) }
+            }
+        }
     }
 }
 
 /// Links that filter by status, worst first, for each status of any check. Links work without the script.
 fn status_links(all: &Snapshot, filter: &CheckFilter) -> Markup {
-    let text = url::form_urlencoded::byte_serialize(filter.text.as_bytes()).collect::<String>();
-    let link = |status: Option<Status>| match (status, text.is_empty()) {
-        (None, true) => "./".to_owned(),
-        (None, false) => format!("?q={text}"),
-        (Some(status), true) => format!("?status={status}"),
-        (Some(status), false) => format!("?status={status}&q={text}"),
-    };
     let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
     html! {
-        a href=(link(None)) aria-current=[filter.statuses.is_empty().then_some("true")] {
+        a href=(filter.with_statuses(Vec::new()).address()) aria-current=[filter.statuses.is_empty().then_some("true")] {
             "All " b { (all.checks().count()) }
         }
         @for status in Status::WORST_FIRST {
             @let is_current = filter.statuses.contains(&status);
             @let count = count(status);
             @if count > 0 || is_current {
-                a class=(status) href=(link(Some(status))) aria-current=[is_current.then_some("true")] {
+                a class=(status) href=(filter.with_statuses(vec![status]).address())
+                    aria-current=[is_current.then_some("true")] {
                     (status_icon(status)) (capitalize(status.as_str())) " " b { (count) }
                 }
             }
@@ -157,19 +165,23 @@ fn status_links(all: &Snapshot, filter: &CheckFilter) -> Markup {
     }
 }
 
-fn footer() -> Markup {
+/// Number of services that have a link. The text filter finds the others.
+const MAX_SERVICE_LINKS: usize = 30;
+
+/// Links that filter by service. A second click on a service removes its filter.
+fn service_links(filter: &CheckFilter, context: &RowContext<'_>) -> Markup {
+    let left = context.services.len().saturating_sub(MAX_SERVICE_LINKS);
     html! {
-        footer {
-            p { "readiness-exporter " (env!("CARGO_PKG_VERSION")) }
-            nav aria-label="Other views" {
-                a href="runbooks/" { "Runbooks" }
-                a href="metrics" { "Metrics" }
-                a href="ready" { "Gate" }
-                a href="api/v1/status" { "API" }
-                a href="config" { "Configuration" }
-            }
+        span .label { "Services" }
+        @for service in context.services.iter().take(MAX_SERVICE_LINKS) {
+            @let is_current = filter.services.iter().any(|one| one == service);
+            @let wanted = if is_current { Vec::new() } else { vec![(*service).to_owned()] };
+            a .service href=(filter.with_services(wanted).address()) aria-current=[is_current.then_some("true")] { (service) }
         }
-        p #announce .sr role="status" {}
+        @for service in filter.services.iter().filter(|service| !context.services.contains(&***service)) {
+            a .service href=(filter.with_services(Vec::new()).address()) aria-current="true" { (service) }
+        }
+        @if left > 0 { span .label { "and " (left) " more: filter by text" } }
     }
 }
 
@@ -184,11 +196,6 @@ fn elapsed(since: Timestamp, now: Timestamp) -> Markup {
     // Seconds are omitted after one minute.
     let seconds = if seconds < 60 { seconds } else { seconds / 60 * 60 };
     html! { time datetime=(since) title=(since) { (Unit::Seconds.format_value(seconds as f64)) } }
-}
-
-/// Time of day in UTC. The script replaces it by the local time of the browser.
-fn utc_time(now: Timestamp) -> Markup {
-    html! { time datetime=(now) { (now.to_zoned(TimeZone::UTC).strftime("%H:%M:%S UTC")) } }
 }
 
 fn capitalize(word: &str) -> String {

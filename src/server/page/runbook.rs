@@ -11,14 +11,15 @@ use pulldown_cmark::CowStr;
 use super::{
     capitalize, elapsed,
     markdown::{render_document, render_steps},
+    navigation::{NavigationPage, finding, root_of},
     rows, status_icon,
-    text_page::text_page,
+    text_page::{PagePlace, text_page},
 };
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     server::{
         response::ServerResponse,
-        runbooks::{OVERVIEW, Runbook, encode_segment},
+        runbooks::{OVERVIEW, Runbook},
     },
 };
 
@@ -40,20 +41,28 @@ pub(in crate::server) fn runbook_page(
     reached: ReachedAddress<'_>,
 ) -> ServerResponse {
     let placeholders = Placeholders::new(all, query, reached);
+    let (title, text) = split_title(runbook.text);
     let content = html! {
+        h1 { (title.unwrap_or(runbook.name)) }
         @if let Some((probe, check)) = placeholders.check {
             (check_banner(probe, check, Timestamp::now()))
             @let steps = check.info.runbook_steps();
             @if !steps.is_empty() { section .steps { h2 { "Steps for this check" } (render_steps(steps)) } }
         }
-        (render_document(runbook.text, |text| placeholders.substitute(text)))
+        (render_document(text, |text| placeholders.substitute(text)))
     };
-    text_page(StatusCode::OK, runbook.name, "built-in", NAVIGATION, &content)
+    text_page(StatusCode::OK, runbook.name, "built-in", PLACE, &content)
+}
+
+/// Splits a document into its title and its text.
+fn split_title(text: &str) -> (Option<&str>, &str) {
+    let title = text.split_once('\n').and_then(|(line, rest)| Some((line.strip_prefix("# ")?, rest)));
+    title.map_or((None, text), |(title, rest)| (Some(title), rest))
 }
 
 /// Renders the list of runbooks.
 pub(in crate::server) fn overview_page(reached: ReachedAddress<'_>) -> ServerResponse {
-    text_page(StatusCode::OK, "Runbooks", "built-in", NAVIGATION, &render_overview(reached))
+    text_page(StatusCode::OK, "Runbooks", "built-in", PLACE, &render_overview(reached))
 }
 
 /// Renders the list of runbooks as response to an unknown name.
@@ -62,11 +71,13 @@ pub(in crate::server) fn missing_page(name: &str, reached: ReachedAddress<'_>) -
         p .note role="alert" { "There is no runbook " code { (name) } ". These runbooks exist:" }
         (render_overview(reached))
     };
-    text_page(StatusCode::NOT_FOUND, "No such runbook", "built-in", NAVIGATION, &content)
+    let root = root_of(&format!("/runbooks/{name}"));
+    let place = PagePlace { root: &root, ..PLACE };
+    text_page(StatusCode::NOT_FOUND, "No such runbook", "built-in", place, &content)
 }
 
-/// Links at the top of each page.
-const NAVIGATION: &[(&str, &str)] = &[("../", "Status"), ("./", "Runbooks")];
+/// The place of each page.
+const PLACE: PagePlace<'_> = PagePlace { root: "../", shown: NavigationPage::Runbooks };
 
 fn render_overview(reached: ReachedAddress<'_>) -> Markup {
     let placeholders = Placeholders::without_check(reached);
@@ -137,14 +148,13 @@ impl<'a> Placeholders<'a> {
 
 /// Banner with the current status of the check.
 fn check_banner(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
-    let (p, c) = (&*probe.info.name, &*check.info.name);
     html! {
         div .now.(check.status) {
             p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
             p .what {
-                a href={ "../checks/" (encode_segment(p)) "/" (encode_segment(c)) } { (rows::title_markup(p, c, &check.info.title)) }
-                @if !check.info.title.is_empty() { span .name { (p) "/" wbr; (c) } }
-                span .why { (check.summary()) }
+                (rows::titled_link("../", probe, check))
+                @if !check.info.title.is_empty() { " " span .name { (probe.info.name) "/" wbr; (check.info.name) } }
+                span .why { (finding(check.summary())) }
                 (rows::impact(check))
             }
         }

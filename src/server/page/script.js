@@ -66,7 +66,8 @@ function isSelecting() {
 
 function tell(lost) {
   document.body.classList.toggle("lost", lost);
-  const at = updated.toLocaleTimeString();
+  // All times of the page are in UTC.
+  const at = `${updated.toISOString().slice(0, 19).replace("T", " ")} UTC`;
   $("updated").textContent = lost ? `No answer since ${at}: outdated` : paused ? `Paused at ${at}` : `Updated ${at}`;
 }
 

@@ -1,23 +1,43 @@
-//! The frame of the pages of text: runbooks, reference pages and the pages of the checks.
+//! The frame of the pages of text: runbooks, reference pages, the configuration and the pages of the checks.
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{add_security_headers, head_basics};
+use super::{
+    add_security_headers, head_basics,
+    navigation::{NavigationPage, footer, navigation},
+};
 use crate::server::response::{self, ServerResponse};
 
-/// Renders a page. `navigation` lists addresses and names of other pages; the first one is the status page, relative to
-/// which the page finds its style sheets. `class` is added to the classes of the body.
+/// The media type of all pages.
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+
+/// The place of a page: the address of the status page relative to the page, and the page's link in the navigation.
+#[derive(Clone, Copy)]
+pub(super) struct PagePlace<'a> {
+    pub(super) root: &'a str,
+    pub(super) shown: NavigationPage,
+}
+
+/// Renders a page as a response. `class` is added to the classes of the body.
 pub(super) fn text_page(
     status: StatusCode,
     title: &str,
     class: &str,
-    navigation: &[(&str, &str)],
+    place: PagePlace<'_>,
     content: &Markup,
 ) -> ServerResponse {
-    let root = navigation.first().map_or("/", |(address, _)| address);
-    let page = html! {
+    let page = render_text_page(title, class, place, content);
+    let mut response = response::with_media_type(status, HTML, [Bytes::from(page.into_string())]);
+    add_security_headers(&mut response);
+    response
+}
+
+/// Renders a page.
+pub(super) fn render_text_page(title: &str, class: &str, place: PagePlace<'_>, content: &Markup) -> Markup {
+    let PagePlace { root, shown } = place;
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -28,16 +48,10 @@ pub(super) fn text_page(
             }
             body .runbook.(class) {
                 (PreEscaped(include_str!("shapes.svg")))
-                main {
-                    nav aria-label="Other views" {
-                        @for (address, name) in navigation { a href=(address) { (name) } }
-                    }
-                    article { (content) }
-                }
+                (navigation(root, shown))
+                main { article { (content) } }
+                (footer())
             }
         }
-    };
-    let mut response = response::with_media_type(status, "text/html; charset=utf-8", [Bytes::from(page.into_string())]);
-    add_security_headers(&mut response);
-    response
+    }
 }

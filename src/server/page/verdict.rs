@@ -1,16 +1,18 @@
-//! The header with the overall verdict, and the list of blocking checks.
+//! The header with the overall verdict.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{capitalize, elapsed, rows, status_icon};
+use super::{
+    blockers,
+    navigation::{count, finding, moment},
+    rows::RowContext,
+    status_icon,
+};
 use crate::{
-    board::{CheckState, ProbeState, Snapshot},
+    board::{CheckState, Snapshot},
     model::words::Status,
 };
-
-/// Number of blocking checks in the list; the complete list of checks contains the others.
-const MAX_SHOWN_BLOCKERS: usize = 8;
 
 /// The overall verdict of the page.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,123 +59,89 @@ impl OverallVerdict {
         }
     }
 
-    pub(super) fn header(self, all: &Snapshot, now: Timestamp) -> Markup {
-        let mut services: Vec<&str> = all.probes.iter().map(|probe| &*probe.info.service).collect();
-        services.sort_unstable();
-        services.dedup();
+    pub(super) fn header(self, all: &Snapshot, context: &RowContext<'_>) -> Markup {
         html! {
             header class=(self.css_class()) {
                 (status_icon(self.status()))
                 div {
                     h1 { (self.title()) }
-                    p { (self.summary(all)) }
+                    p { (self.summary(all, context)) }
                 }
-                p .service {
-                    @match services.as_slice() {
-                        [] => "no probe configured",
-                        [one] => (one),
-                        many => { (many.len()) " services" }
-                    }
-                }
-            }
-            @let loaded_at = all.daemon.reload_timestamp.get();
-            @if all.daemon.reload_successful.get() == 0 && loaded_at > 0.0 {
-                @let loaded = Timestamp::from_second(loaded_at as i64).unwrap_or(now);
-                p .alarm {
-                    "The last reload failed. The daemon still runs with the configuration of "
-                    (elapsed(loaded, now)) " ago."
+                // The filter lists several services.
+                @match (context.services.len(), context.services.first()) {
+                    (1, Some(service)) => p .service { (service) },
+                    _ if all.probes.is_empty() => p .service { "no probe configured" },
+                    _ => {}
                 }
             }
+            (failed_reload(all))
         }
     }
 
-    fn summary(self, all: &Snapshot) -> String {
-        let count = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
-        let blockers = all.blockers().count();
+    fn summary(self, all: &Snapshot, context: &RowContext<'_>) -> String {
+        let number = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
         match self {
-            Self::Ready => match count(Status::Warn) {
-                0 => format!("{}, none blocks readiness", count_checks(all.checks().count())),
-                warnings => format!("No check blocks readiness; {} with a warning", count_checks(warnings)),
+            Self::Ready => match number(Status::Warn) {
+                0 => format!("{}, none blocks readiness", count(all.checks().count(), "check")),
+                warnings => format!("No check blocks readiness; {} with a warning", count(warnings, "check")),
             },
-            Self::Starting => format!("{} not judged yet", count_checks(blockers)),
-            Self::NotReady => {
-                let mut parts = Vec::new();
-                for (status, word) in [
-                    (Status::Fail, "failing"),
-                    (Status::Unknown, "unknown"),
-                    (Status::Pending, "pending"),
-                    (Status::Skipped, "skipped"),
-                ] {
-                    let blocking = all.blockers().filter(|(_, check)| check.status == status).count();
-                    // The filter below counts every check with the status.
-                    match count(status) {
-                        _ if blocking == 0 => {}
-                        total if total == blocking => parts.push(format!("{blocking} {word}")),
-                        total => parts.push(format!("{blocking} of {total} {word}")),
-                    }
-                }
-                format!("{} blocking: {}", count_checks(blockers), parts.join(", "))
-            }
-        }
-    }
-
-    /// Notes on the checks that don't count: failing checks without gate, and pending checks that block nothing.
-    fn notes(self, all: &Snapshot) -> Markup {
-        let (failing, pending) = (all.ungated_failures().count(), all.excused_checks().count());
-        html! {
-            @if failing > 0 {
-                p .note {
-                    (count_checks(failing)) @if failing == 1 { " fails" } @else { " fail" } " without blocking readiness: "
-                    @for (at, (probe, check)) in all.ungated_failures().take(MAX_SHOWN_BLOCKERS).enumerate() {
-                        @if at > 0 { ", " }
-                        (rows::check_link(probe, check))
-                    }
-                    @if failing > MAX_SHOWN_BLOCKERS { " and " (failing - MAX_SHOWN_BLOCKERS) " more" }
-                    "."
-                }
-            }
-            @if pending > 0 {
-                p .note {
-                    (count_checks(pending)) " in status pending "
-                    @if pending == 1 { "does" } @else { "do" } " not block readiness."
-                }
-            }
-        }
-    }
-
-    pub(super) fn blockers(self, all: &Snapshot, now: Timestamp) -> Markup {
-        let blockers = all.blockers_worst_first();
-        html! {
-            @if !blockers.is_empty() {
-                h2 { "Blocking" }
-                ol .blockers {
-                    @for (probe, check) in blockers.iter().take(MAX_SHOWN_BLOCKERS) { (blocker_item(probe, check, now)) }
-                }
-                @if blockers.len() > MAX_SHOWN_BLOCKERS {
-                    p .more { "and " (blockers.len() - MAX_SHOWN_BLOCKERS) " more below" }
-                }
-            }
-            (self.notes(all))
+            Self::Starting => format!("{} not judged yet", count(all.blockers().count(), "check")),
+            Self::NotReady => describe_blockers(all, context),
         }
     }
 }
 
-fn count_checks(number: usize) -> String {
-    if number == 1 { "1 check".to_owned() } else { format!("{number} checks") }
+/// The causes by status, and the number of their consequences.
+fn describe_blockers(all: &Snapshot, context: &RowContext<'_>) -> String {
+    let groups = blockers::group(&all.blockers_worst_first(), &context.causes);
+    let number = |status: Status| groups.iter().filter(|group| group.cause.1.status == status).count();
+    let consequences: usize = groups.iter().map(|group| group.consequences.len()).sum();
+    let mut parts = Vec::new();
+    // The filter counts every failing check.
+    match (number(Status::Fail), all.ungated_failures().count()) {
+        (0, _) => {}
+        (failing, 0) => parts.push(format!("{failing} failing")),
+        (failing, 1) => parts.push(format!("{failing} failing (1 more doesn\u{2019}t block)")),
+        (failing, others) => parts.push(format!("{failing} failing (another {others} don\u{2019}t block)")),
+    }
+    if consequences > 0 {
+        let because = match number(Status::Fail) {
+            0 => "",
+            1 => " because of it",
+            _ => " because of them",
+        };
+        parts.push(format!("{consequences} can\u{2019}t be judged{because}"));
+    }
+    for (status, word) in
+        [(Status::Unknown, "unknown"), (Status::Pending, "not judged yet"), (Status::Skipped, "skipped")]
+    {
+        match number(status) {
+            0 => {}
+            causes => parts.push(format!("{causes} {word}")),
+        }
+    }
+    parts.join(", ")
 }
 
-fn blocker_item(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
+/// The error of a failed reload with its location, and the runbook.
+fn failed_reload(all: &Snapshot) -> Markup {
+    let loaded_at = all.daemon.reload_timestamp.get();
+    let loaded = Timestamp::from_second(loaded_at as i64).ok().filter(|_| loaded_at > 0.0);
     html! {
-        li class=(check.status) {
-            p .state { (status_icon(check.status)) (capitalize(check.status.as_str())) " for " (elapsed(check.since, now)) }
-            p .what {
-                (rows::check_link(probe, check))
-                span .why { (check.summary()) }
-                (rows::impact(check))
-            }
-            p .who {
-                span { (check.info.severity) }
-                (rows::owner_and_runbook(probe, check))
+        @if let Some(loaded) = loaded.filter(|_| all.daemon.reload_successful.get() == 0) {
+            div .alarm role="alert" {
+                p {
+                    b { "The last reload failed. " }
+                    "The daemon still runs with the configuration of " (moment(loaded)) ". "
+                    a href="runbooks/ReadinessConfigReloadFailed" { "Runbook" }
+                }
+                @if let Some(error) = all.daemon.reload_error() {
+                    p {
+                        @if !error.location.is_empty() { code { (error.location) } ": " }
+                        (finding(&error.message))
+                        @if error.more > 0 { " (and " (error.more) " more" ")" }
+                    }
+                }
             }
         }
     }

@@ -63,6 +63,31 @@ fn a_key_that_is_valid_at_another_level_is_suggested_with_its_path() {
     }
 }
 
+/// An interval that can't be read is one error. Windows and timeouts are not compared with the default interval instead.
+#[test]
+fn an_error_in_an_interval_has_no_follow_up_errors() {
+    let probes = "
+        - {name: a, http: {url: \"http://a/\"}, timeout: 45s, checks: [{latency: {p95: 1s, window: 20s}}, {error_rate: {max: 5%, window: 10s}}]}
+        - {name: b, tcp: {address: \"b:1\"}, retry_interval: 40s, checks: [{latency: {p95: 1s, window: 20d}}]}
+    ";
+    for (interval, message) in [
+        ("interval: 5 seconds", "a.yaml:1:"),
+        ("interval: 10ms", "an interval of 10ms is out of range"),
+        ("intervall: 5s", "did you mean `interval`?"),
+    ] {
+        let text = format!("defaults: {{{interval}}}\nprobes:{probes}");
+        let found = output_text(&[("a.yaml", &text)], &[]);
+        assert!(found.contains(message), "{interval}: {found}");
+        assert_eq!(found.matches("a.yaml:").count(), 1, "{interval}: {found}");
+        // Errors that don't depend on the interval are reported at once.
+        let found = output_text(&[("a.yaml", &text.replace("max: 5%", "max: 5%, mxa: 3"))], &[]);
+        assert_eq!(found.matches("a.yaml:").count(), 2, "{interval}: {found}");
+    }
+    let valid = format!("defaults: {{interval: 30s}}\nprobes:{probes}");
+    let found = output_text(&[("a.yaml", &valid)], &[]);
+    assert!(found.contains("shorter than the probe's interval of 30s"), "{found}");
+}
+
 /// Each `NAME.yaml` here has what is said about it beside it, in `NAME.txt`. To write those anew after a change that
 /// is meant, run the test with `UPDATE=1` and read the difference.
 #[test]

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use fantoccini::{
     Client, ClientBuilder,
     actions::{InputSource, KeyAction, KeyActions},
@@ -118,6 +119,20 @@ impl Browser {
     pub(crate) async fn scheme(&self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Shows the page as on a medium: `screen` or `print`.
+    pub(crate) async fn medium(&self, medium: &str) {
+        self.devtools("Emulation.setEmulatedMedia", json!({"media": medium})).await;
+    }
+
+    /// Writes an image of the whole page if the variable `SCREENSHOTS` names a folder.
+    pub(crate) async fn capture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("SCREENSHOTS") else { return };
+        let wanted = json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": true}});
+        let image = self.client.issue_cmd(Raw("goog/cdp/execute", wanted)).await.unwrap();
+        let image = STANDARD.decode(image["data"].as_str().unwrap()).unwrap();
+        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), image).unwrap();
     }
 
     /// What the console says: errors, refused resources, violations of the policy.

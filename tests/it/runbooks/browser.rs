@@ -32,8 +32,8 @@ async fn every_page_fits_a_phone_and_can_be_read_in_light_and_dark() {
     assert!(complaints.is_empty(), "{complaints:#?}");
     // From the status page there and on to the list.
     browser.client.goto(&format!("http://{}/", door.address)).await.unwrap();
-    browser.until("document.querySelector('footer a[href=\"runbooks/\"]')").await;
-    browser.eval("document.querySelector('footer a[href=\"runbooks/\"]').click()").await;
+    browser.until("document.querySelector('nav a[href=\"runbooks/\"]')").await;
+    browser.eval("document.querySelector('nav a[href=\"runbooks/\"]').click()").await;
     browser.until("document.querySelector('h1').textContent == 'Runbooks'").await;
     browser.eval("document.querySelector('a[href=\"ReadinessProbeDown\"]').click()").await;
     browser.until("document.querySelector('h1').textContent == 'ReadinessProbeDown'").await;

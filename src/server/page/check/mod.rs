@@ -9,13 +9,16 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{capitalize, elapsed, markdown::render_steps, rows, status_icon, text_page::text_page};
+use super::{
+    capitalize, elapsed,
+    markdown::render_steps,
+    navigation::{NavigationPage, finding, moment},
+    rows, status_icon,
+    text_page::{PagePlace, text_page},
+};
 use crate::{
-    board::{CheckState, ProbeState, Snapshot},
-    model::{
-        units::Unit,
-        words::{Status, WhilePending},
-    },
+    board::{CauseIndex, CheckState, ProbeCheck, ProbeState, Snapshot},
+    model::words::{Status, WhilePending},
     server::{response::ServerResponse, runbooks},
 };
 
@@ -27,9 +30,11 @@ pub(in crate::server) enum ShownConfiguration {
     Withheld,
 }
 
-/// Links at the top of the page.
-const NAVIGATION: &[(&str, &str)] =
-    &[("../../", "Status"), ("../../runbooks/", "Runbooks"), ("../../config", "Configuration")];
+/// The address of the status page relative to the page of a check.
+const ROOT: &str = "../../";
+
+/// The place of the page.
+const PLACE: PagePlace<'_> = PagePlace { root: ROOT, shown: NavigationPage::Other };
 
 /// Renders the page of a check.
 pub(in crate::server) fn check_page(
@@ -42,10 +47,11 @@ pub(in crate::server) fn check_page(
         return missing_page(all, probe, check);
     };
     let now = Timestamp::now();
+    let cause = CauseIndex::new(all).cause_of(probe, check);
     let content = html! {
-        (header(probe, check, now))
-        (runbook(probe, check))
-        (history::values(check))
+        (header(probe, check, cause, now))
+        (runbook(probe, check, cause))
+        (history::values(probe, check))
         (history::recent_runs(probe, check))
         (history::changes(check, now))
         (properties::last_run(probe, now))
@@ -55,7 +61,7 @@ pub(in crate::server) fn check_page(
         p .note { "As of " (moment(now)) "." }
     };
     let title = format!("{}: {}", capitalize(check.status.as_str()), check.info.title_of(&probe.info.name));
-    text_page(StatusCode::OK, &title, "check", NAVIGATION, &content)
+    text_page(StatusCode::OK, &title, "check", PLACE, &content)
 }
 
 /// Lists the checks of the probe as response to an unknown check.
@@ -72,11 +78,10 @@ fn missing_page(all: &Snapshot, probe: &str, check: &str) -> ServerResponse {
             None => p { a href="../../" { "All checks" } },
         }
     };
-    text_page(StatusCode::NOT_FOUND, "No such check", "check", NAVIGATION, &content)
+    text_page(StatusCode::NOT_FOUND, "No such check", "check", PLACE, &content)
 }
 
-fn header(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
-    let impact = &*check.info.summary;
+fn header(probe: &ProbeState, check: &CheckState, cause: Option<ProbeCheck<'_>>, now: Timestamp) -> Markup {
     html! {
         h1 { (rows::title_markup(&probe.info.name, &check.info.name, &check.info.title)) }
         @if !check.info.title.is_empty() { p .name { (probe.info.name) "/" wbr; (check.info.name) } }
@@ -85,9 +90,25 @@ fn header(probe: &ProbeState, check: &CheckState, now: Timestamp) -> Markup {
                 (status_icon(check.status)) (capitalize(check.status.as_str())) " since " (moment(check.since))
                 " (" (elapsed(check.since, now)) ")"
             }
-            p .finding { (check.summary()) }
-            @if !impact.is_empty() { p { "Impact: " (impact) } }
+            p .finding { (finding(check.summary())) }
+            @if let Some((probe, cause)) = cause {
+                p .cause {
+                    "Cause: " (sibling_link(probe, cause)) " "
+                    span .state.(cause.status) { (status_icon(cause.status)) (capitalize(cause.status.as_str())) }
+                }
+            }
+            (impact(check))
             p .effect { (gate_effect(check)) }
+        }
+    }
+}
+
+/// The configured impact of a failure. It is present only while the check fails or warns.
+fn impact(check: &CheckState) -> Markup {
+    let is_present = matches!(check.status, Status::Fail | Status::Warn);
+    html! {
+        @if !check.info.summary.is_empty() {
+            p .impact { (if is_present { "Impact: " } else { "If it fails: " }) (check.info.summary) }
         }
     }
 }
@@ -105,19 +126,23 @@ fn gate_effect(check: &CheckState) -> &'static str {
     }
 }
 
-fn runbook(probe: &ProbeState, check: &CheckState) -> Markup {
+/// The runbook of the check, or of the cause that keeps the check from running.
+fn runbook<'a>(probe: &'a ProbeState, check: &'a CheckState, cause: Option<ProbeCheck<'a>>) -> Markup {
+    let cause = cause.filter(|_| check.status == Status::Skipped);
+    let (probe, check) = cause.unwrap_or((probe, check));
     let (steps, address) = (check.info.runbook_steps(), runbooks::runbook_address(probe, check));
     let is_external = ["https://", "http://"].iter().any(|scheme| address.starts_with(scheme));
     let is_built_in = address.starts_with("runbooks/");
     html! {
         section aria-labelledby="runbook" {
             h2 #runbook { "Runbook" }
+            @if let Some((probe, check)) = cause {
+                p { "The check is skipped. This is the runbook of the cause, " (sibling_link(probe, check)) "." }
+            }
             @if !steps.is_empty() { div .steps { (render_steps(steps)) } }
             p {
                 @if is_external { a href=(address) rel="noreferrer" { (address) } }
-                @else if is_built_in {
-                    a href={ "../../" (address) } { "Runbook of " (built_in_name(&address)) }
-                }
+                @else if is_built_in { a href={ (ROOT) (address) } { "Runbook of " (built_in_name(&address)) } }
                 @else { (address) }
             }
         }
@@ -132,12 +157,5 @@ fn built_in_name(address: &str) -> &str {
 
 /// A link from the page of a check to the page of another check.
 fn sibling_link(probe: &ProbeState, check: &CheckState) -> Markup {
-    let (probe, name) = (&*probe.info.name, &*check.info.name);
-    let address = format!("../../checks/{}/{}", runbooks::encode_segment(probe), runbooks::encode_segment(name));
-    html! { a href=(address) { (rows::title_markup(probe, name, &check.info.title)) } }
-}
-
-/// An absolute time in UTC.
-fn moment(at: Timestamp) -> Markup {
-    html! { time datetime=(at) { (Unit::Timestamp.format_value(at.as_second() as f64)) } }
+    rows::titled_link(ROOT, probe, check)
 }

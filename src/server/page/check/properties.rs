@@ -3,15 +3,16 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{ShownConfiguration, moment, sibling_link};
+use super::{ROOT, ShownConfiguration, moment, sibling_link};
 use crate::{
     board::{CheckState, ProbeState, Snapshot},
     checks::health,
     model::units::{Period, Unit},
     server::{
-        page::{capitalize, elapsed, status_icon},
+        page::{capitalize, elapsed, navigation::finding, status_icon},
         runbooks::encode_segment,
     },
+    settings::CheckInfo,
 };
 
 /// The last run of the probe with its phases.
@@ -26,7 +27,7 @@ pub(super) fn last_run(probe: &ProbeState, now: Timestamp) -> Markup {
                         (moment(run.at)) " (" (elapsed(run.at, now)) " ago), duration "
                         (Unit::Seconds.format_value(run.duration.as_secs_f64()))
                         @if let Some(failure) = &run.failure {
-                            ". It failed: " code { (failure.reason) } ", " (failure.detail)
+                            ". It failed: " code { (failure.reason) } ", " (finding(&failure.detail))
                         }
                         "."
                     }
@@ -97,7 +98,7 @@ fn dependency(name: &str, state: Option<&ProbeState>) -> Markup {
             Some((probe, check)) => {
                 (sibling_link(probe, check)) " "
                 span .state.(check.status) { (status_icon(check.status)) (capitalize(check.status.as_str())) }
-                " " (check.summary())
+                " " (finding(check.summary()))
             }
             None => (name),
         }
@@ -124,21 +125,27 @@ pub(super) fn properties(probe: &ProbeState, check: &CheckState) -> Markup {
                 dt { "Interval" } dd { (Period(timing.interval)) }
                 dt { "Timeout" } dd { (Period(timing.timeout)) }
                 dt { "Thresholds" }
-                dd {
-                    "worse after " (info.failure_threshold) " consecutive worse results, better after "
-                    (info.success_threshold) " consecutive better results"
-                }
+                dd { (thresholds(info)) }
                 dt { "Kind" }
-                dd { a href={ "../../reference/" (kind) "/" (check_kind) } { (kind) "/" (check_kind) } " (reference)" }
+                dd { a href={ (ROOT) "reference/" (kind) "/" (check_kind) } { (kind) "/" (check_kind) } " (reference)" }
                 dt { "Details" }
                 dd {
-                    a href={ "../../api/v1/checks/" (encode_segment(&probe.info.name)) "/" (encode_segment(&info.name)) } {
+                    a href={ (ROOT) "api/v1/checks/" (encode_segment(&probe.info.name)) "/" (encode_segment(&info.name)) } {
                         "JSON"
                     }
                 }
             }
         }
     }
+}
+
+/// The number of results that change the status.
+fn thresholds(info: &CheckInfo) -> String {
+    let after = |number: u32, word: &str| match number {
+        1 => format!("{word} after one {word} result"),
+        number => format!("{word} after {number} consecutive {word} results"),
+    };
+    format!("{}, {}", after(info.failure_threshold, "worse"), after(info.success_threshold, "better"))
 }
 
 /// The effective configuration of the probe with this check.

@@ -2,54 +2,95 @@
 
 use std::fmt::Write;
 
+use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
 
 use crate::{
-    board::{MAX_RECENT_RUNS, ValueSeries},
-    model::{measure::Measure, words::Status},
+    board::ValueSeries,
+    model::{measure::Measure, units::Unit, words::Status},
 };
 
 /// Height of the chart in the units of its view box.
 const HEIGHT: f64 = 100.0;
-/// Largest ratio of a limit to the largest value at which the limit is part of the scale. A more distant limit would
-/// flatten the line.
-const MAX_LIMIT_RATIO: f64 = 5.0;
+/// Share of the range that is added above and below it, so that no line lies on an edge.
+const PADDING: f64 = 0.1;
+/// Growth of the range up to which a second limit is part of the chart. A more distant limit would flatten the line.
+const MAX_GROWTH: f64 = 2.5;
+/// Smallest distance between two labels of the vertical axis, as a share of the height.
+const LABEL_DISTANCE: f64 = 0.16;
 
-/// Draws the values. `like` is the measure that has the limits and the unit.
-pub(super) fn chart(series: &ValueSeries, like: &Measure) -> Markup {
-    let scale = Scale::new(series, like);
+/// Draws the values. `limits` are the measures that have the limits and the unit; `span` is the time of the first and of
+/// the last run.
+pub(super) fn chart(series: &ValueSeries, limits: &[Measure], span: Option<(Timestamp, Timestamp)>) -> Markup {
+    let Some(unit) = limits.first().map(|limit| limit.unit) else { return html! {} };
+    let scale = Scale::new(series, limits);
+    let width = series.values.len().max(1);
     html! {
-        figure .series {
-            figcaption { (description(series, like, &scale)) }
-            svg viewBox={ "0 0 " (MAX_RECENT_RUNS) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
-                @for (status, limit) in limits(like).filter(|(_, limit)| scale.contains(*limit)) {
-                    path .limit.(status) d={ "M0 " (scale.height(limit)) "H" (MAX_RECENT_RUNS) } {}
+        figure .series .of-times[unit == Unit::Timestamp] {
+            figcaption { (description(series, limits, &scale)) }
+            // The caption contains the numbers.
+            svg .axis aria-hidden="true" {
+                @for (class, value) in scale.labels(limits) {
+                    text class=(class) x="100%" y={ (scale.height(value)) "%" } { (unit.format_value(value)) }
+                }
+            }
+            svg .plot viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
+                @for (status, limit) in steps(limits).filter(|(_, limit)| scale.contains(*limit)) {
+                    path .limit.(status) d={ "M0 " (scale.height(limit)) "H" (width) } {}
                 }
                 path .line d=(line(series, &scale)) {}
             }
+            @if let Some((first, last)) = span { p .times { (time_label(first, last)) (time_label(last, first)) } }
         }
     }
 }
 
-/// The limits of a measure with the status beyond each.
-fn limits(measure: &Measure) -> impl Iterator<Item = (Status, f64)> {
-    let limits = [(Status::Warn, measure.warn), (Status::Fail, measure.fail)];
-    limits.into_iter().filter_map(|(status, limit)| Some((status, limit?))).filter(|(_, limit)| limit.is_finite())
+/// The limits of measures with the status beyond each.
+fn steps(limits: &[Measure]) -> impl Iterator<Item = (Status, f64)> {
+    let levels = limits.iter().flat_map(|limit| [(Status::Warn, limit.warn), (Status::Fail, limit.fail)]);
+    levels.filter_map(|(status, limit)| Some((status, limit?))).filter(|(_, limit)| limit.is_finite())
+}
+
+/// The time of a run in UTC, with the date if the chart begins on another day than it ends.
+fn time_label(at: Timestamp, other: Timestamp) -> Markup {
+    let (zoned, other) = (at.to_zoned(TimeZone::UTC), other.to_zoned(TimeZone::UTC));
+    let format = if zoned.date() == other.date() { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M UTC" };
+    html! { time datetime=(at) { (zoned.strftime(format)) } }
 }
 
 /// Range of the vertical axis.
 struct Scale {
     low: f64,
     high: f64,
+    /// Smallest and largest value.
+    values: (f64, f64),
 }
 
 impl Scale {
-    fn new(series: &ValueSeries, like: &Measure) -> Self {
+    /// The range contains all values and the nearest limit, and further limits that are not too distant.
+    fn new(series: &ValueSeries, limits: &[Measure]) -> Self {
         let values = || series.values.iter().map(|value| f64::from(*value)).filter(|value| value.is_finite());
-        let largest = values().fold(0.0, f64::max);
-        let near = limits(like).map(|(_, limit)| limit).filter(|limit| *limit <= largest * MAX_LIMIT_RATIO);
-        let high = near.fold(largest, f64::max) * 1.08;
-        Self { low: values().fold(0.0, f64::min), high: if high > 0.0 { high } else { 1.0 } }
+        let (mut low, mut high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        if low > high {
+            (low, high) = (0.0, 0.0);
+        }
+        let values = (low, high);
+        let distance = |limit: f64| (limit - high).max(low - limit).max(0.0);
+        let mut others: Vec<f64> = steps(limits).map(|(_, limit)| limit).collect();
+        others.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+        for (at, limit) in others.into_iter().enumerate() {
+            let (wide_low, wide_high) = (low.min(limit), high.max(limit));
+            if at == 0 || wide_high - wide_low <= (high - low) * MAX_GROWTH {
+                (low, high) = (wide_low, wide_high);
+            }
+        }
+        // A range that begins near zero begins at zero, so that heights can be compared.
+        if low > 0.0 && low < high / 2.0 {
+            low = 0.0;
+        }
+        let padding = if high > low { (high - low) * PADDING } else { (high.abs() * PADDING).max(1.0) };
+        let is_from_zero = low == 0.0 && high > 0.0;
+        Self { low: if is_from_zero { 0.0 } else { low - padding }, high: high + padding, values }
     }
 
     fn contains(&self, value: f64) -> bool {
@@ -59,13 +100,31 @@ impl Scale {
     /// The vertical position of a value, from the top.
     fn height(&self, value: f64) -> f64 {
         let share = (value.clamp(self.low, self.high) - self.low) / (self.high - self.low);
-        ((1.0 - share) * (HEIGHT - 2.0) * 10.0).round() / 10.0 + 1.0
+        ((1.0 - share) * (HEIGHT - 4.0) * 10.0).round() / 10.0 + 2.0
+    }
+
+    /// The labels of the axis with their classes: limits first, then the largest and the smallest value, then zero. A
+    /// label that would cover another one is left out.
+    fn labels(&self, limits: &[Measure]) -> Vec<(&'static str, f64)> {
+        let (smallest, largest) = self.values;
+        let mut wanted: Vec<(&'static str, f64)> =
+            steps(limits).map(|(status, limit)| (status.as_str(), limit)).collect();
+        wanted.reverse();
+        wanted.extend([("value", largest), ("value", smallest), ("value", 0.0)]);
+        let mut labels: Vec<(&'static str, f64)> = Vec::new();
+        for (class, value) in wanted.into_iter().filter(|(_, value)| self.contains(*value)) {
+            let is_free =
+                |(_, other): &(_, f64)| (self.height(value) - self.height(*other)).abs() >= LABEL_DISTANCE * HEIGHT;
+            if labels.iter().all(is_free) {
+                labels.push((class, value));
+            }
+        }
+        labels
     }
 }
 
 /// The path of the values, the latest at the right. A run without a value interrupts the line.
 fn line(series: &ValueSeries, scale: &Scale) -> String {
-    let offset = MAX_RECENT_RUNS.saturating_sub(series.values.len());
     let mut path = String::new();
     let mut is_interrupted = true;
     for (at, value) in series.values.iter().enumerate() {
@@ -73,7 +132,7 @@ fn line(series: &ValueSeries, scale: &Scale) -> String {
             is_interrupted = true;
             continue;
         }
-        let (x, y) = (offset as f64 + at as f64 + 0.5, scale.height(f64::from(*value)));
+        let (x, y) = (at as f64 + 0.5, scale.height(f64::from(*value)));
         // A point without neighbours is a line of minimal length with round ends.
         let _ = if is_interrupted { write!(path, "M{x} {y}h.01") } else { write!(path, "L{x} {y}") };
         is_interrupted = false;
@@ -82,19 +141,25 @@ fn line(series: &ValueSeries, scale: &Scale) -> String {
 }
 
 /// The content of the chart in words.
-fn description(series: &ValueSeries, like: &Measure, scale: &Scale) -> String {
+fn description(series: &ValueSeries, limits: &[Measure], scale: &Scale) -> String {
+    let Some(unit) = limits.first().map(|limit| limit.unit) else { return String::new() };
     let values = || series.values.iter().map(|value| f64::from(*value)).filter(|value| !value.is_nan());
     let name = match &series.subject {
         Some(subject) => format!("{} of {subject}", series.name),
         None => series.name.clone(),
     };
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let (low, high) = (like.unit.format_value(low), like.unit.format_value(high));
+    let (low, high) = (unit.format_value(low), unit.format_value(high));
     let range = if low == high { low } else { format!("{low} to {high}") };
-    let mut text = format!("{name} in {} of the last {} runs: {range}", values().count(), series.values.len());
-    for (status, limit) in limits(like) {
-        let outside = if scale.contains(limit) { "" } else { ", outside of the chart" };
-        let _ = write!(text, "; {status} at {}{outside}", like.unit.format_value(limit));
+    let runs = match (values().count(), series.values.len()) {
+        (1, 1) => "the last run".to_owned(),
+        (measured, runs) if measured == runs => format!("the last {runs} runs"),
+        (measured, runs) => format!("{measured} of the last {runs} runs"),
+    };
+    let mut text = format!("{name} in {runs}: {range}");
+    for (status, limit) in steps(limits) {
+        let outside = if scale.contains(limit) { "" } else { " (outside of the chart)" };
+        let _ = write!(text, "; {status} at {}{outside}", unit.format_value(limit));
     }
     text
 }
@@ -108,34 +173,70 @@ mod tests {
         ValueSeries { name: "p95".to_owned(), subject: None, values: values.iter().copied().collect() }
     }
 
-    fn measure(warn: f64, fail: f64) -> Measure {
-        Max::<f64>::two_steps(warn, fail).unwrap().measure("p95", 1.0)
+    fn limits(warn: f64, fail: f64) -> Vec<Measure> {
+        vec![Max::<f64>::two_steps(warn, fail).unwrap().measure("p95", 1.0)]
     }
 
     #[test]
     fn a_run_without_a_value_interrupts_the_line() {
         let series = series(&[1.0, 2.0, f32::NAN, 3.0]);
-        let path = line(&series, &Scale::new(&series, &measure(4.0, 5.0)));
+        let path = line(&series, &Scale::new(&series, &limits(4.0, 5.0)));
         assert_eq!(path.matches('M').count(), 2, "{path}");
         assert_eq!(path.matches('L').count(), 1, "{path}");
     }
 
     #[test]
-    fn a_distant_limit_does_not_flatten_the_line_and_is_described() {
-        let (series, like) = (series(&[1.0, 2.0]), measure(3.0, 1_000.0));
-        let scale = Scale::new(&series, &like);
+    fn the_nearest_limit_is_always_in_the_chart_and_a_distant_one_is_described() {
+        let (values, measures) = (series(&[1.0, 2.0]), limits(3.0, 1_000.0));
+        let scale = Scale::new(&values, &measures);
         assert!(scale.contains(3.0) && !scale.contains(1_000.0));
         assert_eq!(
-            description(&series, &like, &scale),
-            "p95 in 2 of the last 2 runs: 1 to 2; warn at 3; fail at 1000, outside of the chart"
+            description(&values, &measures, &scale),
+            "p95 in the last 2 runs: 1 to 2; warn at 3; fail at 1000 (outside of the chart)"
         );
+        let (values, measures) = (series(&[0.001]), limits(300.0, 400.0));
+        let scale = Scale::new(&values, &measures);
+        assert!(scale.contains(300.0) && scale.contains(400.0), "{} to {}", scale.low, scale.high);
+        assert!(description(&values, &measures, &scale).starts_with("p95 in the last run: "));
+    }
+
+    #[test]
+    fn lines_keep_a_distance_from_the_edges() {
+        for (values, warn, fail) in [
+            (&[100.0, 101.0][..], 110.0, 120.0),
+            (&[5.0, 5.0], 5.0, 6.0),
+            (&[-3.0, 8.0], 8.0, 9.0),
+            (&[7.0], 7.5, 1_000.0),
+        ] {
+            let (values, measures) = (series(values), limits(warn, fail));
+            let scale = Scale::new(&values, &measures);
+            let nearest = steps(&measures).map(|(_, limit)| limit).filter(|limit| scale.contains(*limit));
+            let drawn = values.values.iter().map(|value| f64::from(*value)).chain(nearest);
+            for value in drawn {
+                assert!((5.0..95.0).contains(&scale.height(value)), "{value} of {values:?} at {}", scale.height(value));
+            }
+        }
+    }
+
+    #[test]
+    fn labels_do_not_cover_each_other_and_state_the_limits_first() {
+        let values = series(&[0.99, 1.0]);
+        let measures = limits(1.01, 20.0);
+        let labels = Scale::new(&values, &measures).labels(&measures);
+        assert_eq!(labels.first(), Some(&("warn", 1.01)), "{labels:?}");
+        for (at, (_, one)) in labels.iter().enumerate() {
+            let scale = Scale::new(&values, &measures);
+            for (_, other) in &labels[at + 1..] {
+                assert!((scale.height(*one) - scale.height(*other)).abs() >= LABEL_DISTANCE * HEIGHT, "{labels:?}");
+            }
+        }
     }
 
     #[test]
     fn values_without_a_range_have_a_scale() {
-        for values in [&[0.0, 0.0][..], &[-5.0], &[f32::INFINITY, 1.0]] {
+        for values in [&[0.0, 0.0][..], &[-5.0], &[f32::INFINITY, 1.0], &[f32::NAN], &[f32::INFINITY]] {
             let series = series(values);
-            let scale = Scale::new(&series, &measure(1.0, 2.0));
+            let scale = Scale::new(&series, &limits(1.0, 2.0));
             assert!(scale.high > scale.low, "{values:?}");
             assert!(!line(&series, &scale).contains("NaN"), "{values:?}");
         }
