@@ -102,12 +102,11 @@ impl CheckList {
         &self,
         settings: &Node,
         known: &KnownKind,
-        timing: Timing,
         problems: &mut Diagnostics,
     ) -> Option<(Box<dyn ProbeConfig>, EffectiveSettings)> {
         let read_with = |interval| {
             let mut found = problems.without_list();
-            let timing = Timing { interval, retry_interval: interval, timeout: timing.timeout.min(interval) };
+            let timing = Timing { interval, retry_interval: interval, timeout: interval };
             (self.read(settings, known, timing, &mut found), found)
         };
         let ((_, with_shortest), (config, with_longest)) = (read_with(MIN_INTERVAL), read_with(MAX_INTERVAL));

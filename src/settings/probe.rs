@@ -158,7 +158,7 @@ impl ProbeReader<'_> {
         let checks = check::read(checks, &scope, self.problems);
         let config = match valid_interval(&levels) {
             Some(_) => checks.read(&settings, known, timing, self.problems),
-            None => checks.read_without_interval(&settings, known, timing, self.problems),
+            None => checks.read_without_interval(&settings, known, self.problems),
         };
         if self.problems.len() > before {
             return None;

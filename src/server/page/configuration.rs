@@ -53,6 +53,8 @@ struct ConfigurationSection<'a> {
 fn sections(yaml: &str) -> Vec<ConfigurationSection<'_>> {
     let mut sections: Vec<ConfigurationSection<'_>> = Vec::new();
     let mut is_in_probes = false;
+    // The indentation of the list of probes; the lists of their checks are deeper.
+    let mut margin = None;
     for line in yaml.lines() {
         let is_top = !line.starts_with([' ', '-', '#']) && !line.is_empty();
         if is_top {
@@ -63,7 +65,7 @@ fn sections(yaml: &str) -> Vec<ConfigurationSection<'_>> {
             let name = line.split_once(':').map_or(line, |(name, _)| name);
             sections.push(ConfigurationSection { id: format!("key-{name}"), name, lines: Vec::new(), is_probe: false });
         } else if let Some(name) = line.trim_start_matches(' ').strip_prefix("- name: ").filter(|_| is_in_probes)
-            && indentation(line) <= 2
+            && indentation(line) == *margin.get_or_insert(indentation(line))
         {
             let name = without_source(name).0.trim_matches(['"', '\'']);
             sections.push(ConfigurationSection {
@@ -125,7 +127,7 @@ mod tests {
     use super::*;
 
     const YAML: &str = "service: a  # a.yaml:1\nserver:\n  listen: x  # built in\n  tls: y  # built in\nprobes:\n\
-        - name: <b>  # a.yaml:2\n  tcp:\n    port: 1  # a.yaml:3\n  checks:\n  - name: health  # a.yaml:4\n\
+        - name: <b>  # a.yaml:2\n  tcp:\n    port: 1  # a.yaml:3\n  checks:\n    - name: health  # a.yaml:4\n\
         - name: two  # a.yaml:5\n  note: 'a  # b'  # a.yaml:6\n";
 
     #[test]

@@ -22,7 +22,7 @@ pub(in crate::server) fn reference_page(kind: &str, check: &str) -> ServerRespon
             let text =
                 text.split_once('\n').filter(|(title, _)| title.starts_with('#')).map_or(&*text, |(_, rest)| rest);
             let content = html! {
-                h1 { "Check " code { (name) } }
+                h1 { "Check " (name) }
                 (render_document(text, |text| text))
             };
             text_page(StatusCode::OK, &format!("Reference: {name}"), "reference", place, &content)

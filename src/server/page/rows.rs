@@ -153,7 +153,7 @@ pub(super) fn explanation(probe: &ProbeState, check: &CheckState, context: &RowC
         span .why {
             (finding(check.summary()))
             @if let Some((probe, cause)) = context.causes.cause_of(probe, check) {
-                " " span .cause { "Cause: " (titled_link("", probe, cause)) }
+                " " span .cause { "(cause: " (titled_link("", probe, cause)) ")" }
             }
         }
         (impact(check))

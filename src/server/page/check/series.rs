@@ -19,6 +19,9 @@ const MAX_GROWTH: f64 = 2.5;
 /// Smallest distance between two labels of the vertical axis, as a share of the height.
 const LABEL_DISTANCE: f64 = 0.16;
 
+/// Class of the labels that state no limit.
+const READING: &str = "reading";
+
 /// Draws the values. `limits` are the measures that have the limits and the unit; `span` is the time of the first and of
 /// the last run.
 pub(super) fn chart(series: &ValueSeries, limits: &[Measure], span: Option<(Timestamp, Timestamp)>) -> Markup {
@@ -62,6 +65,8 @@ fn time_label(at: Timestamp, other: Timestamp) -> Markup {
 struct Scale {
     low: f64,
     high: f64,
+    /// The range without the padding.
+    content: (f64, f64),
     /// Smallest and largest value.
     values: (f64, f64),
 }
@@ -80,7 +85,8 @@ impl Scale {
         others.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)));
         for (at, limit) in others.into_iter().enumerate() {
             let (wide_low, wide_high) = (low.min(limit), high.max(limit));
-            if at == 0 || wide_high - wide_low <= (high - low) * MAX_GROWTH {
+            let max_range = ((high - low) * MAX_GROWTH).max(high.abs() / 2.0);
+            if at == 0 || wide_high - wide_low <= max_range {
                 (low, high) = (wide_low, wide_high);
             }
         }
@@ -90,11 +96,13 @@ impl Scale {
         }
         let padding = if high > low { (high - low) * PADDING } else { (high.abs() * PADDING).max(1.0) };
         let is_from_zero = low == 0.0 && high > 0.0;
-        Self { low: if is_from_zero { 0.0 } else { low - padding }, high: high + padding, values }
+        let content = (low, high);
+        Self { low: if is_from_zero { 0.0 } else { low - padding }, high: high + padding, content, values }
     }
 
     fn contains(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+        let (low, high) = self.content;
+        (low..=high).contains(&value)
     }
 
     /// The vertical position of a value, from the top.
@@ -110,7 +118,7 @@ impl Scale {
         let mut wanted: Vec<(&'static str, f64)> =
             steps(limits).map(|(status, limit)| (status.as_str(), limit)).collect();
         wanted.reverse();
-        wanted.extend([("value", largest), ("value", smallest), ("value", 0.0)]);
+        wanted.extend([(READING, largest), (READING, smallest), (READING, 0.0)]);
         let mut labels: Vec<(&'static str, f64)> = Vec::new();
         for (class, value) in wanted.into_iter().filter(|(_, value)| self.contains(*value)) {
             let is_free =
