@@ -84,7 +84,8 @@ impl Check<Page> for Present {
         let allowed = if matches!(worst, Outcome::Fail(_)) { "" } else { ", which may last " };
         let allowed = if allowed.is_empty() { String::new() } else { format!("{allowed}{}", self.absent_for) };
         let summary = match count {
-            0 => format!("all {all} are there"),
+            0 if all == 1 => "the series is present".to_owned(),
+            0 => format!("all {all} series are present"),
             _ => format!("{count} of {all} missing: {}{more}{allowed}", shown.join(", ")),
         };
         Verdict::new(worst, summary)
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn the_missing_series_are_named() {
         let mut check = check();
-        assert_eq!(check.judge(&scrape(0, ALL)).summary, "all 2 are there");
+        assert_eq!(check.judge(&scrape(0, ALL)).summary, "all 2 series are present");
         let summary = check.judge(&scrape(10, "a 1\n")).summary;
         assert_eq!(summary, "1 of 2 missing: `b{x=\"1\"}`, which may last 20s");
         assert_eq!(check.judge(&scrape(30, "")).summary, "2 of 2 missing: `a`, `b{x=\"1\"}`");
