@@ -95,10 +95,11 @@
 //! * `decode`, which converts the rows with `column` and `json_list`. A value that the server hides from the role is a
 //!   failure with the reason `permission`, never a default: a default would make a check pass.
 //!
-//! A check returns the `ENTRY` of each section that it needs from `requested_facts`, such as
-//! `vec![Replication::ENTRY]`, and judges with `PostgresFacts::judge(seen, |facts: &Replication| ..)`. A run pipelines
-//! the statements of the requested sections on the kept connection, in one round trip. A section fails alone: its checks are `unknown` with its own reason, and the
-//! other checks are judged. `facts/replication.rs` with `checks/replication_lag/` is an example; `facts::fixture`
+//! A check returns the `REQUEST` of each section that it needs from `requested_facts`, such as
+//! `vec![Replication::REQUEST]`, and judges with `PostgresFacts::judge(seen, |facts: &Replication| ..)`. A run pipelines
+//! the statements of the requested sections on the kept connection, in one round trip. The statements are unnamed and
+//! depend on no state of the session, so that a pooler may execute them on different connections. A section fails alone:
+//! its checks are `unknown` with its own reason, and the other checks are judged. `facts/replication.rs` with `checks/replication_lag/` is an example; `facts::fixture`
 //! creates observations for unit tests, and `tests/it/probes/postgres/` tests against a real server.
 //!
 //! **A check of several kinds** goes to `src/checks/`. It is generic over the facts, with a trait that the facts of

@@ -4,9 +4,16 @@
 //! pages would hold a hundred pages. So if newer pages need the memory, the page with the oldest request is withdrawn:
 //! the connections of its readers break, the clients notice the missing bytes and can request the page again.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::compress::{Decompressor, PartChecksum};
@@ -17,9 +24,18 @@ const MAX_BYTES: usize = 16 << 20;
 /// each other.
 const MIN_PAGES: usize = 4;
 
+/// Most bytes that all readers together hold in batches, apart from one chunk each. A batch keeps its bytes even if the
+/// page is withdrawn.
+const MAX_BATCHED_BYTES: usize = 8 << 20;
+/// Most bytes of a batch. One system call sends a whole batch, and a page of 256 checks fits into one.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+
 /// Pages in transfer, the page with the oldest request first.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing(Mutex<Vec<Weak<SharedContent>>>);
+pub(crate) struct Outgoing {
+    pages: Mutex<Vec<Weak<SharedContent>>>,
+    readers: Arc<AtomicUsize>,
+}
 
 /// Bytes of a page or of its main part.
 #[derive(Debug)]
@@ -35,7 +51,13 @@ pub(crate) struct ContentReader {
     content: Option<Arc<SharedContent>>,
     next: usize,
     remaining: u64,
+    /// Number of readers of all pages, this one included.
+    readers: Arc<AtomicUsize>,
 }
+
+/// Consecutive chunks of a page, which are sent together.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkBatch(VecDeque<Bytes>);
 
 /// Stream of a page for one client.
 #[derive(Debug)]
@@ -49,7 +71,7 @@ pub(crate) enum PageStream {
 impl Outgoing {
     /// Starts sending a page to a client, and withdraws the oldest pages if the total size exceeds the bound.
     pub(crate) fn send(&self, content: &Arc<SharedContent>) -> ContentReader {
-        let mut pages = self.0.lock();
+        let mut pages = self.pages.lock();
         pages.retain(|page| page.upgrade().is_some_and(|page| !Arc::ptr_eq(&page, content) && !page.is_withdrawn()));
         let room = MAX_BYTES.max(content.bytes.saturating_mul(MIN_PAGES));
         let mut total: usize =
@@ -63,7 +85,13 @@ impl Outgoing {
             tracing::debug!(bytes = page.bytes, "withdrew a page from clients that read slowly");
         }
         pages.push(Arc::downgrade(content));
-        ContentReader { content: Some(Arc::clone(content)), next: 0, remaining: content.bytes as u64 }
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        ContentReader {
+            content: Some(Arc::clone(content)),
+            next: 0,
+            remaining: content.bytes as u64,
+            readers: Arc::clone(&self.readers),
+        }
     }
 
     /// Starts sending a compressed page to a client that doesn't accept gzip.
@@ -108,7 +136,70 @@ impl Iterator for ContentReader {
     }
 }
 
+impl ContentReader {
+    /// The next chunks. Few readers take long batches, so that a page needs few system calls; many take short ones.
+    fn next_batch(&mut self) -> Option<ChunkBatch> {
+        let readers = self.readers.load(Ordering::Relaxed).max(1);
+        let longest = (MAX_BATCHED_BYTES / readers).min(MAX_BATCH_BYTES);
+        let mut batch = ChunkBatch::from(self.next()?);
+        let mut bytes = batch.remaining();
+        while bytes < longest
+            && let Some(chunk) = self.next()
+        {
+            bytes += chunk.len();
+            batch.0.push_back(chunk);
+        }
+        Some(batch)
+    }
+}
+
+impl Drop for ContentReader {
+    fn drop(&mut self) {
+        self.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl From<Bytes> for ChunkBatch {
+    fn from(chunk: Bytes) -> Self {
+        Self(VecDeque::from([chunk]))
+    }
+}
+
+impl Buf for ChunkBatch {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map(|chunk| &**chunk).unwrap_or_default()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(&self.0).map(|(slice, chunk)| *slice = IoSlice::new(chunk));
+        filled.count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(chunk) = self.0.front_mut() {
+            if count < chunk.len() {
+                chunk.advance(count);
+                return;
+            }
+            count -= chunk.len();
+            self.0.pop_front();
+        }
+    }
+}
+
 impl PageStream {
+    /// The next bytes; `None` at the end, or if the page was withdrawn.
+    pub(crate) fn next_batch(&mut self) -> Option<ChunkBatch> {
+        match self {
+            Self::Plain(reader) => reader.next_batch(),
+            Self::Decompressed(decompressor) => decompressor.next().map(ChunkBatch::from),
+        }
+    }
+
     /// Bytes that remain, even if the page was withdrawn.
     pub(crate) fn remaining(&self) -> u64 {
         match self {
@@ -155,7 +246,7 @@ mod tests {
         // A page without readers takes no memory.
         drop((newer, pages, readers));
         outgoing.send(&page(2));
-        assert_eq!(outgoing.0.lock().len(), 1);
+        assert_eq!(outgoing.pages.lock().len(), 1);
     }
 
     #[test]
@@ -166,5 +257,33 @@ mod tests {
         assert!(readers.into_iter().all(|reader| reader.map(|chunk| chunk.len()).sum::<usize>() == 2 * MAX_BYTES));
         let _reader = outgoing.send(&page(2 * MAX_BYTES));
         assert!(pages[0].is_withdrawn() && !pages[1].is_withdrawn());
+    }
+
+    #[test]
+    fn batches_are_long_for_few_readers_and_short_for_many() {
+        let outgoing = Outgoing::default();
+        let chunks: Vec<_> = (0..40).map(|n| Bytes::from(vec![n; 64 << 10])).collect();
+        let page = SharedContent::new(chunks.clone());
+        let first = |reader: &mut ContentReader| reader.next_batch().unwrap();
+        let mut reader = outgoing.send(&page);
+        assert_eq!(first(&mut reader).remaining(), MAX_BATCH_BYTES);
+        let mut readers: Vec<_> = (0..127).map(|_| outgoing.send(&page)).collect();
+        assert!(readers.iter_mut().map(|reader| first(reader).remaining()).sum::<usize>() <= 2 * MAX_BATCHED_BYTES);
+        drop(readers);
+        assert_eq!(first(&mut reader).remaining(), MAX_BATCH_BYTES);
+        // The bytes of a batch are those of its chunks, whatever the sizes of the writes.
+        let (mut batch, mut read) = (first(&mut outgoing.send(&page)), Vec::new());
+        for count in (1..).map(|n| n * 9_973) {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let filled = batch.chunks_vectored(&mut slices);
+            let gathered = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
+            let count = count.min(slices[..filled].iter().map(|slice| slice.len()).sum());
+            read.extend(gathered.take(count));
+            batch.advance(count);
+            if !batch.has_remaining() {
+                break;
+            }
+        }
+        assert!(read == chunks[..16].concat());
     }
 }

@@ -15,7 +15,10 @@ use hyper::{
 use serde::Serialize;
 
 use super::activity::AnswerUnderWay;
-use crate::{exposition::MetricsPage, outgoing::PageStream};
+use crate::{
+    exposition::MetricsPage,
+    outgoing::{ChunkBatch, PageStream},
+};
 
 pub(super) type ServerResponse = Response<ResponseBody>;
 
@@ -67,10 +70,13 @@ impl ResponseBody {
 }
 
 impl Body for ResponseBody {
-    type Data = Bytes;
+    type Data = ChunkBatch;
     type Error = PageWithdrawn;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PageWithdrawn>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<ChunkBatch>, PageWithdrawn>>> {
         if std::mem::take(&mut self.must_yield) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -78,8 +84,8 @@ impl Body for ResponseBody {
         // Each piece that is decompressed takes a while.
         self.must_yield = matches!(self.shared, Some(PageStream::Decompressed(_))) && self.len() > 0;
         let part = match self.shared.as_mut().filter(|shared| shared.remaining() > 0) {
-            Some(shared) => shared.next().ok_or(PageWithdrawn).map(Some),
-            None => Ok(self.tail.pop_front()),
+            Some(shared) => shared.next_batch().ok_or(PageWithdrawn).map(Some),
+            None => Ok(self.tail.pop_front().map(ChunkBatch::from)),
         };
         Poll::Ready(part.map(|part| part.map(Frame::data)).transpose())
     }

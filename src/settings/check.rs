@@ -19,10 +19,7 @@ use crate::{
     checks::health,
     document::{Diagnostics, Location, MapEntry, Node, NodeValue, list_words, nearest_word},
     kind::{CheckDescriptor, CheckNode, EffectiveSettings, ProbeConfig},
-    model::{
-        observation::Timing,
-        words::{Severity, WhilePending},
-    },
+    model::{observation::Timing, words::Severity},
 };
 
 /// Settings of a check.
@@ -32,9 +29,6 @@ pub(super) struct CommonCheckKeys {
     /// Name of the check, unique within the probe. Default: the check kind.
     #[schemars(regex(pattern = NAME_PATTERN), length(max = MAX_NAME_LEN))]
     pub name: Option<String>,
-    /// Effect of the check on `/ready` while the check is pending because it lacks observations. Default: the effect
-    /// that the check kind defines.
-    pub pending: Option<WhilePending>,
     /// Whether the check is judged: true, false, or a text that states why the check is disabled. Default: true.
     pub enabled: Option<Activation>,
 }
@@ -363,7 +357,7 @@ impl<'a> CheckReader<'a> {
             severity,
             gate: find(&levels, |keys| keys.gate)
                 .map_or_else(|| severity.gates_by_default() && !kind.looks_back.applies_to(settings), |(gate, _)| gate),
-            pending: common.pending.unwrap_or(kind.while_pending),
+            pending: find(&levels, |keys| keys.pending).map_or(kind.while_pending, |(pending, _)| pending),
             owner: find(&levels, |keys| keys.owner.clone()).map(|(owner, _)| owner).unwrap_or_default(),
             labels: own.keys.labels.clone(),
             runbook: find(&levels, |keys| keys.runbook.clone()).map(|(runbook, _)| runbook).unwrap_or_default(),

@@ -15,7 +15,7 @@ use crate::{
         metric,
         observation::Timing,
         units::Period,
-        words::{Category, Severity},
+        words::{Category, Severity, WhilePending},
     },
 };
 
@@ -49,6 +49,10 @@ pub(super) struct InheritedKeys {
     /// or the check looks back at failed runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<bool>,
+    /// Effect of the checks on `/ready` while they are pending because they lack observations. Default: the effect that
+    /// the check kind defines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<WhilePending>,
     #[schemars(range(min = 1))]
     /// Number of consecutive worse results after which the status of a check gets worse.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,13 +74,14 @@ pub(super) struct InheritedKeys {
 }
 
 /// Names of the keys of [`InheritedKeys`].
-pub(super) const INHERITED_KEYS: [&str; 11] = [
+pub(super) const INHERITED_KEYS: [&str; 12] = [
     "owner",
     "severity",
     "category",
     "labels",
     "runbook",
     "gate",
+    "pending",
     "failure_threshold",
     "success_threshold",
     "interval",

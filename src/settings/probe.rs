@@ -44,7 +44,7 @@ pub(super) struct CommonProbeKeys {
 }
 
 /// Names of the keys that every probe may have.
-pub(super) const COMMON_KEYS: [&str; 18] = [
+pub(super) const COMMON_KEYS: [&str; 19] = [
     "name",
     "title",
     "summary",
@@ -57,6 +57,7 @@ pub(super) const COMMON_KEYS: [&str; 18] = [
     "severity",
     "category",
     "gate",
+    "pending",
     "labels",
     "runbook",
     "failure_threshold",

@@ -419,6 +419,7 @@ const OTHER_MEANINGS: &[(&str, &str, &str)] = &[
     ("settings/inherit.rs", "http", "the scheme of a URL"),
     ("settings/names.rs", "http", "the scheme of a URL"),
     ("server/page/navigation.rs", "metrics", "the path of the metrics page"),
+    ("server/negotiate.rs", "version", "a parameter of a media type"),
     ("reference/settings_table.rs", "size", "a type of settings"),
 ];
 

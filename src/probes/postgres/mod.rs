@@ -12,13 +12,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    facts::{PostgresFacts, SectionEntry},
+    facts::{PostgresFacts, PostgresRequest, SectionEntry},
     session::dsn::PostgresTarget,
 };
 pub use self::{probe::PostgresProbe, session::dsn::SslMode};
 use crate::{
     io::{
         context::Context,
+        kept::Renewal,
         resources::Resources,
         secret_file::{SecretFile, SecretSource},
     },
@@ -29,6 +30,7 @@ use crate::{
         privilege::Privilege,
         redaction::SentSecrets,
         secret::Secret,
+        units::Period,
         words::{Phase, Reason},
     },
 };
@@ -75,6 +77,12 @@ pub struct Postgres {
     /// PEM file with the private key of the client certificate. Requires `sslcert`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sslkey: Option<PathBuf>,
+    /// Maximum age of the kept connection. A run after this time opens a new one, so that the name, the address, the
+    /// password and the certificate are checked again. The name is also resolved every 30 s, and the connection is
+    /// replaced if the name no longer has its address. Default: 1h; with a `certificate` check 1m or 10 runs, whichever
+    /// ends first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connection_age: Option<Period>,
 }
 
 impl Kind for Postgres {
@@ -85,6 +93,7 @@ impl Kind for Postgres {
     type Probe = PostgresProbe;
 
     fn validate(&self, _timing: &Timing) -> Result<(), Invalid> {
+        Renewal::validate(self.max_connection_age)?;
         if self.dsn.is_some() && self.dsn_file.is_some() {
             return Err(Invalid::at("dsn_file", "`dsn` is set too: remove one of them"));
         }
@@ -105,11 +114,22 @@ impl Kind for Postgres {
         secrets
     }
 
-    fn privileges(requests: &[SectionEntry]) -> Vec<Privilege> {
-        requests.iter().filter_map(|section| section.spec.privilege).collect()
+    fn privileges(requests: &[PostgresRequest]) -> Vec<Privilege> {
+        requests.iter().filter_map(PostgresRequest::section).filter_map(SectionEntry::privilege).collect()
     }
 
-    fn build(self, requests: Vec<SectionEntry>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
+    fn validate_requests(&self, requests: &[PostgresRequest]) -> Result<(), Invalid> {
+        let judges_certificate = requests.iter().any(|request| matches!(request, PostgresRequest::Certificates));
+        let target = self.configured_target(self.dsn.as_ref()).ok();
+        match target {
+            Some(target) if judges_certificate && target.sslmode == SslMode::Disable => {
+                Err(Invalid::at("sslmode", "a `certificate` check needs an encrypted connection: set `verify-full`"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn build(self, requests: Vec<PostgresRequest>, _shared: &Arc<Resources>) -> Result<PostgresProbe, Invalid> {
         let host = match &self.dsn_file {
             Some(_) => self.host.clone(),
             None => Some(self.configured_target(self.dsn.as_ref())?.host),

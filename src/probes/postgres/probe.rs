@@ -1,6 +1,6 @@
 //! A run: the sections that are due, in one round trip on the kept connection.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::Timestamp;
 use tokio::{
@@ -10,11 +10,11 @@ use tokio::{
 
 use super::{
     Postgres,
-    facts::{PostgresFacts, Section, SectionEntry, SectionReading, server::ServerFacts},
+    facts::{PostgresFacts, PostgresRequest, Section, SectionEntry, SectionReading, server::ServerFacts},
     session::Session,
 };
 use crate::{
-    io::context::Context,
+    io::{context::Context, kept::Renewal},
     model::{failure::Failure, observation::Incomplete, units::Unit, words::Reason},
     probe::Probe,
 };
@@ -26,6 +26,7 @@ pub struct PostgresProbe {
     host: Option<String>,
     /// `server`, which `explain` always shows, and the requested sections, each once.
     sections: Vec<SectionEntry>,
+    renewal: Renewal,
     link: Mutex<PostgresLink>,
 }
 
@@ -38,14 +39,19 @@ struct PostgresLink {
 }
 
 impl PostgresProbe {
-    pub(super) fn new(settings: Postgres, host: Option<String>, requests: Vec<SectionEntry>) -> Self {
+    pub(super) fn new(settings: Postgres, host: Option<String>, requests: Vec<PostgresRequest>) -> Self {
+        let judges_certificate = requests.iter().any(|request| matches!(request, PostgresRequest::Certificates));
+        let renewal = Renewal::from_settings(settings.max_connection_age, judges_certificate);
         let mut sections = vec![ServerFacts::ENTRY];
-        for section in requests {
-            if sections.iter().all(|known| known.spec.name != section.spec.name) {
-                sections.push(section);
+        for section in requests.iter().filter_map(PostgresRequest::section).cloned() {
+            match sections.iter_mut().find(|known| known.name() == section.name()) {
+                // Of two checks with the same query, the shorter cadence counts.
+                Some(known) if section.every() < known.every() => *known = section,
+                Some(_) => {}
+                None => sections.push(section),
             }
         }
-        Self { settings, host, sections, link: Mutex::default() }
+        Self { settings, host, sections, renewal, link: Mutex::default() }
     }
 
     /// Reads the sections that are due. The run fails only if the server answers no statement at all: a section that
@@ -59,15 +65,20 @@ impl PostgresProbe {
         session.begin_run();
         let is_new = session.version().is_none();
         if is_new {
-            let version = latest.read_server(cx, session).await?;
-            session.set_version(version);
+            let server = latest.read_server(cx, session).await?;
+            session.register_server(&server)?;
         }
         let due = latest.due_sections(&self.sections, is_new);
         let is_answered = is_new | latest.read_sections(cx, session, &due).await?;
         if !is_answered {
             latest.read_server(cx, session).await?;
         }
-        Ok(PostgresFacts { encrypted: session.is_encrypted(), sections: latest.readings(&self.sections) })
+        Ok(PostgresFacts {
+            encrypted: session.is_encrypted(),
+            pooled: session.is_pooled(),
+            certificates: session.certificates(),
+            sections: latest.readings(&self.sections),
+        })
     }
 }
 
@@ -82,7 +93,9 @@ impl Probe for PostgresProbe {
         let mut link = self.link.lock().await;
         let PostgresLink { session: kept, backoff, latest } = &mut *link;
         // The session is taken out: any failure from here on, and a dropped run, ends the connection.
-        if let Some(mut session) = kept.take() {
+        if let Some(mut session) = kept.take()
+            && session.admits_run(cx, self.renewal).await
+        {
             match self.read_due_sections(cx, &mut session, latest).await {
                 Ok(facts) => {
                     *kept = Some(session).filter(|session| !session.is_busy());
@@ -95,12 +108,14 @@ impl Probe for PostgresProbe {
             }
         }
         backoff.begin_attempt(Instant::now())?;
-        let connected = async {
+        let mut presented = None;
+        // Connecting takes far more memory than a run on a kept connection, so only a run that connects allocates it.
+        let connected = Box::pin(async {
             let target = self.settings.current_target(cx).await?;
-            let mut session = Session::open(cx, target).await?;
+            let mut session = Session::open(cx, target, &mut presented).await?;
             let facts = self.read_due_sections(cx, &mut session, latest).await?;
             Ok((session, facts))
-        };
+        });
         match connected.await {
             Ok((session, facts)) => {
                 *kept = Some(session).filter(|session| !session.is_busy());
@@ -109,7 +124,14 @@ impl Probe for PostgresProbe {
             }
             Err(failure) => {
                 backoff.last = Some(Failure::clone(&failure));
-                Err(failure.into())
+                // A certificate that is not accepted is a fact for the check `certificate`.
+                let facts = presented.map(|certificates| PostgresFacts {
+                    encrypted: false,
+                    pooled: false,
+                    certificates: Some(certificates),
+                    sections: Vec::new(),
+                });
+                Err(Incomplete { failure, facts })
             }
         }
     }
@@ -117,7 +139,7 @@ impl Probe for PostgresProbe {
 
 /// The latest reading of each section, with the time of the attempt.
 #[derive(Debug, Default)]
-struct Latest(BTreeMap<&'static str, (Instant, SectionReading)>);
+struct Latest(BTreeMap<Cow<'static, str>, (Instant, SectionReading)>);
 
 /// The time after which a failed section with a longer cadence is read again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
@@ -126,19 +148,18 @@ impl Latest {
     /// The sections to read now, cheap ones first: the server executes the statements in this order. At least one, so
     /// that each run proves that the server answers; on a new session, `server` has proved it.
     fn due_sections(&self, sections: &[SectionEntry], is_new: bool) -> Vec<SectionEntry> {
-        let mut due: Vec<_> = sections.iter().copied().filter(|section| self.is_due(section)).collect();
-        let is_proof =
-            |section: &SectionEntry| section.spec.every.is_none() || section.spec.name == ServerFacts::SPEC.name;
+        let mut due: Vec<_> = sections.iter().filter(|section| self.is_due(section)).cloned().collect();
+        let is_proof = |section: &SectionEntry| section.every().is_none() || section.name() == ServerFacts::SPEC.name;
         if !is_new && !due.iter().any(is_proof) {
             due.push(ServerFacts::ENTRY);
         }
-        due.sort_by_key(|section| section.spec.every);
+        due.sort_by_key(SectionEntry::every);
         due
     }
 
     fn is_due(&self, section: &SectionEntry) -> bool {
-        let Some(every) = section.spec.every else { return true };
-        self.0.get(section.spec.name).is_none_or(|(attempt, reading)| {
+        let Some(every) = section.every() else { return true };
+        self.0.get(&section.name()).is_none_or(|(attempt, reading)| {
             let wait = if reading.result.is_ok() { every } else { every.min(RETRY_INTERVAL) };
             attempt.elapsed() >= wait
         })
@@ -153,11 +174,11 @@ impl Latest {
     ) -> Result<bool, Failure> {
         let (attempt, at) = (Instant::now(), Timestamp::now());
         let mut keep = |section: &SectionEntry, result| {
-            let name = section.spec.name;
-            self.0.insert(name, (attempt, SectionReading { name, at, result }));
+            let name = section.name();
+            self.0.insert(name.clone(), (attempt, SectionReading { name, at, result }));
         };
         // The result if the run is dropped meanwhile: the statement is not repeated at once.
-        for section in due.iter().filter(|section| section.spec.every.is_some()) {
+        for section in due.iter().filter(|section| section.every().is_some()) {
             keep(section, Err(Failure::new(Reason::Timeout, "the last execution did not end in time")));
         }
         let mut is_answered = false;
@@ -168,15 +189,21 @@ impl Latest {
         Ok(is_answered)
     }
 
-    /// Reads the section `server` and returns the server's version.
-    async fn read_server(&mut self, cx: &Context, session: &mut Session) -> Result<i32, Failure> {
+    /// Reads the section `server`.
+    async fn read_server(&mut self, cx: &Context, session: &mut Session) -> Result<ServerFacts, Failure> {
         self.read_sections(cx, session, &[ServerFacts::ENTRY]).await?;
-        let facts = PostgresFacts { encrypted: session.is_encrypted(), sections: self.readings(&[ServerFacts::ENTRY]) };
-        facts.section::<ServerFacts>().map(|(server, _)| server.version_number)
+        let sections = self.readings(&[ServerFacts::ENTRY]);
+        let facts = PostgresFacts {
+            encrypted: session.is_encrypted(),
+            pooled: session.is_pooled(),
+            certificates: None,
+            sections,
+        };
+        facts.section::<ServerFacts>().map(|(server, _)| server.clone())
     }
 
     fn readings(&self, sections: &[SectionEntry]) -> Vec<SectionReading> {
-        sections.iter().filter_map(|section| Some(self.0.get(section.spec.name)?.1.clone())).collect()
+        sections.iter().filter_map(|section| Some(self.0.get(&section.name())?.1.clone())).collect()
     }
 }
 

@@ -82,7 +82,10 @@ impl OverallVerdict {
         let number = |status: Status| all.checks().filter(|(_, check)| check.status == status).count();
         match self {
             Self::Ready => match number(Status::Warn) {
-                0 => format!("{}, none blocks readiness", count(all.checks().count(), "check")),
+                0 => {
+                    let gated = all.checks().filter(|(_, check)| check.info.enabled && check.info.gate);
+                    format!("{}, none blocks readiness", count(gated.count(), "gated check"))
+                }
                 warnings => format!("No check blocks readiness; {} with a warning", count(warnings, "check")),
             },
             Self::Starting => format!("{} not judged yet", count(all.blockers().count(), "check")),

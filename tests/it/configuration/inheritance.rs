@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use readiness_exporter::settings::{CheckInfo, ProbeInfo, Settings};
+use readiness_exporter::{
+    model::words::WhilePending,
+    settings::{CheckInfo, ProbeInfo, Settings},
+};
 
 use super::{Severity, load, output_text};
 
@@ -42,13 +45,14 @@ probes:
     checks:
       - health
       - name: slow
-        latency: {p95: 1s, severity: critical}
+        latency: {p95: 1s, severity: critical, pending: blocks}
         title: The port answers quickly
         owner: network
         gate: false
         labels: {tier: bronze, rack: r1}
   - name: far
     tcp: {address: \"a:3\"}
+pending: passes
 ";
 
 fn load_files(files: &[(&str, &str)]) -> Settings {
@@ -79,12 +83,13 @@ fn the_nearest_value_wins_and_the_head_of_a_file_is_about_its_own_probes() {
     let far = check(&settings, "far", "health");
     assert_eq!((&*far.owner, far.severity, far.failure_threshold), ("orders", Severity::Info, 3));
     assert_eq!((far.category.as_str(), &*far.runbook), ("operations", "https://wiki.example.com/orders"));
-    assert_eq!((far.success_threshold, far.gate), (2, true));
+    assert_eq!((far.success_threshold, far.gate, far.pending), (2, true, WhilePending::Passes));
 
     let near = check(&settings, "near", "health");
     assert_eq!((&*near.owner, near.severity, near.failure_threshold), ("night-shift", Severity::Info, 1));
     let slow = check(&settings, "near", "slow");
     assert_eq!((&*slow.owner, slow.severity, slow.gate), ("network", Severity::Critical, false));
+    assert_eq!((main.pending, slow.pending), (WhilePending::Blocks, WhilePending::Blocks));
 
     let timing = |name| {
         let timing = probe(&settings, name).timing;

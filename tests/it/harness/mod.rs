@@ -12,6 +12,7 @@ pub(crate) mod inbox;
 pub(crate) mod markdown;
 pub(crate) mod nginx;
 pub(crate) mod pager;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod probe_under_test;
 mod process;

@@ -1,13 +1,20 @@
 //! The checks of `postgres` probes.
 
+pub mod encryption;
 pub mod pool;
+pub mod privileges;
+pub mod query;
 pub mod replication_lag;
 pub mod role;
+pub mod version;
 
-use self::{pool::PostgresPool, replication_lag::ReplicationLag, role::PostgresRole};
+use self::{
+    encryption::PostgresEncryption, pool::PostgresPool, privileges::PostgresPrivileges, query::PostgresQuery,
+    replication_lag::ReplicationLag, role::PostgresRole, version::PostgresVersionCheck,
+};
 use super::facts::PostgresFacts;
 use crate::{
-    checks::{error_rate::ErrorRate, health::Health, latency::Latency},
+    checks::{certificate::CertificateCheck, error_rate::ErrorRate, health::Health, latency::Latency},
     kind::CheckEntry,
 };
 
@@ -19,4 +26,9 @@ pub(super) const CHECKS: &[CheckEntry<PostgresFacts>] = &[
     CheckEntry::new::<PostgresPool>(),
     CheckEntry::new::<ReplicationLag>(),
     CheckEntry::new::<PostgresRole>(),
+    CheckEntry::new::<PostgresEncryption>(),
+    CheckEntry::new::<CertificateCheck>(),
+    CheckEntry::new::<PostgresPrivileges>(),
+    CheckEntry::new::<PostgresVersionCheck>(),
+    CheckEntry::new::<PostgresQuery>(),
 ];

@@ -17,7 +17,7 @@ use crate::{
         words::{Alert, Category, Outcome, Reason, Severity},
     },
     probes::postgres::facts::{
-        PostgresFacts, Section, SectionEntry,
+        PostgresFacts, PostgresRequest, Section,
         connections::{ConnectionFacts, ConnectionLimit},
     },
 };
@@ -67,8 +67,8 @@ impl Check<PostgresFacts> for PostgresPool {
         })
     }
 
-    fn requested_facts(&self) -> Vec<SectionEntry> {
-        vec![ConnectionFacts::ENTRY]
+    fn requested_facts(&self) -> Vec<PostgresRequest> {
+        vec![ConnectionFacts::REQUEST]
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         words::{Category, Outcome, Reason, Severity},
     },
     probes::postgres::facts::{
-        PostgresFacts, Section, SectionEntry,
+        PostgresFacts, PostgresRequest, Section,
         server::ServerFacts,
         write_defaults::{WriteDefaults, WriteSetting},
     },
@@ -85,9 +85,9 @@ impl Check<PostgresFacts> for PostgresRole {
         })
     }
 
-    fn requested_facts(&self) -> Vec<SectionEntry> {
-        let mut sections = vec![ServerFacts::ENTRY];
-        sections.extend(self.judged_read_only().map(|_| WriteDefaults::ENTRY));
+    fn requested_facts(&self) -> Vec<PostgresRequest> {
+        let mut sections = vec![ServerFacts::REQUEST];
+        sections.extend(self.judged_read_only().map(|_| WriteDefaults::REQUEST));
         sections
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     fn with_defaults(in_recovery: bool, result: Result<WriteDefaults, Failure>) -> Observation<PostgresFacts> {
         let mut seen = seen(AT, server(in_recovery));
         let result = result.map(|defaults| Arc::new(defaults) as Arc<_>);
-        let reading = SectionReading { name: WriteDefaults::SPEC.name, at: AT, result };
+        let reading = SectionReading { name: WriteDefaults::SPEC.name.into(), at: AT, result };
         seen.facts.as_mut().unwrap().sections.push(reading);
         seen
     }
@@ -231,15 +231,18 @@ mod tests {
         let outcome = |seen: &Observation<PostgresFacts>| check(settings.clone()).judge(seen).outcome;
         assert_eq!(outcome(&with_defaults(false, denied())), Outcome::Unknown(Reason::Permission));
         assert_eq!(outcome(&with_defaults(true, denied())), Outcome::Fail(Reason::Status));
-        let reading =
-            SectionReading { name: ServerFacts::SPEC.name, at: AT, result: Err(Failure::new(Reason::Timeout, "late")) };
+        let reading = SectionReading {
+            name: ServerFacts::SPEC.name.into(),
+            at: AT,
+            result: Err(Failure::new(Reason::Timeout, "late")),
+        };
         assert_eq!(outcome(&observation(AT, reading)), Outcome::Unknown(Reason::Timeout));
     }
 
     #[test]
     fn only_the_needed_sections_are_requested_and_a_writable_standby_is_refused() {
         let names = |settings| -> Vec<_> {
-            check(settings).requested_facts().iter().map(|section| section.spec.name).collect()
+            check(settings).requested_facts().iter().filter_map(|request| Some(request.section()?.name())).collect()
         };
         assert_eq!(names(json!({"expected": "primary"})), ["server"]);
         assert_eq!(names(json!({"expected": "standby", "read_only": true})), ["server"]);

@@ -5,12 +5,15 @@
 //! list of sections exists.
 
 pub mod connections;
+pub mod encryption;
+pub mod query;
 pub mod replication;
+pub mod roles;
 mod section;
 pub mod server;
 pub mod write_defaults;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{
@@ -18,14 +21,19 @@ use serde::{
     ser::{Error, SerializeMap},
 };
 
-pub use self::section::{Section, SectionData, SectionEntry, SectionSpec, Statement};
+pub use self::section::{PostgresRequest, Section, SectionData, SectionEntry, SectionSpec, Statement};
 pub(super) use self::section::{column, json_list};
-use crate::model::{
-    failure::Failure,
-    observation::{Facts, Observation},
-    units::Period,
-    verdict::Verdict,
-    words::Reason,
+use crate::{
+    checks::certificate::Certified,
+    io::tls::Certificates,
+    model::{
+        failure::Failure,
+        metric::Sample,
+        observation::{Facts, Observation},
+        units::Period,
+        verdict::Verdict,
+        words::Reason,
+    },
 };
 
 /// The facts of one run: the requested sections, each with its result and its observation time.
@@ -33,6 +41,11 @@ use crate::model::{
 pub struct PostgresFacts {
     /// Whether the connection is encrypted.
     pub encrypted: bool,
+    /// Whether a pooler is between this program and the server: it did not apply the settings of the session, so each
+    /// statement has a transaction of its own that sets them.
+    pub pooled: bool,
+    /// Certificates of an encrypted connection, as the server presented them when it was established.
+    pub certificates: Option<Arc<Certificates>>,
     /// The requested sections.
     pub sections: Vec<SectionReading>,
 }
@@ -41,7 +54,7 @@ pub struct PostgresFacts {
 #[derive(Debug, Clone)]
 pub struct SectionReading {
     /// The section's name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The time of the observation. A section with a cadence of its own may be older than the run.
     pub at: Timestamp,
     /// The decoded section, or the reason why it is missing.
@@ -49,7 +62,20 @@ pub struct SectionReading {
 }
 
 impl Facts for PostgresFacts {
-    type Request = SectionEntry;
+    type Request = PostgresRequest;
+
+    fn samples(&self) -> Vec<Sample> {
+        self.certificates.as_ref().map(|certificates| certificates.samples()).unwrap_or_default()
+    }
+}
+
+impl Certified for PostgresFacts {
+    fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_deref()
+    }
+    fn certificates_request() -> PostgresRequest {
+        PostgresRequest::Certificates
+    }
 }
 
 impl PostgresFacts {
@@ -58,7 +84,10 @@ impl PostgresFacts {
     /// # Errors
     /// The section's own failure; `internal` when the check did not request the section.
     pub fn section<S: Section>(&self) -> Result<(&S, Timestamp), Failure> {
-        let name = S::SPEC.name;
+        self.section_named(S::SPEC.name)
+    }
+
+    fn section_named<T: SectionData>(&self, name: &str) -> Result<(&T, Timestamp), Failure> {
         let missing = || Failure::new(Reason::Internal, format!("the section `{name}` was not requested"));
         let reading = self.sections.iter().find(|reading| reading.name == name).ok_or_else(missing)?;
         let data: &dyn std::any::Any = reading.result.as_ref().map_err(Failure::clone)?.as_ref();
@@ -68,12 +97,21 @@ impl PostgresFacts {
     /// Judges one section. A failed run and a failed section are `unknown` with the reason of the failure; the finding
     /// on a section that is older than the run states the age of the section.
     pub fn judge<S: Section>(seen: &Observation<Self>, judge: impl FnOnce(&S) -> Verdict) -> Verdict {
+        Self::judge_named(seen, S::SPEC.name, judge)
+    }
+
+    /// Like [`PostgresFacts::judge`], for a section that only its name identifies.
+    pub fn judge_named<T: SectionData>(
+        seen: &Observation<Self>,
+        name: &str,
+        judge: impl FnOnce(&T) -> Verdict,
+    ) -> Verdict {
         let facts = match (&seen.failure, &seen.facts) {
             (None, Some(facts)) => facts,
             (Some(failure), _) => return Verdict::not_measured(failure),
             (None, None) => return Verdict::not_measured(&Failure::new(Reason::Internal, "no facts")),
         };
-        let (section, at) = match facts.section() {
+        let (section, at) = match facts.section_named(name) {
             Ok(section) => section,
             Err(failure) => return Verdict::not_measured(&failure),
         };
@@ -90,16 +128,23 @@ impl Serialize for PostgresFacts {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("encrypted", &self.encrypted)?;
+        map.serialize_entry("pooled", &self.pooled)?;
+        if let Some(certificates) = &self.certificates {
+            map.serialize_entry("certificates", certificates)?;
+        }
         for reading in &self.sections {
             match &reading.result {
-                Ok(data) => map.serialize_entry(reading.name, &data.to_json().map_err(S::Error::custom)?)?,
+                Ok(data) => map.serialize_entry(&*reading.name, &data.to_json().map_err(S::Error::custom)?)?,
                 Err(Failure { reason, detail }) => {
-                    map.serialize_entry(reading.name, &serde_json::json!({"failure": reason, "detail": detail}))?;
+                    map.serialize_entry(&*reading.name, &serde_json::json!({"failure": reason, "detail": detail}))?;
                 }
             }
         }
-        let observed: serde_json::Map<_, _> =
-            self.sections.iter().map(|reading| (reading.name.to_owned(), reading.at.to_string().into())).collect();
+        let observed: serde_json::Map<_, _> = self
+            .sections
+            .iter()
+            .map(|reading| (reading.name.clone().into_owned(), reading.at.to_string().into()))
+            .collect();
         map.serialize_entry("observed", &observed)?;
         map.end()
     }
@@ -111,7 +156,7 @@ pub(super) mod fixture {
 
     /// The observation of a run that brought one section.
     pub(in crate::probes::postgres) fn seen<S: Section>(at: Timestamp, section: S) -> Observation<PostgresFacts> {
-        observation(at, SectionReading { name: S::SPEC.name, at, result: Ok(Arc::new(section)) })
+        observation(at, SectionReading { name: S::SPEC.name.into(), at, result: Ok(Arc::new(section)) })
     }
 
     /// Facts of a server of version 15.1.
@@ -125,7 +170,13 @@ pub(super) mod fixture {
             bypass_rls: false,
             connection_limit: None,
         };
-        server::ServerFacts { version: "15.1".into(), version_number: 150_001, in_recovery, role }
+        server::ServerFacts {
+            version: "15.1".into(),
+            version_number: 150_001,
+            in_recovery,
+            role,
+            session: server::SessionSettings::default(),
+        }
     }
 
     pub(in crate::probes::postgres) fn observation(
@@ -140,7 +191,7 @@ pub(super) mod fixture {
             duration: Duration::ZERO,
             timing: Timing { interval: SECONDS, retry_interval: SECONDS, timeout: SECONDS },
             phases: Vec::new(),
-            facts: Some(PostgresFacts { encrypted: true, sections: vec![reading] }),
+            facts: Some(PostgresFacts { encrypted: true, pooled: false, certificates: None, sections: vec![reading] }),
             failure: None,
         }
     }
@@ -175,7 +226,7 @@ mod tests {
     fn a_failed_section_makes_its_checks_unknown_with_its_own_reason() {
         let at = Timestamp::UNIX_EPOCH;
         let failure = Failure::new(Reason::Permission, "denied");
-        let seen = observation(at, SectionReading { name: "server", at, result: Err(failure) });
+        let seen = observation(at, SectionReading { name: "server".into(), at, result: Err(failure) });
         let verdict = PostgresFacts::judge(&seen, pass);
         assert_eq!(
             (verdict.outcome, &*verdict.summary),

@@ -1,19 +1,24 @@
 //! The descriptor of a section: its statements by server version, its decoding, its privilege and its cadence.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Error, Row};
 
+use super::query::{ConfiguredQuery, QueryRows};
 use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
 
 /// A group of facts that one statement brings.
 pub trait Section: fmt::Debug + Serialize + Send + Sync + Sized + 'static {
     /// The section's statement and its requirements.
     const SPEC: SectionSpec;
-    /// The entry that a check returns from `requested_facts` to request the section.
-    const ENTRY: SectionEntry =
-        SectionEntry { spec: &Self::SPEC, decode: |rows| Ok(Arc::new(Self::decode(rows)?) as Arc<dyn SectionData>) };
+    /// The request that a check returns from `requested_facts`.
+    const REQUEST: PostgresRequest = PostgresRequest::Section(Self::ENTRY);
+    /// The section without its type.
+    const ENTRY: SectionEntry = SectionEntry::BuiltIn {
+        spec: &Self::SPEC,
+        decode: |rows| Ok(Arc::new(Self::decode(rows)?) as Arc<dyn SectionData>),
+    };
 
     /// Decodes the result of the statement.
     ///
@@ -45,16 +50,42 @@ pub struct Statement {
     pub sql: &'static str,
 }
 
-/// A requested section: its descriptor and its decoding, without its type.
-#[derive(Debug, Clone, Copy)]
-pub struct SectionEntry {
-    /// The section's statement and its requirements.
-    pub spec: &'static SectionSpec,
-    pub(in crate::probes::postgres) decode: Decode,
+/// A requested section without its type.
+#[derive(Debug, Clone)]
+pub enum SectionEntry {
+    /// A section of the program, which has its own file.
+    BuiltIn {
+        /// The section's statement and its requirements.
+        spec: &'static SectionSpec,
+        /// The decoding of the result.
+        decode: Decode,
+    },
+    /// A query of the configuration.
+    Query(Arc<ConfiguredQuery>),
+}
+
+/// Facts that a check can request from a `postgres` probe.
+#[derive(Debug, Clone)]
+pub enum PostgresRequest {
+    /// A section.
+    Section(SectionEntry),
+    /// The certificates of the connection. Every run has them, but the request renews the connection more often.
+    Certificates,
+}
+
+impl PostgresRequest {
+    /// The requested section, if it is one.
+    #[must_use]
+    pub fn section(&self) -> Option<&SectionEntry> {
+        match self {
+            Self::Section(section) => Some(section),
+            Self::Certificates => None,
+        }
+    }
 }
 
 /// The decoding of a section of any type.
-type Decode = fn(&[Row]) -> Result<Arc<dyn SectionData>, Failure>;
+pub(super) type Decode = fn(&[Row]) -> Result<Arc<dyn SectionData>, Failure>;
 
 /// A decoded section of any type.
 pub trait SectionData: Any + fmt::Debug + Send + Sync {
@@ -65,9 +96,57 @@ pub trait SectionData: Any + fmt::Debug + Send + Sync {
     fn to_json(&self) -> serde_json::Result<serde_json::Value>;
 }
 
-impl<S: Section> SectionData for S {
+impl<T: Any + fmt::Debug + Serialize + Send + Sync> SectionData for T {
     fn to_json(&self) -> serde_json::Result<serde_json::Value> {
         serde_json::to_value(self)
+    }
+}
+
+impl SectionEntry {
+    /// The name of the section.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::BuiltIn { spec, .. } => spec.name.into(),
+            Self::Query(query) => query.name().to_owned().into(),
+        }
+    }
+
+    /// The shortest time between two executions; `None` for a statement that is executed in each run.
+    #[must_use]
+    pub fn every(&self) -> Option<Duration> {
+        match self {
+            Self::BuiltIn { spec, .. } => spec.every,
+            Self::Query(query) => query.every,
+        }
+    }
+
+    /// The privilege that the statement needs beyond a login, if `grants` can grant it.
+    #[must_use]
+    pub fn privilege(&self) -> Option<Privilege> {
+        match self {
+            Self::BuiltIn { spec, .. } => spec.privilege,
+            Self::Query(_) => None,
+        }
+    }
+
+    /// The SQL text for a server version.
+    ///
+    /// # Errors
+    /// `query`: the server is older than the section supports.
+    pub fn sql(&self, version: i32) -> Result<&str, Failure> {
+        match self {
+            Self::BuiltIn { spec, .. } => spec.sql(version),
+            Self::Query(query) => Ok(query.statement()),
+        }
+    }
+
+    /// Decodes the result of the statement.
+    pub(in crate::probes::postgres) fn decode(&self, rows: &[Row]) -> Result<Arc<dyn SectionData>, Failure> {
+        match self {
+            Self::BuiltIn { decode, .. } => decode(rows),
+            Self::Query(_) => Ok(Arc::new(QueryRows::decode(rows)?)),
+        }
     }
 }
 

@@ -20,6 +20,18 @@ pub struct ServerFacts {
     pub in_recovery: bool,
     /// The role that is logged in.
     pub role: Role,
+    /// The settings of the session as the server applies them. They are no fact about the server.
+    #[serde(skip)]
+    pub session: SessionSettings,
+}
+
+/// The settings of the session that bound its statements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// `statement_timeout` in milliseconds; 0 is no limit.
+    pub statement_timeout_ms: i64,
+    /// `default_transaction_read_only`.
+    pub read_only: bool,
 }
 
 /// A role and its attributes.
@@ -65,6 +77,10 @@ impl Section for ServerFacts {
                 bypass_rls: column(row, "bypass_rls")?,
                 connection_limit: (limit >= 0).then_some(limit),
             },
+            session: SessionSettings {
+                statement_timeout_ms: column(row, "statement_timeout_ms")?,
+                read_only: column(row, "read_only")?,
+            },
         })
     }
 }
@@ -80,5 +96,8 @@ SELECT
   me.rolcreatedb AS create_db,
   me.rolreplication AS replication,
   me.rolbypassrls AS bypass_rls,
-  me.rolconnlimit::int8 AS connection_limit
+  me.rolconnlimit::int8 AS connection_limit,
+  (1000 * pg_catalog.date_part('epoch', pg_catalog.current_setting('statement_timeout')::interval))::int8
+    AS statement_timeout_ms,
+  pg_catalog.current_setting('default_transaction_read_only')::bool AS read_only
 FROM pg_catalog.pg_roles me WHERE me.rolname = current_user";

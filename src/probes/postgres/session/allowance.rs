@@ -1,6 +1,8 @@
 //! Bound on the bytes and messages of a server for one run.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::model::{failure::Failure, words::Reason};
 
@@ -73,7 +75,7 @@ impl ByteBudget {
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

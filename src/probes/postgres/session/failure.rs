@@ -45,6 +45,16 @@ pub(super) fn statement_failure(what: &str, error: &Error, allowance: &ByteBudge
     Failure::from_error(reason, what, error)
 }
 
+/// Part of PgBouncer's message on the startup parameter with the settings of the session.
+const STARTUP_PARAMETER: &str = "startup parameter: options";
+
+/// Whether a login failed because a pooler refused the startup parameter `options`.
+pub(super) fn is_refused_setting(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|error| {
+        *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().contains(STARTUP_PARAMETER)
+    })
+}
+
 /// Converts an error of the server by its code (PostgreSQL manual, appendix A).
 fn server_failure(what: &str, error: &DbError) -> Failure {
     let code = error.code();
@@ -63,9 +73,17 @@ fn server_failure(what: &str, error: &DbError) -> Failure {
         }
         &SqlState::CANNOT_CONNECT_NOW => (Reason::Refused, "it is starting up, shutting down or recovering"),
         &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => (Reason::Canceled, "the server ended the connection"),
-        &SqlState::PROTOCOL_VIOLATION if error.message().contains("startup parameter") => (
+        &SqlState::PROTOCOL_VIOLATION if error.message().contains(STARTUP_PARAMETER) => (
             Reason::Protocol,
-            "a pooler is in the way, and it does not pass on the limits of the session: connect to the server itself",
+            "a pooler refuses the `options` of the DSN: remove them, or connect to the server itself",
+        ),
+        &SqlState::PROTOCOL_VIOLATION if error.message().contains("startup parameter") => {
+            (Reason::Protocol, "a pooler refuses the parameter: add it to its `ignore_startup_parameters`")
+        }
+        &SqlState::PROTOCOL_VIOLATION if error.message().contains("transaction blocks not allowed") => (
+            Reason::Protocol,
+            "the pooler executes single statements only: set `pool_mode = transaction`, or connect to the server \
+             itself",
         ),
         &SqlState::PROTOCOL_VIOLATION => (Reason::Protocol, "is a pooler in the way?"),
         &SqlState::UNDEFINED_COLUMN | &SqlState::UNDEFINED_FUNCTION => {

@@ -7,7 +7,9 @@ use std::{
     future::{Ready, ready},
     io,
     mem::MaybeUninit,
+    net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context as Task, Poll, ready},
 };
 
@@ -29,7 +31,7 @@ use crate::{
     io::{
         context::Context,
         dial::{self, AddressFamily},
-        tls::{self, Presented},
+        tls::{self, Certificates, Presented},
     },
     model::{
         failure::Failure,
@@ -43,6 +45,8 @@ pub(super) struct Transport {
     /// Hash of the certificate for the channel binding of SCRAM; `None` without encryption.
     binding: Option<Vec<u8>>,
     encrypted: bool,
+    /// Remote address; `None` for a Unix socket.
+    remote: Option<SocketAddr>,
     filter: Filter,
     /// Bytes that passed the filter and that the driver has not read yet.
     screened: BytesMut,
@@ -60,36 +64,45 @@ impl<T: AsyncRead + AsyncWrite + Send> AsyncStream for T {}
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 impl Transport {
-    /// Connects, and negotiates TLS according to the settings.
-    pub(super) async fn open(cx: &Context, target: &PostgresTarget) -> Result<Self, Failure> {
+    /// Connects, and negotiates TLS according to the settings. `presented` receives the certificates of the server, also
+    /// if the handshake fails.
+    pub(super) async fn open(
+        cx: &Context,
+        target: &PostgresTarget,
+        presented: &mut Option<Arc<Certificates>>,
+    ) -> Result<Self, Failure> {
         if let Some(path) = target.socket_path() {
             let stream = cx.phase(Phase::Connect, UnixStream::connect(&path)).await;
             let stream = stream.map_err(|error| no_socket(&path, &error))?;
-            return Ok(Self::unencrypted(stream));
+            return Ok(Self::unencrypted(stream, None));
         }
-        let address = target.hostaddr.as_ref().unwrap_or(&target.host);
-        let (mut stream, _) = dial::connect(cx, address, target.port, AddressFamily::Any).await?;
+        let (mut stream, remote) = dial::connect(cx, target.address(), target.port, AddressFamily::Any).await?;
         if target.sslmode == SslMode::Disable {
-            return Ok(Self::unencrypted(stream));
+            return Ok(Self::unencrypted(stream, Some(remote)));
         }
         let encrypted = cx.phase(Phase::Tls, async {
             if !offers_tls(&mut stream, target).await? {
-                return Ok(Self::unencrypted(stream));
+                return Ok(Self::unencrypted(stream, Some(remote)));
             }
             let handshake = target.tls.handshake(stream, &target.host, &[], &cx.shared.tls).await;
+            let seen = handshake.presented;
+            *presented = seen.as_ref().and_then(Certificates::from_presented).map(Arc::new);
             let stream = handshake.stream?;
-            let presented = handshake.presented;
             if target.sslmode == SslMode::VerifyCa {
-                must_be_issued(presented.as_ref())?;
+                must_be_issued(seen.as_ref())?;
             }
-            let binding = presented.as_ref().and_then(|presented| channel_binding(presented.chain.first()?));
-            Ok(Self { binding, encrypted: true, ..Self::unencrypted(stream) })
+            let binding = seen.as_ref().and_then(|seen| channel_binding(seen.chain.first()?));
+            Ok(Self { binding, encrypted: true, ..Self::unencrypted(stream, Some(remote)) })
         });
         encrypted.await
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
         self.encrypted
+    }
+
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.remote
     }
 
     /// Byte budget; the session restores it for each run.
@@ -102,11 +115,12 @@ impl Transport {
         self.gate.clone()
     }
 
-    fn unencrypted(stream: impl AsyncStream + 'static) -> Self {
+    fn unencrypted(stream: impl AsyncStream + 'static, remote: Option<SocketAddr>) -> Self {
         Self {
             stream: Box::pin(stream),
             binding: None,
             encrypted: false,
+            remote,
             filter: Filter::default(),
             screened: BytesMut::new(),
             allowance: ByteBudget::default(),

@@ -70,7 +70,7 @@ async fn hangs_after(messages: usize) -> u16 {
 #[tokio::test]
 async fn a_server_that_hangs_at_any_message_is_a_timeout_on_time() {
     for (messages, phase) in
-        [(0, Phase::Tls), (1, Phase::Login), (2, Phase::Login), (3, Phase::Login), (4, Phase::Login)]
+        [(0, Phase::Tls), (1, Phase::Login), (2, Phase::Login), (3, Phase::Query), (4, Phase::Query)]
     {
         let port = hangs_after(messages).await;
         let watch = ProbeUnderTest::new(&format!(
@@ -93,17 +93,20 @@ async fn what_a_server_says_instead_of_letting_us_in_becomes_a_reason() {
         ("28000", "no pg_hba.conf entry for host", Reason::Auth, "pg_hba.conf"),
         ("42501", "permission denied for database", Reason::Permission, "grants"),
         ("08P01", "unsupported startup parameter: options", Reason::Protocol, "pooler"),
+        ("08P01", "unsupported startup parameter: datestyle", Reason::Protocol, "ignore_startup_parameters"),
         ("57014", "canceling statement due to statement timeout", Reason::Timeout, "time limit"),
         ("XX000", "something broke", Reason::Query, "log"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 1024]).await;
-            let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
-            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
-            let _ = stream.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).await;
+            // A refused startup parameter leads to a second login without it.
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let fields = format!("SFATAL\0VFATAL\0C{code}\0M{message}\0\0");
+                let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+                let _ = stream.write_all(&[b"E", &length[..], fields.as_bytes()].concat()).await;
+            }
         });
         let settings = format!("{{host: 127.0.0.1, port: {port}, user: a, password: b, sslmode: disable}}");
         let seen = ProbeUnderTest::new(&format!("postgres: {settings}\ninterval: 10s")).run().await;

@@ -1,6 +1,8 @@
 //! `postgres` against real servers.
 
+mod checks;
 mod fakes;
+mod pooler;
 mod replication;
 mod role;
 mod sections;

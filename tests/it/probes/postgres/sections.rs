@@ -13,7 +13,7 @@ use readiness_exporter::{
     probe::Probe,
     probes::postgres::{
         Postgres as Settings, PostgresProbe,
-        facts::{PostgresFacts, Section, SectionEntry, SectionSpec, Statement, connections::ConnectionFacts},
+        facts::{PostgresFacts, PostgresRequest, Section, SectionSpec, Statement, connections::ConnectionFacts},
     },
 };
 use serde_json::json;
@@ -63,7 +63,7 @@ section!(One, "one", 100_000, None, "select clock_timestamp()::text");
 section!(Two, "two", 100_000, None, "select clock_timestamp()::text");
 section!(Three, "three", 100_000, None, "select clock_timestamp()::text");
 
-fn probe(port: u16, wants: Vec<SectionEntry>) -> (PostgresProbe, Arc<Resources>) {
+fn probe(port: u16, wants: Vec<PostgresRequest>) -> (PostgresProbe, Arc<Resources>) {
     let settings = json!({
         "host": "127.0.0.1", "port": port, "user": "monitor", "dbname": "postgres", "password": PASSWORD, "sslmode": "disable",
     });
@@ -85,13 +85,13 @@ async fn each_section_fails_alone_and_with_its_own_reason() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "");
     let wants = vec![
-        Denied::ENTRY,
-        Future::ENTRY,
-        Misspelt::ENTRY,
-        Mistyped::ENTRY,
-        One::ENTRY,
-        ConnectionFacts::ENTRY,
-        One::ENTRY,
+        Denied::REQUEST,
+        Future::REQUEST,
+        Misspelt::REQUEST,
+        Mistyped::REQUEST,
+        One::REQUEST,
+        ConnectionFacts::REQUEST,
+        One::REQUEST,
     ];
     let probe = probe(postgres.port, wants);
     for _ in 0..2 {
@@ -122,7 +122,7 @@ async fn each_section_fails_alone_and_with_its_own_reason() {
     let sessions = postgres.sql("select count(*) from pg_stat_activity where usename = 'monitor'");
     assert_eq!(sessions, "1", "the session survives failed sections");
     // No requested section answers, so `server` proves that the server does.
-    let alone = self::probe(postgres.port, vec![Denied::ENTRY]);
+    let alone = self::probe(postgres.port, vec![Denied::REQUEST]);
     for _ in 0..2 {
         assert_eq!(run(&alone, TIMEOUT).await.section::<Denied>().unwrap_err().reason, Reason::Permission);
     }
@@ -132,7 +132,7 @@ async fn each_section_fails_alone_and_with_its_own_reason() {
 async fn a_section_with_a_cadence_keeps_its_result_and_its_observation_time() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "");
-    let probe = probe(postgres.port, vec![Hourly::ENTRY, One::ENTRY]);
+    let probe = probe(postgres.port, vec![Hourly::REQUEST, One::REQUEST]);
     let first = run(&probe, TIMEOUT).await;
     postgres.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'monitor'");
     let second = run(&probe, TIMEOUT).await;
@@ -148,7 +148,7 @@ async fn an_expensive_section_that_takes_too_long_fails_alone_and_is_cancelled()
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "");
     // The slow section is requested first: the server executes it last.
-    let probe = probe(postgres.port, vec![Slow::ENTRY, One::ENTRY]);
+    let probe = probe(postgres.port, vec![Slow::REQUEST, One::REQUEST]);
     let timeout = Duration::from_secs(2);
     for _ in 0..2 {
         let facts = run(&probe, timeout).await;
@@ -206,7 +206,7 @@ async fn a_run_on_the_kept_connection_is_one_round_trip() {
     let postgres = Postgres::start(&[]);
     postgres.role("monitor", "");
     let port = distant(SocketAddr::from(([127, 0, 0, 1], postgres.port))).await;
-    let wants = vec![ConnectionFacts::ENTRY, One::ENTRY, Two::ENTRY, Three::ENTRY];
+    let wants = vec![ConnectionFacts::REQUEST, One::REQUEST, Two::REQUEST, Three::REQUEST];
     let probe = probe(port, wants);
     run(&probe, TIMEOUT).await;
     let start = Instant::now();

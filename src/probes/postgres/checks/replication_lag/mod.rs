@@ -24,7 +24,7 @@ use crate::{
         words::{Category, Outcome, Reason, Severity},
     },
     probes::postgres::facts::{
-        PostgresFacts, Section, SectionEntry,
+        PostgresFacts, PostgresRequest, Section,
         replication::{Receiver, Replication, Standby},
     },
 };
@@ -73,8 +73,8 @@ impl Check<PostgresFacts> for ReplicationLag {
         })
     }
 
-    fn requested_facts(&self) -> Vec<SectionEntry> {
-        vec![Replication::ENTRY]
+    fn requested_facts(&self) -> Vec<PostgresRequest> {
+        vec![Replication::REQUEST]
     }
 
     fn limits(&self) -> Vec<Measure> {

@@ -1,13 +1,16 @@
 //! Connection strings in the syntax of libpq: a URL or `key=value` pairs. A connection string is a secret as a whole:
 //! error messages quote nothing of it except known keys.
 
+mod keywords;
+
 use std::{collections::HashMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::keywords::Keyword;
 use crate::{
-    io::tls::Tls,
+    io::tls::{Tls, Version},
     model::{failure::Invalid, secret::Secret},
     probes::postgres::Postgres,
 };
@@ -30,6 +33,15 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// Whether the login is bound to the TLS connection, as in libpq.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ChannelBinding {
+    Disable,
+    #[default]
+    Prefer,
+    Require,
+}
+
 /// Configured parts of a target.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
@@ -48,38 +60,12 @@ pub(crate) struct PostgresTarget {
     pub(crate) dbname: String,
     pub(crate) password: Option<Secret>,
     pub(crate) options: Option<String>,
+    pub(crate) application_name: Option<String>,
+    pub(crate) channel_binding: ChannelBinding,
     pub(crate) sslmode: SslMode,
     pub(crate) tls: Tls,
 }
 
-/// Supported keys of libpq.
-const KEYS: [&str; 12] = [
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "options",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "application_name",
-];
-/// Keys of libpq that are accepted and ignored.
-const IGNORED: [&str; 10] = [
-    "fallback_application_name",
-    "client_encoding",
-    "connect_timeout",
-    "keepalives",
-    "keepalives_idle",
-    "gssencmode",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "channel_binding",
-];
 const FORM: &str = "write postgres://USER:PASSWORD@HOST:PORT/DBNAME or key=value pairs";
 
 impl Parts {
@@ -95,11 +81,18 @@ impl Parts {
     }
 
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
-        if let Some(known) = KEYS.iter().find(|known| **known == key) {
-            self.values.insert(known, value);
-        } else if !IGNORED.contains(&key) {
+        let Some((key, keyword)) = Keyword::find(key) else {
             // The key may be a piece of a password with a special character, so it is not quoted.
-            return Err(format!("it has a key that is not known here; {FORM}; known keys are {}", KEYS.join(", ")));
+            let known = Keyword::honoured_names();
+            return Err(format!("it has a key that is not known here; {FORM}; known keys are {known}"));
+        };
+        match keyword {
+            Keyword::Honoured => {
+                self.values.insert(key, value);
+            }
+            Keyword::WithoutEffect => {}
+            Keyword::Only(accepted, _) if accepted.contains(&&*value) => {}
+            Keyword::Only(_, advice) | Keyword::Refused(advice) => return Err(format!("`{key}`: {advice}")),
         }
         Ok(())
     }
@@ -188,7 +181,33 @@ impl Parts {
                 Invalid::at("sslmode", "sslmode is one of disable, prefer, require, verify-ca and verify-full")
             })?,
         };
-        let ca = take("sslrootcert").filter(|path| path != "system").map(PathBuf::from);
+        let channel_binding = match take("channel_binding").as_deref() {
+            None | Some("prefer") => ChannelBinding::Prefer,
+            Some("disable") => ChannelBinding::Disable,
+            Some("require") => ChannelBinding::Require,
+            Some(_) => return Err(Invalid::at("dsn", "channel_binding is one of disable, prefer and require")),
+        };
+        // TLS 1.2 is the oldest supported version, so an older minimum is met.
+        let min_version = match take("ssl_min_protocol_version").as_deref() {
+            None | Some("TLSv1" | "TLSv1.1" | "TLSv1.2") => Version::V1_2,
+            Some("TLSv1.3") => Version::V1_3,
+            Some(_) => return Err(Invalid::at("dsn", "ssl_min_protocol_version is TLSv1.2 or TLSv1.3")),
+        };
+        let max_version = match take("ssl_max_protocol_version").as_deref() {
+            None => None,
+            Some("TLSv1.2") if min_version == Version::V1_2 => Some(Version::V1_2),
+            Some("TLSv1.3") => Some(Version::V1_3),
+            Some(_) => {
+                let text = "ssl_max_protocol_version is TLSv1.2 or TLSv1.3, and not below ssl_min_protocol_version";
+                return Err(Invalid::at("dsn", text));
+            }
+        };
+        let ca = take("sslrootcert");
+        if ca.as_deref() == Some("system") && sslmode != SslMode::VerifyFull {
+            let text = "with `sslrootcert: system` the certificate must be verified: set `sslmode: verify-full`";
+            return Err(Invalid::at("sslmode", text));
+        }
+        let ca = ca.filter(|path| path != "system").map(PathBuf::from);
         // As in libpq, a configured authority implies the verification of the certificate.
         let sslmode = if sslmode == SslMode::Require && ca.is_some() { SslMode::VerifyCa } else { sslmode };
         let (cert, key) = (take("sslcert").map(PathBuf::from), take("sslkey").map(PathBuf::from));
@@ -203,7 +222,17 @@ impl Parts {
             dbname: take("dbname").unwrap_or_else(|| user.clone()),
             password: take("password").map(Secret::from),
             options: take("options"),
-            tls: Tls { ca, cert, key, insecure_skip_verify: sslmode != SslMode::VerifyFull, ..Tls::default() },
+            application_name: take("application_name"),
+            channel_binding,
+            tls: Tls {
+                ca,
+                cert,
+                key,
+                min_version,
+                max_version,
+                insecure_skip_verify: sslmode != SslMode::VerifyFull,
+                ..Tls::default()
+            },
             host,
             hostaddr,
             port,
@@ -214,6 +243,11 @@ impl Parts {
 }
 
 impl PostgresTarget {
+    /// Name or address to connect to.
+    pub(crate) fn address(&self) -> &str {
+        self.hostaddr.as_ref().unwrap_or(&self.host)
+    }
+
     /// Path of the Unix socket; `None` for a TCP connection.
     pub(crate) fn socket_path(&self) -> Option<PathBuf> {
         let folder = Some(&self.host).filter(|host| host.starts_with('/') && self.hostaddr.is_none())?;
@@ -286,6 +320,30 @@ mod tests {
         let rooted = target("host=db user=me sslmode=verify-ca sslrootcert=/ca.pem").unwrap();
         assert_eq!((rooted.tls.ca, rooted.tls.insecure_skip_verify), (Some(PathBuf::from("/ca.pem")), true));
         assert!(!target("host=db user=me sslmode=verify-full").unwrap().tls.insecure_skip_verify);
+        let all = target(
+            "host=db user=me channel_binding=require application_name=checks ssl_min_protocol_version=TLSv1.3 \
+             target_session_attrs=any gssencmode=disable connect_timeout=3 sslsni=1",
+        )
+        .unwrap();
+        assert_eq!((all.channel_binding, all.tls.min_version), (ChannelBinding::Require, Version::V1_3));
+        assert_eq!(all.application_name.as_deref(), Some("checks"));
+    }
+
+    /// The keywords of the installed libpq, by its own function.
+    #[test]
+    fn every_keyword_of_libpq_is_known() {
+        let script = "import ctypes\n\
+            class O(ctypes.Structure): _fields_ = [(n, ctypes.c_char_p) for n in 'kecvld'] + [('s', ctypes.c_int)]\n\
+            f = ctypes.CDLL('libpq.so.5').PQconndefaults\n\
+            f.restype = ctypes.POINTER(O)\n\
+            p, i = f(), 0\n\
+            while p[i].k: print(p[i].k.decode()); i += 1\n";
+        let output = std::process::Command::new("python3").args(["-c", script]).output().expect("python3 is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let names = String::from_utf8(output.stdout).unwrap();
+        assert!(names.lines().count() >= 36, "{names}");
+        let unknown: Vec<_> = names.lines().filter(|name| Keyword::find(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]
@@ -303,6 +361,19 @@ mod tests {
             ("postgres://me:hunter2%zz@db", "percent"),
             ("postgres://me:p@db/x?hunter2", "no value"),
             ("host=db user=hunter2 sslcert=/a", "sslkey"),
+            (
+                "host=db user=me passfile=hunter2",
+                "`passfile`: password files of libpq are not read: use `password_file`",
+            ),
+            ("host=db user=me service=hunter2", "`service`: service files of libpq are not read"),
+            ("host=db user=me target_session_attrs=read-write", "use the check `role`"),
+            ("postgres://me@a,b/x", "one server"),
+            ("host=db user=me sslcrl=hunter2", "`sslcrl`: revocation lists are not read"),
+            ("host=db user=me gssencmode=require", "`gssencmode`: GSSAPI is not supported"),
+            ("host=db user=me channel_binding=hunter2", "channel_binding is one of"),
+            ("host=db user=me ssl_max_protocol_version=TLSv1.1", "ssl_max_protocol_version is"),
+            ("host=db user=me ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2", "not below"),
+            ("host=db user=me sslrootcert=system", "verify-full"),
         ] {
             let message = target(dsn).unwrap_err();
             assert!(message.contains(word) && !message.contains("hunter2"), "{dsn}: {message}");
