@@ -18,10 +18,7 @@ mod tests {
         probe::Probe,
     };
 
-    fn size_of_run<K: Kind>(settings: Value) -> usize
-    where
-        K: serde::de::DeserializeOwned,
-    {
+    fn size_of_run<K: Kind>(settings: Value) -> usize {
         let shared = Arc::<Resources>::default();
         let probe = from_value::<K>(settings).unwrap().build(Vec::new(), &shared).unwrap();
         let cx = Context::new(Duration::from_secs(1), shared);

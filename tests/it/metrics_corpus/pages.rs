@@ -358,7 +358,7 @@ fn mutated_pages(page: &str) -> Vec<(&'static str, Vec<u8>)> {
     };
     let with = |from: &str, to: &[u8]| {
         let at = page.find(from).unwrap();
-        [page[..at].as_bytes(), to, page[at + from.len()..].as_bytes()].concat()
+        [&page.as_bytes()[..at], to, &page.as_bytes()[at + from.len()..]].concat()
     };
     vec![
         ("as it is", page.into()),

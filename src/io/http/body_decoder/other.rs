@@ -7,7 +7,7 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 /// Decoder of one of the encodings.
 pub(super) enum OtherEncoding {
-    Brotli { state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>, progress: StreamProgress },
+    Brotli { state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>, progress: StreamProgress },
     Zstd { decoder: Decoder<'static>, progress: StreamProgress },
 }
 
@@ -31,7 +31,7 @@ impl OtherEncoding {
             "br" => {
                 let allocator = StandardAlloc::default;
                 // The window of a stream without the extension for large windows has 16 MiB at most.
-                let state = BrotliState::new_strict(allocator(), allocator(), allocator());
+                let state = Box::new(BrotliState::new_strict(allocator(), allocator(), allocator()));
                 Some(Self::Brotli { state, progress })
             }
             "zstd" => {

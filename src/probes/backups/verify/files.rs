@@ -39,7 +39,7 @@ enum Checksums {
     /// No file has a checksum.
     None,
     /// One checksum of all bytes.
-    Whole(Checksum),
+    Whole(Box<Checksum>),
     /// A checksum file with one line for each file.
     List(PathBuf),
     /// A checksum file beside each file.
@@ -61,10 +61,10 @@ impl FileQueue {
     /// Opens the first file of a backup. `list` is the checksum file of the backup.
     pub(super) fn open(backup: &Candidate, list: Option<&Path>) -> Result<Self, Defect> {
         let checksums = match (backup.form, list) {
-            (BackupForm::File, Some(list)) => Checksums::Whole(Checksum::read(list, &backup.path)?),
+            (BackupForm::File, Some(list)) => Checksums::Whole(Box::new(Checksum::read(list, &backup.path)?)),
             (BackupForm::File, None) => Checksums::None,
             (BackupForm::Pieces, Some(list)) => match Checksum::find(list, &backup.path)? {
-                Some(whole) => Checksums::Whole(whole),
+                Some(whole) => Checksums::Whole(Box::new(whole)),
                 None => Checksums::List(list.to_owned()),
             },
             (BackupForm::Directory, Some(list)) => Checksums::List(list.to_owned()),

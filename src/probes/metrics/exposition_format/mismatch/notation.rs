@@ -67,7 +67,7 @@ fn is_same_word(a: &str, b: &str) -> bool {
 /// Returns a value of the page that the condition expects in another notation: in other letters, or as a class of
 /// status codes (`5xx`) instead of a code (`500`), or the reverse.
 pub(super) fn same_value(matcher: &Matcher, values: &BTreeSet<Box<str>>, has_more: bool) -> Option<Box<str>> {
-    let in_other_letters = |value: &&Box<str>| {
+    let in_other_letters = |value: &str| {
         let lower = value.to_lowercase();
         let mut capitalized = lower.clone();
         if let Some(first) = capitalized.get_mut(..1) {
@@ -75,7 +75,7 @@ pub(super) fn same_value(matcher: &Matcher, values: &BTreeSet<Box<str>>, has_mor
         }
         [lower.to_uppercase(), capitalized, lower].iter().any(|variant| matcher.holds(variant))
     };
-    if let Some(value) = values.iter().find(in_other_letters) {
+    if let Some(value) = values.iter().find(|value| in_other_letters(value)) {
         return Some(value.clone());
     }
     let is_code = |value: &str| value.len() == 3 && value.bytes().all(|byte| byte.is_ascii_digit());

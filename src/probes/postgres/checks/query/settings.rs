@@ -49,7 +49,7 @@ pub struct PostgresQuery {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) required_rows: Vec<String>,
     /// Verdict on a missing row, and on the value NULL.
-    #[serde(default)]
+    #[serde(default = "unknown_when_empty")]
     pub(super) when_empty: WhenEmpty,
     /// Unit of the value. It selects the metric family and the notation in findings. Default: the unit of the limits,
     /// or none if the limits have no unit.
@@ -59,6 +59,10 @@ pub struct PostgresQuery {
     /// the finding states its age. Default: the query is executed in each run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) every: Option<Period>,
+}
+
+fn unknown_when_empty() -> WhenEmpty {
+    WhenEmpty::Unknown
 }
 
 /// Limits on the number of rows.
@@ -84,12 +88,6 @@ words! {
         Fail = "fail",
         /// The check is unknown, with the reason `empty`.
         Unknown = "unknown",
-    }
-}
-
-impl Default for WhenEmpty {
-    fn default() -> Self {
-        Self::Unknown
     }
 }
 
