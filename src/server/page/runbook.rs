@@ -43,7 +43,7 @@ pub(in crate::server) fn runbook_page(
     let placeholders = Placeholders::new(all, query, reached);
     let (title, text) = split_title(runbook.text);
     let content = html! {
-        h1 { (title.unwrap_or(runbook.name)) }
+        h1 id=(runbook.name.to_ascii_lowercase()) { (title.unwrap_or(runbook.name)) }
         @if let Some((probe, check)) = placeholders.check {
             (check_banner(probe, check, Timestamp::now()))
             @let steps = check.info.runbook_steps();

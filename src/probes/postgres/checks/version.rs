@@ -43,7 +43,7 @@ pub struct ReleaseNumber {
     minor: i32,
 }
 
-/// End of the support by major version, from https://www.postgresql.org/support/versioning/.
+/// End of the support by major version, from <https://www.postgresql.org/support/versioning/>.
 const SUPPORT_ENDS: &[(i32, Date)] = &[
     (10, jiff::civil::date(2022, 11, 10)),
     (11, jiff::civil::date(2023, 11, 9)),
