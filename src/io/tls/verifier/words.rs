@@ -72,7 +72,7 @@ pub(super) fn describe_path_error(error: &PathError) -> &'static str {
     }
 }
 
-/// Describes an error of the TLS library about a certificate, where no [`Distrust`] is at hand.
+/// Describes an error of the TLS library about a certificate, where no `Distrust` is at hand.
 pub(in crate::io::tls) fn describe_certificate_error(error: &CertificateError) -> String {
     if let CertificateError::Other(OtherError(why)) = error {
         return match why.downcast_ref::<PathError>() {
