@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use super::{Board, BoardState, ProbeState};
 use crate::{
     checks::health,
-    model::{observation::Timing, words::Status},
+    model::{
+        observation::Timing,
+        words::{Origin, Status},
+    },
 };
 
 /// State of the dependencies of a probe.
@@ -135,10 +138,14 @@ impl ProbeState {
         }
         let last = self.last.as_ref()?;
         let name = &self.info.name;
-        let Some(check) = check else { return last.failure.as_ref().map(|_| name.clone()) };
+        // Missing credentials of this exporter say nothing about the target, so the dependents run.
+        let is_of_target = |origin| origin == Origin::Target;
+        let Some(check) = check else {
+            return last.failure.as_ref().filter(|failure| is_of_target(failure.origin)).map(|_| name.clone());
+        };
         let found = self.checks.iter().find(|state| state.info.name == check && state.info.enabled)?;
-        let outcome = found.verdict.as_ref()?.outcome;
-        (outcome.status() == Status::Fail).then(|| format!("{name}/{check}"))
+        let verdict = found.verdict.as_ref()?;
+        (verdict.outcome.status() == Status::Fail && is_of_target(verdict.origin)).then(|| format!("{name}/{check}"))
     }
 
     /// Whether the failure is reported by the probe's own check. Without a health check nothing else would report it.

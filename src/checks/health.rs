@@ -39,7 +39,7 @@ impl<F: Facts> Check<F> for Health {
                 let took = Unit::Seconds.display_value(seen.duration.as_secs_f64());
                 Verdict::new(Outcome::Pass, format!("worked in {took}"))
             }
-            Some(failure) => Verdict::new(Outcome::Fail(failure.reason), failure.to_string()),
+            Some(failure) => Verdict::failed_run(failure),
         };
         Verdict { measures: seen.facts.as_ref().map(Facts::answer).unwrap_or_default(), ..verdict }
     }

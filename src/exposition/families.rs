@@ -240,7 +240,7 @@ fn user_values<'a>(
 fn probe_info(snapshot: &Snapshot, more: &[&str], sink: &mut dyn SampleSink) {
     sink.family(&metric::PROBE_INFO, more);
     for probe in &snapshot.probes {
-        let mut labels = vec![&*probe.info.name, probe.info.kind, &probe.info.service];
+        let mut labels = vec![&*probe.info.name, probe.info.kind, &probe.info.service, &probe.info.target];
         labels.extend(user_values(probe, None, more));
         sink.sample(&labels, 1.0);
     }
@@ -290,8 +290,12 @@ fn failure_counts(probe: &ProbeState, sink: &mut dyn SampleSink) {
 
 /// The reason of the last verdict, which the thresholds may still hold back.
 fn check_reason(probe: &ProbeState, check: &CheckState, sink: &mut dyn SampleSink) {
-    if let Some(reason) = check.verdict.as_ref().and_then(|verdict| verdict.outcome.reason()) {
-        sink.sample(&[&probe.info.name, &check.info.name, reason.as_str(), &reason.clause()], 1.0);
+    if let Some((verdict, reason)) =
+        check.verdict.as_ref().and_then(|verdict| Some((verdict, verdict.outcome.reason()?)))
+    {
+        let meaning = verdict.meaning.map_or_else(|| reason.clause().into(), Cow::Borrowed);
+        let labels = [&probe.info.name, &*check.info.name, reason.as_str(), &*meaning, verdict.origin.as_str()];
+        sink.sample(&labels, 1.0);
     }
 }
 

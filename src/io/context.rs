@@ -80,11 +80,16 @@ impl Context {
     /// The failure of a run that did not end within its timeout.
     #[must_use]
     pub fn timeout_failure(&self) -> Failure {
-        let during = match *self.latest_phase.lock() {
+        let phase = *self.latest_phase.lock();
+        let during = match phase {
             Some(phase) => format!(" (in phase {phase})"),
             None => " (before its first phase: files with secrets or certificates are read then)".to_owned(),
         };
-        Failure::new(Reason::Timeout, format!("not done within {}{during}", Period(self.timeout)))
+        let failure = Failure::new(Reason::Timeout, format!("not done within {}{during}", Period(self.timeout)));
+        match phase {
+            Some(phase) => failure.with_meaning(timeout_meaning(phase)),
+            None => failure.of_exporter("a secret file or certificate file was not read within the timeout"),
+        }
     }
 
     /// Measures a phase of the run. The duration of an interrupted phase is the time until the interruption. The
@@ -110,6 +115,21 @@ impl Context {
     #[must_use]
     pub fn phases(&self) -> Vec<(Phase, Duration)> {
         self.phases.lock().clone()
+    }
+}
+
+/// Explains a timeout by the phase that did not end.
+fn timeout_meaning(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Resolve => "the name was not resolved within the timeout",
+        Phase::Connect => "the target did not accept the connection within the timeout",
+        Phase::Tls => "the TLS handshake did not end within the timeout",
+        Phase::Login => "the login did not end within the timeout",
+        Phase::Request => "the target did not answer the request within the timeout",
+        Phase::Response => "the response did not end within the timeout",
+        Phase::Query => "the queries did not end within the timeout",
+        Phase::List => "the files were not listed within the timeout",
+        Phase::Read => "the files were not read within the timeout",
     }
 }
 

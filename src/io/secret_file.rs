@@ -42,10 +42,17 @@ fn read_secret_file(path: &Path, exposed: &ExposedSecrets) -> Result<Secret, Fai
             Refusal::Io(_) | Refusal::NotRegular(_) => Reason::Auth,
             Refusal::TooLarge(_) => Reason::TooLarge,
         };
-        Failure::new(reason, format!("secret file {shown} {refusal}"))
+        let meaning = match reason {
+            Reason::NotFound => "a secret file of this exporter does not exist",
+            _ => "this exporter cannot read a secret file",
+        };
+        Failure::new(reason, format!("secret file {shown} {refusal}")).of_exporter(meaning)
     })?;
     exposed.warn_if_exposed(path, &found);
-    let wrong = |why: &str| Failure::new(Reason::Auth, format!("secret file {shown} {why}"));
+    let wrong = |why: &str| {
+        let failure = Failure::new(Reason::Auth, format!("secret file {shown} {why}"));
+        failure.of_exporter("a secret file of this exporter contains no usable secret")
+    };
     // The error of the conversion contains the bytes, so it must not be displayed.
     let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text: was it saved as UTF-16?"))?;
     let secret = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));

@@ -28,6 +28,7 @@ use crate::{
         metric::Sample,
         observation::{Facts, Timing},
         privilege::Privilege,
+        text,
         verdict::Verdict,
         words::{Alert, Category, Phase, Severity, WhilePending},
     },
@@ -103,6 +104,8 @@ pub trait ProbeConfig: Send + Sync {
     fn build(self: Box<Self>, shared: &Arc<Resources>) -> Result<Arc<dyn Job>, Invalid>;
     /// The privileges that each check needs at the target, in the order of the checks.
     fn privileges(&self) -> Vec<Vec<Privilege>>;
+    /// Name of the target for the label `target`, as one bounded line; see [`Kind::target`].
+    fn target(&self) -> String;
 }
 
 /// A probe with its checks, ready to run. The caller must not start a run while another one is active; saving is
@@ -229,6 +232,10 @@ impl<K: Kind> ProbeConfig for ValidatedSettings<K> {
     fn privileges(&self) -> Vec<Vec<Privilege>> {
         self.checks.iter().map(|check| K::privileges(&check.requested_facts())).collect()
     }
+
+    fn target(&self) -> String {
+        text::bounded_name(self.kind.target().unwrap_or_default())
+    }
 }
 
 /// A probe kind, with its settings as fields: `http: {url: ..}` is `Http`.
@@ -271,6 +278,12 @@ pub trait Kind: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 'stati
     fn privileges(requests: &[RequestOf<Self>]) -> Vec<Privilege> {
         let _ = requests;
         Vec::new()
+    }
+
+    /// The target in alerts: a host with its port, a socket, or the pattern of the files. It contains no user, password,
+    /// path of a URL or query. `None` if the settings do not contain it.
+    fn target(&self) -> Option<String> {
+        None
     }
 
     /// Returns the secrets in the settings that a run sends to its target. They are redacted in every text that quotes

@@ -1,6 +1,9 @@
 //! Failures of runs, and invalid settings.
 
-use super::{text::one_line, words::Reason};
+use super::{
+    text::one_line,
+    words::{Origin, Reason},
+};
 
 /// A violated rule between settings that are well-formed one by one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,12 +30,35 @@ pub struct Failure {
     pub reason: Reason,
     /// Text for the log and the API. It never becomes a label and never contains a secret.
     pub detail: String,
+    /// Clause that explains the failure in alerts, if the general meaning of the reason is too vague. It becomes a
+    /// label, and its type keeps the number of values small.
+    pub meaning: Option<&'static str>,
+    /// Side on which the cause lies.
+    pub origin: Origin,
 }
 
 impl Failure {
     /// Creates a failure; the text is reduced to one line.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: one_line(detail) }
+        Self { reason, detail: one_line(detail), meaning: None, origin: Origin::Target }
+    }
+
+    /// Replaces the general meaning of the reason in alerts by a clause, such as "the secret file does not exist".
+    #[must_use]
+    pub fn with_meaning(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), ..self }
+    }
+
+    /// States that the cause lies in the credentials, files or privileges of this exporter, and replaces the meaning.
+    #[must_use]
+    pub fn of_exporter(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), origin: Origin::Exporter, ..self }
+    }
+
+    /// Replaces the text and keeps the cause.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: one_line(detail), ..self }
     }
 
     /// Creates a failure from an error and its chain of sources.

@@ -86,8 +86,9 @@ families! {
         "Weight of the judged checks divided by the weight of all checks of a category; below 1 if checks are \
          unknown, pending or skipped.";
 
-    PROBE_INFO: Gauge "readiness_probe_info" ["probe", "kind", "service"]
-        "Kind and service of a probe; always 1. The labels of the configuration are added.";
+    PROBE_INFO: Gauge "readiness_probe_info" ["probe", "kind", "service", "target"]
+        "Kind, service and target of a probe; always 1. The target is a host with its port, a socket, or the pattern of \
+         the files; it is empty if only a secret file names it. The labels of the configuration are added.";
     PROBE_SUCCESS: Gauge "readiness_probe_success" ["probe"]
         "1 if the last run of a probe succeeded, else 0. The value is also 0 before the first run, while the probe is \
          skipped, and if the last run is older than three intervals.";
@@ -112,9 +113,10 @@ families! {
     CHECK_INFO: Gauge "readiness_check_info" ["probe", "check", "kind", "category", "severity", "gate", "service", "owner", "runbook_url", "title", "summary", "alert"]
         "Kind, category, severity and further properties of a check; always 1. The labels of the configuration are \
          added.";
-    CHECK_REASON: Gauge "readiness_check_reason_info" ["probe", "check", "reason", "meaning"]
+    CHECK_REASON: Gauge "readiness_check_reason_info" ["probe", "check", "reason", "meaning", "origin"]
         "Reason of the last verdict of a check; always 1. The label `reason` is a code, and the label `meaning` \
-         explains it. Absent if the last verdict is pass or pending.";
+         explains it. The label `origin` is `exporter` if the credentials, files or privileges of this exporter are the \
+         cause, else `target`. Absent if the last verdict is pass or pending.";
     CHECK_STATUS: Gauge "readiness_check_status" ["probe", "check", "status"]
         "Status of a check, evaluated in the background and cached until the next run of its probe: 1 for the current \
          status, 0 for the others.";
@@ -152,7 +154,8 @@ families! {
     CHECK_LIMIT_NUMBER: Gauge "readiness_check_limit" ["probe", "check", "measure", "bound", "level"]
         "Limit on a measure that has no unit or another unit.";
     CHECK_WINDOW: Gauge "readiness_check_window_seconds" ["probe", "check"]
-        "Time for which a check still counts the failed runs of its probe after the probe has recovered.";
+        "Time after an outage of a probe during which the outage may still affect a check: the failed runs count, or few \
+         successful runs are left to judge.";
 
     LATENCY: Gauge "readiness_latency_seconds" ["probe", "check", "percentile"]
         "Latency at a percentile over the window of the check.";

@@ -6,7 +6,7 @@ use super::{
     failure::Failure,
     measure::Measure,
     metric::Sample,
-    words::{Outcome, Reason},
+    words::{Origin, Outcome, Reason},
 };
 
 /// Result of a check on one run.
@@ -21,18 +21,52 @@ pub struct Verdict {
     pub measures: Vec<Measure>,
     /// Samples of named families.
     pub samples: Vec<Sample>,
+    /// Clause that explains the outcome in alerts, if the general meaning of its reason is too vague. It becomes a
+    /// label, and its type keeps the number of values small.
+    pub meaning: Option<&'static str>,
+    /// Side on which the cause of a failure lies.
+    pub origin: Origin,
 }
 
 impl Verdict {
     /// Creates a verdict without measures.
     pub fn new(outcome: Outcome, summary: impl Into<String>) -> Self {
-        Self { outcome, summary: summary.into(), measures: Vec::new(), samples: Vec::new() }
+        Self {
+            outcome,
+            summary: summary.into(),
+            measures: Vec::new(),
+            samples: Vec::new(),
+            meaning: None,
+            origin: Origin::Target,
+        }
     }
 
     /// Creates the verdict `unknown` for a failed run.
     #[must_use]
     pub fn not_measured(failure: &Failure) -> Self {
-        Self::new(Outcome::Unknown(failure.reason), format!("not measured: {failure}"))
+        Self::new(Outcome::Unknown(failure.reason), format!("not measured: {failure}")).caused_by(failure)
+    }
+
+    /// Creates the verdict `fail` of a failed run, for the check that reports failed runs.
+    #[must_use]
+    pub fn failed_run(failure: &Failure) -> Self {
+        Self::new(Outcome::Fail(failure.reason), failure.to_string()).caused_by(failure)
+    }
+
+    fn caused_by(self, failure: &Failure) -> Self {
+        Self { meaning: failure.meaning, origin: failure.origin, ..self }
+    }
+
+    /// States that the cause lies in the credentials, files or privileges of this exporter, and replaces the meaning.
+    #[must_use]
+    pub fn of_exporter(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), origin: Origin::Exporter, ..self }
+    }
+
+    /// Replaces the general meaning of the reason in alerts by a clause, such as "the newest backup is damaged".
+    #[must_use]
+    pub fn with_meaning(self, meaning: &'static str) -> Self {
+        Self { meaning: Some(meaning), ..self }
     }
 
     /// Creates the verdict on a set of measures: the worst outcome, and a sentence about the worst measure. Without
@@ -44,7 +78,8 @@ impl Verdict {
                 // Enough capacity for nearly all sentences.
                 let mut summary = String::with_capacity(96);
                 let _ = write!(summary, "{worst}");
-                Self { outcome: worst.outcome(), summary, measures, samples: Vec::new() }
+                let verdict = Self::new(worst.outcome(), summary);
+                Self { measures, ..verdict }
             }
             None => Self::new(Outcome::Unknown(Reason::Empty), "nothing was measured"),
         }

@@ -101,6 +101,17 @@ words! {
 }
 
 words! {
+    /// Side on which the cause of a failure lies.
+    Origin {
+        /// The target, or the way to it.
+        Target = "target",
+        /// The credentials, certificates, files or privileges of this exporter. Such a failure says nothing about the
+        /// target.
+        Exporter = "exporter",
+    }
+}
+
+words! {
     /// The status of a check.
     Status {
         /// Every limit and expectation is met.

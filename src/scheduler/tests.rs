@@ -90,6 +90,7 @@ fn probe(name: &str, interval: u64, retry: u64, depends_on: &[&str]) -> Arc<Prob
         name: name.into(),
         kind: "script",
         service: String::new(),
+        target: String::new(),
         labels: Default::default(),
         timing: Timing {
             interval: Duration::from_secs(interval),

@@ -190,6 +190,10 @@ pub struct ProbeInfo {
     pub kind: &'static str,
     /// Service that the probe observes.
     pub service: String,
+    /// Host with its port, socket, or pattern of the files that the probe observes, without secrets. Empty if only a
+    /// secret file names it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub target: String,
     /// Configured labels for the info metrics, inherited labels included.
     pub labels: BTreeMap<String, String>,
     /// Interval, retry interval and timeout.

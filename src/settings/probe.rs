@@ -182,11 +182,13 @@ impl ProbeReader<'_> {
         if let Some(node) = self.graph.last_mut() {
             node.set_checks(infos.iter().map(|info| info.name.clone()));
         }
+        let (config, effective) = config?;
         let info = ProbeInfo {
             name,
             title: texts.title.unwrap_or_default(),
             kind: known.kind.name,
             service: service.unwrap_or_else(|| self.globals.settings.service.clone()),
+            target: config.target(),
             labels: join_labels(&levels),
             timing,
             depends_on,
@@ -195,7 +197,6 @@ impl ProbeReader<'_> {
             phases: known.kind.phases,
             checks: infos,
         };
-        let (config, effective) = config?;
         let fingerprint = effective_config::fingerprint(&info, &canonical);
         let identity = effective_config::identity(&info, &effective);
         let sources = effective_config::ProbeSources {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    io::tls::{self, Certificate, Certificates},
+    io::tls::{self, Certificate, Certificates, meaning::DISTRUSTED},
     kind::CheckKind,
     model::{
         check::Check,
@@ -101,8 +101,9 @@ impl CertificateCheck {
         let issuer = certificates.first_expiring_issuer();
         let mut measures = vec![self.remaining_measure("remaining", leaf, now)];
         measures.extend(issuer.map(|issuer| self.remaining_measure("issuer_remaining", issuer, now)));
-        if let Some(fault) = self.find_error(certificates, now) {
-            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Certificate), fault) };
+        if let Some((meaning, fault)) = self.find_error(certificates, now) {
+            let verdict = Verdict::new(Outcome::Fail(Reason::Certificate), fault).with_meaning(meaning);
+            return Verdict { measures, ..verdict };
         }
         let mut verdict = Verdict::from_measures(measures);
         let mut holders = vec![describe_end(leaf)];
@@ -120,23 +121,28 @@ impl CertificateCheck {
         self.min_remaining.measure(name, epoch_seconds(certificate.not_after) - now)
     }
 
-    /// Describes an error other than too little remaining time. The certificates of the path count, and no others.
-    fn find_error(&self, certificates: &Certificates, now: f64) -> Option<String> {
+    /// Describes an error other than too little remaining time: a clause for alerts, and the finding. The certificates of
+    /// the path count, and no others.
+    fn find_error(&self, certificates: &Certificates, now: f64) -> Option<(&'static str, String)> {
         let all = || {
             std::iter::once(&certificates.leaf).chain(&certificates.issuers).chain(certificates.authority.as_deref())
         };
         if let Some(ended) = all().find(|one| epoch_seconds(one.not_after) < now) {
-            return Some(format!("the certificate of {} expired on {}", holder(ended), format_date(ended.not_after)));
+            let meaning = if std::ptr::eq(ended, &certificates.leaf) {
+                "the certificate has expired"
+            } else {
+                "the certificate has an issuer certificate that has expired"
+            };
+            let fault = format!("the certificate of {} expired on {}", holder(ended), format_date(ended.not_after));
+            return Some((meaning, fault));
         }
         if let Some(early) = all().find(|one| epoch_seconds(one.not_before) > now) {
-            return Some(format!(
-                "the certificate of {} is not valid before {}",
-                holder(early),
-                format_date(early.not_before)
-            ));
+            let (holder, start) = (holder(early), format_date(early.not_before));
+            let fault = format!("the certificate of {holder} is not valid before {start}");
+            return Some(("the certificate is not valid yet", fault));
         }
         if let Some(distrust) = certificates.distrust.as_ref().filter(|_| self.trusted) {
-            return Some(distrust.clone());
+            return Some((certificates.distrust_meaning.unwrap_or(DISTRUSTED), distrust.clone()));
         }
         let leaf = &certificates.leaf;
         let missing = self.names.iter().find(|name| !leaf.covers(name))?;
@@ -148,7 +154,8 @@ impl CertificateCheck {
         } else {
             all.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ")
         };
-        Some(format!("the certificate does not cover {missing}; it is for {shown}{more}"))
+        let fault = format!("the certificate does not cover {missing}; it is for {shown}{more}");
+        Some(("the certificate does not cover a required name", fault))
     }
 }
 

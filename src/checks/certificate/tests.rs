@@ -38,6 +38,7 @@ fn chain(leaf: i64, issuer: Option<i64>, distrust: Option<&str>) -> Option<Certi
         authority: None,
         unused: Vec::new(),
         distrust: distrust.map(str::to_owned),
+        distrust_meaning: None,
     })
 }
 

@@ -8,7 +8,7 @@ use super::Quantiles;
 use crate::{
     checks::window::{self, Window},
     kind::LooksBack,
-    model::{metric::Sample, observation::Observation, units::Period, verdict::Verdict, words::words},
+    model::{observation::Observation, units::Period, verdict::Verdict, words::words},
 };
 
 words! {
@@ -29,12 +29,6 @@ pub(crate) fn ignore_failed_runs() -> FailedRunsPolicy {
 impl FailedRunsPolicy {
     /// Whether a check with the setting `failed_runs` looks back.
     pub(crate) const LOOKS_BACK: LooksBack = LooksBack::If("failed_runs", Self::CountAsTimeout.as_str());
-
-    /// The length of the window as a sample if the check looks back at failed runs.
-    #[must_use]
-    pub(crate) fn window_sample(self, window: Period) -> Option<Sample> {
-        (self == Self::CountAsTimeout).then(|| window::window_sample(window))
-    }
 }
 
 /// The latencies of a probe's runs, in microseconds (71 minutes at most), over a window.

@@ -242,7 +242,13 @@ fn summarize_failures(host: &str, failures: Vec<(SocketAddr, Failure)>) -> Failu
     };
     let reason = failures.iter().map(|(_, failure)| failure.reason).max_by_key(|reason| telling(*reason));
     let tried: Vec<_> = failures.iter().map(|(address, failure)| format!("{address}: {failure}")).collect();
-    Failure::new(reason.unwrap_or(Reason::Unreachable), format!("no connection to {host} ({})", tried.join("; ")))
+    let failure =
+        Failure::new(reason.unwrap_or(Reason::Unreachable), format!("no connection to {host} ({})", tried.join("; ")));
+    match failure.reason {
+        Reason::Timeout => failure.with_meaning("the target did not accept the connection within the timeout"),
+        Reason::Limit => failure.of_exporter("this exporter has too many files open"),
+        _ => failure,
+    }
 }
 
 #[cfg(test)]

@@ -172,8 +172,10 @@ pub(crate) fn basic_auth_value(user: &str, password: &Secret) -> Result<HeaderVa
 /// `auth`: the text has bytes that no header may have.
 pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, Failure> {
     let value = HeaderValue::from_str(text);
-    let mut value =
-        value.map_err(|_| Failure::new(Reason::Auth, "the credentials have bytes that no header may have"))?;
+    let mut value = value.map_err(|_| {
+        let failure = Failure::new(Reason::Auth, "the credentials have bytes that no header may have");
+        failure.of_exporter("the credentials of this exporter contain characters that no header allows")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

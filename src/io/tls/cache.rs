@@ -192,9 +192,11 @@ fn read_certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'stati
     let pem = bounded_file::read_bounded(path, MAX_PEM_BYTES).map_err(|refusal| file_failure(key, path, &refusal))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| {
         Failure::from_error(Reason::Tls, &format!("tls.{key} {} is not a PEM file", path.display()), &error)
+            .of_exporter(UNREADABLE_PEM)
     })?;
     if found.is_empty() {
-        return Err(Failure::new(Reason::Tls, format!("tls.{key} {} holds no certificate", path.display())));
+        let failure = Failure::new(Reason::Tls, format!("tls.{key} {} holds no certificate", path.display()));
+        return Err(failure.of_exporter(UNREADABLE_PEM));
     }
     Ok(found)
 }
@@ -206,7 +208,11 @@ fn read_private_key(path: &Path, cache: &Cache) -> Result<PrivateKeyDer<'static>
     // The error of the parser may quote the file, so only the path is displayed.
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| Failure::new(Reason::Tls, format!("tls.key {} holds no private key in PEM", path.display())))
+        .map_err(|failure| failure.of_exporter(UNREADABLE_PEM))
 }
+
+/// Meaning of a failure in alerts if a file of `tls` can't be used.
+const UNREADABLE_PEM: &str = "this exporter cannot use a certificate or key file";
 
 /// Maximum size of a PEM file; larger than any bundle of authorities.
 const MAX_PEM_BYTES: u64 = 8 << 20;
@@ -218,5 +224,9 @@ fn file_failure(key: &str, path: &Path, refusal: &Refusal) -> Failure {
         Refusal::Io(_) | Refusal::NotRegular(_) => Reason::Tls,
         Refusal::TooLarge(_) => Reason::TooLarge,
     };
-    Failure::new(reason, format!("tls.{key} {} {refusal}", path.display()))
+    let meaning = match reason {
+        Reason::NotFound => "a certificate or key file of this exporter does not exist",
+        _ => UNREADABLE_PEM,
+    };
+    Failure::new(reason, format!("tls.{key} {} {refusal}", path.display())).of_exporter(meaning)
 }

@@ -8,6 +8,7 @@ use rustls::{AlertDescription, Error, PeerIncompatible};
 
 use super::{
     Presented, Tls, Version,
+    meaning::distrust_meaning,
     verifier::{Distrust, describe_certificate_error},
 };
 use crate::model::{failure::Failure, words::Reason};
@@ -42,7 +43,8 @@ pub(super) fn handshake_failure(
 /// The failure of a certificate that is not accepted.
 #[must_use]
 pub fn distrust_failure(what: &str, distrust: &Distrust) -> Failure {
-    Failure::new(Reason::Certificate, format!("{what}: {}", distrust.text()))
+    let failure = Failure::new(Reason::Certificate, format!("{what}: {}", distrust.text()));
+    failure.with_meaning(distrust.meaning())
 }
 
 fn io_failure(what: &str, error: &io::Error, tls: &Tls) -> Failure {
@@ -139,7 +141,13 @@ pub(super) fn tls_failure(what: &str, error: &Error, tls: &Tls) -> Failure {
         Error::General(text) => (Reason::Tls, text.clone()),
         _ => (Reason::Tls, words("the TLS handshake is not possible with these settings")),
     };
-    Failure::new(reason, format!("{what}: {text}"))
+    let failure = Failure::new(reason, format!("{what}: {text}"));
+    match (error, reason) {
+        (Error::InvalidCertificate(error), _) => failure.with_meaning(distrust_meaning(error)),
+        (Error::NoCertificatesPresented, _) => failure.with_meaning("the server presents no certificate"),
+        (_, Reason::Auth) => failure.of_exporter("the server does not accept the client certificate of this exporter"),
+        _ => failure,
+    }
 }
 
 const NO_COMMON_ALPN: &str = "the server requires an application protocol (ALPN) that this probe does not offer: \

@@ -11,6 +11,7 @@ mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod handshakes;
+pub(crate) mod meaning;
 mod verifier;
 
 use std::{borrow::Cow, path::PathBuf, sync::Arc, time::Duration};
@@ -172,7 +173,8 @@ impl Tls {
             Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 let text = "the server has not completed it within the timeout of the run; it may be overloaded";
-                Err(Failure::new(Reason::Timeout, format!("{what}: {text}")))
+                let failure = Failure::new(Reason::Timeout, format!("{what}: {text}"));
+                Err(failure.with_meaning("the TLS handshake did not end within the timeout"))
             }
         };
         let version = stream.as_ref().ok().and_then(|stream| version_name(stream.get_ref().1.protocol_version()?));

@@ -33,6 +33,9 @@ struct SetMemory {
 /// their absence.
 const MAX_FOLDERS: usize = 200;
 
+/// Meaning of a verdict in alerts if no backup is complete.
+pub(crate) const NO_BACKUP: &str = "there is no complete backup";
+
 impl LastBackups {
     /// Judges every set of a run and remembers its complete backups. Each finding ends with the directories that could
     /// not be listed. A pass is withdrawn if backups are out of sight.

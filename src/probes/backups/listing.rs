@@ -134,7 +134,8 @@ impl Backups {
             return Err(Failure::new(
                 Reason::NotFound,
                 format!("nothing is mounted at {shown}: mount it, see `findmnt`"),
-            ));
+            )
+            .with_meaning("the file system of the backups is not mounted"));
         }
         if let Some(path) = &self.required_file {
             path::metadata(path)?;

@@ -173,6 +173,10 @@ impl Kind for Backups {
         Ok(())
     }
 
+    fn target(&self) -> Option<String> {
+        Some(self.files.to_string())
+    }
+
     fn build(self, requests: Vec<VerificationRequest>, shared: &Arc<Resources>) -> Result<BackupsProbe, Invalid> {
         let request = requests.into_iter().reduce(|a, b| VerificationRequest {
             newest: a.newest.max(b.newest),

@@ -170,6 +170,10 @@ impl Kind for Http {
         Ok(())
     }
 
+    fn target(&self) -> Option<String> {
+        Some(format!("{}:{}", self.url.host(), self.url.port()))
+    }
+
     fn sent_secrets(&self) -> SentSecrets {
         let mut secrets = self.credentials().sent_secrets(&self.url);
         self.body.iter().for_each(|body| secrets.add_sent_text(body.expose()));

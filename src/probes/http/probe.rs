@@ -169,7 +169,7 @@ impl HttpProbe {
             return match seen.facts.response {
                 None if is_timeout && received > 0 => {
                     let text = format!("{failure}; {received} bytes came, but no complete head of a response");
-                    Failure::new(failure.reason, text)
+                    failure.with_detail(text)
                 }
                 _ => failure,
             };
@@ -189,7 +189,7 @@ impl HttpProbe {
         }
         if is_timeout {
             let text = format!("{target} answered with status {status}, but {fault}");
-            return Failure::new(failure.reason, text);
+            return failure.with_detail(text);
         }
         failure
     }

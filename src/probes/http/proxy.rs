@@ -87,7 +87,14 @@ impl Proxy {
             Some(_) => (Reason::Permission, format!("opens no tunnel to {place} ({})", excerpt(line, 80))),
             None => (Reason::Protocol, "answers with something that is not HTTP/1".to_owned()),
         };
-        Err(Failure::new(reason, format!("the proxy {self} {text}")))
+        let failure = Failure::new(reason, format!("the proxy {self} {text}"));
+        Err(match reason {
+            Reason::Auth => failure.of_exporter("the proxy does not accept the credentials of this exporter"),
+            Reason::Permission => {
+                failure.of_exporter("the proxy does not allow this exporter to connect to the target")
+            }
+            _ => failure,
+        })
     }
 }
 

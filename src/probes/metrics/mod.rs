@@ -154,6 +154,10 @@ impl Kind for Metrics {
         self.credentials().validate(&MANAGED_HEADERS)
     }
 
+    fn target(&self) -> Option<String> {
+        Some(format!("{}:{}", self.url.host(), self.url.port()))
+    }
+
     fn sent_secrets(&self) -> SentSecrets {
         self.credentials().sent_secrets(&self.url)
     }

@@ -107,6 +107,13 @@ impl Kind for Postgres {
         Ok(())
     }
 
+    fn target(&self) -> Option<String> {
+        match &self.dsn_file {
+            Some(_) => self.host.clone(),
+            None => Some(self.configured_target(self.dsn.as_ref()).ok()?.name()),
+        }
+    }
+
     fn sent_secrets(&self) -> SentSecrets {
         let mut secrets = SentSecrets::default();
         let written = self.configured_target(self.dsn.as_ref()).ok().and_then(|target| target.password);
@@ -157,7 +164,10 @@ impl Postgres {
         };
         // The message names the invalid key and never quotes the connection string.
         let target = self.configured_target(file.as_ref().or(self.dsn.as_ref()));
-        let mut target = target.map_err(|invalid| Failure::new(Reason::Parse, format!("the DSN: {invalid}")))?;
+        let mut target = target.map_err(|invalid| {
+            let failure = Failure::new(Reason::Parse, format!("the DSN: {invalid}"));
+            failure.of_exporter("this exporter cannot parse the connection string in its secret file")
+        })?;
         if let Some(source) = SecretSource::from_settings(self.password.as_ref(), self.password_file.as_ref()) {
             target.password = Some(source.read(&cx.shared).await?);
         }

@@ -123,6 +123,10 @@ impl Kind for Tcp {
         Ok(())
     }
 
+    fn target(&self) -> Option<String> {
+        Some(self.address.to_string())
+    }
+
     fn sent_secrets(&self) -> SentSecrets {
         let mut secrets = SentSecrets::default();
         let steps = self.steps.iter().flat_map(|step| [&step.send, &step.send_bytes]);

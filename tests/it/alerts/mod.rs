@@ -135,12 +135,15 @@ fn every_alert_is_tested_to_fire_and_to_stay_silent_for_each_of_its_severities()
     assert_eq!(fires, names);
     // What always fires is never silent.
     assert_eq!(silent, names.iter().filter(|name| *name != "ReadinessHeartbeat").cloned().collect());
-    let status = Regex::new(r#"^\(readiness_check_status\{status="(\w+)"\} == 1\)"#).unwrap();
+    let status = Regex::new(r#"^check:readiness_status:held\{status="(\w+)""#).unwrap();
+    let mut count = 0;
     for rule in rules() {
         if let Some(found) = status.captures(&rule.expression) {
+            count += 1;
             assert!(statuses.contains(&(rule.alert.clone(), found[1].to_owned())), "{} of {}", &found[1], rule.alert);
         }
     }
+    assert!(count > 15, "the rules select by status");
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn every_promised_alert_exists_and_no_other() {
 
 /// The value of the label `alert` by which a rule selects the checks that it reports.
 fn selected(rule: &Rule) -> Option<String> {
-    let matcher = Regex::new(r#"\breadiness_check_info\{alert="([^"]+)"\}"#).unwrap();
+    let matcher = Regex::new(r#"^check:readiness_status:held\{status="\w+",alert="([^"]+)"\}"#).unwrap();
     matcher.captures(&rule.expression).map(|found| found[1].to_owned())
 }
 
@@ -162,7 +165,7 @@ fn every_kind_of_check_is_reported_by_the_alert_that_it_declares() {
     assert_eq!(declared, every, "no alert without a kind");
     // A run works or it doesn't: health never warns.
     for (status, but) in [("fail", None), ("warn", Some(Alert::ProbeDown.as_str()))] {
-        let start = format!("(readiness_check_status{{status=\"{status}\"}} == 1)");
+        let start = format!("check:readiness_status:held{{status=\"{status}\",alert=");
         let all = rules();
         let mut reporting: Vec<_> = all.iter().filter(|rule| rule.expression.starts_with(&start)).collect();
         reporting.sort_by_key(|rule| rule.alert.clone());
@@ -195,7 +198,8 @@ fn rules_select_by_alert_and_list_no_kinds() {
 #[test]
 fn every_metric_and_label_of_the_rules_exists() {
     let metric = Regex::new(r"(\w+:)?readiness_\w+(:\w+)?").unwrap();
-    let selector = Regex::new(r"(readiness_\w+)\{([^}]*)\}").unwrap();
+    // The selector of a recorded series follows a colon.
+    let selector = Regex::new(r"(?:^|[^:\w])(readiness_\w+)\{([^}]*)\}").unwrap();
     let matcher = Regex::new(r"(\w+)\s*(?:=~|!~|!=|=)").unwrap();
     let grouping = Regex::new(r"\b(?:on|by|ignoring|group_left|group_right)\s*\(([^)]*)\)").unwrap();
     let recorded: BTreeSet<_> =
@@ -239,19 +243,23 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_look() {
     let severities = ["critical", "warning", "info", "none"];
     let one_step_lower = r#"{{ if eq $labels.severity "critical" }}warning{{ else }}info{{ end }}"#;
     let join = Regex::new(r"group_left \(([^)]+)\)").unwrap();
+    // The alerts of the checks select from the recorded status, which has these labels.
+    let recorded = entries().into_iter().find(|entry| entry["record"] == "check:readiness_status:held").unwrap();
+    let recorded = recorded["expr"].as_str().unwrap().to_owned();
     for Rule { alert, expression, labels, annotations, .. } in rules() {
+        let is_held = expression.starts_with("check:readiness_status:held{");
         let joined: Vec<_> = join
-            .captures(&expression)
+            .captures(if is_held { &recorded } else { &expression })
             .iter()
             .flat_map(|f| f[1].split(", ").map(str::to_owned).collect::<Vec<_>>())
             .collect();
-        let is_about_a_check = expression.contains("readiness_check_info");
+        let is_about_a_check = is_held || expression.contains("readiness_check_info");
         if is_about_a_check {
             for label in ["severity", "category", "service", "owner", "runbook_url"] {
                 assert!(joined.iter().any(|joined| joined == label), "{alert} lacks the label {label}");
             }
             let severity = labels.get("severity").map(String::as_str);
-            let is_fail = expression.contains(r#"(readiness_check_status{status="fail"} == 1)"#);
+            let is_fail = expression.starts_with(r#"check:readiness_status:held{status="fail""#);
             assert_eq!(severity, (!is_fail).then_some(one_step_lower), "{alert}");
         } else {
             assert!(severities.contains(&&*labels["severity"]), "{alert}");
@@ -262,6 +270,7 @@ fn every_alert_says_how_bad_it_is_what_it_means_and_where_to_look() {
         let mut expected = vec!["dashboard_url", "description", "runbook_url"];
         expected.extend(is_about_a_check.then_some("status_url"));
         expected.push("summary");
+        expected.extend(is_about_a_check.then_some("title"));
         assert_eq!(annotations.keys().collect::<Vec<_>>(), expected, "{alert}");
         if is_about_a_check {
             let page = "/checks/{{ $labels.probe | urlquery }}/{{ $labels.check | urlquery }}";
@@ -291,34 +300,30 @@ fn seconds(rule: &Rule, key: &str) -> u32 {
 fn a_warning_waits_longer_than_a_failure_and_health_pages_at_once() {
     let all = rules();
     let with = |status: &str| {
-        let start = format!("(readiness_check_status{{status=\"{status}\"}} == 1)");
+        let start = format!("check:readiness_status:held{{status=\"{status}\",alert=");
         let mine = all.iter().filter(move |rule| rule.expression.starts_with(&start));
-        mine.map(|rule| (rule.alert.clone(), (seconds(rule, "for"), seconds(rule, "keep_firing_for"))))
-            .collect::<BTreeMap<_, _>>()
+        mine.map(|rule| (rule.alert.clone(), seconds(rule, "for"))).collect::<BTreeMap<_, _>>()
     };
     let (fails, warns) = (with("fail"), with("warn"));
-    assert_eq!(fails["ReadinessProbeDown"].0, 0);
-    for (alert, (waits, held)) in &warns {
-        assert!(*waits > fails[alert].0 && *held >= fails[alert].1, "{alert}");
+    assert_eq!(fails["ReadinessProbeDown"], 0);
+    for (alert, waits) in &warns {
+        assert!(*waits > fails[alert], "{alert}");
     }
-    // ReadinessProbeDown must be there before what it inhibits.
-    assert!(
-        fails.iter().all(|(alert, (waits, held))| *held > 0 && (*waits > 0 || alert == "ReadinessProbeDown")),
-        "{fails:?}"
-    );
+    // ReadinessProbeDown must fire before the alerts that it inhibits.
+    assert!(fails.iter().all(|(alert, waits)| *waits > 0 || alert == "ReadinessProbeDown"), "{fails:?}");
 }
 
+/// An alert that fires after its check has passed is notified as firing, with a finding of the past.
 #[test]
-fn nothing_is_called_resolved_only_because_the_daemon_died() {
+fn no_alert_outlives_its_check_and_the_state_of_every_firing_check_is_held() {
     let all = rules();
-    let (down, others): (Vec<_>, Vec<_>) = all.iter().partition(|rule| rule.alert == "ReadinessExporterDown");
-    let told = seconds(down[0], "for");
-    assert!(told >= 120, "a restart is shorter");
-    // What fires always has no end.
-    for rule in others.iter().filter(|rule| rule.alert != "ReadinessHeartbeat") {
-        // A minute for the groups are not evaluated at one moment, nor faster than that by default.
-        assert!(seconds(rule, "keep_firing_for") >= told + 60, "{}", rule.alert);
+    for rule in &all {
+        assert!(rule.text["keep_firing_for"].is_null(), "{}", rule.alert);
     }
+    let selected = all.iter().filter(|rule| rule.expression.starts_with("check:readiness_status:held{")).count();
+    assert_eq!(selected, 2 * Alert::ALL.len() - 1 + 1, "fail and warn of every alert, no warn of health, and unknown");
+    let down = all.iter().find(|rule| rule.alert == "ReadinessExporterDown").unwrap();
+    assert!(seconds(down, "for") >= 120, "a restart is shorter");
 }
 
 /// How the README words the severity of an alert, from its rules.

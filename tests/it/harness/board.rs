@@ -53,6 +53,7 @@ pub(crate) fn probe(
         title: String::new(),
         kind,
         service: "eventcore".to_owned(),
+        target: "eventcore.example:443".to_owned(),
         labels: BTreeMap::new(),
         timing,
         depends_on: Vec::new(),

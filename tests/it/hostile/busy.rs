@@ -38,6 +38,10 @@ impl ProbeConfig for Busy {
     fn privileges(&self) -> Vec<Vec<Privilege>> {
         Vec::new()
     }
+
+    fn target(&self) -> String {
+        String::new()
+    }
 }
 
 impl Job for Busy {

@@ -18,6 +18,7 @@ mod one_fault;
 mod redundant;
 mod restart;
 mod routes;
+mod shipped_times;
 mod silence;
 mod steps;
 mod titles;
@@ -69,8 +70,7 @@ impl Pace {
 
     /// Rules for which time passes faster: what they wait for, and how far they look back.
     fn hurried(self, rules: &str) -> String {
-        let times = Regex::new(r"(?m)(?<before>^ +(?:keep_firing_)?for: |\[)(?<count>\d+)(?<unit>[smh])(?<after>$|\])")
-            .unwrap();
+        let times = Regex::new(r"(?m)(?<before>^ +for: |\[)(?<count>\d+)(?<unit>[smh])(?<after>$|\])").unwrap();
         let hurried = times.replace_all(rules, |found: &regex::Captures<'_>| {
             let unit = match &found["unit"] {
                 "s" => 1_000,
@@ -113,8 +113,18 @@ impl Chain {
 
     /// The same with `alert_relabel_configs`.
     fn relabelled(pace: Pace, daemons: &[SocketAddr], more: &str, rules: &str, relabel: &str) -> Self {
+        Self::notified_by(example, pace, daemons, (more, rules, relabel))
+    }
+
+    /// The chain with a configuration of Alertmanager.
+    fn notified_by(
+        configuration: fn(&Pager) -> String,
+        pace: Pace,
+        daemons: &[SocketAddr],
+        (more, rules, relabel): (&str, &str, &str),
+    ) -> Self {
         let pager = Pager::start();
-        let alertmanager = Alertmanager::start(&example(&pager));
+        let alertmanager = Alertmanager::start(&configuration(&pager));
         let folder = tempfile::tempdir().unwrap();
         let seconds = pace.interval.as_secs();
         let mut text = format!(
@@ -205,11 +215,16 @@ fn opens(link: &str, alert: &str) -> bool {
     answer.status == 200 && answer.text().contains(&format!("{alert}</h1>"))
 }
 
-/// The shipped example, with the address of who is paged, and with short waiting times.
-fn example(pager: &Pager) -> String {
+/// The shipped example with the address of the pager and with its own waiting times.
+fn shipped_example(pager: &Pager) -> String {
     let text = fs::read_to_string(alerts().join("alertmanager.example.yaml")).unwrap();
     assert!(text.contains("http://receiver.example/"), "{text}");
-    let text = text.replace("http://receiver.example/", &pager.url());
+    text.replace("http://receiver.example/", &pager.url())
+}
+
+/// The shipped example with the address of the pager and with short waiting times.
+fn example(pager: &Pager) -> String {
+    let text = shipped_example(pager);
     let text = Regex::new(r"group_wait: \w+").unwrap().replace_all(&text, "group_wait: 0s");
     Regex::new(r"group_interval: \w+").unwrap().replace_all(&text, "group_interval: 1s").into_owned()
 }
@@ -226,8 +241,8 @@ fn alerts() -> PathBuf {
 #[test]
 fn waiting_times_are_found_wherever_a_rule_has_them() {
     let pace = Pace { interval: Duration::from_secs(2), hurry: 10 };
-    let hurried = pace.hurried("    for: 30s\n    keep_firing_for: 5m\n    for: 0s\n    expr: rate(x[15m])\n");
-    assert_eq!(hurried, "    for: 3000ms\n    keep_firing_for: 30000ms\n    for: 0ms\n    expr: rate(x[90000ms])\n");
+    let hurried = pace.hurried("    for: 30s\n    for: 5m\n    for: 0s\n    expr: rate(x[15m])\n");
+    assert_eq!(hurried, "    for: 3000ms\n    for: 30000ms\n    for: 0ms\n    expr: rate(x[90000ms])\n");
     for file in shipped_rules() {
         let rules = pace.hurried(&fs::read_to_string(&file).unwrap());
         let left: Vec<_> =

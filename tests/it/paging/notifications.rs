@@ -136,6 +136,11 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
     let html = &mail.parts["text/html"];
     assert!(html.contains("size &lt;!channel&gt; is 5B") && html.contains("owner Q&amp;A"), "{html}");
     assert!(html.find("db/health") < html.find("api/size"), "{html}");
+    assert!(html.contains("name=\"viewport\"") && html.contains("border-left:6px solid #b42318"), "{html}");
+    assert!(
+        html.contains("<a href=\"http://a:1/runbooks/ReadinessProbeDown\" style=\"display:inline-block;"),
+        "{html}"
+    );
 
     // One is over: it is listed apart, without the sentence that says what was measured while it fired.
     receivers.alertmanager.post(&json!([size(0)]));
@@ -166,6 +171,27 @@ fn firing_and_resolved_alerts_are_told_apart_with_absolute_times_and_causes_firs
     // The webhook has no template: the body tells them apart.
     let body = receivers.last("/webhook");
     assert_eq!(body["alerts"][0]["status"], "resolved");
+}
+
+#[test]
+fn several_alerts_are_listed_by_their_titles_and_the_impact_has_a_line_of_its_own() {
+    let receivers = Receivers::start();
+    let titled = |name: &str, check: &str, title: &str, impact: &str| {
+        let description = format!("shop: {title} ({check}) failed: refused.{impact}");
+        let mut alert = alert(Timestamp::now(), name, check, &description, 10);
+        alert["annotations"]["title"] = title.into();
+        alert
+    };
+    receivers.alertmanager.post(&json!([
+        titled("ReadinessProbeDown", "db/health", "Orders are stored", " Impact: Nobody can order."),
+        titled("ReadinessCheckFailing", "api/size", "api/size", ""),
+    ]));
+    receivers.wait_for(1);
+    let mail = receivers.mail.messages().pop().unwrap();
+    assert_eq!(mail.subject, "Critical: shop: 2 alerts firing: Orders are stored, api/size");
+    let html = &mail.parts["text/html"];
+    assert!(html.contains("<b>Critical: shop: Orders are stored</b>"), "{html}");
+    assert!(html.contains("<b>Impact:</b> Nobody can order.</p>") && !html.contains("refused. Impact"), "{html}");
 }
 
 #[test]

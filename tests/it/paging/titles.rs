@@ -46,8 +46,8 @@ fn a_notification_has_the_title_what_was_answered_and_expected_and_the_impact() 
     assert_eq!(labels, ["ReadinessProbeDown", "critical", "health"]);
     assert_eq!([alert.label("title"), alert.label("summary")], ["", ""], "a new title is no new alert");
     let said = Regex::new(
-        "^shop: Nobody gets in without a token: answered 200, expected 401\\. It last worked at 20\\d\\d-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC; \
-         failing since 20\\d\\d-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC\\. Impact: Everybody can read all orders\\.$",
+        "^shop: Nobody gets in without a token \\(auth-no-token/health\\) failed: 127\\.0\\.0\\.1:\\d+ answered 200, expected 401\\. \
+         It last passed at 20\\d\\d-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC\\. Impact: Everybody can read all orders\\.$",
     );
     let description = alert.annotation("description");
     assert!(said.unwrap().is_match(description), "{description}");
@@ -57,7 +57,11 @@ fn a_notification_has_the_title_what_was_answered_and_expected_and_the_impact() 
     let alert = page_of(&chain, &daemon, "statistics");
     assert_eq!(["severity", "owner"].map(|label| alert.label(label)), ["warning", "reporting"], "nobody listed it");
     let description = alert.annotation("description");
-    assert!(description.starts_with("shop: statistics/health: answered 503. It last worked at "), "{description}");
+    assert!(
+        description.starts_with("shop: statistics/health failed: ")
+            && description.contains(" answered 503. It last passed at "),
+        "{description}"
+    );
 }
 
 /// The first alert about a probe that was notified.

@@ -31,6 +31,9 @@ pub struct Certificates {
     pub unused: Vec<Certificate>,
     /// Reason why the chain is not trusted; `None` if it is trusted.
     pub distrust: Option<String>,
+    /// The same reason as one of a few clauses, for alerts.
+    #[serde(skip)]
+    pub distrust_meaning: Option<&'static str>,
 }
 
 /// One certificate.
@@ -91,7 +94,8 @@ impl Certificates {
         let is_unused = |one: &Certificate| !used.contains(&&one.fingerprint_sha256);
         let unused = sent.into_iter().filter(is_unused).take(MAX_UNUSED).collect();
         let distrust = presented.distrust.as_ref().map(|distrust| distrust.text().to_owned());
-        Some(Self { leaf, issuers, authority, unused, distrust })
+        let distrust_meaning = presented.distrust.as_ref().map(super::Distrust::meaning);
+        Some(Self { leaf, issuers, authority, unused, distrust, distrust_meaning })
     }
 
     /// Issuer certificate that expires first, the trusted authority included.

@@ -18,7 +18,10 @@ use super::{
     },
 };
 use crate::{
-    io::tls::certificate::{Certificate, follow_names, format_date, key::MIN_RSA_BITS},
+    io::tls::{
+        certificate::{Certificate, follow_names, format_date, key::MIN_RSA_BITS},
+        meaning::distrust_meaning,
+    },
     model::text::bounded_name,
 };
 
@@ -33,6 +36,12 @@ pub struct Distrust {
 impl Distrust {
     pub(super) fn new(error: CertificateError, text: impl Into<String>) -> Self {
         Self { error, text: text.into() }
+    }
+
+    /// The reason as one of a few clauses, for alerts.
+    #[must_use]
+    pub fn meaning(&self) -> &'static str {
+        distrust_meaning(&self.error)
     }
 
     pub(super) fn unreadable() -> Self {

@@ -19,7 +19,7 @@ use crate::{
     },
     probes::backups::{
         facts::{BackupFacts, Set, State},
-        last_backup::{LastBackups, time_text},
+        last_backup::{LastBackups, NO_BACKUP, time_text},
     },
 };
 
@@ -89,7 +89,7 @@ impl Freshness {
         let only_future =
             states.peek().is_some() && states.all(|state| matches!(state, State::Future | State::CutTime));
         let outcome = if only_future { Outcome::Unknown(Reason::Parse) } else { Outcome::Fail(Reason::Empty) };
-        Verdict::new(outcome, last.absence_text(set))
+        Verdict::new(outcome, last.absence_text(set)).with_meaning(NO_BACKUP)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     probes::backups::{
         VerificationRequest,
         facts::{BackupFacts, Finding, Set, Verified},
-        last_backup::LastBackups,
+        last_backup::{LastBackups, NO_BACKUP},
     },
 };
 
@@ -83,7 +83,7 @@ impl Check<BackupFacts> for Integrity {
 fn judge_set(set: &Set, timing: &Timing, last: &LastBackups) -> Verdict {
     let worst = set.verified.iter().reduce(|a, b| if outcome(&b.finding) > outcome(&a.finding) { b } else { a });
     let Some(worst) = worst else {
-        return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
+        return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set)).with_meaning(NO_BACKUP);
     };
     let name = worst.id.rsplit('/').next().unwrap_or(&worst.id);
     let reading = set.verified.iter().find_map(|v: &Verified| match v.finding {
@@ -117,7 +117,14 @@ fn judge_set(set: &Set, timing: &Timing, last: &LastBackups) -> Verdict {
         Finding::Unverifiable(_) => Outcome::Unknown(Reason::NotFound),
         Finding::Reading(_) | Finding::Waiting => Outcome::Pending,
     };
-    Verdict::new(outcome, summary)
+    let verdict = Verdict::new(outcome, summary);
+    match &worst.finding {
+        Finding::Damaged(_) => {
+            verdict.with_meaning("a backup is damaged: its content does not match its format or its checksum")
+        }
+        Finding::Unverifiable(_) => verdict.with_meaning("a backup cannot be verified"),
+        Finding::Sound(_) | Finding::Reading(_) | Finding::Waiting => verdict,
+    }
 }
 
 /// Estimate for a backup that no single run can read, from its size and the bytes that a run reads: the duration, and

@@ -18,7 +18,7 @@ use crate::{
     },
     probes::backups::{
         facts::{BackupFacts, Set},
-        last_backup::LastBackups,
+        last_backup::{LastBackups, NO_BACKUP},
     },
 };
 
@@ -91,7 +91,8 @@ impl Retention {
         let Some((oldest, _)) = set.complete().next() else {
             let mut measures = self.measures(0.0, f64::NAN);
             measures.retain(|measure| !measure.value.is_nan());
-            return Verdict { measures, ..Verdict::new(Outcome::Fail(Reason::Empty), last.absence_text(set)) };
+            let verdict = Verdict::new(Outcome::Fail(Reason::Empty), last.absence_text(set));
+            return Verdict { measures, ..verdict.with_meaning(NO_BACKUP) };
         };
         let count = set.complete().count() as f64;
         let span = (now - oldest.as_duration().as_secs_f64()).max(0.0);

@@ -22,7 +22,7 @@ use crate::{
     },
     probes::backups::{
         facts::{BackupFacts, Set},
-        last_backup::LastBackups,
+        last_backup::{LastBackups, NO_BACKUP},
         sources::labels::Zone,
     },
 };
@@ -105,7 +105,7 @@ impl Schedule {
         let start = start.unwrap_or(Timestamp::MIN);
         let times: Vec<_> = set.complete().map(|(made, _)| made.min(now)).chain([now]).collect();
         if times.len() < 2 {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
+            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set)).with_meaning(NO_BACKUP);
         }
         let gaps = times.windows(2).filter_map(|pair| match pair {
             [from, to] if *to > start => Some((*from.max(&start), *to)),

@@ -18,7 +18,7 @@ use crate::{
     },
     probes::backups::{
         facts::{BackupFacts, Set},
-        last_backup::LastBackups,
+        last_backup::{LastBackups, NO_BACKUP},
     },
 };
 
@@ -110,7 +110,7 @@ impl BackupSize {
     fn judge_set(&self, set: &Set, last: &LastBackups) -> Verdict {
         let mut sizes = set.complete().rev().map(|(_, backup)| backup.size as f64);
         let Some(newest) = sizes.next() else {
-            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set));
+            return Verdict::new(Outcome::Unknown(Reason::Empty), last.absence_text(set)).with_meaning(NO_BACKUP);
         };
         let mut measures = self.absolute(newest);
         if let Some(usual) = median(sizes.take(self.baseline).collect()) {

@@ -158,6 +158,15 @@ impl<'de> Deserialize<'de> for Globs {
     }
 }
 
+impl fmt::Display for Globs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, glob)| write!(f, "{}{}", if at > 0 { ", " } else { "" }, glob.text))
+    }
+}
+
 impl Serialize for Globs {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(self.0.iter().map(|glob| &glob.text))

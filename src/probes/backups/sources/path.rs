@@ -27,7 +27,12 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::TimedOut => (Reason::Timeout, "does the file server answer?"),
         _ => (Reason::Unreachable, "is the file system healthy, does the file server answer?"),
     };
-    Failure::new(reason, format!("{shown} can't be read: {error}; {advice}"))
+    let failure = Failure::new(reason, format!("{shown} can't be read: {error}; {advice}"));
+    match reason {
+        Reason::NotFound => failure.with_meaning("the directory or file of the backups does not exist"),
+        Reason::Permission => failure.of_exporter("this exporter may not read the directory or a file of the backups"),
+        _ => failure,
+    }
 }
 
 /// Whether the extension of a path is one of these, in any case.

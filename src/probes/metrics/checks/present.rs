@@ -88,7 +88,7 @@ impl Check<Page> for Present {
             0 => format!("all {all} series are present"),
             _ => format!("{count} of {all} missing: {}{more}{allowed}", shown.join(", ")),
         };
-        Verdict::new(worst, summary)
+        Verdict::new(worst, summary).with_meaning("a required series is missing on the metrics page")
     }
 
     fn requested_facts(&self) -> Vec<Selector> {

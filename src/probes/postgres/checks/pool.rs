@@ -60,7 +60,8 @@ impl Check<PostgresFacts> for PostgresPool {
                     format!(
                         "role {role} can't see other roles' sessions: GRANT pg_read_all_stats TO {role}, or pg_monitor"
                     ),
-                );
+                )
+                .of_exporter("the role of this exporter lacks a privilege");
             }
             let limits = PoolLimits { utilization: self.max_utilization, waiting: None };
             pool::judge(&self.pools(connections), &limits)

@@ -135,7 +135,7 @@ impl Serialize for PostgresFacts {
         for reading in &self.sections {
             match &reading.result {
                 Ok(data) => map.serialize_entry(&*reading.name, &data.to_json().map_err(S::Error::custom)?)?,
-                Err(Failure { reason, detail }) => {
+                Err(Failure { reason, detail, .. }) => {
                     map.serialize_entry(&*reading.name, &serde_json::json!({"failure": reason, "detail": detail}))?;
                 }
             }

@@ -79,7 +79,8 @@ impl Section for Replication {
             let text = format!(
                 "role {role} can't see the state of replication: GRANT pg_read_all_stats TO {role}, or pg_monitor"
             );
-            return Err(Failure::new(Reason::Permission, text));
+            let failure = Failure::new(Reason::Permission, text);
+            return Err(failure.of_exporter("the role of this exporter lacks a privilege"));
         }
         let standby = match column(row, "replayed")? {
             Some(replayed) => {

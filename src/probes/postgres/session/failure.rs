@@ -16,8 +16,9 @@ use crate::{
 /// Converts an error. If the server exceeded its budget, the failure comes from the budget, because the driver may only
 /// report the end of the connection.
 pub(super) fn statement_failure(what: &str, error: &Error, allowance: &ByteBudget) -> Failure {
-    if let Some(Failure { reason, detail }) = allowance.recorded_refusal() {
-        return Failure::new(reason, format!("{what}: {detail}"));
+    if let Some(refusal) = allowance.recorded_refusal() {
+        let detail = format!("{what}: {refusal}");
+        return refusal.with_detail(detail);
     }
     if let Some(error) = error.as_db_error() {
         return server_failure(what, error);
@@ -35,14 +36,40 @@ pub(super) fn statement_failure(what: &str, error: &Error, allowance: &ByteBudge
     let text = error.to_string();
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     if cause == "password missing" {
-        return Failure::new(Reason::Auth, format!("{what}: the server wants a password: set `password_file`"));
+        let failure = Failure::new(Reason::Auth, format!("{what}: the server wants a password: set `password_file`"));
+        return failure.of_exporter("the server requires a password, and this exporter has none");
     }
     let reason = match text.as_str() {
         "authentication error" => Reason::Auth,
         text if text.starts_with("error deserializing") => Reason::Parse,
         _ => Reason::Protocol,
     };
-    Failure::from_error(reason, what, error)
+    let failure = Failure::from_error(reason, what, error);
+    if reason == Reason::Auth { failure.of_exporter(REFUSED_LOGIN) } else { failure }
+}
+
+/// Meaning of a refused login in alerts.
+const REFUSED_LOGIN: &str = "the server refuses the credentials of this exporter";
+
+/// Explains an error of the server in alerts, and states whether the cause lies in this exporter.
+fn with_meaning(failure: Failure, code: &SqlState) -> Failure {
+    match code {
+        &SqlState::INVALID_PASSWORD => failure.of_exporter(REFUSED_LOGIN),
+        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            failure.of_exporter("the server does not allow this exporter to log in (role, host or encryption)")
+        }
+        &SqlState::INSUFFICIENT_PRIVILEGE => failure.of_exporter("the role of this exporter lacks a privilege"),
+        &SqlState::INVALID_CATALOG_NAME => failure.with_meaning("the database does not exist"),
+        &SqlState::TOO_MANY_CONNECTIONS => failure.with_meaning("the server has no free connection"),
+        &SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE => {
+            failure.with_meaning("the server cancelled a query at its time limit")
+        }
+        &SqlState::CANNOT_CONNECT_NOW => failure.with_meaning("the server is starting up, shutting down or recovering"),
+        &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => {
+            failure.with_meaning("the server ended the connection")
+        }
+        _ => failure,
+    }
 }
 
 /// Part of PgBouncer's message on the startup parameter with the settings of the session.
@@ -92,5 +119,5 @@ fn server_failure(what: &str, error: &DbError) -> Failure {
         _ => (Reason::Query, "see the server's log"),
     };
     let message = error.message();
-    Failure::new(reason, format!("{what}: {message} ({}); {advice}", code.code()))
+    with_meaning(Failure::new(reason, format!("{what}: {message} ({}); {advice}", code.code())), code)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     content::BodyContent,
-    expectation::{Expectation, Finding},
+    expectation::{Expectation, Finding, Subject},
     json::{JsonDocument, Unreadable},
 };
 use crate::{
@@ -122,11 +122,28 @@ impl Response {
         // The first of the worst findings. A warning is a finding, too.
         let worst = findings.iter().min_by_key(|(_, finding)| Reverse(finding.outcome.severity_order()));
         let verdict = match worst {
-            Some((expectation, Finding { outcome, text })) => Verdict::new(*outcome, expectation.named_text(text)),
+            Some((expectation, Finding { outcome, text })) => {
+                let verdict = Verdict::new(*outcome, expectation.named_text(text));
+                Verdict { meaning: meaning(expectation, *outcome), ..verdict }
+            }
             None if self.expect.len() == 1 => Verdict::new(Outcome::Pass, "the expectation is met"),
             None => Verdict::new(Outcome::Pass, format!("all {} expectations are met", self.expect.len())),
         };
         Verdict { measures, ..verdict }
+    }
+}
+
+/// Explains in alerts which part of the response does not meet an expectation.
+fn meaning(expectation: &Expectation, outcome: Outcome) -> Option<&'static str> {
+    match (outcome.reason()?, expectation.subject()?) {
+        (Reason::Parse, Subject::Json(_)) => Some("the response is not valid JSON"),
+        (Reason::Body, Subject::Text(_, true)) => Some("the response does not contain an expected text"),
+        (Reason::Body, Subject::Text(_, false)) => Some("the response contains a forbidden text"),
+        (Reason::Body, Subject::Regex(_, true)) => Some("the response does not match an expected pattern"),
+        (Reason::Body, Subject::Regex(_, false)) => Some("the response matches a forbidden pattern"),
+        (Reason::Body, Subject::Header(_)) => Some("a response header does not have the expected value"),
+        (Reason::Body, Subject::Json(_)) => Some("a value in the response is not the expected value"),
+        _ => None,
     }
 }
 

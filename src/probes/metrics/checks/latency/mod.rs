@@ -164,9 +164,9 @@ impl Check<Page> for Latency {
     }
 
     fn constant_samples(&self) -> Vec<Sample> {
-        // A scrape that fails adds nothing to the buckets.
-        let window = self.failed_runs.and_then(|failed_runs| failed_runs.window_sample(self.window));
-        self.quantiles().limits().into_iter().chain(window).collect()
+        // A failed scrape adds nothing to the buckets, but few requests may be left to judge after an outage.
+        let window = window::window_sample(self.window);
+        self.quantiles().limits().into_iter().chain([window]).collect()
     }
 
     fn save(&self) -> Option<Box<RawValue>> {

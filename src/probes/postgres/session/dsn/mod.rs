@@ -248,6 +248,15 @@ impl PostgresTarget {
         self.hostaddr.as_ref().unwrap_or(&self.host)
     }
 
+    /// Host and port, or path of the Unix socket.
+    pub(crate) fn name(&self) -> String {
+        match self.socket_path() {
+            Some(path) => path.display().to_string(),
+            None if self.host.contains(':') => format!("[{}]:{}", self.host, self.port),
+            None => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// Path of the Unix socket; `None` for a TCP connection.
     pub(crate) fn socket_path(&self) -> Option<PathBuf> {
         let folder = Some(&self.host).filter(|host| host.starts_with('/') && self.hostaddr.is_none())?;
