@@ -245,6 +245,25 @@ async fn a_result_older_than_three_intervals_becomes_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn missing_credentials_of_the_exporter_skip_no_dependents() {
+    let job = script(0, false);
+    let stage = stage(WIDE, vec![(probe("db", 1_000, 1_000, &[]), &job)]);
+    pass(1_000).await;
+    let dependencies = ["db".to_owned(), "db/health".to_owned()];
+    let cause = |name: &String| stage.board.failing_dependency(std::slice::from_ref(name), Timestamp::now());
+    let refused = report(Duration::ZERO, true);
+    stage.board.record("db", refused, 0.0);
+    assert!(dependencies.iter().all(|name| cause(name).is_some()), "the target fails");
+
+    let mut refused = report(Duration::ZERO, true);
+    refused.failure = refused.failure.map(|failure| failure.of_exporter("no credentials"));
+    refused.verdicts = refused.verdicts.into_iter().map(|verdict| verdict.of_exporter("no credentials")).collect();
+    stage.board.record("db", refused, 0.0);
+    assert_eq!(stage.board.probe("db").unwrap().checks[0].status, Status::Fail, "the health check still fails");
+    assert!(dependencies.iter().all(|name| cause(name).is_none()), "nothing is known about the target");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_skipped_runs_soon_after_its_dependency_has_recovered() {
     let (root, rare) = (script(0, true), script(0, false));
     let probes = vec![(probe("rare", 3_600, 3_600, &["root"]), &rare), (probe("root", 10, 10, &[]), &root)];

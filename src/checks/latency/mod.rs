@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(verdict.summary, "max is 1s, within the limit of 2s (11 runs in 5m)");
         let limits = Check::<Nothing>::constant_samples(&check);
         let limits: Vec<_> = limits.iter().map(|s| (s.labels.join(" "), s.value)).collect();
-        let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0)];
+        let expected = [("p50 warn", 1.0), ("p50 fail", 2.0), ("p99.9 fail", 2.0), ("max fail", 2.0), ("", 300.0)];
         assert_eq!(limits, expected.map(|(labels, at)| (labels.to_owned(), at)));
     }
 

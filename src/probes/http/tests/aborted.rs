@@ -39,7 +39,8 @@ async fn a_timeout_reports_the_status_and_the_bytes_of_a_body_that_stalls() {
     // An expected status is not the fault.
     let broken = run_shortly(json!({"url": url, "expect_status": 503})).await;
     let text = "answered with status 503, but its body did not end within 1s (8 bytes received)";
-    assert_eq!(broken.failure, Failure::new(Reason::Timeout, format!("{url} {text}")));
+    let expected = Failure::new(Reason::Timeout, format!("{url} {text}"));
+    assert_eq!(broken.failure, expected.with_meaning("the response did not end within the timeout"));
     assert!(broken.facts.unwrap().answer().is_empty());
 }
 
@@ -52,7 +53,8 @@ async fn a_timeout_reports_a_redirect_that_was_followed_and_a_head_that_trickles
             .await;
     let broken = run_shortly(json!({"url": server.url(), "follow_redirects": true})).await;
     let text = "not done within 1s (in phase request); 23 bytes came, but no complete head of a response";
-    assert_eq!(broken.failure, Failure::new(Reason::Timeout, text));
+    let expected = Failure::new(Reason::Timeout, text);
+    assert_eq!(broken.failure, expected.with_meaning("the target did not answer the request within the timeout"));
     let facts = broken.facts.unwrap();
     assert_eq!((facts.redirects, facts.response.is_none()), (vec![end], true));
 

@@ -164,9 +164,9 @@ impl Check<Page> for Latency {
     }
 
     fn constant_samples(&self) -> Vec<Sample> {
-        // A failed scrape adds nothing to the buckets, but few requests may be left to judge after an outage.
-        let window = window::window_sample(self.window);
-        self.quantiles().limits().into_iter().chain([window]).collect()
+        // A failed scrape adds nothing to the buckets of a histogram.
+        let window = self.histogram.is_none().then(|| window::window_sample(self.window));
+        self.quantiles().limits().into_iter().chain(window).collect()
     }
 
     fn save(&self) -> Option<Box<RawValue>> {
