@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod error_rate;
 pub mod health;
 pub mod latency;
+pub mod no_data;
 pub mod pool;
 pub mod window;
 

@@ -85,6 +85,16 @@ impl Verdict {
         }
     }
 
+    /// The verdict with the worst outcome; of equally bad ones the last with the least headroom.
+    pub fn worst(verdicts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let headroom =
+            |verdict: &Self| verdict.measures.iter().filter_map(Measure::headroom).fold(f64::INFINITY, f64::min);
+        verdicts.into_iter().max_by(|a, b| {
+            let by_outcome = a.outcome.severity_order().cmp(&b.outcome.severity_order());
+            by_outcome.then_with(|| headroom(b).total_cmp(&headroom(a)))
+        })
+    }
+
     /// Adds samples of named families.
     #[must_use]
     pub fn with_samples(mut self, samples: impl IntoIterator<Item = Sample>) -> Self {

@@ -6,13 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    counters::Increases,
-    no_data::{self, WhenIdle},
-};
+use super::{counters::Increases, no_data};
 use crate::{
     checks::{
         error_rate::{FailedRuns, judge_ratio, limit_samples, validate_limit},
+        no_data::WhenNoData,
         window::{self, default_min_samples, five_minutes},
     },
     kind::{CheckKind, LooksBack},
@@ -52,7 +50,7 @@ pub struct ErrorRate {
     /// Verdict if there are fewer events than `min_samples`. Without this setting, the check is unknown if there is no
     /// event, and pending if there are too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    when_idle: Option<WhenIdle>,
+    when_idle: Option<WhenNoData>,
     #[serde(skip)]
     runs: FailedRuns,
     /// Increases of errors and events.

@@ -1,11 +1,12 @@
 //! Verdicts without enough data, because the service is idle or series are missing.
 
 use crate::{
+    checks::no_data::WhenNoData,
     model::{
         text,
         units::Period,
         verdict::Verdict,
-        words::{Outcome, Reason, words},
+        words::{Outcome, Reason},
     },
     probes::metrics::exposition_format::{
         mismatch::SelectorMismatch,
@@ -15,43 +16,15 @@ use crate::{
     },
 };
 
-words! {
-    /// Verdict while there are too few events to judge.
-    WhenIdle {
-        /// The check passes.
-        Pass = "pass",
-        /// The check warns.
-        Warn = "warn",
-        /// The check fails, with the reason `empty`.
-        Fail = "fail",
-        /// The check is unknown, with the reason `empty`.
-        Unknown = "unknown",
-    }
-}
-
-impl WhenIdle {
-    /// Creates the verdict; `summary` describes the missing data.
-    #[must_use]
-    pub fn verdict(self, quiet: String) -> Verdict {
-        let outcome = match self {
-            Self::Pass => Outcome::Pass,
-            Self::Warn => Outcome::Warn,
-            Self::Fail => Outcome::Fail(Reason::Empty),
-            Self::Unknown => Outcome::Unknown(Reason::Empty),
-        };
-        Verdict::new(outcome, quiet)
-    }
-}
-
 /// Verdict on fewer events than a check needs: that of `when_idle` if configured, else unknown without events and
 /// pending with too few.
 #[must_use]
-pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenIdle>, over: &str) -> Verdict {
+pub fn too_few(events: f64, needed: u32, when_idle: Option<WhenNoData>, over: &str) -> Verdict {
     let quiet = format!("events in {over}: {events}, needed: {needed} (`min_samples`)");
     match when_idle {
         Some(when_idle) => when_idle.verdict(quiet),
         None if events > 0.0 => Verdict::new(Outcome::Pending, quiet),
-        None => WhenIdle::Unknown.verdict(format!(
+        None => WhenNoData::Unknown.verdict(format!(
             "no events in {over}: `when_idle` sets the verdict while the service is idle, and `gate: false` takes the \
              check out of `/ready`"
         )),
@@ -86,7 +59,7 @@ pub fn no_matching_series(page: &Page, selector: &Selector) -> Verdict {
 /// the metric and its labels exist, and only a value is missing, as before the first event of a kind. A missing name may
 /// be wrong.
 #[must_use]
-pub fn no_event_yet(page: &Page, selector: &Selector, when_idle: Option<WhenIdle>) -> Verdict {
+pub fn no_event_yet(page: &Page, selector: &Selector, when_idle: Option<WhenNoData>) -> Verdict {
     let is_early = page.untimely_series(selector).next().is_none()
         && page.mismatch(selector).is_some_and(SelectorMismatch::is_missing_value);
     match when_idle {

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::no_data::{self, WhenIdle};
+use super::no_data;
 use crate::{
     checks::{
+        no_data::WhenNoData,
         pool as judging,
         pool::{PoolLimits, standard_utilization},
     },
@@ -49,7 +50,7 @@ pub struct Pool {
     /// Verdict on an idle pool: its size and the connections in use are 0, or one of them is NaN. Without this setting,
     /// the check is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    when_idle: Option<WhenIdle>,
+    when_idle: Option<WhenNoData>,
 }
 
 impl CheckKind<Page> for Pool {

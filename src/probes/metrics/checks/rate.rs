@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    counters::Increases,
-    no_data::{self, WhenIdle},
-};
+use super::{counters::Increases, no_data};
 use crate::{
+    checks::no_data::WhenNoData,
     model::{observation::Observation, units::Period, verdict::Verdict},
     probes::metrics::exposition_format::{page::Page, selector::Selector},
 };
@@ -35,7 +33,7 @@ impl Rate {
         seen: &Observation<Page>,
         series: &Selector,
         window: Period,
-        when_idle: Option<WhenIdle>,
+        when_idle: Option<WhenNoData>,
     ) -> Result<MeasuredRate, Verdict> {
         let page = seen.facts_or_verdict()?;
         if let Some(gauge) = series.matching_series(&page.series).find(|series| series.is_gauge) {

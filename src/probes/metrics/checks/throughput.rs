@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    no_data::WhenIdle,
-    rate::{MeasuredRate, Rate},
-};
+use super::rate::{MeasuredRate, Rate};
 use crate::{
-    checks::window::{self, five_minutes},
+    checks::{
+        no_data::WhenNoData,
+        window::{self, five_minutes},
+    },
     kind::CheckKind,
     model::{
         check::{Check, from_saved, to_saved},
@@ -43,7 +43,7 @@ pub struct Throughput {
     /// Verdict if the window holds no event, or if the metric and its labels exist and no series has the selected value
     /// yet. Without this setting, the rate is judged as 0 per second, and an absent series is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    when_idle: Option<WhenIdle>,
+    when_idle: Option<WhenNoData>,
     #[serde(skip)]
     rate: Rate,
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column, json_list};
-use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
+use super::{Section, SectionSpec, Statement, column, first_row, json_list};
+use crate::model::{failure::Failure, privilege::Privilege};
 
 /// The connections of clients to a server, and the limits on them.
 #[derive(Debug, Clone, Serialize)]
@@ -98,7 +98,7 @@ impl Section for ConnectionFacts {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         let sees_all: bool = column(row, "sees_all")?;
         let idle: i64 = column(row, "idle")?;
         Ok(Self {

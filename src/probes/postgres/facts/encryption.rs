@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column};
-use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
+use super::{Section, SectionSpec, Statement, column, first_row};
+use crate::model::{failure::Failure, privilege::Privilege};
 
 /// Encryption of the session, and of the sessions of remote clients.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +35,7 @@ impl Section for EncryptionFacts {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         Ok(Self {
             encrypted: column(row, "encrypted")?,
             protocol: column(row, "protocol")?,

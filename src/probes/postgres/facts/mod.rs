@@ -22,7 +22,7 @@ use serde::{
 };
 
 pub use self::section::{PostgresRequest, Section, SectionData, SectionEntry, SectionSpec, Statement};
-pub(super) use self::section::{column, json_list};
+pub(super) use self::section::{column, first_row, json_list};
 use crate::{
     checks::certificate::Certified,
     io::tls::Certificates,

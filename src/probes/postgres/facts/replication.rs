@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column, json_list};
+use super::{Section, SectionSpec, Statement, column, first_row, json_list};
 use crate::model::{failure::Failure, privilege::Privilege, text, words::Reason};
 
 /// Physical replication from and to a server. WAL positions are in bytes.
@@ -73,7 +73,7 @@ impl Section for Replication {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         if !column::<bool>(row, "sees_all")? {
             let role = text::bounded_name(column::<String>(row, "role")?);
             let text = format!(

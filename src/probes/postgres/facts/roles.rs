@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column, json_list};
-use crate::model::{failure::Failure, words::Reason};
+use super::{Section, SectionSpec, Statement, column, first_row, json_list};
+use crate::model::failure::Failure;
 
 /// The roles that can log in.
 #[derive(Debug, Clone, Serialize)]
@@ -55,7 +55,7 @@ impl Section for LoginRoles {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         let mut roles: Vec<LoginRole> = json_list(row, "roles")?;
         let is_cut = roles.len() > MAX_ROLES;
         roles.truncate(MAX_ROLES);

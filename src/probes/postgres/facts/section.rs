@@ -171,6 +171,14 @@ fn major_version(version: i32) -> i32 {
     version / 10_000
 }
 
+/// The row of a section whose statement returns one.
+///
+/// # Errors
+/// `parse`: the server returned no row.
+pub(in crate::probes::postgres) fn first_row(rows: &[Row]) -> Result<&Row, Failure> {
+    rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))
+}
+
 /// A column of a section's row.
 pub(in crate::probes::postgres) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
     row: &'a Row,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column};
-use crate::model::{failure::Failure, words::Reason};
+use super::{Section, SectionSpec, Statement, column, first_row};
+use crate::model::failure::Failure;
 
 /// The server and the role of the session. The probe reads it at each login, because the version selects the
 /// statements of the other sections, and whenever a run has no other section to read.
@@ -62,7 +62,7 @@ impl Section for ServerFacts {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         let limit: i64 = column(row, "connection_limit")?;
         Ok(Self {
             version: column(row, "version")?,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{Section, SectionSpec, Statement, column};
-use crate::model::{failure::Failure, privilege::Privilege, words::Reason};
+use super::{Section, SectionSpec, Statement, column, first_row};
+use crate::model::{failure::Failure, privilege::Privilege};
 
 /// The values of `default_transaction_read_only` on the server, by place; `None` where a place does not set it.
 ///
@@ -62,7 +62,7 @@ impl Section for WriteDefaults {
     };
 
     fn decode(rows: &[Row]) -> Result<Self, Failure> {
-        let row = rows.first().ok_or_else(|| Failure::new(Reason::Parse, "the server returned no row"))?;
+        let row = first_row(rows)?;
         Ok(Self {
             database: column(row, "database")?,
             in_database: column(row, "in_database")?,

@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use super::{
     counters::{Increases, ScrapeGains},
     histogram::{Histogram, Quantile},
-    no_data::{self, WhenIdle},
+    no_data,
 };
 use crate::{
     checks::{
         latency::{FailedRunsPolicy, Quantiles, Runs, ignore_failed_runs},
+        no_data::WhenNoData,
         window::{self, default_min_samples, five_minutes},
     },
     kind::{CheckKind, LooksBack},
@@ -70,7 +71,7 @@ pub struct Latency {
     /// Verdict if the histogram has fewer new observations than `min_samples`. Without this setting, the check is
     /// unknown if there is no observation, and pending if there are too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    when_idle: Option<WhenIdle>,
+    when_idle: Option<WhenNoData>,
     #[serde(skip)]
     runs: Runs,
     #[serde(skip)]
@@ -226,7 +227,7 @@ impl Latency {
 }
 
 /// Verdict on a page without the histogram. A summary, or a histogram without buckets, has the other series.
-fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector, when_idle: Option<WhenIdle>) -> Verdict {
+fn no_histogram(page: &Page, histogram: &Selector, buckets: &Selector, when_idle: Option<WhenNoData>) -> Verdict {
     let name = histogram.name().unwrap_or_default();
     let has_other_series = page.mismatch(buckets).is_some_and(|mismatch| {
         let similar = mismatch.similar_name().and_then(|similar| similar.strip_prefix(name));

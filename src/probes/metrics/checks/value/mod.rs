@@ -148,12 +148,7 @@ impl Value {
             }
             verdict
         });
-        let left =
-            |verdict: &Verdict| verdict.measures.iter().filter_map(Measure::headroom).fold(f64::INFINITY, f64::min);
-        let worse = |a: &Verdict, b: &Verdict| {
-            a.outcome.severity_order().cmp(&b.outcome.severity_order()).then_with(|| left(b).total_cmp(&left(a)))
-        };
-        let mut verdict = verdicts.max_by(worse).unwrap_or_else(|| no_data::no_matching_series(page, &self.series));
+        let mut verdict = Verdict::worst(verdicts).unwrap_or_else(|| no_data::no_matching_series(page, &self.series));
         let untimely = page.untimely_series(&self.series).count();
         if untimely > 0 {
             verdict.summary.push_str(&format!("; left out because of their own times: {untimely} series"));

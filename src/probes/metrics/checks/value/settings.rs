@@ -7,6 +7,7 @@ use super::{JudgedQuantity, ValueMemory};
 use crate::{
     checks::{
         age::AgeLimits,
+        no_data::WhenNoData,
         window::{self, five_minutes},
     },
     model::{
@@ -16,7 +17,7 @@ use crate::{
         units::{Period, Quantity, Unit, ValueUnit, common_unit},
         words::words,
     },
-    probes::metrics::{checks::no_data::WhenIdle, exposition_format::selector::Selector},
+    probes::metrics::exposition_format::selector::Selector,
 };
 
 /// A number and its limits. At least one limit is required.
@@ -70,7 +71,7 @@ pub struct Value {
     /// exist and no series has the selected value. Without this setting, NaN and an absent series are unknown, and the
     /// rate is judged as 0 per second. With `aggregate`, series with the value NaN are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) when_idle: Option<WhenIdle>,
+    pub(super) when_idle: Option<WhenNoData>,
     #[serde(skip)]
     pub(super) memory: ValueMemory,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-pub use self::settings::{PostgresQuery, RowLimits, WhenEmpty};
+pub use self::settings::{PostgresQuery, RowLimits};
 use crate::{
     kind::CheckKind,
     model::{
@@ -80,7 +80,7 @@ impl PostgresQuery {
     /// Judges the value of the only row.
     fn judge_one(&self, rows: &QueryRows) -> Verdict {
         match &*rows.rows {
-            [] => self.when_empty.verdict("the query returned no row"),
+            [] => self.empty_verdict("the query returned no row"),
             [row] => self.judge_row(row, None),
             several => Verdict::new(
                 Outcome::Unknown(Reason::Query),
@@ -107,21 +107,15 @@ impl PostgresQuery {
             found.push(name);
         }
         let missing = self.required_rows.iter().filter(|required| !found.contains(required));
-        verdicts.extend(missing.map(|name| self.when_empty.verdict(&format!("the query returned no row for {name}"))));
+        verdicts.extend(missing.map(|name| self.empty_verdict(&format!("the query returned no row for {name}"))));
         let count = verdicts.len();
         let measures: Vec<_> = verdicts.iter().flat_map(|verdict| verdict.measures.clone()).collect();
-        let left =
-            |verdict: &Verdict| verdict.measures.iter().filter_map(Measure::headroom).fold(f64::INFINITY, f64::min);
-        let worst = verdicts.into_iter().max_by(|a, b| {
-            let by_outcome = a.outcome.severity_order().cmp(&b.outcome.severity_order());
-            by_outcome.then_with(|| left(b).total_cmp(&left(a)))
-        });
-        match worst {
+        match Verdict::worst(verdicts) {
             Some(worst) if count > 1 => {
                 Verdict { measures, summary: format!("{} ({count} rows)", worst.summary), ..worst }
             }
             Some(worst) => worst,
-            None => self.when_empty.verdict("the query returned no row"),
+            None => self.empty_verdict("the query returned no row"),
         }
     }
 
@@ -145,7 +139,7 @@ impl PostgresQuery {
         };
         let of_row = name.map(|name| format!(" of {name}")).unwrap_or_default();
         if value.is_null() {
-            return self.when_empty.verdict(&format!("the value{of_row} is NULL"));
+            return self.empty_verdict(&format!("the value{of_row} is NULL"));
         }
         if let Some(expected) = &self.expect {
             return match value == expected {
@@ -199,7 +193,6 @@ impl PostgresQuery {
 /// Judges the number of rows, and quotes the first of too many.
 fn count_verdict(limits: &RowLimits, rows: &QueryRows) -> Verdict {
     let measures = limits.range().measures("rows", rows.count as f64);
-    // The server stopped counting at the maximum, so a lower limit beyond it can't be judged.
     let mut verdict = Verdict::from_measures(measures);
     if rows.is_cut() {
         verdict.summary.push_str(" (at least)");

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    checks::no_data::WhenNoData,
     model::{
         failure::Invalid,
         limit::{Limit, Max, Min, Range},
         units::{Period, Quantity, Unit, ValueUnit, common_unit},
         verdict::Verdict,
-        words::{Outcome, Reason, words},
     },
     probes::postgres::facts::query::MAX_ROWS,
 };
@@ -50,7 +50,7 @@ pub struct PostgresQuery {
     pub(super) required_rows: Vec<String>,
     /// Verdict on a missing row, and on the value NULL.
     #[serde(default = "unknown_when_empty")]
-    pub(super) when_empty: WhenEmpty,
+    pub(super) when_empty: WhenNoData,
     /// Unit of the value. It selects the metric family and the notation in findings. Default: the unit of the limits,
     /// or none if the limits have no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,8 +61,8 @@ pub struct PostgresQuery {
     pub(super) every: Option<Period>,
 }
 
-fn unknown_when_empty() -> WhenEmpty {
-    WhenEmpty::Unknown
+fn unknown_when_empty() -> WhenNoData {
+    WhenNoData::Unknown
 }
 
 /// Limits on the number of rows.
@@ -75,32 +75,6 @@ pub struct RowLimits {
     /// Maximum number of rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max: Option<Max<u32>>,
-}
-
-words! {
-    /// Verdict on a result without a value.
-    WhenEmpty {
-        /// The check passes.
-        Pass = "pass",
-        /// The check warns.
-        Warn = "warn",
-        /// The check fails, with the reason `empty`.
-        Fail = "fail",
-        /// The check is unknown, with the reason `empty`.
-        Unknown = "unknown",
-    }
-}
-
-impl WhenEmpty {
-    pub(super) fn verdict(self, text: &str) -> Verdict {
-        let (outcome, hint) = match self {
-            Self::Pass => (Outcome::Pass, ""),
-            Self::Warn => (Outcome::Warn, ""),
-            Self::Fail => (Outcome::Fail(Reason::Empty), ""),
-            Self::Unknown => (Outcome::Unknown(Reason::Empty), "; `when_empty` sets another verdict"),
-        };
-        Verdict::new(outcome, format!("{text}{hint}"))
-    }
 }
 
 impl RowLimits {
@@ -126,6 +100,12 @@ impl RowLimits {
 }
 
 impl PostgresQuery {
+    /// Verdict on a result without a value.
+    pub(super) fn empty_verdict(&self, text: &str) -> Verdict {
+        let hint = if self.when_empty == WhenNoData::Unknown { "; `when_empty` sets another verdict" } else { "" };
+        self.when_empty.verdict(format!("{text}{hint}"))
+    }
+
     pub(super) fn range(&self) -> Range<Quantity> {
         Range { min: self.min, max: self.max }
     }
